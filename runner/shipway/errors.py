@@ -1,0 +1,174 @@
+"""Every way Shipway refuses or fails, with its exit code and reason. Owns no text layout: `render` draws, `cli` exits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from enum import StrEnum
+
+EXIT_DONE = 0
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_CHANGES = 3
+EXIT_NOT_UNDONE = 4
+EXIT_UNVERIFIED = 5
+EXIT_UNREACHABLE = 6
+EXIT_BUG = 70
+EXIT_INTERRUPTED = 130
+
+
+class Reason(StrEnum):
+    """The closed list of words a machine may match on. Documented in docs/exit-codes.md."""
+
+    DECLARATION_INVALID = "declaration-invalid"
+    DECLARATION_MISSING = "declaration-missing"
+    USAGE = "usage"
+    NO_BACKEND = "no-backend"
+    CAPABILITY_MISSING = "capability-missing"
+    BACKEND_FAILED = "backend-failed"
+    DOCUMENT_INVALID = "document-invalid"
+    PLAN_DIGEST = "plan-digest"
+    RECEIPT_DIGEST = "receipt-digest"
+    PLAN_DIFFERS = "plan-differs"
+    HEAD_MOVED = "head-moved"
+    DECLARATION_CHANGED = "declaration-changed"
+    BASE_MOVED = "base-moved"
+    VERSION_CHANGED = "version-changed"
+    PLATFORM_DIFFERS = "platform-differs"
+    TARGET_REFUSED = "target-refused"
+    EVENT_REFUSED = "event-refused"
+    FORK_CODE = "fork-code"
+    PREDICTION_BROKEN = "prediction-broken"
+    NOT_CONFIRMED = "not-confirmed"
+    PLATFORM_UNSUPPORTED = "platform-unsupported"
+    UNWRITABLE = "unwritable"
+    FORGE_UNREACHABLE = "forge-unreachable"
+    FORGE_PERMISSION = "forge-permission"
+    STEP_FAILED = "step-failed"
+    NOT_UNDONE = "not-undone"
+    INTERRUPTED = "interrupted"
+    BUG = "bug"
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """A place in a text file: `line` and `column` count from 1, columns in code points, `width` code points long."""
+
+    file: str
+    line: int
+    column: int
+    width: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong in a declaration: what (`text`), where, the source line as written, and a hint under the caret.
+
+    `text` and `hint` are lower case and carry no position; `line` is empty where there is no source to show.
+    """
+
+    text: str
+    where: Position | None = None
+    line: str = ""
+    hint: str = ""
+
+
+class ShipwayError(Exception):
+    """Base of every error with an exit code. Fields, not text, carry the facts: terminal, comment and tests see the same.
+
+    `where` and `line` point into the declaration; `next` is what to type or change; `problems` lists them all at once.
+    """
+
+    exit_code: int = EXIT_BUG
+    default_reason: Reason = Reason.BUG
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        reason: Reason | None = None,
+        phase: str = "",
+        stage: str = "",
+        backend: str = "",
+        where: Position | None = None,
+        line: str = "",
+        next: str = "",
+        problems: Sequence[Problem] = (),
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.reason = reason or self.default_reason
+        self.phase = phase
+        self.stage = stage
+        self.backend = backend
+        self.where = where
+        self.line = line
+        self.next = next
+        self.problems = tuple(problems)
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class RunFailed(ShipwayError):
+    """Something that ran failed, and what was to be undone was: exit 1."""
+
+    exit_code = EXIT_FAILED
+    default_reason = Reason.STEP_FAILED
+
+
+class UsageError(ShipwayError):
+    """The declaration or the call is wrong; nothing was started: exit 2."""
+
+    exit_code = EXIT_USAGE
+    default_reason = Reason.USAGE
+
+
+class DeclarationError(UsageError):
+    """The declaration has problems, all of them in `problems`: exit 2."""
+
+    default_reason = Reason.DECLARATION_INVALID
+
+
+class NotUndone(ShipwayError):
+    """Failed, and something that was to be undone was not: exit 4."""
+
+    exit_code = EXIT_NOT_UNDONE
+    default_reason = Reason.NOT_UNDONE
+
+
+class VerificationError(ShipwayError):
+    """What would run or was read is not what was approved or sealed: exit 5."""
+
+    exit_code = EXIT_UNVERIFIED
+    default_reason = Reason.PLAN_DIFFERS
+
+
+class UnreachableError(ShipwayError):
+    """A store, lock, forge or disk that is needed cannot be reached or written: exit 6."""
+
+    exit_code = EXIT_UNREACHABLE
+    default_reason = Reason.FORGE_UNREACHABLE
+
+
+class Interrupted(ShipwayError):
+    """Stopped by a signal before it was done: exit 130."""
+
+    exit_code = EXIT_INTERRUPTED
+    default_reason = Reason.INTERRUPTED
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known word most like `word`, or None where nothing is close. Deterministic: ties fall to sorted order."""
+    found = get_close_matches(word, sorted(known), n=1, cutoff=0.6)
+    return found[0] if found else None
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """"did you mean `x`?" for the nearest known word, or an empty text where there is none."""
+    guess = nearest(word, known)
+    return f"did you mean `{guess}`?" if guess else ""
