@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 import rfc8785
 
-from shipway.errors import ShipwayError
+from shipway.errors import Reason, ShipwayError, UsageError, VerificationError
 
 Json: TypeAlias = "None | bool | int | float | str | Sequence[Json] | Mapping[str, Json]"
 
@@ -31,7 +32,7 @@ def canonical_bytes(value: Json) -> bytes:
     Raises NotCanonical, naming the path, for NaN, infinities, lone surrogates, larger integers and non-string keys.
     """
     try:
-        return rfc8785.dumps(value)  # type: ignore[arg-type]
+        return rfc8785.dumps(value)
     except (ValueError, TypeError, RecursionError) as error:
         raise NotCanonical(f"{_offending_path(value)} has no canonical form: {error}") from error
 
@@ -52,6 +53,59 @@ def bytes_digest(content: bytes) -> str:
 def keyed_digest(key: bytes, content: bytes) -> str:
     """`hmac-sha256:<64 hex>`: says whether two secrets are equal to whoever has `key`, and nothing to anyone else."""
     return "hmac-sha256:" + hmac.new(key, content, hashlib.sha256).hexdigest()
+
+
+def load_sealed(content: bytes, *, kind: str, versions: Sequence[int], reason: Reason) -> Mapping[str, Json]:
+    """The JSON document in `content`, after its seal was checked: canonical bytes, digest, then kind and schema version.
+
+    Raises VerificationError with `reason` for bytes that are not canonical or do not match their digest, and UsageError
+    for another kind or an unknown schema version, naming those supported.
+    """
+    try:
+        data = json.loads(content.decode("utf-8"))
+        whole = isinstance(data, dict) and canonical_bytes(data) == content
+    except (ValueError, RecursionError, NotCanonical) as error:
+        raise VerificationError(f"not a {kind}: {error}", reason=reason, next=_RENEW[kind]) from error
+    if not whole:
+        raise VerificationError(f"the {kind} is not in canonical form", reason=reason, next=_RENEW[kind])
+    if data.get("digest") != digest(data):
+        raise VerificationError(f"the {kind} was altered: its digest does not match", reason=reason, next=_RENEW[kind])
+    if data.get("kind") != kind:
+        raise UsageError(f"this is a `{data.get('kind')}`, not a {kind}", reason=Reason.DOCUMENT_INVALID)
+    if data.get("schema") not in versions:
+        known = ", ".join(map(str, versions))
+        raise UsageError(
+            f"{kind} schema {data.get('schema')!r} is not supported (supported: {known})",
+            reason=Reason.DOCUMENT_INVALID,
+            next="use the version of Shipway that wrote it",
+        )
+    return object_of(data)
+
+
+_RENEW = {"plan": "make it again with `shipway plan -o FILE`", "receipt": "fetch it again from where it was kept"}
+
+
+def object_of(value: Json) -> Mapping[str, Json]:
+    """`value` where the schema has already said that it is an object."""
+    assert isinstance(value, Mapping)
+    return value
+
+
+def items_of(value: Json) -> Sequence[Json]:
+    """`value` where the schema has already said that it is an array."""
+    assert isinstance(value, Sequence) and not isinstance(value, str)
+    return value
+
+
+def integer_of(value: Json) -> int:
+    """`value` where the schema has already said that it is an integer."""
+    assert isinstance(value, int)
+    return value
+
+
+def text_or_none(value: Json) -> str | None:
+    """`value` where the schema has already said that it is a string or null."""
+    return None if value is None else str(value)
 
 
 def object_checksum(kind: str, base_name: str, content: bytes) -> str:
@@ -77,7 +131,7 @@ def _offending_path(value: Json, path: str = "$") -> str:
         return path
     for where, member in members:
         try:
-            rfc8785.dumps(member)  # type: ignore[arg-type]
+            rfc8785.dumps(member)
         except RecursionError:
             return where
         except (ValueError, TypeError):

@@ -169,6 +169,6 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """"did you mean `x`?" for the nearest known word, or an empty text where there is none."""
+    """ "did you mean `x`?" for the nearest known word, or an empty text where there is none."""
     guess = nearest(word, known)
     return f"did you mean `{guess}`?" if guess else ""

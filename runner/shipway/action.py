@@ -1,0 +1,200 @@
+"""What an action is: the Protocols its author implements and the values they are handed. Starts nothing itself.
+
+An action plans, does and, where it can, undoes and verifies one node's work. It never writes to stdout or stderr, never
+changes the process environment or the working directory, and keeps nothing between calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Literal, Protocol, TypeAlias
+
+from shipway.canonical import Json
+from shipway.declaration import OutputRule
+from shipway.nodes import Change, Fidelity, Node, Outcome, Verified
+
+
+class SlotType(StrEnum):
+    """Types of slots and outputs. `any` takes every JSON value; `string` keeps a number's spelling."""
+
+    STRING = "string"
+    INTEGER = "integer"
+    NUMBER = "number"
+    BOOLEAN = "boolean"
+    LIST = "list"
+    OBJECT = "object"
+    ANY = "any"
+
+
+@dataclass(frozen=True, slots=True)
+class SlotRule:
+    """A declared input of an action. Without `required`, an absent slot takes `default` (None: stays absent)."""
+
+    type: SlotType
+    required: bool = False
+    default: Json = None
+    description: str = ""
+
+
+class Verb(StrEnum):
+    """What an action is asked for."""
+
+    PLAN = "plan"
+    DO = "do"
+    UNDO = "undo"
+    VERIFY = "verify"
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A child process to start for a node, in a process group of its own, with exactly the environment `env`.
+
+    `argv[0]` is looked up on `env["PATH"]`. `cwd` is absolute. `script`, if given, is written to a private file whose path
+    replaces the argument `{0}`. What the child writes to `$SHIPWAY_OUTPUT` becomes the node's outputs.
+    """
+
+    argv: tuple[str, ...]
+    cwd: Path
+    env: Mapping[str, str]
+    script: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What an action says about a node when it is planned.
+
+    `outputs` are foretold values by output name; `waits_for` names what is missing to know more; `secret` values never
+    stand in `before`, `after` or `outputs`: digest and size do.
+    """
+
+    change: Change
+    fidelity: Fidelity
+    why: str = ""
+    before: Json = None
+    after: Json = None
+    outputs: Mapping[str, Json] = field(default_factory=dict)
+    reversible: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PlanWork:
+    """What `plan` is given: the node as built so far, the slots whose values are known, and which are not.
+
+    `inputs` holds every slot that is known (immediate, or promised by a node that predicted it); `unknown` maps the others
+    to the node or context they wait for. `env` is the child environment as far as it is known, `unknown_env` its missing
+    names. `root` is the directory that relative paths are in. `execute` runs a read-only command and returns its result.
+    """
+
+    node: Node
+    inputs: Mapping[str, Json]
+    unknown: Mapping[str, str]
+    env: Mapping[str, str]
+    unknown_env: Mapping[str, str]
+    root: Path
+    execute: Callable[[Command], Completed]
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """How a child process ended: exit code (negative: the signal), its declared outputs, last lines, and a fault in them."""
+
+    exit_code: int
+    outputs: Mapping[str, Json] = field(default_factory=dict)
+    tail: str = ""
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What `do`, `undo` and `verify` are given. All slots are resolved; `env` is the declared child environment.
+
+    `root` is the workspace; `scratch` a private directory of this node that lives until the run is sealed, on the same
+    file system as `.shipway`, where replaced things may be moved aside. `cancelled()` turns True when the node should stop.
+    For `undo`: `outcome` is how `do` ended, `outputs` what it gave, `state` the undo state it left (None: it gave none).
+    """
+
+    node: Node
+    inputs: Mapping[str, Json]
+    env: Mapping[str, str]
+    root: Path
+    scratch: Path
+    cancelled: Callable[[], bool]
+    log: Callable[[str], None]
+    outcome: Outcome | None = None
+    outputs: Mapping[str, Json] = field(default_factory=dict)
+    state: Json = None
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What `do` returns. `undo` is JSON-safe state for `undo`; `unchanged`: nothing needed doing; `skipped` says why it was not done."""
+
+    outputs: Mapping[str, Json] = field(default_factory=dict)
+    undo: Json = None
+    unchanged: bool = False
+    skipped: str = ""
+    change: Change | None = None
+
+
+class ActionFailed(Exception):
+    """Raised by an action whose work failed; its text is shown to the user. A built-in action leaves nothing half-done."""
+
+
+class NotUndoable(Exception):
+    """Raised by `undo` that cannot undo, saying why; the node becomes `not_undoable`."""
+
+
+class Drifted(Exception):
+    """Raised by `undo` when the target changed since `do`, saying what differs; nothing was undone."""
+
+
+class ThreadAction(Protocol):
+    """An action carried out in this process, on a worker thread.
+
+    `slots` are its declared inputs; `outputs` its declared outputs. `change` is what it does unless `plan` says otherwise.
+    `contract` rises when the same node would do something else; it is part of what an approval is bound to.
+    """
+
+    runs_in: Literal["thread"]
+    name: str
+    contract: int
+    slots: Mapping[str, SlotRule]
+    outputs: Mapping[str, OutputRule]
+
+    def plan(self, work: PlanWork) -> Prediction:
+        """Say what `do` would do. Read-only and deterministic."""
+
+    def do(self, work: Work) -> Done:
+        """Do it. Raises ActionFailed with nothing left half-done."""
+
+    def undo(self, work: Work) -> None:
+        """Put back what `do` changed. Raises NotUndoable, Drifted or ActionFailed."""
+
+    def verify(self, work: Work) -> Verified:
+        """Whether what `do` made is there. Read-only."""
+
+
+class ProcessAction(Protocol):
+    """An action carried out by a child process that the executor starts, watches and ends.
+
+    `plan` says what will be done; `command` gives the child process for a verb, or None where the node has none for it.
+    Outputs come from the file `$SHIPWAY_OUTPUT`; their types from the node. Exit 0 is success; for `verify` 0 holds, 3 gone.
+    """
+
+    runs_in: Literal["process"]
+    name: str
+    contract: int
+    slots: Mapping[str, SlotRule]
+    outputs: Mapping[str, OutputRule]
+
+    def plan(self, work: PlanWork) -> Prediction:
+        """Say what `do` would do. Read-only and deterministic."""
+
+    def command(self, verb: Verb, work: Work) -> Command | None:
+        """The child process for `verb`. Quick and free of effects: it runs on the executor's own thread."""
+
+
+Action: TypeAlias = ThreadAction | ProcessAction

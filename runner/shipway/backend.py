@@ -1,0 +1,117 @@
+"""What a backend is, what it can be required to do, and how that is derived. Calls no backend itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol
+
+from shipway.canonical import Json
+from shipway.declaration import Declaration, Stage
+from shipway.errors import Problem
+
+
+class Capability(StrEnum):
+    """What a backend can do. A closed list: a backend that declares another word is refused when it is registered."""
+
+    PLAN_EXECUTE = "plan-execute"
+    RECONCILE = "reconcile"
+    IMPACT_ANALYSIS = "impact-analysis"
+    CLUSTER_AUTH = "cluster-auth"
+    REMOTE = "remote"
+    CONTAINER = "container"
+    DRY_RUN = "dry-run"
+    ROLLBACK = "rollback"
+    FORGE_AUTH = "forge-auth"
+    STRUCTURED_PROGRESS = "structured-progress"
+
+
+@dataclass(frozen=True, slots=True)
+class StageFacts:
+    """What of a stage decides which capabilities it needs. `rollback` : it writes `rollback:` or compensates."""
+
+    mode: str
+    requires: tuple[str, ...] = ()
+    with_: Mapping[str, Json] = field(default_factory=dict)
+    approval: bool = False
+    rollback: bool = False
+    records_deployment: bool = False
+
+
+def facts_of(stage: Stage) -> StageFacts:
+    """The facts of a declared stage."""
+    return StageFacts(stage.mode, stage.requires, stage.with_, rollback=stage.rollback is not None)
+
+
+_DERIVATION: tuple[tuple[Capability, Callable[[StageFacts], bool]], ...] = (
+    (Capability.PLAN_EXECUTE, lambda stage: True),
+    (Capability.RECONCILE, lambda stage: stage.mode in ("gitops", "compose", "playbooks")),
+    (Capability.IMPACT_ANALYSIS, lambda stage: stage.mode == "gitops" and stage.with_.get("scope") == "impacted"),
+    (Capability.CLUSTER_AUTH, lambda stage: stage.mode == "gitops" and "cluster" in stage.with_),
+    (Capability.REMOTE, lambda stage: stage.mode == "preview" and _names_host(stage.with_.get("compute"))),
+    (Capability.DRY_RUN, lambda stage: stage.approval),
+    (Capability.ROLLBACK, lambda stage: stage.rollback),
+    (Capability.FORGE_AUTH, lambda stage: stage.records_deployment),
+    (Capability.STRUCTURED_PROGRESS, lambda stage: stage.with_.get("output") == "live"),
+)
+"""Which capability a stage needs when; in the order in which they are listed to people."""
+
+
+def derive_required(stage: StageFacts) -> tuple[Capability, ...]:
+    """The capabilities that a stage needs, each once, in derivation order; `requires` comes behind `reconcile`.
+
+    `requires` holds known capability words: the declaration has been checked for that.
+    """
+    named = [Capability(word) for word in stage.requires]
+    derived = [capability for capability, needed in _DERIVATION if needed(stage)]
+    head = [capability for capability in derived if capability in (Capability.PLAN_EXECUTE, Capability.RECONCILE)]
+    return tuple(dict.fromkeys([*head, *named, *derived]))
+
+
+def _names_host(compute: Json) -> bool:
+    return isinstance(compute, Mapping) and "host" in compute
+
+
+@dataclass(frozen=True, slots=True)
+class StagePlace:
+    """Where a stage is planned: the directory relative paths are in, the target, and the ephemeral things `prepare` made."""
+
+    root: Path
+    target: str
+    prepared: Mapping[str, Json] = field(default_factory=dict)
+
+
+class Cleanups(Protocol):
+    """Where `prepare` registers the removal of each ephemeral thing, before it makes it."""
+
+    def register(self, name: str, remove: Callable[[], None]) -> None:
+        """Run `remove` in phase cleanup, last registered first, whatever happens in between."""
+
+
+class Backend(Protocol):
+    """Turns a stage into nodes. Made afresh for each stage of each run, and never asked to execute.
+
+    It never writes to stdout or stderr, never changes the process environment or the working directory, and keeps no state
+    outside itself: what a node needs to run stands in the plan, so that another process on another machine can apply it.
+    `contract` rises when the same stage would do something else.
+    """
+
+    mode: str
+    name: str
+    contract: int
+    capabilities: frozenset[Capability]
+
+    def validate(self, stage: Stage, lifecycle: Declaration) -> list[Problem]:
+        """Everything wrong with the stage that the declaration's own checks cannot know: actions, slots, files, tools."""
+
+    def prepare(self, stage: Stage, place: StagePlace, cleanups: Cleanups) -> Mapping[str, Json]:
+        """Make ephemeral things (credentials files, worktrees); register each removal first. Returns what `plan` needs."""
+
+    def plan(self, stage: Stage, lifecycle: Declaration, builder: GraphBuilder) -> Mapping[str, Json]:
+        """Add the stage's nodes to `builder`. Read-only and deterministic. Returns the stage's context for the plan."""
+
+
+class GraphBuilder(Protocol):
+    """Marker for the builder a backend is handed; the class itself is `builder.GraphBuilder`."""

@@ -1,0 +1,190 @@
+"""What is announced while a lifecycle runs, and the bus that hands it on. Decides nothing and prints nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from shipway.errors import Problem
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseStarted:
+    """A phase begins; `phase` is one of load resolve validate prepare plan execute report cleanup."""
+
+    phase: str
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseFinished:
+    """A phase ended after `duration_ms`; `error` is empty where it did not fail."""
+
+    phase: str
+    duration_ms: int
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RunStarted:
+    """Execution begins: run id, the nodes' ids in declared order, and how many may run at once."""
+
+    run: str
+    nodes: tuple[str, ...]
+    parallel: int
+
+
+@dataclass(frozen=True, slots=True)
+class StageStarted:
+    """The first node of a stage starts."""
+
+    stage: str
+
+
+@dataclass(frozen=True, slots=True)
+class StageFinished:
+    """Every node of a stage has its outcome; `outcome` is the stage's word."""
+
+    stage: str
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True)
+class NodeStarted:
+    """A node starts attempt `attempt` at `at_ms` since the run began; `raw` is the file its child writes to, or empty."""
+
+    node: str
+    attempt: int
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class NodeRetrying:
+    """An attempt failed and another follows after `delay_ms`."""
+
+    node: str
+    attempt: int
+    error: str
+    delay_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class NodeStillRunning:
+    """A node printed nothing for a while; it has been running for `elapsed_ms`."""
+
+    node: str
+    elapsed_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class NodeOutput:
+    """New redacted text of a running node, for a live view; only sent when a subscriber asked for it."""
+
+    node: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFinished:
+    """A node has its outcome. `log` is the absolute path of its redacted log or empty; `tail` its last lines."""
+
+    node: str
+    outcome: str
+    at_ms: int
+    duration_ms: int
+    cause: str = ""
+    error: str = ""
+    warning: str = ""
+    log: str = ""
+    tail: str = ""
+    exit_code: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stopping:
+    """The run admits nothing new: `why` says so; `nodes` are those being ended, at most within `grace_ms`."""
+
+    why: str
+    nodes: tuple[str, ...]
+    grace_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class RollbackStarted:
+    """Undoing begins: node ids in the order they are undone."""
+
+    nodes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NodeUndone:
+    """One undo was tried; `outcome` is undone, undo_failed, not_undoable or drifted."""
+
+    node: str
+    outcome: str
+    duration_ms: int
+    error: str = ""
+    log: str = ""
+    tail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CleanupFailed:
+    """A registered removal raised; the others ran all the same."""
+
+    name: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Warned:
+    """Something a person should know that changes no outcome."""
+
+    text: str
+    problem: Problem | None = None
+
+
+Event: TypeAlias = (
+    PhaseStarted
+    | PhaseFinished
+    | RunStarted
+    | StageStarted
+    | StageFinished
+    | NodeStarted
+    | NodeRetrying
+    | NodeStillRunning
+    | NodeOutput
+    | NodeFinished
+    | Stopping
+    | RollbackStarted
+    | NodeUndone
+    | CleanupFailed
+    | Warned
+)
+
+Subscriber: TypeAlias = Callable[[Event], None]
+
+
+class Events:
+    """Hands each event to every subscriber, in the order they were registered, on the thread that emits it.
+
+    A subscriber that raises is recorded in `faults` and does not disturb the run or the other subscribers.
+    """
+
+    def __init__(self, *subscribers: Subscriber, wants_output: bool = False) -> None:
+        """`wants_output` asks for NodeOutput events, which cost a read of each running child's output."""
+        self._subscribers = list(subscribers)
+        self.wants_output = wants_output
+        self.faults: list[str] = []
+
+    def subscribe(self, subscriber: Subscriber) -> None:
+        """Add a subscriber after those already there."""
+        self._subscribers.append(subscriber)
+
+    def emit(self, event: Event) -> None:
+        """Hand `event` on."""
+        for subscriber in self._subscribers:
+            try:
+                subscriber(event)
+            except Exception as error:  # noqa: BLE001 - a broken view must never decide a deployment
+                self.faults.append(f"{type(event).__name__}: {type(error).__name__}: {error}")

@@ -1,0 +1,290 @@
+"""Nodes of the graph and what they are made of: slots, needs, changes, outcomes. Values only; JSON in and out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TypeAlias
+
+from shipway.canonical import Json, integer_of, items_of, object_of
+from shipway.declaration import Backoff, OutputRule, Retry
+from shipway.errors import Position
+
+
+class Change(StrEnum):
+    """What a node does to the world."""
+
+    CREATE = "create"
+    UPDATE = "update"
+    REPLACE = "replace"
+    DELETE = "delete"
+    RUN = "run"
+    READ = "read"
+    NOOP = "noop"
+
+
+class Fidelity(StrEnum):
+    """How far a planned node can be trusted: it does exactly this; it said what it would do; only running it tells."""
+
+    EXACT = "exact"
+    PREDICTED = "predicted"
+    OPAQUE = "opaque"
+
+
+class Outcome(StrEnum):
+    """How a node ended. `unknown`: a change on the world was begun and never reported."""
+
+    SUCCEEDED = "succeeded"
+    UNCHANGED = "unchanged"
+    SKIPPED = "skipped"
+    FAILED = "failed"
+    TIMED_OUT = "timed_out"
+    CANCELLED = "cancelled"
+    BLOCKED = "blocked"
+    NOT_STARTED = "not_started"
+    UNDONE = "undone"
+    UNDO_FAILED = "undo_failed"
+    NOT_UNDOABLE = "not_undoable"
+    DRIFTED = "drifted"
+    UNKNOWN = "unknown"
+
+
+DONE = frozenset({Outcome.SUCCEEDED, Outcome.UNCHANGED})
+"""Outcomes that satisfy whoever needs the node and promises its outputs."""
+
+FAILURES = frozenset({Outcome.FAILED, Outcome.TIMED_OUT, Outcome.UNKNOWN})
+"""Outcomes that are a failure of the node itself."""
+
+
+class Verified(StrEnum):
+    """Whether a node's work is there."""
+
+    HOLDS = "holds"
+    GONE = "gone"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Immediate:
+    """A slot whose value is known when planned."""
+
+    value: Json
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """A slot filled with another node's output; without `output`, with all its outputs as one object."""
+
+    node: str
+    output: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """A slot whose text holds `${{ }}` evaluated when the node starts; secrets stand in it by name only."""
+
+    text: str
+
+
+Slot: TypeAlias = Immediate | Promise | Computed
+
+
+class NeedKind(StrEnum):
+    """Why a node waits for another: its place in a list, `needs`, an output it takes, or `optional_needs`."""
+
+    ORDER = "order"
+    NEEDS = "needs"
+    PROMISE = "promise"
+    OPTIONAL = "optional"
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """An edge from `node` to the node that holds this need."""
+
+    node: str
+    kind: NeedKind = NeedKind.NEEDS
+
+
+@dataclass(frozen=True, slots=True)
+class Reads:
+    """The files a node depends on: the patterns as declared and the digest of what they match (paths and contents)."""
+
+    patterns: tuple[str, ...]
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One unit of work. `slots` and `env` are what it is given; `predicted` holds outputs its plan foretold.
+
+    `before` and `after` describe the world around an `exact` change (keys are the action's own). `reversible` says whether
+    the action can undo it; `waits_for` names what made it less than exact. `condition` is the text of `if`, already without
+    what was known when planned; `timeout_ms` 0 means none.
+    """
+
+    id: str
+    stage: str
+    action: str
+    position: Position
+    title: str = ""
+    tags: tuple[str, ...] = ()
+    slots: Mapping[str, Slot] = field(default_factory=dict)
+    env: Mapping[str, Slot] = field(default_factory=dict)
+    env_from: tuple[str, ...] = ()
+    needs: tuple[Need, ...] = ()
+    condition: str | None = None
+    outputs: Mapping[str, OutputRule] = field(default_factory=dict)
+    change: Change = Change.RUN
+    fidelity: Fidelity = Fidelity.OPAQUE
+    why: str = ""
+    before: Json = None
+    after: Json = None
+    predicted: Mapping[str, Json] = field(default_factory=dict)
+    lasting: bool = True
+    reversible: bool = False
+    retry: Retry = field(default_factory=Retry)
+    timeout_ms: int = 0
+    limits: tuple[str, ...] = ()
+    exclusive: bool = False
+    allow_failure: bool = False
+    reads: Reads = field(default_factory=lambda: Reads((), ""))
+
+    @property
+    def must_be_undone(self) -> bool:
+        """Whether a rollback has to care about this node once it was begun."""
+        return self.lasting and self.change not in (Change.READ, Change.NOOP)
+
+    @property
+    def step(self) -> str:
+        """The id without its stage."""
+        return self.id.removeprefix(self.stage + "/")
+
+
+def slot_json(slot: Slot) -> Json:
+    """`{"value": …}`, `{"node": id, "output": name}` or `{"expression": text}`."""
+    match slot:
+        case Immediate(value):
+            return {"value": value}
+        case Promise(node, output):
+            return {"node": node, "output": output}
+        case Computed(text):
+            return {"expression": text}
+
+
+def slot_from_json(data: Mapping[str, Json]) -> Slot:
+    """The slot that `slot_json` wrote. The schema has made sure that exactly one form is present."""
+    if "value" in data:
+        return Immediate(data["value"])
+    if "expression" in data:
+        return Computed(str(data["expression"]))
+    output = data["output"]
+    return Promise(str(data["node"]), None if output is None else str(output))
+
+
+def effect_json(node: Node) -> dict[str, Json]:
+    """All of a node that decides what is done, and nothing that varies with commit, time, machine or observed world."""
+    return {
+        "id": node.id,
+        "action": node.action,
+        "slots": {name: slot_json(slot) for name, slot in node.slots.items()},
+        "env": {name: slot_json(slot) for name, slot in node.env.items()},
+        "env_from": list(node.env_from),
+        "needs": sorted([need.node, need.kind.value] for need in node.needs),
+        "condition": node.condition,
+        "outputs": {name: {"type": rule.type, "required": rule.required} for name, rule in node.outputs.items()},
+        "lasting": node.lasting,
+        "retry": _retry_json(node.retry),
+        "timeout_ms": node.timeout_ms,
+        "limits": list(node.limits),
+        "exclusive": node.exclusive,
+        "allow_failure": node.allow_failure,
+        "reads": node.reads.digest,
+    }
+
+
+def node_json(node: Node) -> dict[str, Json]:
+    """The node as it stands in a plan."""
+    return {
+        **effect_json(node),
+        "stage": node.stage,
+        "position": [node.position.file, node.position.line, node.position.column],
+        "title": node.title,
+        "tags": list(node.tags),
+        "needs": [{"node": need.node, "kind": need.kind.value} for need in node.needs],
+        "change": node.change.value,
+        "fidelity": node.fidelity.value,
+        "why": node.why,
+        "before": node.before,
+        "after": node.after,
+        "predicted": dict(node.predicted),
+        "reversible": node.reversible,
+        "reads": {"patterns": list(node.reads.patterns), "digest": node.reads.digest},
+    }
+
+
+def node_from_json(data: Mapping[str, Json]) -> Node:
+    """The node that `node_json` wrote; `data` has passed the plan's schema."""
+    file, line, column = items_of(data["position"])
+    reads = object_of(data["reads"])
+    return Node(
+        id=str(data["id"]),
+        stage=str(data["stage"]),
+        action=str(data["action"]),
+        position=Position(str(file), integer_of(line), integer_of(column)),
+        title=str(data["title"]),
+        tags=_texts(data["tags"]),
+        slots={name: slot_from_json(object_of(slot)) for name, slot in object_of(data["slots"]).items()},
+        env={name: slot_from_json(object_of(slot)) for name, slot in object_of(data["env"]).items()},
+        env_from=_texts(data["env_from"]),
+        needs=tuple(_need(object_of(need)) for need in items_of(data["needs"])),
+        condition=None if data["condition"] is None else str(data["condition"]),
+        outputs={name: _output(object_of(rule)) for name, rule in object_of(data["outputs"]).items()},
+        change=Change(str(data["change"])),
+        fidelity=Fidelity(str(data["fidelity"])),
+        why=str(data["why"]),
+        before=data["before"],
+        after=data["after"],
+        predicted=object_of(data["predicted"]),
+        lasting=bool(data["lasting"]),
+        reversible=bool(data["reversible"]),
+        retry=_retry(object_of(data["retry"])),
+        timeout_ms=integer_of(data["timeout_ms"]),
+        limits=_texts(data["limits"]),
+        exclusive=bool(data["exclusive"]),
+        allow_failure=bool(data["allow_failure"]),
+        reads=Reads(_texts(reads["patterns"]), str(reads["digest"])),
+    )
+
+
+def _need(data: Mapping[str, Json]) -> Need:
+    return Need(str(data["node"]), NeedKind(str(data["kind"])))
+
+
+def _output(data: Mapping[str, Json]) -> OutputRule:
+    return OutputRule(str(data["type"]), bool(data["required"]))
+
+
+def _retry_json(retry: Retry) -> Json:
+    return {
+        "attempts": retry.attempts,
+        "backoff": retry.backoff.value,
+        "initial_ms": retry.initial_ms,
+        "max_ms": retry.max_ms,
+        "jitter_percent": retry.jitter_percent,
+    }
+
+
+def _retry(data: Mapping[str, Json]) -> Retry:
+    return Retry(
+        attempts=integer_of(data["attempts"]),
+        backoff=Backoff(str(data["backoff"])),
+        initial_ms=integer_of(data["initial_ms"]),
+        max_ms=None if data["max_ms"] is None else integer_of(data["max_ms"]),
+        jitter_percent=integer_of(data["jitter_percent"]),
+    )
+
+
+def _texts(value: Json) -> tuple[str, ...]:
+    return tuple(str(item) for item in items_of(value))

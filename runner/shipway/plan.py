@@ -1,0 +1,350 @@
+"""The plan: what will be done, sealed by `digest` and identified by `effect`. Pure; holds no time, run id or secret."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from shipway import canonical
+from shipway.canonical import Json, integer_of, items_of, object_of, text_or_none
+from shipway.declaration import OnCancel, OnFailure, Rollback
+from shipway.errors import Position, Reason, VerificationError
+from shipway.graph import Graph
+from shipway.nodes import Change, Fidelity, Node, effect_json, node_from_json, node_json
+
+PLAN_SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedSource:
+    """What was planned: `file` is the declaration, `files` it and its overlay with `declaration` their digest.
+
+    Outside git `commit`, `tree` and `merge_base` are None. `dirty`: a tracked file differs from the commit.
+    """
+
+    file: str
+    files: tuple[str, ...]
+    declaration: str
+    repository: str | None = None
+    commit: str | None = None
+    tree: str | None = None
+    merge_base: str | None = None
+    dirty: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedStage:
+    """A stage in the plan: who carries it out, under which `contract` number, and its policies.
+
+    `context` is what the backend needs to be re-created from the plan alone. `parallel` 0 means no bound of its own.
+    """
+
+    id: str
+    mode: str
+    backend: str
+    contract: int
+    position: Position
+    needs: tuple[str, ...] = ()
+    condition: str | None = None
+    context: Mapping[str, Json] = field(default_factory=dict)
+    on_failure: OnFailure = OnFailure.DRAIN
+    rollback: Rollback | None = None
+    parallel: int = 0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A whole plan for one lifecycle and target; `nodes` and `stages` in declared order.
+
+    `secrets` are names. `parallel` 0 lets the machine decide. `on_cancel` None: leave in CI, undo on a terminal.
+    """
+
+    lifecycle: str
+    target: str
+    platform: str
+    source: PlannedSource
+    shipway: str
+    stages: tuple[PlannedStage, ...]
+    nodes: tuple[Node, ...]
+    secrets: tuple[str, ...] = ()
+    limits: Mapping[str, int] = field(default_factory=dict)
+    parallel: int = 0
+    on_failure: OnFailure = OnFailure.DRAIN
+    rollback: Rollback = Rollback.RUN
+    on_cancel: OnCancel | None = None
+
+    @cached_property
+    def by_id(self) -> dict[str, Node]:
+        """Nodes by id."""
+        return {node.id: node for node in self.nodes}
+
+    @cached_property
+    def stages_by_id(self) -> dict[str, PlannedStage]:
+        """Stages by id."""
+        return {stage.id: stage for stage in self.stages}
+
+    @cached_property
+    def effect(self) -> str:
+        """`sha256:…` of all that decides what will be done; what an approval is bound to."""
+        return canonical.digest(self.effect_json())
+
+    @cached_property
+    def document(self) -> dict[str, Json]:
+        """The plan as JSON, digest included; `canonical.canonical_bytes` of it are the file."""
+        body = self._body()
+        body["effect"] = self.effect
+        return {**body, "digest": canonical.digest(body)}
+
+    @property
+    def digest(self) -> str:
+        """`sha256:…` over the whole document; what seals the file."""
+        return str(self.document["digest"])
+
+    @property
+    def has_changes(self) -> bool:
+        """Whether executing it would do anything but read."""
+        return any(node.change not in (Change.NOOP, Change.READ) for node in self.nodes)
+
+    def effect_json(self) -> dict[str, Json]:
+        """What `effect` digests: per node what decides its work, per stage its policies and its backend's contract."""
+        return {
+            "lifecycle": self.lifecycle,
+            "target": self.target,
+            "on_failure": self.on_failure.value,
+            "rollback": self.rollback.value,
+            "limits": dict(self.limits),
+            "stages": {stage.id: _stage_effect(stage) for stage in self.stages},
+            "nodes": {node.id: effect_json(node) for node in self.nodes},
+        }
+
+    def graph(self) -> Graph:
+        """Dependency view over the nodes; a needed stage stands in it as a vertex between its leaves and its followers."""
+        return build_graph(self.nodes, {stage.id: stage.needs for stage in self.stages})
+
+    def _body(self) -> dict[str, Json]:
+        return {
+            "kind": "plan",
+            "schema": PLAN_SCHEMA,
+            "lifecycle": self.lifecycle,
+            "target": self.target,
+            "platform": self.platform,
+            "source": _source_json(self.source),
+            "versions": {"shipway": self.shipway},
+            "secrets": list(self.secrets),
+            "limits": dict(self.limits),
+            "parallel": self.parallel,
+            "on_failure": self.on_failure.value,
+            "rollback": self.rollback.value,
+            "on_cancel": None if self.on_cancel is None else self.on_cancel.value,
+            "stages": [_stage_json(stage) for stage in self.stages],
+            "nodes": [node_json(node) for node in self.nodes],
+            "on_rollback": rollback_preview(self).to_json(),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class RollbackPreview:
+    """What a rollback would do, stage by stage, the last first: `undone` and `stays` (lasting, cannot be undone) node ids.
+
+    `point_of_no_return` is the first node in order after which a rollback can no longer be whole, or None.
+    """
+
+    stages: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...]
+    point_of_no_return: str | None
+
+    def to_json(self) -> Json:
+        """`{"stages": [{"stage", "undone", "stays"}], "point_of_no_return"}`."""
+        return {
+            "stages": [{"stage": s, "undone": list(undone), "stays": list(stays)} for s, undone, stays in self.stages],
+            "point_of_no_return": self.point_of_no_return,
+        }
+
+
+def rollback_preview(plan: Plan) -> RollbackPreview:
+    """What would be undone if the last node failed, and where undoing everything stops being possible."""
+    order = [node for node in plan.graph().topological_order() if node in plan.by_id]
+    backwards: dict[str, tuple[list[str], list[str]]] = {}
+    point: str | None = None
+    for node_id in order:
+        node = plan.by_id[node_id]
+        if node.must_be_undone and not node.reversible and point is None:
+            point = node_id
+    for node_id in reversed(order):
+        node = plan.by_id[node_id]
+        if node.must_be_undone and plan.rollback is not Rollback.NONE:
+            backwards.setdefault(node.stage, ([], []))[0 if node.reversible else 1].append(node_id)
+    return RollbackPreview(
+        tuple((stage, tuple(undone), tuple(stays)) for stage, (undone, stays) in backwards.items()),
+        point if plan.rollback is not Rollback.NONE else None,
+    )
+
+
+def build_graph(nodes: Sequence[Node], stage_needs: Mapping[str, Sequence[str]]) -> Graph:
+    """Nodes with their needs, and a vertex for each needed stage: its leaves come before it, its followers' roots after.
+
+    The vertices keep edges between stages linear in the number of nodes. Raises GraphError for unknown ends.
+    """
+    members: dict[str, list[Node]] = {}
+    for node in nodes:
+        members.setdefault(node.stage, []).append(node)
+    inner = {need.node for node in nodes for need in node.needs if need.node.startswith(node.stage + "/")}
+    gates = {need for needs in stage_needs.values() for need in needs}
+    edges = [(need.node, node.id) for node in nodes for need in node.needs]
+    for stage in gates:
+        edges += [(node.id, stage) for node in members.get(stage, ()) if node.id not in inner]
+        edges += [(before, stage) for before in stage_needs.get(stage, ()) if not members.get(stage)]
+    for stage, needs in stage_needs.items():
+        roots = [node for node in members.get(stage, ()) if not _needs_inside(node)]
+        edges += [(before, node.id) for before in needs for node in roots]
+    return Graph([*(node.id for node in nodes), *(stage for stage in stage_needs if stage in gates)], edges)
+
+
+def _needs_inside(node: Node) -> bool:
+    return any(need.node.startswith(node.stage + "/") for need in node.needs)
+
+
+def load_plan(content: bytes, check: Callable[[Mapping[str, Json]], None]) -> Plan:
+    """The plan in `content`, which holds exactly its canonical bytes.
+
+    Digest first, then schema version, then `check` (the JSON Schema). Raises VerificationError (`plan-digest`) or
+    UsageError (`document-invalid`), each naming what to do.
+    """
+    data = canonical.load_sealed(content, kind="plan", versions=(PLAN_SCHEMA,), reason=Reason.PLAN_DIGEST)
+    check(data)
+    plan = _plan_from_json(data)
+    if plan.effect != data["effect"]:
+        raise VerificationError("the plan's `effect` is not that of its nodes", reason=Reason.PLAN_DIGEST)
+    return plan
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One node (or stage, or `plan` itself) in which two plans differ; `fields` are the names of what differs in it.
+
+    `fields` is `("added",)` or `("removed",)` where only one of the plans has it.
+    """
+
+    subject: str
+    fields: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.subject}: {', '.join(self.fields)}"
+
+
+def differences(old: Plan, new: Plan) -> tuple[Difference, ...]:
+    """Where the effects of two plans differ, node by node, in declared order of `new`, then what only `old` has."""
+    before, after = old.effect_json(), new.effect_json()
+    found: list[Difference] = []
+    own = tuple(key for key in after if key not in ("nodes", "stages") and before[key] != after[key])
+    if own:
+        found.append(Difference("plan", own))
+    for part in ("stages", "nodes"):
+        found += _part_differences(object_of(before[part]), object_of(after[part]))
+    return tuple(found)
+
+
+def _part_differences(old: Mapping[str, Json], new: Mapping[str, Json]) -> list[Difference]:
+    found = []
+    for subject, value in new.items():
+        if subject not in old:
+            found.append(Difference(subject, ("added",)))
+        elif value != old[subject]:
+            had, has = object_of(old[subject]), object_of(value)
+            found.append(Difference(subject, tuple(key for key in has if has[key] != had.get(key))))
+    return found + [Difference(subject, ("removed",)) for subject in old if subject not in new]
+
+
+def fidelity_counts(nodes: Sequence[Node]) -> dict[Fidelity, int]:
+    """How many nodes of each fidelity, zero included."""
+    return {kind: sum(node.fidelity is kind for node in nodes) for kind in Fidelity}
+
+
+def change_counts(nodes: Sequence[Node]) -> dict[Change, int]:
+    """How many nodes of each change, zero included."""
+    return {kind: sum(node.change is kind for node in nodes) for kind in Change}
+
+
+def _stage_effect(stage: PlannedStage) -> Json:
+    return {
+        "mode": stage.mode,
+        "backend": stage.backend,
+        "contract": stage.contract,
+        "needs": sorted(stage.needs),
+        "condition": stage.condition,
+        "context": dict(stage.context),
+        "on_failure": stage.on_failure.value,
+        "rollback": None if stage.rollback is None else stage.rollback.value,
+    }
+
+
+def _stage_json(stage: PlannedStage) -> Json:
+    return {
+        **object_of(_stage_effect(stage)),
+        "id": stage.id,
+        "needs": list(stage.needs),
+        "parallel": stage.parallel,
+        "position": [stage.position.file, stage.position.line, stage.position.column],
+    }
+
+
+def _source_json(source: PlannedSource) -> Json:
+    return {
+        "file": source.file,
+        "files": list(source.files),
+        "declaration": source.declaration,
+        "repository": source.repository,
+        "commit": source.commit,
+        "tree": source.tree,
+        "merge_base": source.merge_base,
+        "dirty": source.dirty,
+    }
+
+
+def _plan_from_json(data: Mapping[str, Json]) -> Plan:
+    on_cancel = data["on_cancel"]
+    return Plan(
+        lifecycle=str(data["lifecycle"]),
+        target=str(data["target"]),
+        platform=str(data["platform"]),
+        source=_source_from_json(object_of(data["source"])),
+        shipway=str(object_of(data["versions"])["shipway"]),
+        stages=tuple(_stage_from_json(object_of(stage)) for stage in items_of(data["stages"])),
+        nodes=tuple(node_from_json(object_of(node)) for node in items_of(data["nodes"])),
+        secrets=tuple(str(name) for name in items_of(data["secrets"])),
+        limits={name: integer_of(size) for name, size in object_of(data["limits"]).items()},
+        parallel=integer_of(data["parallel"]),
+        on_failure=OnFailure(str(data["on_failure"])),
+        rollback=Rollback(str(data["rollback"])),
+        on_cancel=None if on_cancel is None else OnCancel(str(on_cancel)),
+    )
+
+
+def _source_from_json(data: Mapping[str, Json]) -> PlannedSource:
+    return PlannedSource(
+        file=str(data["file"]),
+        files=tuple(str(name) for name in items_of(data["files"])),
+        declaration=str(data["declaration"]),
+        repository=text_or_none(data["repository"]),
+        commit=text_or_none(data["commit"]),
+        tree=text_or_none(data["tree"]),
+        merge_base=text_or_none(data["merge_base"]),
+        dirty=bool(data["dirty"]),
+    )
+
+
+def _stage_from_json(data: Mapping[str, Json]) -> PlannedStage:
+    file, line, column = items_of(data["position"])
+    return PlannedStage(
+        id=str(data["id"]),
+        mode=str(data["mode"]),
+        backend=str(data["backend"]),
+        contract=integer_of(data["contract"]),
+        position=Position(str(file), integer_of(line), integer_of(column)),
+        needs=tuple(str(need) for need in items_of(data["needs"])),
+        condition=text_or_none(data["condition"]),
+        context=object_of(data["context"]),
+        on_failure=OnFailure(str(data["on_failure"])),
+        rollback=None if data["rollback"] is None else Rollback(str(data["rollback"])),
+        parallel=integer_of(data["parallel"]),
+    )

@@ -1,0 +1,372 @@
+"""The receipt: the plan's graph with what happened to each node, sealed. Pure; times come in as values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cached_property
+
+from shipway import canonical
+from shipway.canonical import Json, integer_of, items_of, object_of, text_or_none
+from shipway.errors import (
+    EXIT_DONE,
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    EXIT_NOT_UNDONE,
+    Reason,
+)
+from shipway.nodes import FAILURES, Change, Outcome
+
+RECEIPT_SCHEMA = 1
+
+MAX_OUTPUT_BYTES = 64 * 1024
+"""Largest output value kept in a receipt; a larger one is kept as its digest and size."""
+
+
+class RunOutcome(StrEnum):
+    """How a run ended; each has one exit code."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    NOT_UNDONE = "not_undone"
+    CANCELLED = "cancelled"
+
+
+EXIT_CODES = {
+    RunOutcome.SUCCEEDED: EXIT_DONE,
+    RunOutcome.FAILED: EXIT_FAILED,
+    RunOutcome.NOT_UNDONE: EXIT_NOT_UNDONE,
+    RunOutcome.CANCELLED: EXIT_INTERRUPTED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try of a node, numbered from 1. Times are milliseconds since the run began; `exit_code` None in-process."""
+
+    number: int
+    outcome: Outcome
+    started_ms: int
+    ended_ms: int
+    error: str = ""
+    exit_code: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NodeResult:
+    """What happened to one node. Times are milliseconds since the run began; a node that never ran has no start.
+
+    `ready_ms` is when its needs were met, `waited_for` what it then waited for (slot, limit, lock, exclusive, or empty).
+    `cause` names the node that blocked it, or says why it was skipped. `outputs` are redacted; a secret one is
+    `{"secret": keyed digest}`, a file `{"file": digest, "size": bytes, "name": …}`, a large one `{"large": digest, "size"}`.
+    `tail` is the last redacted lines of its log, `log` the log's path under the run's directory, or empty.
+    """
+
+    node: str
+    outcome: Outcome
+    attempts: tuple[Attempt, ...] = ()
+    ready_ms: int | None = None
+    started_ms: int | None = None
+    ended_ms: int | None = None
+    waited_for: str = ""
+    cause: str = ""
+    error: str = ""
+    warning: str = ""
+    change: Change | None = None
+    outputs: Mapping[str, Json] = field(default_factory=dict)
+    tail: str = ""
+    log: str = ""
+
+    @property
+    def duration_ms(self) -> int:
+        """From first start to last end, 0 for a node that never ran."""
+        if self.started_ms is None or self.ended_ms is None:
+            return 0
+        return self.ended_ms - self.started_ms
+
+
+@dataclass(frozen=True, slots=True)
+class RollbackEntry:
+    """One undo, in the order they were tried; `outcome` is undone, undo_failed, not_undoable or drifted."""
+
+    node: str
+    stage: str
+    outcome: Outcome
+    started_ms: int
+    ended_ms: int
+    error: str = ""
+    attempts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RanBy:
+    """Who ran it and where; the CI fields are None for a run at a terminal. `invoker` is `ci` or `local`."""
+
+    invoker: str
+    actor: str | None = None
+    provider: str | None = None
+    repository: str | None = None
+    run: str | None = None
+    attempt: int | None = None
+    url: str | None = None
+    commit: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StageResult:
+    """Outcome of a stage: the worst of its nodes' by order failed, cancelled, blocked, not_started, else succeeded or skipped."""
+
+    stage: str
+    outcome: Outcome
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """A whole run. `started` and `ended` are RFC 3339 UTC; every node of the plan stands in `nodes`, in declared order.
+
+    `critical_path` holds node ids by measured time with its length; `parallelism` is the sum of node durations over
+    the wall clock, in thousandths. `error` is the phase, stage and text of a failure outside any node.
+    """
+
+    lifecycle: str
+    target: str
+    run: str
+    plan_digest: str | None
+    effect: str | None
+    started: str
+    ended: str
+    duration_ms: int
+    outcome: RunOutcome
+    nodes: tuple[NodeResult, ...]
+    stages: tuple[StageResult, ...]
+    rollback: tuple[RollbackEntry, ...]
+    by: RanBy
+    shipway: str
+    platform: str
+    source: Mapping[str, Json] = field(default_factory=dict)
+    critical_path: tuple[str, ...] = ()
+    critical_path_ms: int = 0
+    parallelism_thousandths: int = 0
+    redactions: int = 0
+    warnings: tuple[str, ...] = ()
+    error: str = ""
+    approved: str | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code of this outcome."""
+        return EXIT_CODES[self.outcome]
+
+    @cached_property
+    def by_id(self) -> dict[str, NodeResult]:
+        """Results by node id."""
+        return {result.node: result for result in self.nodes}
+
+    @property
+    def failed(self) -> tuple[NodeResult, ...]:
+        """The nodes that failed by themselves, before any undo changed their outcome, first failure first."""
+        failures = [result for result in self.nodes if own_outcome(result) in FAILURES]
+        return tuple(sorted(failures, key=lambda result: result.ended_ms or 0))
+
+    @cached_property
+    def document(self) -> dict[str, Json]:
+        """The receipt as JSON, digest included; its canonical bytes are the file."""
+        body = self._body()
+        return {**body, "digest": canonical.digest(body)}
+
+    def _body(self) -> dict[str, Json]:
+        return {
+            "kind": "receipt",
+            "schema": RECEIPT_SCHEMA,
+            "lifecycle": self.lifecycle,
+            "target": self.target,
+            "run": self.run,
+            "plan": self.plan_digest,
+            "effect": self.effect,
+            "approved": self.approved,
+            "started": self.started,
+            "ended": self.ended,
+            "duration_ms": self.duration_ms,
+            "outcome": self.outcome.value,
+            "error": self.error,
+            "nodes": [_result_json(result) for result in self.nodes],
+            "stages": [{"stage": stage.stage, "outcome": stage.outcome.value} for stage in self.stages],
+            "rollback": [_rollback_json(entry) for entry in self.rollback],
+            "by": _by_json(self.by),
+            "versions": {"shipway": self.shipway},
+            "platform": self.platform,
+            "source": dict(self.source),
+            "critical_path": {"nodes": list(self.critical_path), "duration_ms": self.critical_path_ms},
+            "parallelism_thousandths": self.parallelism_thousandths,
+            "redactions": self.redactions,
+            "warnings": list(self.warnings),
+        }
+
+
+def own_outcome(result: NodeResult) -> Outcome:
+    """The outcome of the node's last attempt, before an undo replaced it; the outcome itself where it was never tried."""
+    return result.attempts[-1].outcome if result.attempts else result.outcome
+
+
+def outcome_counts(results: Sequence[NodeResult]) -> dict[Outcome, int]:
+    """How many nodes of each outcome, only those that occur, in the enum's order."""
+    counts = {kind: sum(result.outcome is kind for result in results) for kind in Outcome}
+    return {kind: count for kind, count in counts.items() if count}
+
+
+def file_name(lifecycle: str, target: str, started: str, run: str) -> str:
+    """A name that sorts by time and never repeats: `<lifecycle>-<target>-<YYYYMMDDTHHMMSSZ>-<run>.json`."""
+    moment = started.split(".")[0].rstrip("Z").replace("-", "").replace(":", "")
+    return f"{lifecycle}-{target}-{moment}Z-{run}.json"
+
+
+def load_receipt(content: bytes, check: Callable[[Mapping[str, Json]], None]) -> Receipt:
+    """The receipt in `content`: digest first, then version, then `check`. Raises like `plan.load_plan`."""
+    data = canonical.load_sealed(content, kind="receipt", versions=(RECEIPT_SCHEMA,), reason=Reason.RECEIPT_DIGEST)
+    check(data)
+    path = object_of(data["critical_path"])
+    return Receipt(
+        lifecycle=str(data["lifecycle"]),
+        target=str(data["target"]),
+        run=str(data["run"]),
+        plan_digest=text_or_none(data["plan"]),
+        effect=text_or_none(data["effect"]),
+        approved=text_or_none(data["approved"]),
+        started=str(data["started"]),
+        ended=str(data["ended"]),
+        duration_ms=integer_of(data["duration_ms"]),
+        outcome=RunOutcome(str(data["outcome"])),
+        error=str(data["error"]),
+        nodes=tuple(_result(object_of(item)) for item in items_of(data["nodes"])),
+        stages=tuple(_stage(object_of(item)) for item in items_of(data["stages"])),
+        rollback=tuple(_rollback(object_of(item)) for item in items_of(data["rollback"])),
+        by=_by(object_of(data["by"])),
+        shipway=str(object_of(data["versions"])["shipway"]),
+        platform=str(data["platform"]),
+        source=object_of(data["source"]),
+        critical_path=tuple(str(node) for node in items_of(path["nodes"])),
+        critical_path_ms=integer_of(path["duration_ms"]),
+        parallelism_thousandths=integer_of(data["parallelism_thousandths"]),
+        redactions=integer_of(data["redactions"]),
+        warnings=tuple(str(text) for text in items_of(data["warnings"])),
+    )
+
+
+def _result_json(result: NodeResult) -> Json:
+    return {
+        "id": result.node,
+        "outcome": result.outcome.value,
+        "attempts": [_attempt_json(attempt) for attempt in result.attempts],
+        "ready_ms": result.ready_ms,
+        "started_ms": result.started_ms,
+        "ended_ms": result.ended_ms,
+        "waited_for": result.waited_for,
+        "cause": result.cause,
+        "error": result.error,
+        "warning": result.warning,
+        "change": None if result.change is None else result.change.value,
+        "outputs": dict(result.outputs),
+        "tail": result.tail,
+        "log": result.log,
+    }
+
+
+def _result(data: Mapping[str, Json]) -> NodeResult:
+    change = data["change"]
+    return NodeResult(
+        node=str(data["id"]),
+        outcome=Outcome(str(data["outcome"])),
+        attempts=tuple(_attempt(object_of(item)) for item in items_of(data["attempts"])),
+        ready_ms=_integer_or_none(data["ready_ms"]),
+        started_ms=_integer_or_none(data["started_ms"]),
+        ended_ms=_integer_or_none(data["ended_ms"]),
+        waited_for=str(data["waited_for"]),
+        cause=str(data["cause"]),
+        error=str(data["error"]),
+        warning=str(data["warning"]),
+        change=None if change is None else Change(str(change)),
+        outputs=object_of(data["outputs"]),
+        tail=str(data["tail"]),
+        log=str(data["log"]),
+    )
+
+
+def _attempt_json(attempt: Attempt) -> Json:
+    return {
+        "number": attempt.number,
+        "outcome": attempt.outcome.value,
+        "started_ms": attempt.started_ms,
+        "ended_ms": attempt.ended_ms,
+        "error": attempt.error,
+        "exit_code": attempt.exit_code,
+    }
+
+
+def _attempt(data: Mapping[str, Json]) -> Attempt:
+    return Attempt(
+        number=integer_of(data["number"]),
+        outcome=Outcome(str(data["outcome"])),
+        started_ms=integer_of(data["started_ms"]),
+        ended_ms=integer_of(data["ended_ms"]),
+        error=str(data["error"]),
+        exit_code=_integer_or_none(data["exit_code"]),
+    )
+
+
+def _stage(data: Mapping[str, Json]) -> StageResult:
+    return StageResult(str(data["stage"]), Outcome(str(data["outcome"])))
+
+
+def _rollback_json(entry: RollbackEntry) -> Json:
+    return {
+        "node": entry.node,
+        "stage": entry.stage,
+        "outcome": entry.outcome.value,
+        "started_ms": entry.started_ms,
+        "ended_ms": entry.ended_ms,
+        "error": entry.error,
+        "attempts": entry.attempts,
+    }
+
+
+def _rollback(data: Mapping[str, Json]) -> RollbackEntry:
+    return RollbackEntry(
+        node=str(data["node"]),
+        stage=str(data["stage"]),
+        outcome=Outcome(str(data["outcome"])),
+        started_ms=integer_of(data["started_ms"]),
+        ended_ms=integer_of(data["ended_ms"]),
+        error=str(data["error"]),
+        attempts=integer_of(data["attempts"]),
+    )
+
+
+def _by_json(by: RanBy) -> Json:
+    return {
+        "invoker": by.invoker,
+        "actor": by.actor,
+        "provider": by.provider,
+        "repository": by.repository,
+        "run": by.run,
+        "attempt": by.attempt,
+        "url": by.url,
+        "commit": by.commit,
+    }
+
+
+def _by(data: Mapping[str, Json]) -> RanBy:
+    return RanBy(
+        invoker=str(data["invoker"]),
+        actor=text_or_none(data["actor"]),
+        provider=text_or_none(data["provider"]),
+        repository=text_or_none(data["repository"]),
+        run=text_or_none(data["run"]),
+        attempt=_integer_or_none(data["attempt"]),
+        url=text_or_none(data["url"]),
+        commit=text_or_none(data["commit"]),
+    )
+
+
+def _integer_or_none(value: Json) -> int | None:
+    return None if value is None else integer_of(value)
