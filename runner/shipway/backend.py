@@ -8,6 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
+from shipway.builder import GraphBuilder
 from shipway.canonical import Json
 from shipway.declaration import Declaration, Stage
 from shipway.errors import Problem
@@ -111,7 +112,3 @@ class Backend(Protocol):
 
     def plan(self, stage: Stage, lifecycle: Declaration, builder: GraphBuilder) -> Mapping[str, Json]:
         """Add the stage's nodes to `builder`. Read-only and deterministic. Returns the stage's context for the plan."""
-
-
-class GraphBuilder(Protocol):
-    """Marker for the builder a backend is handed; the class itself is `builder.GraphBuilder`."""

@@ -155,7 +155,6 @@ class Stage:
     env: Mapping[str, str] = field(default_factory=dict)
     env_from: tuple[str, ...] = ()
     lasting: bool | None = None
-    retry: Retry | None = None
     on_failure: OnFailure | None = None
     rollback: Rollback | None = None
     parallel: int | None = None

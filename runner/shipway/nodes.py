@@ -82,9 +82,12 @@ class Promise:
 
 @dataclass(frozen=True, slots=True)
 class Computed:
-    """A slot whose text holds `${{ }}` evaluated when the node starts; secrets stand in it by name only."""
+    """A slot with `${{ }}` in its text, or in texts inside its list or object, evaluated when the node starts.
 
-    text: str
+    Secrets stand in it by name only.
+    """
+
+    expression: Json
 
 
 Slot: TypeAlias = Immediate | Promise | Computed
@@ -163,14 +166,14 @@ class Node:
 
 
 def slot_json(slot: Slot) -> Json:
-    """`{"value": …}`, `{"node": id, "output": name}` or `{"expression": text}`."""
+    """`{"value": …}`, `{"node": id, "output": name}` or `{"expression": text, list or object}`."""
     match slot:
         case Immediate(value):
             return {"value": value}
         case Promise(node, output):
             return {"node": node, "output": output}
-        case Computed(text):
-            return {"expression": text}
+        case Computed(expression):
+            return {"expression": expression}
 
 
 def slot_from_json(data: Mapping[str, Json]) -> Slot:
@@ -178,7 +181,7 @@ def slot_from_json(data: Mapping[str, Json]) -> Slot:
     if "value" in data:
         return Immediate(data["value"])
     if "expression" in data:
-        return Computed(str(data["expression"]))
+        return Computed(data["expression"])
     output = data["output"]
     return Promise(str(data["node"]), None if output is None else str(output))
 
