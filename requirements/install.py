@@ -1,0 +1,142 @@
+"""Makes a Python environment from a hash lock, for the action and for this checkout. Standard library only; imports no Shipway.
+
+python3 -I requirements/install.py development .venv    the checkout's own environment, what `make` uses
+python3 -I requirements/install.py action               the action's, under RUNNER_TEMP; a copy of the package goes into it
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import urllib.request
+import venv
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+OLDEST = (3, 11)
+READY = ".shipway-ready"
+
+# What installs the packages where there is neither uv nor pip nor ensurepip, as on a Debian with nothing but python3.
+PIP_URL = "https://files.pythonhosted.org/packages/07/25/ee8c38ae72d66b844ce8eb9711ba905dba21ca1a8a0c960057c41cd23337/pip-26.3-py3-none-any.whl"
+PIP_SHA256 = "f3b60b20ffaadd4415ed7957212a38ac63fa4c5fa375bd0f4a797777940fad13"
+
+
+def main(arguments: list[str]) -> int:
+    """Does what the first argument names and answers with an exit code."""
+    if sys.version_info < OLDEST:
+        return _refuse(
+            f"Python {'.'.join(map(str, OLDEST))} or later is needed; {sys.executable} is {sys.version.split()[0]}"
+        )
+    match arguments:
+        case ["development", environment]:
+            return _install_development(Path(environment).absolute())
+        case ["action"]:
+            return _install_action(Path(os.environ["RUNNER_TEMP"]), Path(os.environ["GITHUB_OUTPUT"]))
+    return _refuse("usage: install.py development ENVIRONMENT, or install.py action")
+
+
+def _install_development(environment: Path) -> int:
+    if not (environment / "bin/python").exists():
+        _create(environment)
+    _install_packages(environment, ROOT / "requirements/dev.lock")
+    # The package is imported from the checkout, by a path file: nothing to build, and no copy that could be stale.
+    (_site_packages(environment) / "shipway-dev.pth").write_text(f"{ROOT / 'runner'}\n", encoding="utf-8")
+    return 0
+
+
+def _install_action(runner_temp: Path, outputs: Path) -> int:
+    lock = ROOT / "requirements/action.lock"
+    environment = runner_temp / f"shipway-{_version()}-{_content_digest(lock)[:16]}"
+    if not (environment / READY).exists():
+        shutil.rmtree(environment, ignore_errors=True)
+        _create(environment)
+        _install_packages(environment, lock)
+        _copy_package(_site_packages(environment) / "shipway")
+        (environment / READY).touch()
+    with outputs.open("a", encoding="utf-8") as file:
+        file.write(f"python={environment / 'bin/python'}\n")
+    return 0
+
+
+def _version() -> str:
+    source = (ROOT / "runner/shipway/__init__.py").read_text(encoding="utf-8")
+    found = re.search(r'__version__ = "([^"]+)"', source)
+    return found[1] if found else "unknown"
+
+
+def _content_digest(lock: Path) -> str:
+    """Over the lock and everything that is copied: two commits of the action in one job never share an environment."""
+    content = hashlib.sha256()
+    for path in [lock, *sorted(_package_files())]:
+        data = path.read_bytes()
+        content.update(f"{path.relative_to(ROOT)} {len(data)}\n".encode() + data)
+    return content.hexdigest()
+
+
+def _package_files() -> list[Path]:
+    folders = (ROOT / "runner/shipway", ROOT / "schemas")
+    return [
+        path for folder in folders for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts
+    ]
+
+
+def _copy_package(destination: Path) -> None:
+    ignore = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "runner/shipway", destination, ignore=ignore)
+    shutil.copytree(ROOT / "schemas", destination / "schemas", ignore=ignore)
+
+
+def _create(environment: Path) -> None:
+    venv.EnvBuilder(symlinks=True, with_pip=False).create(environment)
+
+
+def _site_packages(environment: Path) -> Path:
+    base = str(environment)
+    return Path(sysconfig.get_path("purelib", "venv", vars={"base": base, "platbase": base}))
+
+
+def _install_packages(environment: Path, lock: Path) -> None:
+    """The packages of `lock` and no other: hashes required, wheels only, no dependency that the lock leaves out."""
+    python = str(environment / "bin/python")
+    options = ["--quiet", "--no-deps", "--require-hashes", "--only-binary", ":all:", "--requirement", str(lock)]
+    # From the environment's folder, so that no configuration or module of the working directory has a say.
+    if uv := shutil.which("uv"):
+        subprocess.run([uv, "pip", "install", "--python", python, *options], cwd=environment, check=True)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        pip = [sys.executable, "-I", "-m", "pip"] if _has_pip() else [sys.executable, "-I", _download_pip(Path(folder))]
+        quick = ["--no-compile", "--disable-pip-version-check"]
+        subprocess.run([*pip, "--python", python, "install", *quick, *options], cwd=environment, check=True)
+
+
+def _has_pip() -> bool:
+    probe = [sys.executable, "-I", "-m", "pip", "--version"]
+    return subprocess.run(probe, capture_output=True, check=False).returncode == 0
+
+
+def _download_pip(folder: Path) -> str:
+    with urllib.request.urlopen(PIP_URL, timeout=60) as answer:
+        wheel = answer.read()
+    if hashlib.sha256(wheel).hexdigest() != PIP_SHA256:
+        raise SystemExit(_refuse(f"what {PIP_URL} answers is not the pip that was pinned"))
+    path = folder / PIP_URL.rpartition("/")[2]
+    path.write_bytes(wheel)
+    return f"{path}/pip"
+
+
+def _refuse(text: str) -> int:
+    sys.stderr.write(f"install: {text}\n")
+    return 1
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except subprocess.CalledProcessError as error:
+        sys.exit(error.returncode)
