@@ -1,0 +1,164 @@
+"""The world around one call: environment, clock, randomness, terminal, CI. The only module that reads any of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import secrets
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+
+from shipway.canonical import Json
+from shipway.ci import CiContext, ci_context
+from shipway.errors import UsageError
+
+EVENT_BYTES_MAX = 25_000_000
+"""The largest event GitHub sends. Source: https://docs.github.com/en/webhooks/webhook-events-and-payloads#payload-cap"""
+
+_DEFAULT_COLUMNS = 80
+
+_OS = {"linux": "linux", "darwin": "darwin", "win32": "windows", "cygwin": "windows"}
+_ARCH = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64", "i386": "386", "i686": "386"}
+_ARCH |= {"armv6l": "arm", "armv7l": "arm"}
+
+_RUNNER_OS = {"linux": "Linux", "darwin": "macOS", "windows": "Windows"}
+_RUNNER_ARCH = {"amd64": "X64", "arm64": "ARM64", "386": "X86", "arm": "ARM"}
+
+
+class Invoker(StrEnum):
+    """Who started this call: a CI that is known, or someone at a terminal (another CI included)."""
+
+    CI = "ci"
+    LOCAL = "local"
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """`os` is linux, darwin or windows, `arch` amd64, arm64, 386, arm or the machine's own word; `python` is `3.11.7`."""
+
+    os: str
+    arch: str
+    python: str
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """All that a call may know of its surroundings, read once; tests build it by hand and inject time and randomness.
+
+    `env` is the whole environment as read. `columns` is the width of the terminal, 80 where there is none. `no_color` is
+    True where NO_COLOR is set, or TERM is `dumb` without FORCE_COLOR. `now` answers in UTC; `monotonic_ns` counts from no
+    known moment; `random_hex(n)` gives n random bytes as 2n hex digits; `sleep` takes seconds.
+    """
+
+    env: Mapping[str, str] = field(repr=False)
+    cwd: Path
+    home: Path
+    invoker: Invoker
+    ci: CiContext | None
+    platform: Platform
+    stdin_is_tty: bool
+    stdout_is_tty: bool
+    stderr_is_tty: bool
+    no_color: bool
+    columns: int
+    now: Callable[[], datetime] = field(default=_utc_now, repr=False, compare=False)
+    monotonic_ns: Callable[[], int] = field(default=time.monotonic_ns, repr=False, compare=False)
+    random_hex: Callable[[int], str] = field(default=secrets.token_hex, repr=False, compare=False)
+    sleep: Callable[[float], None] = field(default=time.sleep, repr=False, compare=False)
+
+
+def read_context() -> Context:
+    """The context of this process. Raises UsageError where the event file of the CI cannot be read or is not JSON."""
+    env = dict(os.environ)
+    ci = ci_context(env, read_event(env.get("GITHUB_EVENT_PATH", "")))
+    return Context(
+        env=env,
+        cwd=Path.cwd(),
+        home=Path(env.get("HOME") or Path.home()),
+        invoker=Invoker.LOCAL if ci is None else Invoker.CI,
+        ci=ci,
+        platform=_read_platform(),
+        stdin_is_tty=_is_tty(0),
+        stdout_is_tty=_is_tty(1),
+        stderr_is_tty=_is_tty(2),
+        no_color=no_color(env),
+        columns=_columns(env),
+    )
+
+
+def read_event(path: str) -> Mapping[str, Json]:
+    """The event file at `path`, or an empty mapping for an empty path.
+
+    Raises UsageError where it cannot be read, has more than EVENT_BYTES_MAX bytes, or is not a JSON object.
+    """
+    if not path:
+        return {}
+    try:
+        with Path(path).open("rb") as file:
+            content = file.read(EVENT_BYTES_MAX + 1)
+    except OSError as error:
+        raise _event_error(path, f"cannot be read: {error.strerror}") from error
+    if len(content) > EVENT_BYTES_MAX:
+        raise _event_error(path, f"has more than {EVENT_BYTES_MAX} bytes")
+    try:
+        payload: Json = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise _event_error(path, f"is not JSON: {error}") from error
+    if not isinstance(payload, dict):
+        raise _event_error(path, "is not a JSON object")
+    return payload
+
+
+def runner_context(context: Context) -> Mapping[str, Json]:
+    """The `runner` context of expressions, with GitHub's names and spellings (`Linux`, `X64`)."""
+    env, here = context.env, context.platform
+    return {
+        "arch": env.get("RUNNER_ARCH") or _RUNNER_ARCH.get(here.arch, here.arch.upper()),
+        "name": env.get("RUNNER_NAME", ""),
+        "os": env.get("RUNNER_OS") or _RUNNER_OS.get(here.os, here.os),
+        "temp": env.get("RUNNER_TEMP", ""),
+    }
+
+
+def no_color(env: Mapping[str, str]) -> bool:
+    """Whether output is to be plain. Source: https://no-color.org (set and not empty, whatever its value)."""
+    return bool(env.get("NO_COLOR")) or (env.get("TERM") == "dumb" and not env.get("FORCE_COLOR"))
+
+
+def _event_error(path: str, what: str) -> UsageError:
+    return UsageError(
+        f"the event file `{path}` {what}",
+        next="GITHUB_EVENT_PATH must name the file that the runner wrote, or be unset",
+    )
+
+
+def _read_platform() -> Platform:
+    machine = platform.machine().lower()
+    return Platform(_OS.get(sys.platform, sys.platform), _ARCH.get(machine, machine), platform.python_version())
+
+
+def _is_tty(descriptor: int) -> bool:
+    try:
+        return os.isatty(descriptor)
+    except OSError:
+        return False
+
+
+def _columns(env: Mapping[str, str]) -> int:
+    told = env.get("COLUMNS", "")
+    if told.isascii() and told.isdigit() and int(told) > 0:
+        return int(told)
+    try:
+        return os.get_terminal_size(1).columns or _DEFAULT_COLUMNS
+    except OSError:
+        return _DEFAULT_COLUMNS
