@@ -1,0 +1,318 @@
+"""Plan and receipt as plain text, for a terminal or a file. Complete without colour; decides nothing and prints nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from shipway.durations import format_ms
+from shipway.nodes import FAILURES, Change, Fidelity, Node, Outcome
+from shipway.plan import Plan, PlannedStage, rollback_preview
+from shipway.receipt import NodeResult, Receipt, RunOutcome, own_outcome
+from shipway.render import wording
+from shipway.render.columns import NARROWEST, Colour, cut, pad, paint, width, wrap
+from shipway.render.difference import diff_lines
+from shipway.render.foreign import lines_of, one_line
+
+CHANGE_SIGNS = {
+    Change.CREATE: "+",
+    Change.UPDATE: "~",
+    Change.REPLACE: "±",
+    Change.DELETE: "-",
+    Change.RUN: ">",
+    Change.READ: "<",
+    Change.NOOP: "=",
+}
+CHANGE_COLOURS = {
+    Change.CREATE: Colour.GREEN,
+    Change.UPDATE: Colour.YELLOW,
+    Change.REPLACE: Colour.MAGENTA,
+    Change.DELETE: Colour.RED,
+    Change.RUN: Colour.CYAN,
+    Change.READ: Colour.DIM,
+    Change.NOOP: Colour.DIM,
+}
+OUTCOME_SIGNS = {
+    Outcome.SUCCEEDED: "✓",
+    Outcome.UNCHANGED: "=",
+    Outcome.SKIPPED: "-",
+    Outcome.FAILED: "✗",
+    Outcome.TIMED_OUT: "✗",
+    Outcome.CANCELLED: "■",
+    Outcome.BLOCKED: "·",
+    Outcome.NOT_STARTED: "·",
+    Outcome.UNDONE: "↩",
+    Outcome.UNDO_FAILED: "✗",
+    Outcome.NOT_UNDOABLE: "!",
+    Outcome.DRIFTED: "≠",
+    Outcome.UNKNOWN: "?",
+}
+_DIFF_COLOURS = {"+": Colour.GREEN, "-": Colour.RED}
+_MAX_DIFF_LINES = 40
+_LABEL = 10
+_NO_BREAK = "\xa0"
+_TAIL_LINES = 20
+
+
+def outcome_colour(outcome: Outcome) -> Colour:
+    """Red for what needs a look, green for what is done, yellow for undone, dim for what never ran."""
+    if outcome in wording.BAD:
+        return Colour.RED
+    if outcome in (Outcome.SUCCEEDED, Outcome.UNCHANGED):
+        return Colour.GREEN
+    return Colour.YELLOW if outcome is Outcome.UNDONE else Colour.DIM
+
+
+def render_plan(plan: Plan, *, colour: bool, columns: int) -> str:
+    """The whole plan, stage by stage, with what a rollback would do and what to type next. Ends with a line end."""
+    page = _Page(columns, colour)
+    _plan_head(page, plan)
+    for stage in plan.stages:
+        _stage(page, stage, [node for node in plan.nodes if node.stage == stage.id])
+    _rollback(page, plan)
+    _plan_foot(page, plan)
+    return page.text()
+
+
+def render_receipt(receipt: Receipt, plan: Plan | None, *, colour: bool, columns: int) -> str:
+    """Every node with its outcome and cause, what failed and was undone, and what to type next. Ends with a line end."""
+    page = _Page(columns, colour)
+    _receipt_head(page, receipt)
+    _results(page, receipt)
+    for result in receipt.failed:
+        _failure(page, result, plan)
+    _undone(page, receipt)
+    _receipt_foot(page, receipt)
+    return page.text()
+
+
+class _Page:
+    """Lines of one page, `columns` wide."""
+
+    def __init__(self, columns: int, colour: bool) -> None:
+        self.columns = max(columns, NARROWEST)
+        self.colour = colour
+        self._lines: list[str] = []
+
+    def line(self, text: str = "", colour: Colour | None = None) -> None:
+        self._lines.append(paint(text, colour, self.colour))
+
+    def wrapped(self, text: str, first: str = "", colour: Colour | None = None) -> None:
+        for line in wrap(text, self.columns, first):
+            self.line(line, colour)
+
+    def fact(self, label: str, text: str, indent: str = "  ", colour: Colour | None = None) -> None:
+        self.wrapped(text, f"{indent}{label:<{_LABEL}} ", colour)
+
+    def heading(self, left: str, right: str = "", colour: Colour = Colour.BOLD) -> None:
+        room = self.columns - width(left) - width(right)
+        self.line()
+        if right and room >= 2:
+            self._lines.append(paint(left, colour, self.colour) + " " * room + paint(right, Colour.DIM, self.colour))
+            return
+        self.wrapped(left, colour=colour)
+        if right:
+            self.wrapped(right, "  ", Colour.DIM)
+
+    def text(self) -> str:
+        return "\n".join(line.rstrip() for line in self._lines).lstrip("\n").replace(_NO_BREAK, " ") + "\n"
+
+
+def _unbroken(counts: Sequence[str]) -> str:
+    return " · ".join(count.replace(" ", _NO_BREAK) for count in counts)
+
+
+def _plan_head(page: _Page, plan: Plan) -> None:
+    size = f"{wording.plural(len(plan.stages), 'stage')}, {wording.plural(len(plan.nodes), 'node')}"
+    page.heading(f"Plan: {one_line(plan.lifecycle)} → {one_line(plan.target)}", size)
+    page.fact("declared", one_line(" + ".join(plan.source.files or (plan.source.file,))))
+    if plan.source.commit:
+        dirty = ", and tracked files differ from it" if plan.source.dirty else ""
+        page.fact("commit", wording.short_commit(plan.source.commit) + dirty)
+    page.fact("summary", _unbroken(wording.plan_counts(plan)))
+
+
+def _stage(page: _Page, stage: PlannedStage, nodes: Sequence[Node]) -> None:
+    page.heading(f"stage {one_line(stage.id)}", wording.stage_facts(stage))
+    for node in nodes:
+        _node(page, node)
+    if not nodes:
+        page.line("  nothing to do", Colour.DIM)
+
+
+def _node(page: _Page, node: Node) -> None:
+    sign = f"  {CHANGE_SIGNS[node.change]} {node.change.value:<8}"
+    right = f"{node.fidelity.value:<9}  {wording.undo_word(node):<5}"
+    name, title = one_line(node.step), one_line(node.title)
+    room = page.columns - width(sign) - width(right) - 1
+    label = cut(f"{name}  {title}" if title and title != name else name, room)
+    paints = CHANGE_COLOURS[node.change]
+    if width(name) > room:
+        page.wrapped(name, sign, paints)
+        page.line(" " * (page.columns - width(right)) + right)
+    else:
+        shown = (
+            paint(sign, paints, page.colour) + label[: len(name)] + paint(label[len(name) :], Colour.DIM, page.colour)
+        )
+        page.line(shown + " " * (room - width(label) + 1) + right)
+    if node.change in wording.QUIET and not node.why and not node.condition:
+        return
+    for fact in wording.node_facts(node):
+        page.fact(*fact, indent="      ", colour=Colour.DIM)
+    _diff(page, node)
+
+
+def _diff(page: _Page, node: Node) -> None:
+    lines = diff_lines(node.before, node.after)
+    for sign, text in lines[:_MAX_DIFF_LINES]:
+        page.line(cut(f"      {sign} {text}", page.columns), _DIFF_COLOURS.get(sign))
+    if len(lines) > _MAX_DIFF_LINES:
+        page.line(
+            f"        … {wording.plural(len(lines) - _MAX_DIFF_LINES, 'more line')}, all in the plan file", Colour.DIM
+        )
+
+
+def _rollback(page: _Page, plan: Plan) -> None:
+    preview = rollback_preview(plan)
+    page.line()
+    page.wrapped(wording.failure_policy(plan))
+    names = max((width(one_line(stage)) for stage, _, _ in preview.stages), default=0)
+    for stage, undone, left in preview.stages:
+        first = f"  {pad(one_line(stage), min(names, page.columns // 3))}  "
+        if undone:
+            page.wrapped("undo " + _steps(stage, undone), first)
+            first = " " * width(first)
+        if left:
+            page.wrapped("stays: " + _steps(stage, left), first, Colour.YELLOW)
+    if preview.point_of_no_return:
+        page.wrapped(
+            f"Once {one_line(preview.point_of_no_return)} has begun, not everything can be undone.",
+            colour=Colour.YELLOW,
+        )
+
+
+def _steps(stage: str, ids: Sequence[str]) -> str:
+    return ", ".join(one_line(name.removeprefix(f"{stage}/")) for name in ids)
+
+
+def _plan_foot(page: _Page, plan: Plan) -> None:
+    opaque = sum(node.fidelity is Fidelity.OPAQUE for node in plan.nodes)
+    if opaque:
+        page.line()
+        subject = (
+            "1 node is opaque: only running it tells"
+            if opaque == 1
+            else f"{opaque} nodes are opaque: only running them tells"
+        )
+        page.wrapped(f"{subject} what changes.")
+    page.line()
+    page.wrapped(f"effect {plan.effect}", colour=Colour.DIM)
+    page.line()
+    if not plan.has_changes:
+        page.line("Nothing would change.")
+        return
+    target = one_line(plan.target)
+    page.fact("run it", f"shipway run --target {target}")
+    page.fact("or keep it", f"shipway plan --target {target} -o plan.json")
+    page.fact("", "shipway apply plan.json")
+
+
+def _receipt_head(page: _Page, receipt: Receipt) -> None:
+    colour = Colour.GREEN if receipt.outcome is RunOutcome.SUCCEEDED else Colour.RED
+    title = f"{one_line(receipt.lifecycle)} → {one_line(receipt.target)}: {wording.ending(receipt)}"
+    page.heading(title, f"run {one_line(receipt.run)}", colour)
+    page.fact("started", f"{one_line(receipt.started)}, took {format_ms(receipt.duration_ms)}{_by(receipt)}")
+    page.fact("summary", _unbroken(wording.receipt_counts(receipt)))
+    if receipt.error:
+        page.fact("error", one_line(receipt.error), colour=Colour.RED)
+    for warning in receipt.warnings:
+        page.fact("warning", one_line(warning), colour=Colour.YELLOW)
+
+
+def _by(receipt: Receipt) -> str:
+    return f", by {one_line(receipt.by.actor)}" if receipt.by.actor else ""
+
+
+def _results(page: _Page, receipt: Receipt) -> None:
+    stages = {result.stage: result.outcome for result in receipt.stages}
+    widest = max((width(one_line(result.node.split("/", 1)[-1])) for result in receipt.nodes), default=0)
+    names = min(widest, page.columns // 3)
+    last = ""
+    for result in receipt.nodes:
+        stage = result.node.split("/", 1)[0]
+        if stage != last:
+            outcome = stages.get(stage)
+            page.heading(f"stage {one_line(stage)}", wording.outcome_word(outcome) if outcome else "")
+            last = stage
+        _result(page, result, names)
+
+
+def _result(page: _Page, result: NodeResult, names: int) -> None:
+    sign = OUTCOME_SIGNS[own_outcome(result) if own_outcome(result) in FAILURES else result.outcome]
+    tries = f"{len(result.attempts)} attempts" if len(result.attempts) > 1 else ""
+    right = f"{tries:>11} {format_ms(result.duration_ms) if result.started_ms is not None else '':>6}"
+    name = one_line(result.node.split("/", 1)[-1])
+    first = f"  {sign} {pad(cut(name, names), names)}  "
+    cause = wording.cause_of(result)
+    word = wording.result_word(result)
+    separator = " " if result.outcome is Outcome.BLOCKED else ": "
+    room = page.columns - (width(right) if right.strip() else 0)
+    lines = wrap(word + (separator + cause if cause else ""), room, first)
+    colour = outcome_colour(result.outcome)
+    page.line(paint(pad(lines[0], room), colour, page.colour) + right)
+    for line in lines[1:]:
+        page.line(line, colour)
+    if width(name) > names:
+        page.wrapped(name, " " * 6, Colour.DIM)
+
+
+def _failure(page: _Page, result: NodeResult, plan: Plan | None) -> None:
+    node = plan.by_id.get(result.node) if plan else None
+    page.heading(f"failed: {one_line(result.node)}", colour=Colour.RED)
+    if node and node.title:
+        page.fact("what", one_line(node.title))
+    page.fact("how", wording.cause_of(result) or wording.outcome_word(result.outcome))
+    if node:
+        page.fact("declared", str(node.position))
+    if result.log:
+        page.fact("log", one_line(result.log))
+    tail = lines_of(result.tail)[-_TAIL_LINES:]
+    page.line("  its last output" if tail else "  it printed nothing", Colour.DIM)
+    for line in tail:
+        page.line(cut(f"  | {line}", page.columns))
+
+
+def _undone(page: _Page, receipt: Receipt) -> None:
+    if receipt.rollback:
+        page.heading("rollback, in this order")
+    names = max((width(one_line(entry.node)) for entry in receipt.rollback), default=0)
+    for entry in receipt.rollback:
+        name = pad(one_line(entry.node), min(names, page.columns // 2))
+        first = f"  {OUTCOME_SIGNS[entry.outcome]} {name}  "
+        page.wrapped(wording.undo_text(entry), first, outcome_colour(entry.outcome))
+    left = wording.not_undone(receipt)
+    if left:
+        page.line()
+        page.wrapped(f"Still there: {', '.join(one_line(result.node) for result in left)}.", colour=Colour.RED)
+
+
+def _receipt_foot(page: _Page, receipt: Receipt) -> None:
+    page.line()
+    if receipt.critical_path:
+        path = " → ".join(map(one_line, receipt.critical_path))
+        page.fact(
+            "longest",
+            f"{path}, {format_ms(receipt.critical_path_ms)} of {format_ms(receipt.duration_ms)}",
+            colour=Colour.DIM,
+        )
+    if wording.parallelism(receipt):
+        page.fact("at once", f"{wording.parallelism(receipt)} nodes on average", colour=Colour.DIM)
+    page.fact("next", _next(receipt))
+
+
+def _next(receipt: Receipt) -> str:
+    again = f"shipway run --target {one_line(receipt.target)}"
+    if receipt.outcome is RunOutcome.SUCCEEDED:
+        return f"shipway show {one_line(receipt.run)} shows this again"
+    if receipt.outcome is RunOutcome.NOT_UNDONE:
+        return f"look at what is still there, then {again}"
+    return f"{again}, once the cause is gone"

@@ -1,0 +1,259 @@
+"""The words and short facts that every view of a plan or receipt shares. Lays nothing out and knows no markup."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeAlias
+
+from shipway.canonical import Json
+from shipway.declaration import OnFailure, Rollback
+from shipway.durations import format_ms
+from shipway.nodes import (
+    DONE,
+    FAILURES,
+    Change,
+    Computed,
+    Fidelity,
+    Immediate,
+    NeedKind,
+    Node,
+    Outcome,
+    Promise,
+    Slot,
+)
+from shipway.plan import Plan, PlannedStage, change_counts, fidelity_counts, rollback_preview
+from shipway.receipt import NodeResult, Receipt, RollbackEntry, RunOutcome, outcome_counts, own_outcome
+from shipway.render.difference import inline
+from shipway.render.foreign import one_line
+
+Fact: TypeAlias = tuple[str, str]
+"""A label of one word and a text on one line, cleaned."""
+
+_SECRET = re.compile(r"""secrets\s*(?:\.\s*([A-Za-z_][A-Za-z0-9_-]*)|\[\s*'([^']*)'\s*\])""")
+
+QUIET = frozenset({Change.NOOP, Change.READ})
+"""Changes that leave the world as it is."""
+
+BAD = FAILURES | {Outcome.CANCELLED, Outcome.UNDO_FAILED, Outcome.NOT_UNDOABLE, Outcome.DRIFTED}
+"""Outcomes that a person has to look at."""
+
+ENDINGS = {
+    RunOutcome.SUCCEEDED: "succeeded",
+    RunOutcome.FAILED: "failed",
+    RunOutcome.NOT_UNDONE: "failed, not everything was undone",
+    RunOutcome.CANCELLED: "cancelled",
+}
+
+_ON_FAILURE = {
+    OnFailure.DRAIN: "those already started finish",
+    OnFailure.CANCEL: "the others are stopped",
+    OnFailure.CONTINUE: "those that do not depend on it go on",
+}
+
+
+def short_digest(digest: str) -> str:
+    """`sha256:` and the first 12 digits."""
+    return digest[: len("sha256:") + 12]
+
+
+def short_commit(commit: str) -> str:
+    """The first 7 digits of a commit id."""
+    return one_line(commit)[:7]
+
+
+def plural(count: int, noun: str) -> str:
+    """`1 node`, `2 nodes`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def outcome_word(outcome: Outcome) -> str:
+    """The outcome as people read it: `timed out`, `not started`, `cannot be undone`."""
+    return "cannot be undone" if outcome is Outcome.NOT_UNDOABLE else outcome.value.replace("_", " ")
+
+
+def stays(node: Node) -> bool:
+    """Whether what the node does outlives every rollback."""
+    return node.must_be_undone and not node.reversible
+
+
+def undo_word(node: Node) -> str:
+    """`undo`, `stays`, or nothing where a rollback need not care."""
+    return "" if not node.must_be_undone else "undo" if node.reversible else "stays"
+
+
+def kept_last(node: Node) -> bool:
+    """Whether a shortened view gives the node up last: it deletes, replaces, cannot be foretold or cannot be undone."""
+    return node.change in (Change.DELETE, Change.REPLACE) or node.fidelity is Fidelity.OPAQUE or stays(node)
+
+
+def first_in_table(node: Node) -> bool:
+    """Whether the node is listed before those in declared order."""
+    return node.change in (Change.DELETE, Change.REPLACE) or stays(node)
+
+
+def plan_counts(plan: Plan) -> list[str]:
+    """`3 create`, `1 delete`, … by change, then `2 opaque`: those that occur."""
+    changes = [f"{count} {change.value}" for change, count in change_counts(plan.nodes).items() if count]
+    opaque = fidelity_counts(plan.nodes)[Fidelity.OPAQUE]
+    return [*changes, *([f"{opaque} opaque"] if opaque else [])] or ["no nodes"]
+
+
+def receipt_counts(receipt: Receipt) -> list[str]:
+    """`3 succeeded`, `1 failed`, … in the enum's order: those that occur."""
+    return [f"{count} {outcome_word(kind)}" for kind, count in outcome_counts(receipt.nodes).items()] or ["no nodes"]
+
+
+def ending(receipt: Receipt) -> str:
+    """How the run ended, in a few words."""
+    undone = any(entry.outcome is Outcome.UNDONE for entry in receipt.rollback)
+    if receipt.outcome in (RunOutcome.FAILED, RunOutcome.CANCELLED) and undone:
+        return f"{ENDINGS[receipt.outcome]}, rolled back"
+    return ENDINGS[receipt.outcome]
+
+
+def needed(node: Node) -> list[str]:
+    """What the node waits for, each once: ids, within its stage the steps, with the outputs it takes."""
+    taken: dict[str, list[str]] = {}
+    for slot in (*node.slots.values(), *node.env.values()):
+        if isinstance(slot, Promise):
+            taken.setdefault(slot.node, []).extend([slot.output] if slot.output else [])
+    known = dict.fromkeys([*(need.node for need in node.needs), *taken])
+    optional = {need.node for need in node.needs if need.kind is NeedKind.OPTIONAL}
+    return [_need_text(node, name, taken.get(name, []), name in optional) for name in known]
+
+
+def _need_text(node: Node, name: str, outputs: Sequence[str], optional: bool) -> str:
+    notes = [*dict.fromkeys(outputs), *(["optional"] if optional else [])]
+    shown = one_line(name.removeprefix(f"{node.stage}/"))
+    return shown + (f" ({', '.join(map(one_line, notes))})" if notes else "")
+
+
+def secret_names(node: Node) -> list[str]:
+    """Names of the secrets that the node's slots and environment refer to, sorted. Never a value."""
+    texts = (text for slot in (*node.slots.values(), *node.env.values()) for text in _expressions(slot))
+    found = {first or second for text in texts for first, second in _SECRET.findall(text)}
+    return sorted(one_line(name) for name in found)
+
+
+def _expressions(slot: Slot) -> Iterator[str]:
+    return _texts(slot.expression) if isinstance(slot, Computed) else iter(())
+
+
+def _texts(value: Json) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for member in value.values():
+            yield from _texts(member)
+    elif isinstance(value, Sequence):
+        for member in value:
+            yield from _texts(member)
+
+
+def node_facts(node: Node) -> list[Fact]:
+    """What a reviewer asks about a node: why, if, waits, env (names, then secrets), predicts, bounds. Those it has."""
+    predicted = (f"{one_line(name)} = {inline(value)}" for name, value in node.predicted.items())
+    facts = [
+        ("why", one_line(node.why)),
+        ("if", one_line(node.condition or "")),
+        ("waits", ", ".join(needed(node))),
+        ("env", _environment(node)),
+        ("predicts", ", ".join(predicted)),
+        ("bounds", _bounds(node)),
+    ]
+    return [(label, text) for label, text in facts if text]
+
+
+def _environment(node: Node) -> str:
+    secrets = secret_names(node)
+    names = ", ".join(one_line(name) for name in (*node.env, *node.env_from))
+    return " · ".join(part for part in (names, f"secrets {', '.join(secrets)}" if secrets else "") if part)
+
+
+def _bounds(node: Node) -> str:
+    bounds = (
+        f"limits {', '.join(map(one_line, node.limits))}" if node.limits else "",
+        "runs alone" if node.exclusive else "",
+        f"timeout {format_ms(node.timeout_ms)}" if node.timeout_ms else "",
+        f"up to {node.retry.attempts} attempts" if node.retry.attempts > 1 else "",
+        "may fail" if node.allow_failure else "",
+    )
+    return " · ".join(bound for bound in bounds if bound)
+
+
+def slot_text(slot: Slot) -> str:
+    """What a slot holds, as written: a value, an expression, or whose output."""
+    match slot:
+        case Immediate(value):
+            return value if isinstance(value, str) else inline(value)
+        case Promise(node, output):
+            return f"{node} ({output})" if output else node
+        case Computed(expression):
+            return expression if isinstance(expression, str) else inline(expression)
+
+
+def stage_facts(stage: PlannedStage) -> str:
+    """`after build, if …, mode gitops by argo`: how a stage differs from a plain one."""
+    facts = [
+        f"after {', '.join(stage.needs)}" if stage.needs else "",
+        f"if {stage.condition}" if stage.condition else "",
+        f"mode {stage.mode} by {stage.backend}" if stage.mode != "steps" else "",
+    ]
+    return one_line(", ".join(fact for fact in facts if fact))
+
+
+def failure_policy(plan: Plan) -> str:
+    """What happens when a node fails, as the start of a sentence or a whole one."""
+    others = _ON_FAILURE[plan.on_failure]
+    if plan.rollback is Rollback.NONE:
+        return f"If a node fails, {others} and nothing is undone."
+    if not rollback_preview(plan).stages:
+        return f"If a node fails, {others}. Nothing lasting is done: there is nothing to undo."
+    scope = (
+        "the failed stage is undone"
+        if plan.rollback is Rollback.STAGE
+        else "what was begun is undone, the last stage first"
+    )
+    return f"If a node fails, {others}; then {scope}:"
+
+
+def result_word(result: NodeResult) -> str:
+    """The outcome, and for a node that failed and was then undone (or not), both."""
+    own = own_outcome(result)
+    if own is not result.outcome and own not in DONE:
+        return f"{outcome_word(own)}, {outcome_word(result.outcome)}"
+    return outcome_word(result.outcome)
+
+
+def cause_of(result: NodeResult) -> str:
+    """Why a node ended as it did, on one line: its error, who blocked it, why it was skipped; with its exit code."""
+    code = result.attempts[-1].exit_code if result.attempts else None
+    error = one_line(result.error)
+    if own_outcome(result) in FAILURES and code and f"{code}" not in error:
+        error = f"exit {code}" + (f": {error}" if error else "")
+    blocked = result.outcome is Outcome.BLOCKED and result.cause
+    cause = f"by {one_line(result.cause)}" if blocked else one_line(result.cause)
+    return "; ".join(part for part in (error, cause, one_line(result.warning)) if part)
+
+
+def not_undone(receipt: Receipt) -> list[NodeResult]:
+    """The nodes that were to be undone and were not."""
+    left = (Outcome.UNDO_FAILED, Outcome.NOT_UNDOABLE, Outcome.DRIFTED)
+    return [result for result in receipt.nodes if result.outcome in left]
+
+
+def undo_text(entry: RollbackEntry) -> str:
+    """`undone in 2.0s`, `undo failed: …`: how one undo went."""
+    if entry.outcome is Outcome.UNDONE:
+        return f"undone in {format_ms(entry.ended_ms - entry.started_ms)}"
+    error = one_line(entry.error)
+    return outcome_word(entry.outcome) + (f": {error}" if error else "")
+
+
+def parallelism(receipt: Receipt) -> str:
+    """`1.4`: nodes running at once on average; empty where that is less than one."""
+    if receipt.parallelism_thousandths < 1000:
+        return ""
+    whole, part = divmod(receipt.parallelism_thousandths, 1000)
+    return f"{whole}.{part // 100}"
