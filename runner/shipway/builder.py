@@ -178,6 +178,12 @@ class GraphBuilder:
         """Output name to node id, over the nodes of a stage planned before."""
         return {output: node.id for node in self._scope.planned.get(stage, ()) for output in node.outputs}
 
+    def text_slots(self, action: str) -> frozenset[str]:
+        """The slots of an action that take text: there a number keeps the spelling it has in the source."""
+        found = self._scope.find_action(action)
+        rules = found.slots if found else {}
+        return frozenset(name for name, rule in rules.items() if rule.type is SlotType.STRING)
+
     @property
     def known(self) -> Mapping[str, Json]:
         """The contexts whose values are known when planned."""
@@ -322,9 +328,9 @@ class _Referrer:
         if not expressions.has_expression(text):
             return text, True
         try:
-            template = expressions.partially_evaluate_template(expressions.parse_template(text), self.builder.known)
+            template = expressions.partially_evaluate(expressions.parse_template(text), self.builder.known)
             if template.is_known:
-                return expressions.evaluate_template(template, self.builder.known), True
+                return expressions.evaluate_template(template, {}), True
         except ExpressionError as error:
             self.problem(f"{error.message} in `{text}`", error.hint)
             return text, True
@@ -361,7 +367,7 @@ class _Referrer:
             single = expressions.parse_template(value).single
         except ExpressionError:
             return None
-        if single is None or not single.is_reference:
+        if single is None or len(single.references) != 1 or single.references[0].width != len(single.text):
             return None
         producer, rest = self._producer(single.references[0])
         return Promise(producer, rest) if producer is not None and rest is not None else None
@@ -459,7 +465,7 @@ def _not_json(value: object) -> str:
 
 
 def _refers_to_env(slot: Computed) -> bool:
-    template = expressions.parse_template(str(slot.expression))
+    template = expressions.parse_template(str(slot.expression), rendered=True)
     return any(reference.path[0] == "env" for reference in template.references)
 
 

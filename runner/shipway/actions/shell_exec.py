@@ -1,0 +1,110 @@
+"""Action `shell.exec`: a script in a child process. Builds command lines; never starts one itself."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+from shipway.action import ActionFailed, Command, PlanWork, Prediction, SlotRule, SlotType, Verb, Work
+from shipway.canonical import Json
+from shipway.declaration import OutputRule
+from shipway.nodes import Change, Fidelity
+
+_SCRIPT = "{0}"
+
+# What GitHub's runner uses for the same words, with the script as an argument: no file to write for every step.
+# Source: https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-syntax#jobsjob_idstepsshell
+_SHELLS: Mapping[str, tuple[str, ...]] = {
+    "bash": ("bash", "--noprofile", "--norc", "-eo", "pipefail", "-c"),
+    "sh": ("sh", "-e", "-c"),
+    "python": ("python", "-c"),
+}
+
+_ARGUMENT_MAX = 100_000
+"""Longer scripts go into a file: Linux refuses one argument of 128 KiB (MAX_ARG_STRLEN)."""
+
+_SLOT_OF_VERB = {Verb.DO: "run", Verb.PLAN: "plan", Verb.UNDO: "undo", Verb.VERIFY: "verify"}
+
+
+class ShellExec:
+    """`run` in `shell` (bash, sh, python, or a template with `{0}`), with `plan`, `undo` and `verify` beside it."""
+
+    runs_in: Literal["process"] = "process"
+    name = "shell.exec"
+    contract = 1
+    slots: Mapping[str, SlotRule] = {
+        "run": SlotRule(SlotType.STRING, required=True, description="the script"),
+        "shell": SlotRule(SlotType.STRING, default="bash", description="bash, sh, python, or a template with {0}"),
+        "working_directory": SlotRule(SlotType.STRING, description="relative to the repository"),
+        "plan": SlotRule(SlotType.STRING, description="read-only; may write predicted outputs"),
+        "plan_requires": SlotRule(SlotType.LIST, description="variables without which `plan` is not asked"),
+        "undo": SlotRule(SlotType.STRING, description="takes back what `run` did; must bear a partial one"),
+        "verify": SlotRule(SlotType.STRING, description="exits 0: the work is there, 3: it is gone, else unknown"),
+    }
+    outputs: Mapping[str, OutputRule] = {}
+
+    def plan(self, work: PlanWork) -> Prediction:
+        """Opaque without a `plan` command; predicted by what it writes, unless a variable that it requires is unknown."""
+        reversible = work.inputs.get("undo") is not None
+        command = self._command(Verb.PLAN, work.inputs, work.env, work.root)
+        if command is None:
+            return Prediction(Change.RUN, Fidelity.OPAQUE, "only running it tells", reversible=reversible)
+        missing = [str(name) for name in _list(work.inputs.get("plan_requires")) if str(name) not in work.env]
+        if missing:
+            waits = ", ".join(f"{name} ({work.unknown_env.get(name, 'not set')})" for name in missing)
+            return Prediction(Change.RUN, Fidelity.OPAQUE, f"its plan waits for {waits}", reversible=reversible)
+        done = work.execute(command)
+        if done.exit_code != 0 or done.error:
+            why = done.error or f"exit {done.exit_code}"
+            raise ActionFailed(f"its `plan` command failed: {why}" + (f"\n{done.tail.rstrip()}" if done.tail else ""))
+        return Prediction(
+            Change.RUN,
+            Fidelity.PREDICTED,
+            "its plan command says so",
+            after={"plan": done.tail} if done.tail else None,
+            outputs=done.outputs,
+            reversible=reversible,
+        )
+
+    def command(self, verb: Verb, work: Work) -> Command | None:
+        """The child process for `verb`; None where the step has no script for it."""
+        return self._command(verb, work.inputs, work.env, work.root)
+
+    def _command(self, verb: Verb, inputs: Mapping[str, Json], env: Mapping[str, str], root: Path) -> Command | None:
+        script = inputs.get(_SLOT_OF_VERB[verb])
+        if script is None:
+            return None
+        directory = inputs.get("working_directory")
+        cwd = root / str(directory) if directory is not None else root
+        argv, needs_file = shell_argv(str(inputs.get("shell") or "bash"), str(script), env.get("PATH", ""))
+        return Command(argv, cwd, env, script=str(script) if needs_file else None)
+
+
+def shell_argv(shell: str, script: str, path: str) -> tuple[tuple[str, ...], bool]:
+    """The command line for a script, and whether `{0}` in it stands for a file that holds the script.
+
+    Raises ActionFailed for a template without `{0}`.
+    """
+    words = _SHELLS.get(shell)
+    if words is not None:
+        if shell == "python" and shutil.which("python", path=path) is None:
+            words = ("python3", *words[1:])
+        if len(script.encode()) > _ARGUMENT_MAX:
+            return (*words[:-1], _SCRIPT), True
+        return (*words, script), False
+    try:
+        template = tuple(shlex.split(shell))
+    except ValueError as error:
+        raise ActionFailed(f"`shell: {shell}` cannot be read: {error}") from None
+    if not any(_SCRIPT in word for word in template):
+        raise ActionFailed(
+            f"`shell: {shell}` is neither bash, sh nor python, and has no {{0}} where the script's file goes"
+        )
+    return template, True
+
+
+def _list(value: Json) -> Sequence[Json]:
+    return value if isinstance(value, (list, tuple)) else ()

@@ -1,0 +1,143 @@
+"""What expressions see while a run goes on: contexts from results so far. Reads files only for `hashFiles`."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from shipway import expressions
+from shipway.canonical import Json
+from shipway.expressions import Expression, ExpressionError, Value
+from shipway.nodes import DONE, Computed, Immediate, Node, Outcome, Promise, Slot
+
+
+class Unresolved(Exception):
+    """A slot or condition that cannot be worked out now; the text says which and why."""
+
+
+class Evaluation:
+    """Contexts of one run. `record` a node's outputs once it has ended; `inputs`, `environment` and `holds` read them.
+
+    `secrets` are values by name; an absent one is an error where it is used, never an empty text.
+    """
+
+    def __init__(
+        self,
+        *,
+        github: Mapping[str, Json],
+        runner: Mapping[str, Json],
+        secrets: Mapping[str, str],
+        known: Mapping[str, Json],
+        root: Path,
+    ) -> None:
+        self._fixed: dict[str, Value] = {**known, "github": github, "runner": runner, "secrets": secrets}
+        self._secrets = secrets
+        self._root = root
+        self._outputs: dict[str, Mapping[str, Json]] = {}
+        self._outcomes: dict[str, Outcome] = {}
+        self._steps: dict[str, dict[str, Value]] = {}
+        self._stages: dict[str, dict[str, Value]] = {}
+        self._parsed: dict[str, Expression] = {}
+
+    def record(self, node: Node, outcome: Outcome, outputs: Mapping[str, Json]) -> None:
+        """Make the end of a node visible under `steps` of its stage and under `stages`."""
+        self._outputs[node.id] = outputs
+        self._outcomes[node.id] = outcome
+        steps = self._steps.setdefault(node.stage, {})
+        steps[node.step] = {"outputs": outputs, "outcome": _github_word(outcome), "conclusion": _github_word(outcome)}
+        stage = self._stages.setdefault(node.stage, {"outputs": {}, "steps": steps})
+        union = stage["outputs"]
+        assert isinstance(union, dict)
+        union.update(outputs)
+
+    def inputs(self, node: Node, env: Mapping[str, str]) -> dict[str, Json]:
+        """Every slot of the node as a value. Raises Unresolved naming the slot."""
+        return {name: self._value(slot, node, f"slot `{name}`", env) for name, slot in node.slots.items()}
+
+    def environment(self, node: Node) -> dict[str, str]:
+        """The node's declared variables as text. Raises Unresolved naming the variable."""
+        return {name: _env_text(self._value(slot, node, f"`env` {name}", {})) for name, slot in node.env.items()}
+
+    def holds(
+        self, condition: str, node: Node, env: Mapping[str, str], functions: Mapping[str, Callable[..., Value]]
+    ) -> bool:
+        """Whether a condition is true now. Raises Unresolved."""
+        try:
+            parsed = self._parsed.get(condition)
+            if parsed is None:
+                parsed = self._parsed[condition] = expressions.parse(condition, rendered=True)
+            value = expressions.evaluate(parsed, self._contexts(node, env), {**self._functions(), **functions})
+        except ExpressionError as error:
+            raise Unresolved(f"`if` of `{node.id}`: {error.message}") from error
+        return expressions.truthy(value)
+
+    def _value(self, slot: Slot, node: Node, what: str, env: Mapping[str, str]) -> Json:
+        match slot:
+            case Immediate(value):
+                return value
+            case Promise(producer, output):
+                return self._promised(producer, output, what)
+            case Computed(expression):
+                try:
+                    return self._computed(expression, node, env)
+                except ExpressionError as error:
+                    raise Unresolved(f"{what} of `{node.id}`: {error.message}") from error
+
+    def _promised(self, producer: str, output: str | None, what: str) -> Json:
+        if self._outcomes.get(producer) not in DONE:
+            raise Unresolved(f"{what} takes an output of `{producer}`, which gave none")
+        outputs = self._outputs[producer]
+        return outputs if output is None else outputs.get(output)
+
+    def _computed(self, expression: Json, node: Node, env: Mapping[str, str]) -> Json:
+        if isinstance(expression, str):
+            if not expressions.has_expression(expression):
+                return expression
+            template = expressions.parse_template(expression, rendered=True)
+            self._check_secrets(template.references)
+            return expressions.evaluate_template(template, self._contexts(node, env), self._functions())
+        if isinstance(expression, Mapping):
+            return {key: self._computed(item, node, env) for key, item in expression.items()}
+        if isinstance(expression, Sequence):
+            return [self._computed(item, node, env) for item in expression]
+        return expression
+
+    def _check_secrets(self, references: Sequence[expressions.Reference]) -> None:
+        for reference in references:
+            if reference.path[0] == "secrets" and len(reference.path) > 1 and reference.path[1] not in self._secrets:
+                raise ExpressionError(f"secret `{reference.path[1]}` is not set in the environment")
+
+    def _contexts(self, node: Node, env: Mapping[str, str]) -> Mapping[str, Value]:
+        return {**self._fixed, "env": env, "steps": self._steps.get(node.stage, {}), "stages": self._stages}
+
+    def _functions(self) -> Mapping[str, Callable[..., Value]]:
+        return {"hashfiles": self._hash_files}
+
+    def _hash_files(self, *patterns: Value) -> Value:
+        digests = {path: hashlib.sha256((self._root / path).read_bytes()).digest() for path in _files(self._root)}
+        return expressions.hash_files(digests, [expressions.to_text(pattern) for pattern in patterns])
+
+
+def _files(root: Path) -> Iterator[str]:
+    """Regular files below `root`, relative, without `.git` and `.shipway`."""
+    for folder, folders, names in os.walk(root):
+        folders[:] = [name for name in folders if name not in (".git", ".shipway")]
+        for name in names:
+            path = Path(folder) / name
+            if path.is_file():
+                yield path.relative_to(root).as_posix()
+
+
+def _env_text(value: Json) -> str:
+    return value if isinstance(value, str) else expressions.to_text(value)
+
+
+def _github_word(outcome: Outcome) -> str:
+    """GitHub's word for an outcome, for expressions written as on GitHub."""
+    if outcome in DONE:
+        return "success"
+    if outcome is Outcome.CANCELLED:
+        return "cancelled"
+    return "skipped" if outcome in (Outcome.SKIPPED, Outcome.BLOCKED, Outcome.NOT_STARTED) else "failure"

@@ -1,0 +1,213 @@
+"""Child processes in groups of their own: start, wait, signal, end. Knows nothing of nodes, outcomes or policies."""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import signal
+import subprocess
+import threading
+from collections import deque
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from queue import SimpleQueue
+
+
+class StartFailed(Exception):
+    """A program that could not be started; the text says which and why."""
+
+
+class Child:
+    """A started process, leader of its own process group. `pid` is the group's id as well."""
+
+    __slots__ = ("_process", "pid", "pidfd")
+
+    def __init__(self, process: subprocess.Popen[bytes], pidfd: int | None) -> None:
+        self._process = process
+        self.pid = process.pid
+        self.pidfd = pidfd
+
+    def reap(self) -> int:
+        """The exit code of the ended leader; negative for a signal. Blocks where it has not ended."""
+        code = self._process.wait()
+        if self.pidfd is not None:
+            os.close(self.pidfd)
+            self.pidfd = None
+        return code
+
+    def signal_group(self, number: int) -> bool:
+        """Send a signal to every process of the group; whether there was any."""
+        try:
+            os.killpg(self.pid, number)
+        except ProcessLookupError:
+            return False
+        except PermissionError:
+            # macOS says EPERM for a group of which only zombies are left.
+            return False
+        return True
+
+    def group_is_alive(self) -> bool:
+        """Whether some process of the group is left. Ask only after `reap`: an unreaped leader counts."""
+        return self.signal_group(0)
+
+
+def start(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], stdin: int, output: int) -> Child:
+    """Start `argv` in a new process group with exactly `env`, both its outputs going to the descriptor `output`.
+
+    Raises StartFailed, naming the program or the directory.
+    """
+    try:
+        process = subprocess.Popen(
+            argv, cwd=cwd, env=env, stdin=stdin, stdout=output, stderr=output, process_group=0, close_fds=True
+        )
+    except OSError as error:
+        raise StartFailed(_why_not_started(argv[0], cwd, error)) from error
+    except ValueError as error:
+        raise StartFailed(f"`{argv[0]}` cannot be started: {error}") from error
+    return Child(process, _pidfd(process.pid))
+
+
+def _why_not_started(program: str, cwd: Path, error: OSError) -> str:
+    if not cwd.is_dir():
+        return f"working directory `{cwd}` does not exist"
+    if error.errno == errno.ENOENT:
+        return f"`{program}` is not on PATH"
+    if error.errno == errno.E2BIG:
+        return f"`{program}` cannot be started: the environment or the arguments are too long"
+    return f"`{program}` cannot be started: {error.strerror}"
+
+
+def _pidfd(pid: int) -> int | None:
+    opener = getattr(os, "pidfd_open", None)
+    if opener is None:
+        return None
+    try:
+        descriptor: int = opener(pid)
+    except OSError:
+        return None
+    return descriptor
+
+
+class Waiter:
+    """One place to wait for ended children, finished calls and wake-ups, with a deadline.
+
+    Children with a pidfd are polled; the others get a waiting thread. `wake` may be called from any thread or signal handler.
+    """
+
+    def __init__(self) -> None:
+        self._poll = select.poll()
+        self._children: dict[int, Child] = {}
+        self._read_end, self._write_end = os.pipe()
+        os.set_blocking(self._read_end, False)
+        os.set_blocking(self._write_end, False)
+        self._poll.register(self._read_end, select.POLLIN)
+        self._ended: deque[Child] = deque()
+
+    def watch(self, child: Child) -> None:
+        """Report `child` from `wait` once its leader has ended."""
+        if child.pidfd is not None:
+            self._children[child.pidfd] = child
+            self._poll.register(child.pidfd, select.POLLIN)
+        else:
+            threading.Thread(target=self._await_end, args=(child,), daemon=True).start()
+
+    def wait(self, timeout_ms: int | None) -> list[Child]:
+        """Children whose leader has ended since, reported once each; empty after a wake-up or the timeout."""
+        found: list[Child] = []
+        for descriptor, _ in self._poll.poll(timeout_ms):
+            if descriptor == self._read_end:
+                self._drain()
+            else:
+                found.append(self._children.pop(descriptor))
+                self._poll.unregister(descriptor)
+        while self._ended:
+            found.append(self._ended.popleft())
+        return found
+
+    def wake(self) -> None:
+        """Let `wait` return now."""
+        with suppress(BlockingIOError, OSError):
+            os.write(self._write_end, b".")
+
+    def close(self) -> None:
+        """Give back the descriptors."""
+        os.close(self._read_end)
+        os.close(self._write_end)
+
+    def _drain(self) -> None:
+        with suppress(BlockingIOError):
+            while os.read(self._read_end, 4096):
+                pass
+
+    def _await_end(self, child: Child) -> None:
+        # WNOWAIT leaves the zombie: `reap` takes it on the loop's own thread, and the group id cannot be reused before.
+        with suppress(ChildProcessError):
+            os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        self._ended.append(child)
+        self.wake()
+
+
+class Threads:
+    """Worker threads for in-process calls, started as they are needed, at most `most`. Results come back by `done`."""
+
+    def __init__(self, waiter: Waiter, most: int) -> None:
+        self._waiter = waiter
+        self._most = most
+        self._calls: SimpleQueue[Call | None] = SimpleQueue()
+        self._done: deque[Call] = deque()
+        self._threads: list[threading.Thread] = []
+        self._busy = 0
+
+    def submit(self, call: Call) -> None:
+        """Run `call` on a free thread; `done` returns it when it has ended."""
+        self._busy += 1
+        if self._busy > len(self._threads) and len(self._threads) < self._most:
+            thread = threading.Thread(target=self._work, daemon=True)
+            self._threads.append(thread)
+            thread.start()
+        self._calls.put(call)
+
+    def done(self) -> list[Call]:
+        """Calls that ended since."""
+        found: list[Call] = []
+        while self._done:
+            found.append(self._done.popleft())
+        self._busy -= len(found)
+        return found
+
+    def close(self) -> None:
+        """Let idle threads end. A call that ignores its cancellation is left behind on a daemon thread."""
+        for _ in self._threads:
+            self._calls.put(None)
+
+    def _work(self) -> None:
+        while (call := self._calls.get()) is not None:
+            call.run()
+            self._done.append(call)
+            self._waiter.wake()
+
+
+class Call:
+    """A call for a worker thread: `run` never raises, it keeps what `body` raised in `error`."""
+
+    __slots__ = ("body", "error", "result")
+
+    def __init__(self, body: object) -> None:
+        self.body = body
+        self.result: object = None
+        self.error: BaseException | None = None
+
+    def run(self) -> None:
+        """Carry it out on the calling thread."""
+        assert callable(self.body)
+        try:
+            self.result = self.body()
+        except BaseException as error:  # noqa: BLE001 - the worker's edge: whatever an action raises is its failure
+            self.error = error
+
+
+INTERRUPT = signal.SIGINT
+TERMINATE = signal.SIGTERM
+KILL = getattr(signal, "SIGKILL", signal.SIGTERM)

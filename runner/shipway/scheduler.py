@@ -1,0 +1,433 @@
+"""Which node starts next, and what becomes of those that never will. Pure: values in, decisions out; no clock, no threads."""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+
+from shipway.declaration import OnFailure
+from shipway.nodes import FAILURES, Need, NeedKind, Outcome
+from shipway.priority import dependents_counts, longest_paths, topological, weights
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """What the scheduler knows of a node. A `gate` is a stage's vertex: it takes nothing and is never dispatched.
+
+    `conditional`: someone has to judge it when its needs are met. `outlives_failure`: its condition asks for the status
+    (always, failure, cancelled), so that it is judged once all its needs have ended, however they did.
+    """
+
+    id: str
+    needs: tuple[Need, ...] = ()
+    stage: str = ""
+    limits: tuple[str, ...] = ()
+    locks: tuple[str, ...] = ()
+    exclusive: bool = False
+    conditional: bool = False
+    outlives_failure: bool = False
+    allow_failure: bool = False
+    duration_ms: int | None = None
+    gate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What bounds concurrency: `parallel` of the run (at least 1), of stages, and how many at once under each limit.
+
+    `on_failure` is the run's policy; `stage_policies` those of stages that have another.
+    """
+
+    parallel: int
+    stage_parallel: Mapping[str, int] = field(default_factory=dict)
+    limits: Mapping[str, int] = field(default_factory=dict)
+    on_failure: OnFailure = OnFailure.DRAIN
+    stage_policies: Mapping[str, OnFailure] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A node that got its outcome without running: blocked, skipped or not_started; `cause` is the node to blame, or empty."""
+
+    id: str
+    outcome: Outcome
+    cause: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Dispatch:
+    """A node to start now; all it needs is taken. `waited_for` says what held it back since it was ready, or is empty."""
+
+    id: str
+    waited_for: str = ""
+
+
+_NEVER_RAN = frozenset({Outcome.NOT_STARTED, Outcome.CANCELLED})
+
+
+class _State(Enum):
+    WAITING = 0
+    READY = 1
+    RUNNING = 2
+    PAUSED = 3
+    ENDED = 4
+
+
+class _Group:
+    """Ready nodes that take exactly the same things: if one may start, so may any; hence one look per group."""
+
+    __slots__ = ("exclusive", "heap", "held_at", "held_by", "limits", "locks", "stage", "turn_key")
+
+    def __init__(self, stage: str | None, limits: tuple[str, ...], locks: tuple[str, ...], exclusive: bool) -> None:
+        self.stage = stage
+        self.limits = limits
+        self.locks = locks
+        self.exclusive = exclusive
+        self.turn_key = limits[0] if limits else None
+        self.heap: list[tuple[int, int, int]] = []
+        self.held_by = ""
+        self.held_at = -1
+
+
+def default_parallel(processors: int, nodes: int) -> int:
+    """How many run at once where nobody said: twice the processors, at most the number of nodes, at least one."""
+    return max(1, min(2 * processors, nodes))
+
+
+class Scheduler:
+    """Decides by completion, not by level. Call `dispatch`, run what it gives, tell `finish`; judge what `unjudged` lists.
+
+    Order: longest remaining path (measured durations, else counted), then transitive dependents, then limits taking turns,
+    then declared order. A node takes its slot, limits and locks in one decision or not at all.
+    """
+
+    def __init__(self, items: Sequence[Item], bounds: Bounds) -> None:
+        """`items` in declared order, acyclic, their needs among them. Raises ValueError otherwise."""
+        self._items = items
+        self._bounds = bounds
+        self._index = {item.id: place for place, item in enumerate(items)}
+        self._edges: list[list[tuple[int, NeedKind]]] = [[] for _ in items]
+        self._missing = [0] * len(items)
+        self._wire()
+        after = [[follower for follower, _ in edges] for edges in self._edges]
+        self._order = order = topological(after, self._missing)
+        if len(order) < len(items):
+            raise ValueError("the graph has a cycle")
+        real = [not item.gate for item in items]
+        self._path = longest_paths(order, after, weights([item.duration_ms for item in items], real))
+        self._behind = dependents_counts(order, after, real)
+        self._state = [_State.WAITING] * len(items)
+        self._cause: list[str] = [""] * len(items)
+        self._lacks_promise: list[str] = [""] * len(items)
+        self._groups: dict[tuple[str | None, tuple[str, ...], tuple[str, ...], bool], _Group] = {}
+        self._turn: dict[str | None, int] = {}
+        self._ready_under: dict[str | None, int] = {}
+        self._turns = 0
+        self._running = 0
+        self._running_exclusive = False
+        self._in_stage: dict[str, int] = {}
+        self._in_limit: dict[str, int] = {}
+        self._locked: set[str] = set()
+        self._ready_at = [0] * len(items)
+        self._clock = 0
+        self._unjudged: deque[int] = deque()
+        self._outcome: list[Outcome | None] = [None] * len(items)
+        self._left = len(items)
+        self.stopping = False
+        self._decided: list[Decision] = []
+        for place, count in enumerate(self._missing):
+            if not count:
+                self._needs_met(place)
+
+    def _wire(self) -> None:
+        for place, item in enumerate(self._items):
+            for need in item.needs:
+                self._edges[self._index[need.node]].append((place, need.kind))
+                self._missing[place] += 1
+
+    # What the caller asks and tells.
+
+    def dispatch(self) -> list[Dispatch]:
+        """The nodes to start now, best first. Call again after every `finish`, `admit` or `wake`."""
+        started: list[Dispatch] = []
+        while self._ready_under:
+            group = self._best_group()
+            if group is None:
+                break
+            started.append(self._start(group))
+        self._note_waiting()
+        return started
+
+    def unjudged(self) -> list[str]:
+        """Nodes whose needs are met and whose condition must be judged now: `admit` them, or `finish` them as skipped."""
+        found = [self._items[place].id for place in self._unjudged]
+        self._unjudged.clear()
+        return found
+
+    def admit(self, node: str) -> None:
+        """The node's condition holds: let it wait for its turn. While stopping, only one that outlives failure may."""
+        place = self._index[node]
+        if self.stopping and not self._items[place].outlives_failure:
+            self._end(place, Outcome.NOT_STARTED)
+            return
+        self._make_ready(place)
+
+    def finish(self, node: str, outcome: Outcome) -> None:
+        """The node has ended, whether it ran or was judged not to. Frees what it took and decides what follows from it."""
+        place = self._index[node]
+        if self._state[place] is _State.RUNNING:
+            self._free(place)
+        item = self._items[place]
+        failed = outcome in FAILURES
+        if failed:
+            self._cause[place] = self._cause[place] or node
+        self._end(place, outcome, announce=False)
+        if failed and not item.allow_failure and self.policy_of(item.stage) is not OnFailure.CONTINUE:
+            self.stop()
+
+    def pause(self, node: str) -> None:
+        """The node waits for its next attempt and gives back what it took."""
+        place = self._index[node]
+        self._free(place)
+        self._state[place] = _State.PAUSED
+
+    def wake(self, node: str) -> None:
+        """The paused node may start again as soon as there is room. While stopping it is not started any more."""
+        place = self._index[node]
+        if self.stopping and not self._items[place].outlives_failure:
+            return
+        self._make_ready(place)
+
+    def stop(self) -> None:
+        """Start nothing more, except what outlives a failure. What is left is decided by `settle`, when all has ended."""
+        if self.stopping:
+            return
+        self.stopping = True
+        for key, group in list(self._groups.items()):
+            kept = [entry for entry in group.heap if self._items[entry[2]].outlives_failure]
+            for entry in group.heap:
+                if not self._items[entry[2]].outlives_failure:
+                    self._state[entry[2]] = _State.WAITING
+                    self._leave_ring(group.turn_key)
+            heapq.heapify(kept)
+            group.heap = kept
+            if not kept:
+                del self._groups[key]
+
+    def settle(self) -> None:
+        """Nothing runs any more and the run is stopping: what cannot start is `not_started`; what outlives it gets ready."""
+        for place in self._order:
+            item = self._items[place]
+            if self._state[place] in (_State.WAITING, _State.PAUSED) and not item.outlives_failure and not item.gate:
+                self._end(place, Outcome.BLOCKED if self._cause[place] else Outcome.NOT_STARTED)
+
+    def decided(self) -> list[Decision]:
+        """What was decided without running since the last call, in the order it was decided."""
+        found, self._decided = self._decided, []
+        return found
+
+    def policy_of(self, stage: str) -> OnFailure:
+        """The failure policy that holds for a stage."""
+        return self._bounds.stage_policies.get(stage, self._bounds.on_failure)
+
+    def failed_above(self, node: str) -> str:
+        """The node whose failure reaches `node` through its needs, or empty: what `success()` and `failure()` ask."""
+        return self._cause[self._index[node]]
+
+    @property
+    def running(self) -> int:
+        """How many nodes run now."""
+        return self._running
+
+    @property
+    def finished(self) -> bool:
+        """Whether every node has its outcome."""
+        return self._left == 0
+
+    @property
+    def has_ready(self) -> bool:
+        """Whether some node waits only for room or for a judgement."""
+        return bool(self._ready_under) or bool(self._unjudged)
+
+    def unfinished(self) -> list[str]:
+        """Ids of the nodes without an outcome."""
+        return [item.id for item, outcome in zip(self._items, self._outcome, strict=True) if outcome is None]
+
+    # Needs: what an ended node means to those that wait for it.
+
+    def _end(self, place: int, outcome: Outcome, *, announce: bool = True, cause: str = "") -> None:
+        """Give `place` its outcome and walk on to everything that follows from it; iterative, since chains are long."""
+        queue: deque[tuple[int, Outcome, bool, str]] = deque([(place, outcome, announce, cause)])
+        while queue:
+            here, how, tell, why = queue.popleft()
+            if self._outcome[here] is not None:
+                continue
+            self._outcome[here] = how
+            self._state[here] = _State.ENDED
+            self._left -= 1
+            if tell and not self._items[here].gate:
+                self._decided.append(Decision(self._items[here].id, how, why or self._cause[here]))
+            for follower, kind in self._edges[here]:
+                if self._outcome[follower] is None:
+                    queue.extend(self._told(here, how, follower, kind))
+
+    def _told(self, here: int, how: Outcome, follower: int, kind: NeedKind) -> Iterable[tuple[int, Outcome, bool, str]]:
+        """What `follower` makes of the end of one of its needs: nothing yet, ready, or an outcome of its own."""
+        item = self._items[follower]
+        self._missing[follower] -= 1
+        blames = "" if self._forgives(here, kind, item) else self._cause[here]
+        if blames and not self._cause[follower]:
+            self._cause[follower] = blames
+            if item.gate:
+                return [*self._blocked_behind(follower), *self._gate_ended(follower)]
+        if item.gate:
+            return self._gate_ended(follower)
+        if self._cause[follower] and not item.outlives_failure:
+            # Decided at once: waiting for the other needs could not change it.
+            return [(follower, Outcome.BLOCKED, True, "")]
+        if how in _NEVER_RAN and not item.outlives_failure and kind is not NeedKind.OPTIONAL:
+            return [(follower, Outcome.NOT_STARTED, True, "")]
+        if kind is NeedKind.PROMISE and how is Outcome.SKIPPED:
+            self._lacks_promise[follower] = self._items[here].id
+        if self._missing[follower]:
+            return ()
+        if self._lacks_promise[follower]:
+            return [(follower, Outcome.SKIPPED, True, self._lacks_promise[follower])]
+        self._needs_met(follower)
+        return ()
+
+    def _gate_ended(self, gate: int) -> list[tuple[int, Outcome, bool, str]]:
+        """A stage has ended when all its leaves have, whatever became of them; those that outlive a failure wait for that."""
+        return [] if self._missing[gate] else [(gate, Outcome.SUCCEEDED, False, "")]
+
+    def _blocked_behind(self, gate: int) -> Iterable[tuple[int, Outcome, bool, str]]:
+        """A failure in a stage blocks at once what needs the stage, although the stage goes on."""
+        for follower, _ in self._edges[gate]:
+            item = self._items[follower]
+            if item.outlives_failure or self._outcome[follower] is not None:
+                continue
+            self._cause[follower] = self._cause[follower] or self._cause[gate]
+            if item.gate:
+                yield from self._blocked_behind(follower)
+            else:
+                yield (follower, Outcome.BLOCKED, True, "")
+
+    def _forgives(self, before: int, kind: NeedKind, item: Item) -> bool:
+        """Whether the failure of `before` does not matter to who waits: optional, or a tolerated one it merely follows."""
+        if kind is NeedKind.OPTIONAL:
+            return True
+        tolerated = self._items[before].allow_failure and self._cause[before] == self._items[before].id
+        return tolerated and (kind is NeedKind.ORDER or item.gate)
+
+    def _needs_met(self, place: int) -> None:
+        item = self._items[place]
+        if item.gate:
+            self._end(place, Outcome.SUCCEEDED, announce=False)
+        elif item.conditional:
+            self._unjudged.append(place)
+        elif not self.stopping or item.outlives_failure:
+            self._make_ready(place)
+
+    # Room: who of the ready ones is best, and what it takes.
+
+    def _make_ready(self, place: int) -> None:
+        item = self._items[place]
+        self._state[place] = _State.READY
+        stage = item.stage if self._bounds.stage_parallel.get(item.stage) else None
+        key = (stage, item.limits, item.locks, item.exclusive)
+        group = self._groups.get(key)
+        if group is None:
+            group = self._groups[key] = _Group(*key)
+        heapq.heappush(group.heap, (-self._path[place], -self._behind[place], place))
+        self._clock += 1
+        self._ready_at[place] = self._clock
+        ready = self._ready_under.get(group.turn_key, 0)
+        if not ready:
+            self._turn[group.turn_key] = self._next_turn()
+        self._ready_under[group.turn_key] = ready + 1
+
+    def _best_group(self) -> _Group | None:
+        """The group whose first node goes next, or None where nothing may start now.
+
+        An exclusive node that is best holds everything back until it can run alone: else it might wait for ever.
+        """
+        if self._running_exclusive or self._running >= self._bounds.parallel:
+            return None
+        best: _Group | None = None
+        best_key: tuple[int, int, int, int] | None = None
+        for group in self._groups.values():
+            if not group.heap or (not group.exclusive and self._held_by(group)):
+                continue
+            path, behind, place = group.heap[0]
+            key = (path, behind, self._turn[group.turn_key], place)
+            if best_key is None or key < best_key:
+                best, best_key = group, key
+        if best is not None and best.exclusive and (self._running or self._held_by(best)):
+            return None
+        return best
+
+    def _held_by(self, group: _Group) -> str:
+        """What keeps the nodes of a group from starting, or empty."""
+        if self._running_exclusive or (group.exclusive and self._running):
+            return "exclusive"
+        if self._running >= self._bounds.parallel:
+            return "slot"
+        if group.stage is not None and self._in_stage.get(group.stage, 0) >= self._bounds.stage_parallel[group.stage]:
+            return f"slot of stage {group.stage}"
+        for limit in group.limits:
+            if self._in_limit.get(limit, 0) >= self._bounds.limits[limit]:
+                return f"limit {limit}"
+        for lock in group.locks:
+            if lock in self._locked:
+                return f"lock {lock}"
+        return ""
+
+    def _start(self, group: _Group) -> Dispatch:
+        place = heapq.heappop(group.heap)[2]
+        item = self._items[place]
+        self._leave_ring(group.turn_key)
+        if group.turn_key in self._ready_under:
+            self._turn[group.turn_key] = self._next_turn()
+        if not group.heap:
+            del self._groups[(group.stage, group.limits, group.locks, group.exclusive)]
+        self._state[place] = _State.RUNNING
+        self._running += 1
+        self._running_exclusive = item.exclusive
+        if item.stage in self._bounds.stage_parallel:
+            self._in_stage[item.stage] = self._in_stage.get(item.stage, 0) + 1
+        for limit in item.limits:
+            self._in_limit[limit] = self._in_limit.get(limit, 0) + 1
+        self._locked.update(item.locks)
+        waited = group.held_by if group.held_at >= self._ready_at[place] else ""
+        return Dispatch(item.id, waited)
+
+    def _free(self, place: int) -> None:
+        item = self._items[place]
+        self._running -= 1
+        if item.exclusive:
+            self._running_exclusive = False
+        if item.stage in self._bounds.stage_parallel:
+            self._in_stage[item.stage] -= 1
+        for limit in item.limits:
+            self._in_limit[limit] -= 1
+        self._locked.difference_update(item.locks)
+
+    def _note_waiting(self) -> None:
+        """Remember what holds each group back, so that a node can say what it waited for."""
+        for group in self._groups.values():
+            held = self._held_by(group) or "exclusive"
+            group.held_by, group.held_at = held, self._clock
+
+    def _next_turn(self) -> int:
+        self._turns += 1
+        return self._turns
+
+    def _leave_ring(self, key: str | None) -> None:
+        left = self._ready_under[key] - 1
+        if left:
+            self._ready_under[key] = left
+        else:
+            del self._ready_under[key]

@@ -1,0 +1,85 @@
+"""One node's output: from the raw file its child writes to, cleaned and masked into its log, the last part kept in memory."""
+
+from __future__ import annotations
+
+import codecs
+import os
+from pathlib import Path
+
+from shipway.redaction import Redacted, Redactor
+
+TAIL_CHARACTERS = 8192
+"""How much of a log's end is kept in memory and in the receipt."""
+
+_CHUNK = 1 << 20
+
+
+class Transcript:
+    """Reads the raw file as it grows; a log exists once there is something to read. Bounded memory for any output.
+
+    `fault` says why the log is not whole (a full disk); the node's work does not depend on it.
+    """
+
+    def __init__(self, raw: Path, log: Path, redactor: Redactor) -> None:
+        self._raw = raw
+        self._log = log
+        self._redactor = redactor
+        # Mode 0600 from the start: between open and read it holds what was not masked yet.
+        self.descriptor = os.open(raw, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        self._position = 0
+        self._stream = redactor.stream()
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._sink: int | None = None
+        self.tail = ""
+        self.fault = ""
+
+    @property
+    def log_path(self) -> Path | None:
+        """Where the log is, or None while there was no output."""
+        return self._log if self._sink is not None or self._closed_with_log else None
+
+    _closed_with_log = False
+
+    def pump(self) -> str:
+        """Take what was written since, and return it as cleaned text (at most the last part of a large piece)."""
+        fresh = ""
+        while piece := os.pread(self.descriptor, _CHUNK, self._position):
+            self._position += len(piece)
+            fresh = (fresh + self._keep(self._stream.feed(self._decoder.decode(piece))))[-TAIL_CHARACTERS:]
+        return fresh
+
+    def note(self, text: str) -> None:
+        """Add a line of Shipway's or an in-process action's own to the log."""
+        self._keep(self._redactor.clean(text if text.endswith("\n") else text + "\n"))
+
+    def close(self) -> str:
+        """Take the rest, give back the descriptors, remove the raw file; the last text that came."""
+        fresh = self.pump()
+        fresh += self._keep(self._stream.feed(self._decoder.decode(b"", final=True)))
+        fresh += self._keep(self._stream.flush())
+        os.close(self.descriptor)
+        self._raw.unlink(missing_ok=True)
+        if self._sink is not None:
+            os.close(self._sink)
+            self._sink = None
+            self._closed_with_log = True
+        return fresh
+
+    def _keep(self, text: Redacted) -> Redacted:
+        if not text:
+            return text
+        self.tail = (self.tail + text)[-TAIL_CHARACTERS:]
+        self._write(text.encode("utf-8", "replace"))
+        return text
+
+    def _write(self, content: bytes) -> None:
+        if self.fault:
+            return
+        try:
+            if self._sink is None:
+                self._sink = os.open(self._log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            view = memoryview(content)
+            while view:
+                view = view[os.write(self._sink, view) :]
+        except OSError as error:
+            self.fault = f"the log is not whole: {error.strerror}"
