@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TypeVar
 
+from shipway import __version__, schema
 from shipway.canonical import Json
-from shipway.errors import Position
-from shipway.source import SourceTree
+from shipway.cross_checks import cross_findings
+from shipway.declaration_files import read_merged
+from shipway.durations import parse_ms
+from shipway.errors import DeclarationError, Position, Problem, UsageError, did_you_mean
+from shipway.outline import StageOutline, StepOutline, mapping, outline, texts
+from shipway.places import Finding, about
+from shipway.source import MAX_PROBLEMS, Path_, SourceTree, load_failed
 
-Path_ = tuple[str | int, ...]
+_Word = TypeVar("_Word", bound=StrEnum)
+_TARGET_NAME = re.compile("[a-z0-9][a-z0-9.-]{0,63}")
 
 
 class OnFailure(StrEnum):
@@ -183,3 +194,225 @@ class Declaration:
     values: Mapping[str, Json] = field(default_factory=dict)
     defaults: Defaults = field(default_factory=Defaults)
     limits: Mapping[str, int] = field(default_factory=dict)
+
+
+def load(file: Path, *, root: Path, target: str | None = None) -> Declaration:
+    """The declaration in `file`, with its overlay for `target` merged in; file names are shown relative to `root`.
+
+    The overlay of `shipway.yml` for the target `pr-42` is `shipway.pr-42.yml`, else `shipway.pr.yml`, where there is one.
+    Raises DeclarationError with every problem found, in the order of the files, and UsageError where `target` is no name.
+    """
+    if target is not None and not _TARGET_NAME.fullmatch(target):
+        text = f"`{target}` is not the name of a target"
+        raise UsageError(text, phase="load", next="use lower-case letters, digits, `-` and `.`, at most 64 of them")
+    tree = read_merged(file, root, target)
+    found = [*schema.findings("declaration", tree.data), *cross_findings(tree.data, MAX_PROBLEMS)]
+    found += [*_version_findings(tree), *_target_findings(tree, target)]
+    if found or tree.problems:
+        raise _refusal(tree, found)
+    return _Builder(tree).declaration()
+
+
+def _refusal(tree: SourceTree, found: list[Finding]) -> DeclarationError:
+    """All problems once each, in the order of the files; of two at one place that of reading says enough."""
+    unreadable = {problem.where for problem in tree.problems}
+    problems = dict.fromkeys(tree.problems)
+    problems |= dict.fromkeys(
+        problem for problem in (_problem(tree, one) for one in found) if problem.where not in unreadable
+    )
+    anchors = {finding.anchor for finding in found} | ({"yaml"} if tree.problems else set())
+    anchor = anchors.pop() if len(anchors) == 1 else ""
+    return load_failed(sorted(problems, key=tree.order)[:MAX_PROBLEMS], anchor, about(anchor))
+
+
+def _problem(tree: SourceTree, finding: Finding) -> Problem:
+    if finding.span is None:
+        return tree.problem(finding.path, finding.text, finding.hint, key=finding.is_key)
+    return tree.problem_at(tree.locate_within(finding.path, *finding.span), finding.text, finding.hint)
+
+
+def _version_findings(tree: SourceTree) -> Iterator[Finding]:
+    wanted = str(mapping(tree.data).get("shipway", ""))
+    if not re.fullmatch("[0-9.]+", wanted):
+        return
+    wanted = tree.spelling(("shipway",))
+    if _version(wanted) > _version(__version__):
+        text = f"the declaration needs Shipway `{wanted}` or later; this is `{__version__}`"
+        yield Finding(("shipway",), text, "update Shipway, or lower the number", anchor="top-level")
+
+
+def _version(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall("[0-9]{1,9}", text)[:3])
+
+
+def _target_findings(tree: SourceTree, target: str | None) -> Iterator[Finding]:
+    rules = mapping(mapping(tree.data).get("targets"))
+    if target is None or not rules or any(fnmatchcase(target, pattern) for pattern in rules):
+        return
+    hint = did_you_mean(target, rules) or "known targets: " + ", ".join(f"`{name}`" for name in rules)
+    yield Finding(("targets",), f"the target `{target}` is not one of `targets`", hint, is_key=True, anchor="targets")
+
+
+class _Builder:
+    """Turns data that passed every check into values. Texts keep their spelling, so they are asked of the source tree."""
+
+    def __init__(self, tree: SourceTree) -> None:
+        self._tree = tree
+        self._data = mapping(tree.data)
+
+    def declaration(self) -> Declaration:
+        files = self._tree.files
+        return Declaration(
+            name=str(self._data["name"]),
+            file=files[0],
+            files=files,
+            source=self._tree,
+            stages=tuple(self._stage(stage) for stage in outline(self._data)),
+            targets=self._targets(),
+            inputs={name: self._input(name) for name in mapping(self._data.get("inputs"))},
+            secrets=_names(self._data, "secrets"),
+            values=mapping(self._data.get("values")),
+            defaults=self._defaults(mapping(self._data.get("defaults"))),
+            limits={
+                name: _count(mapping(rule), "parallel") or 1 for name, rule in mapping(self._data.get("limits")).items()
+            },
+        )
+
+    def _targets(self) -> Mapping[str, TargetRule] | None:
+        if "targets" not in self._data:
+            return None
+        return {name: TargetRule(_names(mapping(rule), "on")) for name, rule in mapping(self._data["targets"]).items()}
+
+    def _input(self, name: str) -> InputRule:
+        rule = mapping(mapping(self._data["inputs"])[name])
+        path: Path_ = ("inputs", name)
+        kind = str(rule.get("type", "string"))
+        default = rule.get("default")
+        if kind == "string" and default is not None:
+            default = self._tree.spelling((*path, "default"))
+        elif kind == "integer" and isinstance(default, float):
+            default = int(default)
+        return InputRule(kind, default, rule.get("required") is True, self._text(rule, path, "description") or "")
+
+    def _defaults(self, data: Mapping[str, Json]) -> Defaults:
+        return Defaults(
+            timeout_ms=_duration(data, "timeout"),
+            parallel=_count(data, "parallel"),
+            on_failure=_choice(OnFailure, data, "on_failure"),
+            rollback=_choice(Rollback, data, "rollback"),
+            on_cancel=_choice(OnCancel, data, "on_cancel"),
+        )
+
+    def _stage(self, stage: StageOutline) -> Stage:
+        data, path = stage.data, stage.path
+        backend = data.get("backend")
+        return Stage(
+            id=stage.id,
+            path=path,
+            where=self._tree.locate(path or ("steps",), key=True),
+            mode=str(data.get("mode", "steps")),
+            backend=str(backend) if backend is not None else None,
+            requires=_names(data, "requires"),
+            needs=_names(data, "needs"),
+            condition=self._text(data, path, "if"),
+            with_=mapping(data.get("with")),
+            env=self._env(data, path),
+            env_from=_names(data, "env_from"),
+            lasting=_flag(data, "lasting"),
+            on_failure=_choice(OnFailure, data, "on_failure"),
+            rollback=_choice(Rollback, data, "rollback"),
+            parallel=_count(data, "parallel"),
+            timeout_ms=_duration(data, "timeout"),
+            reads=_names(data, "reads") if "reads" in data else None,
+            ordered=stage.is_ordered,
+            steps=tuple(self._step(step) for step in stage.steps),
+        )
+
+    def _step(self, step: StepOutline) -> Step:
+        data, path = step.data, step.path
+        return Step(
+            id=step.id,
+            action=str(data.get("uses", "shell.exec")),
+            path=path,
+            where=self._tree.locate(path, key=True),
+            name=self._text(data, path, "name") or "",
+            tags=_names(data, "tags"),
+            needs=_names(data, "needs"),
+            optional_needs=_names(data, "optional_needs"),
+            condition=self._text(data, path, "if"),
+            run=self._text(data, path, "run"),
+            shell=self._text(data, path, "shell"),
+            working_directory=self._text(data, path, "working_directory"),
+            plan=self._plan(data, path),
+            undo=self._text(data, path, "undo"),
+            verify=self._text(data, path, "verify"),
+            outputs={name: _output(rule) for name, rule in mapping(data.get("outputs")).items()},
+            with_=mapping(data.get("with")),
+            env=self._env(data, path),
+            env_from=_names(data, "env_from"),
+            reads=_names(data, "reads") if "reads" in data else None,
+            lasting=_flag(data, "lasting"),
+            retry=_retry(data["retry"]) if "retry" in data else None,
+            timeout_ms=_duration(data, "timeout"),
+            limits=_names(data, "limits"),
+            exclusive=_flag(data, "exclusive") or False,
+            allow_failure=_flag(data, "allow_failure") or False,
+        )
+
+    def _plan(self, data: Mapping[str, Json], path: Path_) -> PlanCommand | None:
+        written = data.get("plan")
+        if isinstance(written, Mapping):
+            return PlanCommand(self._tree.spelling((*path, "plan", "run")), _names(written, "requires"))
+        text = self._text(data, path, "plan")
+        return None if text is None else PlanCommand(text)
+
+    def _env(self, data: Mapping[str, Json], path: Path_) -> Mapping[str, str]:
+        return {name: self._tree.spelling((*path, "env", name)) for name in mapping(data.get("env"))}
+
+    def _text(self, data: Mapping[str, Json], path: Path_, key: str) -> str | None:
+        return self._tree.spelling((*path, key)) if key in data else None
+
+
+def _names(data: Mapping[str, Json], key: str) -> tuple[str, ...]:
+    """The texts of the list under `key`, each once."""
+    return tuple(dict.fromkeys(text for _, text in texts(data, (), key)))
+
+
+def _output(rule: Json) -> OutputRule:
+    if isinstance(rule, Mapping):
+        return OutputRule(str(rule["type"]), rule.get("required") is not False)
+    return OutputRule(str(rule))
+
+
+def _retry(written: Json) -> Retry:
+    if not isinstance(written, Mapping):
+        return Retry(attempts=_whole(written))
+    return Retry(
+        attempts=_whole(written.get("attempts", 1)),
+        backoff=_choice(Backoff, written, "backoff") or Backoff.EXPONENTIAL,
+        initial_ms=parse_ms(str(written.get("initial", "1s"))),
+        max_ms=_duration(written, "max"),
+        jitter_percent=int(str(written.get("jitter", "0%")).removesuffix("%")),
+    )
+
+
+def _choice(kind: type[_Word], data: Mapping[str, Json], key: str) -> _Word | None:
+    return kind(str(data[key])) if key in data else None
+
+
+def _duration(data: Mapping[str, Json], key: str) -> int | None:
+    return parse_ms(str(data[key])) if key in data else None
+
+
+def _count(data: Mapping[str, Json], key: str) -> int | None:
+    """A number of things at once; 0 says the same as nothing."""
+    return (_whole(data[key]) or None) if key in data else None
+
+
+def _flag(data: Mapping[str, Json], key: str) -> bool | None:
+    value = data.get(key)
+    return value if isinstance(value, bool) else None
+
+
+def _whole(value: Json) -> int:
+    return int(value) if isinstance(value, (int, float)) else 0

@@ -1,0 +1,96 @@
+"""Everything a schema cannot say of a declaration: names that must exist, each once, and no circles. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain, islice
+
+from shipway.canonical import Json
+from shipway.edges import duplicate_findings, edge_findings, stage_edges, step_edges
+from shipway.errors import did_you_mean
+from shipway.outline import StageOutline, mapping, outline, texts
+from shipway.places import Finding, place
+from shipway.references import References, read_references
+from shipway.scripts import misplaced_expressions
+
+
+def cross_findings(data: Json, most: int) -> list[Finding]:
+    """Up to `most` findings in declaration `data` of any shape: what the schema refuses is skipped here."""
+    stages = outline(data)
+    references = read_references(data, stages, most)
+    found = chain(
+        references.findings,
+        _stage_findings(stages, references),
+        *(_step_findings(data, stage, references) for stage in stages),
+        _unknown_limits(data, stages),
+        _wrong_defaults(data),
+        misplaced_expressions(data),
+    )
+    return list(islice(found, most))
+
+
+def _stage_findings(stages: tuple[StageOutline, ...], references: References) -> Iterator[Finding]:
+    yield from edge_findings("stage", tuple(s.id for s in stages), stage_edges(stages) + references.stage_edges)
+
+
+def _step_findings(data: Json, stage: StageOutline, references: References) -> Iterator[Finding]:
+    where = f" of stage `{stage.id}`" if stage.path else ""
+    yield from duplicate_findings(stage, where)
+    ids = tuple(dict.fromkeys(step.id for step in stage.steps))
+    yield from edge_findings("step", ids, step_edges(stage) + references.step_edges[stage.id], where)
+    yield from _outputs_twice(stage, where)
+    if not stage.is_ordered:
+        for step in stage.steps:
+            if "id" in step.data:
+                text = f"the id of {place(step.path, data)} is its key"
+                yield Finding((*step.path, "id"), text, "remove `id`", is_key=True, anchor="steps")
+
+
+def _outputs_twice(stage: StageOutline, where: str) -> Iterator[Finding]:
+    declared: dict[str, str] = {}
+    for step in stage.steps:
+        for name in step.outputs or ():
+            if name in declared and declared[name] != step.id:
+                text = f"the output `{name}`{where} is declared by step `{declared[name]}` and by step `{step.id}`"
+                hint = "give one of them another name: a stage's outputs are those of all its steps"
+                yield Finding((*step.path, "outputs", name), text, hint, is_key=True, anchor="outputs")
+            declared.setdefault(name, step.id)
+
+
+def _unknown_limits(data: Json, stages: tuple[StageOutline, ...]) -> Iterator[Finding]:
+    known = mapping(mapping(data).get("limits"))
+    for stage in stages:
+        for step in stage.steps:
+            for path, name in texts(step.data, step.path, "limits"):
+                if name not in known:
+                    hint = did_you_mean(name, known) or f"declare it: `limits: {{{name}: {{parallel: 1}}}}`"
+                    yield Finding(path, f"unknown limit `{name}` of {place(step.path, data)}", hint, anchor="limits")
+
+
+def _wrong_defaults(data: Json) -> Iterator[Finding]:
+    for name, rule in mapping(mapping(data).get("inputs")).items():
+        rules = mapping(rule)
+        wanted, default = rules.get("type", "string"), rules.get("default")
+        if default is not None and not _fits(default, wanted):
+            path = ("inputs", name, "default")
+            yield Finding(path, f"the default of input `{name}` is not of its type `{wanted}`", anchor="inputs")
+
+
+def _fits(value: Json, wanted: Json) -> bool:
+    """Whether `value` can be a default of the type `wanted`; a scalar is text where text is wanted."""
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    match wanted:
+        case "string":
+            return not isinstance(value, (list, dict))
+        case "integer":
+            return is_number and float(value).is_integer()  # type: ignore[arg-type]
+        case "number":
+            return is_number
+        case "boolean":
+            return isinstance(value, bool)
+        case "list":
+            return isinstance(value, list)
+        case "object":
+            return isinstance(value, dict)
+        case _:
+            return True

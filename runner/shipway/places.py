@@ -1,0 +1,152 @@
+"""Places of a declaration in words (`retry` of step `compile` of stage `build`), and step ids. Reads data of any shape."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from shipway.canonical import Json
+from shipway.source import Path_
+
+MAIN_STAGE = "main"
+"""The id of the one stage that top-level `steps` are."""
+
+_ID_LENGTH = 32
+_OWNERS = {"inputs": "input", "limits": "limit", "targets": "target"}
+_SECTIONS = frozenset({"defaults", "env", "inputs", "limits", "needs", "outputs", "plan", "reads"}) | frozenset(
+    {"retry", "secrets", "targets", "values", "with"}
+)
+_ABOUT = {
+    "top-level": "keys of a declaration",
+    "stages": "keys of a stage",
+    "steps": "keys of a step",
+    "targets": "keys of a target",
+    "inputs": "keys of an input",
+    "limits": "keys of a limit",
+    "retry": "keys of `retry`",
+    "outputs": "outputs",
+    "plan": "keys of `plan`",
+    "defaults": "keys of `defaults`",
+    "expressions": "expressions",
+    "needs": "needs",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something wrong at `path` of a document, before it has a position: `is_key` where the key is at fault, not its value.
+
+    `span` is offset and width inside the text at `path`; `anchor` is the section of docs/declaration.md that helps.
+    """
+
+    path: Path_
+    text: str
+    hint: str = ""
+    is_key: bool = False
+    anchor: str = ""
+    span: tuple[int, int] | None = None
+
+
+def about(anchor: str) -> str:
+    """What a section of docs/declaration.md is about, in a few words; empty where it has no words of its own."""
+    return _ABOUT.get(anchor, "")
+
+
+def section(path: Path_) -> str:
+    """The section of docs/declaration.md on the mapping or value at `path`."""
+    owner, rest = _split(path)
+    for part in rest[:1]:
+        if part in _SECTIONS:
+            return str(part)
+    if not owner:
+        return "top-level"
+    return str(path[0]) if path[0] != "stages" or len(owner) == 2 else "steps"
+
+
+def place(path: Path_, data: Json) -> str:
+    """`path` of the declaration `data` in words; "the declaration" for the empty path."""
+    owner, rest = _split(path)
+    words = [_part_words(rest[: depth + 1]) for depth in range(len(rest))]
+    inner = [word for word in reversed(words) if word] + ([_owner_words(owner, data)] if owner else [])
+    return " of ".join(inner) or "the declaration"
+
+
+def step_of(path: Path_) -> Path_ | None:
+    """The path of the step that `path` leads to or into; None elsewhere."""
+    owner, _ = _split(path)
+    return owner if owner and owner[-2] == "steps" else None
+
+
+def stage_of(path: Path_) -> Path_:
+    """The path of the stage that `path` leads into: `()` for top-level steps."""
+    return path[:2] if path[:1] == ("stages",) else ()
+
+
+def derived_id(step: Mapping[str, Json]) -> str:
+    """The id of a step of a list: its `id`, else words of its `name`, of the first line of `run`, or of `uses`.
+
+    Lower-case words joined by `-`, at most 32 characters, cut at a word; empty where there is no word at all.
+    """
+    if isinstance(own := step.get("id"), str):
+        return own
+    for key in ("name", "run", "uses"):
+        value = step.get(key)
+        lines = value.strip().splitlines() if isinstance(value, str) else []
+        if lines and (made := _slug(lines[0])):
+            return made
+    return ""
+
+
+def step_id(step: Json, key: str | int) -> str:
+    """The id of the step under `key` of its mapping or list."""
+    if isinstance(key, str):
+        return key
+    return derived_id(step) if isinstance(step, Mapping) else ""
+
+
+def at(data: Json, path: Path_) -> Json:
+    """The value at `path`, None where there is none."""
+    for part in path:
+        if isinstance(data, Mapping) and isinstance(part, str):
+            data = data.get(part)
+        elif isinstance(data, list) and isinstance(part, int) and part < len(data):
+            data = data[part]
+        else:
+            return None
+    return data
+
+
+def _slug(line: str) -> str:
+    made = ""
+    for word in re.findall("[a-z0-9]+", line.lower()):
+        longer = f"{made}-{word}" if made else word[:_ID_LENGTH]
+        if len(longer) > _ID_LENGTH:
+            break
+        made = longer
+    return made
+
+
+def _split(path: Path_) -> tuple[Path_, Path_]:
+    """The path of the named thing that `path` leads into (step, stage, input …; empty: the declaration), and the rest."""
+    if len(path) >= 4 and path[0] == "stages" and path[2] == "steps":
+        return path[:4], path[4:]
+    if len(path) >= 2 and (path[0] in {"stages", "steps"} or path[0] in _OWNERS):
+        return path[:2], path[2:]
+    return (), path
+
+
+def _owner_words(owner: Path_, data: Json) -> str:
+    kind, key = owner[-2], owner[-1]
+    if kind == "stages":
+        return f"stage `{key}`"
+    if kind != "steps":
+        return f"{_OWNERS[str(kind)]} `{key}`"
+    name = step_id(at(data, owner), key)
+    words = f"step `{name}`" if name else f"step number {int(key) + 1}"
+    return words if len(owner) == 2 else f"{words} of stage `{owner[1]}`"
+
+
+def _part_words(path: Path_) -> str:
+    last = path[-1]
+    return f"item {last + 1}" if isinstance(last, int) else f"`{last}`"

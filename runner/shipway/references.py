@@ -1,0 +1,235 @@
+"""What the expressions of a declaration refer to: whether it exists, and the edges that references make. Evaluates nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from shipway import expressions
+from shipway.canonical import Json
+from shipway.edges import Edge
+from shipway.errors import did_you_mean
+from shipway.expression_functions import HASH_FUNCTION, STATUS_FUNCTIONS
+from shipway.expressions import ExpressionError, Reference
+from shipway.outline import StageOutline, StepOutline, leaves, mapping, texts
+from shipway.places import Finding, place
+from shipway.source import Path_
+
+CONTEXTS = ("values", "inputs", "target", "github", "runner", "env", "secrets", "steps", "stages")
+"""The contexts that an expression of a declaration may name."""
+
+_ELSEWHERE = {
+    "vars": "declare it under `inputs`, or write it under `values`",
+    "needs": "the outputs of another stage are `stages.<id>.outputs.<name>`",
+    "job": "the outputs of another stage are `stages.<id>.outputs.<name>`",
+    "jobs": "the outputs of another stage are `stages.<id>.outputs.<name>`",
+    "matrix": "a matrix belongs to the workflow; hand its values over as `inputs`",
+    "strategy": "a strategy belongs to the workflow",
+}
+_FUNCTIONS = STATUS_FUNCTIONS | {HASH_FUNCTION}
+_OF_STEP = ("outputs", "outcome")
+_OF_STAGE = ("outputs", "outcome", "steps")
+
+
+@dataclass(frozen=True, slots=True)
+class _Site:
+    """One text with expressions: where it stands, in which stage, and in which step (None: in the stage itself)."""
+
+    path: Path_
+    text: str
+    stage: StageOutline
+    step: StepOutline | None
+    is_condition: bool
+
+
+@dataclass(slots=True)
+class References:
+    """What all expressions of a declaration came to: findings, edges among stages, and edges among the steps of each stage."""
+
+    findings: list[Finding]
+    stage_edges: list[Edge]
+    step_edges: dict[str, list[Edge]]
+
+
+def read_references(data: Json, stages: tuple[StageOutline, ...], most: int) -> References:
+    """Reads every expression of `data`; stops after `most` findings."""
+    result = References([], [], {stage.id: [] for stage in stages})
+    reader = _Reader(data, {stage.id: stage for stage in stages}, result)
+    for site in _sites(stages):
+        if len(result.findings) >= most:
+            break
+        reader.read(site)
+    return result
+
+
+def _sites(stages: tuple[StageOutline, ...]) -> Iterator[_Site]:
+    for stage in stages:
+        yield from _sites_in(stage, None)
+        for step in stage.steps:
+            yield from _sites_in(stage, step)
+
+
+def _sites_in(stage: StageOutline, step: StepOutline | None) -> Iterator[_Site]:
+    holder = step or stage
+    for key in ("if", "env", "with"):
+        for path, text in leaves(holder.data.get(key), (*holder.path, key)):
+            if key == "if" or "${{" in text:
+                yield _Site(path, text, stage, step, key == "if")
+
+
+class _Reader:
+    def __init__(self, data: Json, stages: Mapping[str, StageOutline], result: References) -> None:
+        self._data = data
+        self._stages = stages
+        self._result = result
+        top = mapping(data)
+        secrets = [name for _, name in texts(top, (), "secrets")]
+        self._declared: dict[str, Iterable[str]] = {
+            "values": mapping(top.get("values")),
+            "inputs": mapping(top.get("inputs")),
+            "secrets": secrets,
+        }
+        self._checks: dict[str, Callable[[_Site, Reference], None]] = {
+            "values": self._check_declared,
+            "inputs": self._check_declared,
+            "secrets": self._check_declared,
+            "steps": self._check_step,
+            "stages": self._check_stage,
+        }
+
+    def read(self, site: _Site) -> None:
+        try:
+            read = expressions.parse if site.is_condition else expressions.parse_template
+            parsed = read(site.text, functions=_FUNCTIONS)
+        except ExpressionError as error:
+            self._find(site, error.message, error.hint, (error.offset, error.width))
+            return
+        misplaced = sorted(parsed.functions & STATUS_FUNCTIONS)
+        if misplaced and not site.is_condition:
+            at = site.text.lower().find(misplaced[0] + "(")
+            self._find(
+                site, f"`{misplaced[0]}()` cannot stand", "it belongs into an `if`", (max(at, 0), len(misplaced[0]))
+            )
+        for reference in parsed.references:
+            self._check(site, reference)
+
+    def _check(self, site: _Site, reference: Reference) -> None:
+        context = _word(reference, 0).lower()
+        if context not in CONTEXTS:
+            hint = _ELSEWHERE.get(context) or did_you_mean(context, CONTEXTS) or f"contexts: {_listed(CONTEXTS)}"
+            self._complain(site, reference, f"unknown context `{context}`", hint)
+        elif check := self._checks.get(context):
+            check(site, reference)
+
+    def _check_declared(self, site: _Site, reference: Reference) -> None:
+        context = _word(reference, 0).lower()
+        declared, name = list(self._declared[context]), _word(reference, 1)
+        if not name:
+            if context == "secrets":
+                hint = "a step is handed only the secrets that it names: write `secrets.NAME`"
+                self._complain(site, reference, "`secrets` without a name", hint)
+            return
+        if _is_in(name, declared):
+            return
+        hint = did_you_mean(name, declared) or (
+            f"declare it: `secrets: [{name}]`" if context == "secrets" else f"declare it under `{context}`"
+        )
+        self._complain(site, reference, f"unknown {context[:-1]} `{name}`", hint)
+
+    def _check_step(self, site: _Site, reference: Reference) -> None:
+        if site.step is None:
+            hint = "it means the steps of the same stage: write it in the steps that need it"
+            self._complain(site, reference, "`steps` cannot stand", hint)
+            return
+        name = _word(reference, 1)
+        if not name:
+            self._complain_unnamed(site, reference, "steps")
+        elif name == site.step.id:
+            self._complain(
+                site, reference, f"step `{name}` refers to itself", "its own outputs are known when it is done"
+            )
+        elif step := self._step(site, reference, site.stage, name):
+            edge = Edge(site.step.id, name, site.path, (reference.offset, reference.width))
+            self._result.step_edges[site.stage.id].append(edge)
+            self._check_members(site, reference, 2, _OF_STEP, step.outputs, f"step `{name}`")
+
+    def _check_stage(self, site: _Site, reference: Reference) -> None:
+        name = _word(reference, 1)
+        if not name:
+            self._complain_unnamed(site, reference, "stages")
+        elif name not in self._stages:
+            hint = did_you_mean(name, self._stages) or f"known stages: {_listed(list(self._stages)[:8])}"
+            self._complain(site, reference, f"unknown stage `{name}`", hint)
+        elif name == site.stage.id:
+            hint = "inside its stage a step's outputs are `steps.<id>.outputs.<name>`"
+            self._complain(site, reference, f"stage `{name}` refers to itself", hint)
+        else:
+            edge = Edge(site.stage.id, name, site.path, (reference.offset, reference.width))
+            self._result.stage_edges.append(edge)
+            self._check_inside_stage(site, reference, self._stages[name])
+
+    def _check_inside_stage(self, site: _Site, reference: Reference, stage: StageOutline) -> None:
+        if _word(reference, 2).lower() != "steps":
+            self._check_members(site, reference, 2, _OF_STAGE, stage.outputs, f"stage `{stage.id}`")
+        elif not (name := _word(reference, 3)):
+            self._complain_unnamed(site, reference, f"stages.{stage.id}.steps")
+        elif step := self._step(site, reference, stage, name):
+            owner = f"step `{name}` of stage `{stage.id}`"
+            self._check_members(site, reference, 4, _OF_STEP, step.outputs, owner)
+
+    def _step(self, site: _Site, reference: Reference, stage: StageOutline, name: str) -> StepOutline | None:
+        step = stage.step(name)
+        if step is None:
+            ids = [step.id for step in stage.steps]
+            hint = did_you_mean(name, ids) or (f"known steps: {_listed(ids[:8])}" if ids else "the stage has no steps")
+            if name in self._stages and name != stage.id:
+                hint = f"`{name}` is a stage: write `stages.{name}`"
+            where = "" if stage is site.stage else f" of stage `{stage.id}`"
+            self._complain(site, reference, f"unknown step `{name}`{where}", hint)
+        return step
+
+    def _check_members(
+        self,
+        site: _Site,
+        reference: Reference,
+        depth: int,
+        members: tuple[str, ...],
+        outputs: tuple[str, ...] | None,
+        owner: str,
+    ) -> None:
+        """What follows the name of a step or stage: one of `members`, and behind `outputs` one of `outputs` (None: any)."""
+        member, name = _word(reference, depth), _word(reference, depth + 1)
+        if not member:
+            return
+        if member.lower() not in members:
+            hint = f"write `outputs.{member}`" if outputs and _is_in(member, outputs) else f"known: {_listed(members)}"
+            self._complain(site, reference, f"{owner} has no `{member}`", did_you_mean(member, members) or hint)
+        elif member.lower() == "outputs" and name and outputs is not None and not _is_in(name, outputs):
+            hint = f"known outputs: {_listed(outputs)}" if outputs else "declare it: `outputs: {" + name + ": string}`"
+            self._complain(site, reference, f"unknown output `{name}` of {owner}", did_you_mean(name, outputs) or hint)
+
+    def _complain_unnamed(self, site: _Site, reference: Reference, what: str) -> None:
+        hint = f"what is waited for has to be known before the run: write `{what}.<id>.outputs.<name>`"
+        self._complain(site, reference, f"`{what}` without a name", hint)
+
+    def _complain(self, site: _Site, reference: Reference, text: str, hint: str) -> None:
+        self._find(site, text, hint, (reference.offset, reference.width))
+
+    def _find(self, site: _Site, text: str, hint: str, span: tuple[int, int]) -> None:
+        where = f"{text} in {place(site.path, self._data)}"
+        self._result.findings.append(Finding(site.path, where, hint, anchor="expressions", span=span))
+
+
+def _word(reference: Reference, index: int) -> str:
+    """The name at `index` of a reference; empty where it ends before, or where the name is computed."""
+    part = reference.path[index] if index < len(reference.path) else None
+    return part if isinstance(part, str) else ""
+
+
+def _is_in(name: str, names: Iterable[str]) -> bool:
+    """Property names of expressions are compared without regard to case."""
+    return name.casefold() in {known.casefold() for known in names}
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)

@@ -1,0 +1,112 @@
+"""Errors and problems as plain text: place, what is wrong, the line with a caret, what to do. Decides nothing, prints nothing."""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass
+
+from shipway.errors import Position, ShipwayError
+
+_WIDTH = 120
+"""Columns of a source line that are shown, around the caret where the line is longer."""
+
+_TAB = 8
+
+
+def render_problems(error: ShipwayError) -> str:
+    """`error` as lines for a terminal or log, without colour, ending in a line break.
+
+    Each problem shows its place, its source line and its hint under a caret; the last line sums up and says what next.
+    """
+    blocks = [_block(problem.text, problem.where, problem.line, problem.hint) for problem in error.problems]
+    if not blocks and error.where is not None:
+        blocks = [_block(error.message, error.where, error.line, "")]
+        last = _visible(error.next)
+    else:
+        last = _visible(f"{error.message}. {_sentence(error.next)}" if error.next else error.message)
+    return "".join([*blocks, last + "\n" if last else ""])
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _block(text: str, where: Position | None, line: str, hint: str) -> str:
+    if where is None:
+        return f"{_visible(text)}\n" + (f"   {_visible(hint)}\n" if hint else "")
+    head = f"{where}: {_visible(text)}\n"
+    if not line.strip():
+        return head + (f"   {_visible(hint)}\n" if hint else "")
+    shown = _window([_Cell.of(character) for character in line], where)
+    number = f"{where.line:>6} | "
+    margin = " " * (len(number) - 2) + "| "
+    return f"{head}{number}{shown.line.rstrip()}\n{margin}{shown.caret}{' ' + _visible(hint) if hint else ''}\n"
+
+
+@dataclass(frozen=True, slots=True)
+class _Cell:
+    """One character of a source line as shown: its text, and how many columns that takes."""
+
+    text: str
+    columns: int
+
+    @classmethod
+    def of(cls, character: str) -> _Cell:
+        if character == "\t":
+            return cls(" " * _TAB, _TAB)
+        if _is_hidden(character):
+            text = _escape(character)
+            return cls(text, len(text))
+        if unicodedata.combining(character):
+            return cls(character, 0)
+        return cls(character, 2 if unicodedata.east_asian_width(character) in "WF" else 1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    line: str
+    caret: str
+
+
+def _window(cells: list[_Cell], where: Position) -> _Shown:
+    """The part of a line around its caret that fits into the width, with `…` where something is left out."""
+    at = min(where.column - 1, len(cells))
+    end = min(at + where.width, len(cells))
+    first = 0
+    if sum(cell.columns for cell in cells[:end]) > _WIDTH:
+        first = _first_shown(cells, at)
+    last = first
+    columns = 0
+    while last < len(cells) and columns + cells[last].columns <= _WIDTH:
+        columns += cells[last].columns
+        last += 1
+    before, after = "…" if first else "", "…" if last < len(cells) else ""
+    padding = len(before) + sum(cell.columns for cell in cells[first:at])
+    width = max(sum(cell.columns for cell in cells[at : min(end, last)]), 1)
+    text = "".join(cell.text for cell in cells[first:last])
+    return _Shown(f"{before}{text}{after}", " " * padding + "^" * width)
+
+
+def _first_shown(cells: list[_Cell], at: int) -> int:
+    """The first character to show so that a third of the width stands before the caret."""
+    first, columns = at, 0
+    while first > 0 and columns + cells[first - 1].columns <= _WIDTH // 3:
+        first -= 1
+        columns += cells[first].columns
+    return first
+
+
+def _is_hidden(character: str) -> bool:
+    """Controls, line separators and direction marks: they would move what is shown, or hide it."""
+    return unicodedata.category(character) in {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
+
+
+def _escape(character: str) -> str:
+    code = ord(character)
+    if code < 0x100:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def _visible(text: str) -> str:
+    return "".join(_escape(character) if _is_hidden(character) else character for character in text)

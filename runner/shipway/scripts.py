@@ -1,0 +1,75 @@
+"""Expressions where none may stand: in scripts, where a value becomes code, and in texts that are never evaluated."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from shipway.canonical import Json
+from shipway.outline import leaves
+from shipway.places import Finding, place, step_of
+
+_EXPRESSION = re.compile(r"\$\{\{(.*?)\}\}", re.DOTALL)
+_WORD = re.compile("[A-Za-z_][A-Za-z0-9_-]*")
+_SCRIPTS = frozenset({"run", "plan", "undo", "verify"})
+_EVALUATED = frozenset({"if", "env", "with"})
+
+
+def misplaced_expressions(data: Json) -> Iterator[Finding]:
+    """Every text of the declaration `data` that holds `${{` but is not evaluated."""
+    for path, text in leaves(data):
+        if "${{" not in text or path[-1] == "description":
+            continue
+        owner = step_of(path) or (path[:2] if path[:1] == ("stages",) else ())
+        key = path[len(owner)] if len(path) > len(owner) else ""
+        if owner and key in _EVALUATED:
+            continue
+        found = _EXPRESSION.search(text)
+        span = (found.start(), len(found[0])) if found else (text.index("${{"), 3)
+        if step_of(path) and key in _SCRIPTS:
+            what = f"an expression inside the script {place(path, data)}"
+            yield Finding(path, what, _env_form(str(path[-1]), text), anchor="expressions", span=span)
+        else:
+            what = f"an expression cannot stand in {place(path, data)}"
+            hint = "it is evaluated in `with`, `env` and `if` of stages and steps only"
+            yield Finding(path, what, hint, anchor="expressions", span=span)
+
+
+def _env_form(key: str, script: str) -> str:
+    """How to hand the values of the expressions in `script` over as environment variables."""
+    names: dict[str, str] = {}
+    for found in _EXPRESSION.finditer(script):
+        names.setdefault(found[1].strip(), _variable(found[1], names))
+    if not names:
+        return 'write it in `env`, and use the variable: "$NAME"'
+    env = ", ".join(f'{name}: "${{{{ {expression} }}}}"' for expression, name in names.items())
+    if "\n" in script.strip():
+        return f"write `env: {{{env}}}` and use " + ", ".join(f'"${name}"' for name in names.values())
+    return f"write `env: {{{env}}}` and `{key}: {_rewritten(script.strip(), names)}`"
+
+
+def _variable(expression: str, taken: dict[str, str]) -> str:
+    words = _WORD.findall(expression)
+    name = words[-1].upper().replace("-", "_") if words else "VALUE"
+    while name in taken.values():
+        name += "_2"
+    return name
+
+
+def _rewritten(script: str, names: dict[str, str]) -> str:
+    written, end = "", 0
+    for found in _EXPRESSION.finditer(script):
+        written += script[end : found.start()]
+        variable = f"${{{names[found[1].strip()]}}}" if _goes_on(script, found.end()) else f"${names[found[1].strip()]}"
+        written += variable if _is_quoted(script[: found.start()]) else f'"{variable}"'
+        end = found.end()
+    return written + script[end:]
+
+
+def _goes_on(script: str, end: int) -> bool:
+    """Whether what follows would be taken for a part of the variable's name."""
+    return _is_quoted(script[:end]) and re.match("[A-Za-z0-9_]", script[end:]) is not None
+
+
+def _is_quoted(before: str) -> bool:
+    return _EXPRESSION.sub("", before).count('"') % 2 == 1
