@@ -1,0 +1,117 @@
+"""What the commands ask of a forge, and the values that go over. Knows no forge in particular and sends nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from shipway.errors import Reason, UnreachableError
+from shipway.redaction import Redacted
+
+
+class ForgeError(UnreachableError):
+    """A request that came to nothing: no answer within all tries, or a refusal. `status` is 0 where there was no answer."""
+
+    def __init__(
+        self, message: str, *, status: int = 0, reason: Reason = Reason.FORGE_UNREACHABLE, next: str = ""
+    ) -> None:
+        super().__init__(message, reason=reason, next=next)
+        self.status = status
+
+
+class BodyTooLong(ForgeError):
+    """The forge refused a comment for its length; a shorter one may pass."""
+
+
+@dataclass(frozen=True, slots=True)
+class Author:
+    """An account by what cannot be chosen or renamed: its numeric id and its type (`User`, `Bot`, `Organization`)."""
+
+    id: int
+    type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Comment:
+    """One comment as the forge holds it. `node_id` names it in GraphQL; `updated_at` is RFC 3339 by the forge's clock."""
+
+    id: int
+    node_id: str
+    author: Author | None
+    body: str
+    url: str
+    updated_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try of a CI run: its number and when it started, RFC 3339 by the forge's clock."""
+
+    number: int
+    started_at: str
+
+
+class Outcome(StrEnum):
+    """How a report fared: `superseded` by a later run or head, `deferred` by a failure, `refused` on purpose."""
+
+    CREATED = "created"
+    UPDATED = "updated"
+    UNCHANGED = "unchanged"
+    SUPERSEDED = "superseded"
+    DEFERRED = "deferred"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """What became of one comment. `why` explains every outcome but created, updated and unchanged, where it is a remark.
+
+    `url` is the comment's, empty where there is none of ours. `requests` counts what was sent to the forge.
+    """
+
+    outcome: Outcome
+    url: str = ""
+    why: str = ""
+    reason: Reason | None = None
+    requests: int = 0
+
+
+class Forge(Protocol):
+    """A forge that shows reports. Every method raises ForgeError, after its own retries, and nothing else.
+
+    Answers are the forge's as they are: what of them is shown is masked and stripped by whoever shows it, except the
+    texts of errors, which are fit to show.
+    """
+
+    @property
+    def requests(self) -> int:
+        """How many requests were sent so far, retries included."""
+
+    def whoami(self) -> Author | None:
+        """The account that our comments will have, or None where the forge does not tell."""
+
+    def default_branch(self) -> str:
+        """The repository's default branch."""
+
+    def head(self, pull_request: int) -> str:
+        """The commit at the head of the pull request now."""
+
+    def attempt(self, run_id: str) -> Attempt:
+        """The latest attempt of a run of this repository."""
+
+    def comments(self, pull_request: int, *, since: str = "") -> Sequence[Comment]:
+        """All comments in the order of their creation; with `since` (RFC 3339) those written or edited from then on."""
+
+    def minimised(self, comments: Sequence[Comment]) -> frozenset[int]:
+        """The ids of those comments that are hidden."""
+
+    def create_comment(self, pull_request: int, body: Redacted, *, since: str) -> Comment:
+        """Posts a comment. Where the answer is lost, one of ours with this body, written from `since` on, is the one."""
+
+    def edit_comment(self, comment: Comment, body: Redacted) -> Comment:
+        """Replaces the body of a comment."""
+
+    def minimise(self, comments: Sequence[Comment]) -> None:
+        """Hides comments as outdated."""

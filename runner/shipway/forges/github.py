@@ -1,0 +1,167 @@
+"""GitHub and GitHub Enterprise as a forge: REST for what it has, GraphQL for who we are and what is hidden."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from urllib.parse import quote
+
+from shipway.canonical import Json
+from shipway.errors import Reason
+from shipway.forges import limits
+from shipway.forges.client import Answer, Client
+from shipway.forges.forge import Attempt, Author, Comment, ForgeError
+from shipway.redaction import Redacted
+
+_VIEWER = "query { viewer { login databaseId } }"
+
+_MINIMISED = "query ($ids: [ID!]!) { nodes(ids: $ids) { ... on IssueComment { databaseId isMinimized } } }"
+
+_MINIMISE = (
+    "mutation ($id: ID!) { minimizeComment(input: {subjectId: $id, classifier: OUTDATED})"
+    " { minimizedComment { isMinimized } } }"
+)
+
+_DENIED = frozenset({"FORBIDDEN", "INSUFFICIENT_SCOPES", "NOT_FOUND"})
+
+_COMMENT_PERMISSION = "give the job `permissions: {pull-requests: write}`"
+
+
+class GitHub:
+    """One repository (`owner/name`) as the Forge that the commands use."""
+
+    def __init__(self, client: Client, *, repository: str, graphql_url: str) -> None:
+        owner, _, name = repository.partition("/")
+        self._client = client
+        self._repository = f"/repos/{quote(owner, safe='')}/{quote(name, safe='')}"
+        self._graphql_url = graphql_url
+        self._author: Author | None = None
+
+    @property
+    def requests(self) -> int:
+        """How many requests were sent so far, retries included."""
+        return self._client.requests
+
+    def whoami(self) -> Author | None:
+        """The account behind the token, from GraphQL: `GET /user` is closed to the token of a job."""
+        if self._author is None:
+            viewer = _object(_object(self._graphql(_VIEWER, {})).get("viewer"))
+            login, number = viewer.get("login"), viewer.get("databaseId")
+            if isinstance(login, str) and isinstance(number, int):
+                # GraphQL calls every viewer a User; only a bot's login may have brackets.
+                self._author = Author(number, "Bot" if login.endswith("[bot]") else "User")
+        return self._author
+
+    def default_branch(self) -> str:
+        """The repository's default branch."""
+        return _text(_object(self._client.get(self._repository).json()), "default_branch")
+
+    def head(self, pull_request: int) -> str:
+        """The commit at the head of the pull request now."""
+        answer = self._client.get(f"{self._repository}/pulls/{pull_request}")
+        return _text(_object(_object(answer.json()).get("head")), "sha")
+
+    def attempt(self, run_id: str) -> Attempt:
+        """The latest attempt of a run of this repository."""
+        run = _object(self._client.get(f"{self._repository}/actions/runs/{quote(run_id, safe='')}").json())
+        number = run.get("run_attempt")
+        return Attempt(number if isinstance(number, int) else 1, _text(run, "run_started_at"))
+
+    def comments(self, pull_request: int, *, since: str = "") -> Sequence[Comment]:
+        """All comments, over all pages; with `since` those written or edited from then on."""
+        parameters: dict[str, str | int] = {"per_page": limits.PAGE_SIZE}
+        if since:
+            parameters["since"] = since
+        found: list[Comment] = []
+        for page in self._client.pages(f"{self._repository}/issues/{pull_request}/comments", parameters):
+            listed = page.json()
+            if not isinstance(listed, list):
+                raise ForgeError(f"`{page.url}` did not answer with a list")
+            found += [_comment(member) for member in listed]
+        return tuple(found)
+
+    def minimised(self, comments: Sequence[Comment]) -> frozenset[int]:
+        """The ids of those comments that are hidden."""
+        nodes = _object(self._graphql(_MINIMISED, {"ids": [comment.node_id for comment in comments]})).get("nodes")
+        listed = [_object(node) for node in nodes] if isinstance(nodes, list) else []
+        numbers = {node.get("databaseId") for node in listed if node.get("isMinimized") is True}
+        return frozenset(comment.id for comment in comments if comment.id in numbers)
+
+    def create_comment(self, pull_request: int, body: Redacted, *, since: str) -> Comment:
+        """Posts a comment, once: after a lost answer the comments since `since` are searched for it."""
+        found: list[Comment] = []
+
+        def landed() -> bool:
+            author = self.whoami()
+            recent = self.comments(pull_request, since=since)
+            found[:] = [c for c in recent if c.author == author and _same_text(c.body, body)][-1:]
+            return bool(found)
+
+        answer = self._write_comment("POST", f"{self._repository}/issues/{pull_request}/comments", body, landed)
+        return _comment(answer.json()) if answer else found[0]
+
+    def edit_comment(self, comment: Comment, body: Redacted) -> Comment:
+        """Replaces the body of a comment."""
+        answer = self._write_comment("PATCH", f"{self._repository}/issues/comments/{comment.id}", body, None)
+        return _comment(answer.json()) if answer else comment
+
+    def minimise(self, comments: Sequence[Comment]) -> None:
+        """Hides comments as outdated."""
+        for comment in comments:
+            self._graphql(_MINIMISE, {"id": comment.node_id})
+
+    def _write_comment(
+        self, method: str, path: str, body: Redacted, landed: Callable[[], bool] | None
+    ) -> Answer | None:
+        try:
+            return self._client.write(method, path, {"body": body}, landed=landed)
+        except ForgeError as error:
+            if error.status == 403 and not error.next:
+                error.next = _COMMENT_PERMISSION
+            raise
+
+    def _graphql(self, query: str, variables: Mapping[str, Json]) -> Json:
+        """`data` of the answer. Raises ForgeError for an answer with errors: GitHub sends those with status 200."""
+        document = _object(self._client.query(self._graphql_url, {"query": query, "variables": variables}).json())
+        errors = document.get("errors")
+        if isinstance(errors, list) and errors:
+            kind = _object(errors[0]).get("type")
+            reason = Reason.FORGE_PERMISSION if kind in _DENIED else Reason.FORGE_UNREACHABLE
+            text = self._client.shown(str(_object(errors[0]).get("message")))
+            raise ForgeError(f"GraphQL was answered: {text}", reason=reason)
+        return document.get("data")
+
+
+def _comment(value: Json) -> Comment:
+    """A comment of REST. Raises ForgeError where `value` is none. A deleted account is no author."""
+    comment = _object(value)
+    number, user = comment.get("id"), comment.get("user")
+    if not isinstance(number, int):
+        raise ForgeError("the forge did not answer with a comment")
+    return Comment(
+        id=number,
+        node_id=_text(comment, "node_id"),
+        author=_author(user) if isinstance(user, Mapping) else None,
+        body=str(comment.get("body") or ""),
+        url=_text(comment, "html_url"),
+        updated_at=_text(comment, "updated_at"),
+    )
+
+
+def _author(user: Mapping[str, Json]) -> Author | None:
+    number = user.get("id")
+    return Author(number, _text(user, "type")) if isinstance(number, int) else None
+
+
+def _same_text(one: str, other: str) -> bool:
+    return one.replace("\r\n", "\n").strip() == other.replace("\r\n", "\n").strip()
+
+
+def _object(value: Json) -> Mapping[str, Json]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _text(value: Mapping[str, Json], name: str) -> str:
+    found = value.get(name)
+    if not isinstance(found, str) or not found:
+        raise ForgeError(f"the forge's answer has no `{name}`")
+    return found

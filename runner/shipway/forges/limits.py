@@ -1,0 +1,50 @@
+"""GitHub's numbers that Shipway obeys, each with its source. A wrong one may delay or defer a report, never change a run."""
+
+from __future__ import annotations
+
+API_VERSION = "2022-11-28"
+"""Sent with every request: the newer version leaves fields out. Source:
+https://github.blog/changelog/2026-03-12-rest-api-version-2026-03-10-is-now-available"""
+
+COMMENT_BYTES = 60_000
+"""For a whole comment, marker included: below the 65,536 characters that GitHub's own error names, and far below the
+262,144 bytes that it stores. Source: https://github.com/dead-claudia/github-limits/pull/13"""
+
+COMMENT_BUDGETS = (COMMENT_BYTES, COMMENT_BYTES // 2, COMMENT_BYTES // 4)
+"""What is asked of a body in turn, while the forge answers that it is too long."""
+
+PAGE_SIZE = 100
+"""The most that a page may hold. Source:
+https://docs.github.com/en/rest/issues/comments#list-issue-comments"""
+
+PAGES_MAX = 30
+"""A pull request has at most 2,500 comments, so 25 pages. Source: https://github.com/digitaldrywood/detent/issues/1540"""
+
+REDIRECTS_MAX = 5
+"""Redirects are to be followed. Source:
+https://docs.github.com/en/rest/using-the-rest-api/best-practices-for-using-the-rest-api#follow-redirects"""
+
+CONNECT_TIMEOUT_S = 10.0
+READ_TIMEOUT_S = 30.0
+"""GitHub ends a request after 10 seconds by itself. Source:
+https://docs.github.com/en/rest/using-the-rest-api/troubleshooting-the-rest-api#timeouts"""
+
+ATTEMPTS = 4
+"""Tries of one request, the first included."""
+
+WAIT_MAX_S = 300.0
+"""All that one request may wait between its tries; more is not worth a report, which then goes to the job summary."""
+
+SERVER_ERROR_WAIT_S = 1.0
+"""Before the second try after a server error or a broken connection; doubled each time."""
+
+SECONDARY_WAIT_S = 60.0
+"""Before the second try where a limit was met and no header says for how long; doubled each time. Source:
+https://docs.github.com/en/rest/using-the-rest-api/best-practices-for-using-the-rest-api#handle-rate-limit-errors-appropriately"""
+
+WRITE_GAP_S = 1.0
+"""Between two writes. Source:
+https://docs.github.com/en/rest/using-the-rest-api/best-practices-for-using-the-rest-api#pause-between-mutative-requests"""
+
+ANSWER_BYTES_MAX = 64_000_000
+"""More than a page of the longest comments: 100 of 262,144 bytes, escaped."""

@@ -1,0 +1,250 @@
+"""The one comment per lifecycle, target and purpose: how it is found, and whether it is written. Draws no body.
+
+What a comment says decides nothing but whether that same comment is overwritten.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from hashlib import sha256
+
+from shipway.canonical import canonical_bytes
+from shipway.forges import limits
+from shipway.forges.forge import Author, BodyTooLong, Comment, Forge, ForgeError, Outcome, Posted
+from shipway.redaction import Redacted, trusted
+
+Body = Callable[[int], Redacted]
+"""The report in at most so many UTF-8 bytes, without the marker. Asked again, with less, where it was too long."""
+
+_MARKER = re.compile(
+    r"<!-- shipway:v1 id=(?P<id>[0-9a-f]{64})"
+    r" at=(?P<at>[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z)"
+    r" run=(?P<run>[0-9]{1,20})\.(?P<attempt>[0-9]{1,9})"
+    r" head=(?P<head>[0-9a-f]{40}|[0-9a-f]{64})"
+    r" effect=(?P<effect>sha256:[0-9a-f]{64}) -->"
+)
+
+
+class Purpose(StrEnum):
+    """What a comment is for; each has its own comment."""
+
+    PLAN = "plan"
+    RECEIPT = "receipt"
+
+
+@dataclass(frozen=True, slots=True)
+class Marker:
+    """The last line of our comments. `at` is when the run's attempt started, `YYYY-MM-DDTHH:MM:SSZ` by the forge's clock."""
+
+    id: str
+    at: str
+    run: int
+    attempt: int
+    head: str
+    effect: str
+
+    @property
+    def order(self) -> tuple[str, int, int]:
+        """Sorts by start, then run, then attempt: the later report is the one that stays."""
+        return self.at, self.run, self.attempt
+
+    def __str__(self) -> str:
+        return (
+            f"<!-- shipway:v1 id={self.id} at={self.at} run={self.run}.{self.attempt}"
+            f" head={self.head} effect={self.effect} -->"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What is to be posted where: `run` and `attempt` are the CI run's, `head` and `effect` those of the document."""
+
+    pull_request: int
+    lifecycle: str
+    target: str
+    purpose: Purpose
+    run: str
+    attempt: int
+    head: str
+    effect: str
+
+
+class Move(StrEnum):
+    """What is to be done about the comments found."""
+
+    CREATE = "create"
+    EDIT = "edit"
+    KEEP = "keep"
+    YIELD = "yield"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """`move`, the comment that it concerns (None to create one), and our other comments, which are hidden."""
+
+    move: Move
+    comment: Comment | None
+    others: tuple[Comment, ...] = ()
+
+
+def comment_id(lifecycle: str, target: str, purpose: Purpose) -> str:
+    """The identity of a comment: 64 hex digits over the canonical names. Equality counts, never a prefix."""
+    return sha256(canonical_bytes(["shipway", 1, lifecycle, target, purpose.value])).hexdigest()
+
+
+def parse_marker(body: str) -> Marker | None:
+    """The marker that is the whole last line of `body`; None for any other place or form."""
+    match = _MARKER.fullmatch(_lines(body)[-1])
+    if match is None:
+        return None
+    return Marker(match["id"], match["at"], int(match["run"]), int(match["attempt"]), match["head"], match["effect"])
+
+
+def own_comments(comments: Sequence[Comment], author: Author, identity: str) -> tuple[Comment, ...]:
+    """The comments of this account that carry the marker with this identity."""
+    return tuple(c for c in comments if c.author == author and (m := parse_marker(c.body)) and m.id == identity)
+
+
+def decide(own: Sequence[Comment], marker: Marker, text: str) -> Decision:
+    """What to do, given our comments that are not hidden: of several the latest is edited and the others are hidden.
+
+    Nothing is written over a later run's report, nor where the text is the same already.
+    """
+    if not own:
+        return Decision(Move.CREATE, None)
+    *others, latest = sorted(own, key=_order)
+    if _order(latest)[0] > marker.order:
+        return Decision(Move.YIELD, latest)
+    found = parse_marker(latest.body)
+    is_same = found is not None and (found.head, found.effect) == (marker.head, marker.effect)
+    is_same = is_same and _lines(latest.body)[:-1] == _lines(_with_marker(text, marker))[:-1]
+    return Decision(Move.KEEP if is_same else Move.EDIT, latest, tuple(others))
+
+
+def post(forge: Forge, note: Note, body: Body) -> Posted:
+    """Posts the report, or leaves it, as the comments that are there demand. Raises nothing that a forge can cause."""
+    try:
+        return _post(forge, note, body)
+    except ForgeError as error:
+        why = f"{error.message}; {error.next}" if error.next else error.message
+        return Posted(Outcome.DEFERRED, why=why, reason=error.reason, requests=forge.requests)
+
+
+def _post(forge: Forge, note: Note, body: Body) -> Posted:
+    author = forge.whoami()
+    if author is None:
+        raise ForgeError(
+            "the forge does not tell which account this token is, so that no comment can be called our own"
+        )
+    attempt = forge.attempt(note.run)
+    if attempt.number > note.attempt:
+        return _superseded(forge, f"attempt {attempt.number} of this run has begun")
+    live_head = forge.head(note.pull_request)
+    if live_head != note.head:
+        return _superseded(forge, f"the head of the pull request is `{live_head}` by now")
+    marker = _marker(note, attempt.started_at)
+    found = own_comments(forge.comments(note.pull_request), author, marker.id)
+    hidden = forge.minimised(found) if found else frozenset()
+    own = tuple(comment for comment in found if comment.id not in hidden)
+    posted = _write_shorter_until_it_fits(forge, note, marker, own, body)
+    if posted.outcome not in (Outcome.CREATED, Outcome.UPDATED):
+        return posted
+    settled = frozenset(comment.id for comment in found if comment.url != posted.url)
+    return _read_back(forge, note, marker, author, posted, body, settled)
+
+
+def _marker(note: Note, started_at: str) -> Marker:
+    """This run's marker. Raises ForgeError where it could not be read again, so that no comment is posted twice."""
+    run = int(note.run) if note.run.isdecimal() else 0
+    identity = comment_id(note.lifecycle, note.target, note.purpose)
+    marker = Marker(identity, started_at, run, note.attempt, note.head, note.effect)
+    if run == 0 or parse_marker(str(marker)) != marker:
+        raise ForgeError(
+            f"a comment of run `{note.run}`, started `{started_at}`, for `{note.head}` could not be found again"
+        )
+    return marker
+
+
+def _write_shorter_until_it_fits(
+    forge: Forge, note: Note, marker: Marker, own: Sequence[Comment], body: Body
+) -> Posted:
+    for budget_bytes in limits.COMMENT_BUDGETS:
+        try:
+            return _write(forge, note, marker, own, body(budget_bytes - len(str(marker)) - 2))
+        except BodyTooLong as error:
+            too_long = error
+    raise too_long
+
+
+def _write(forge: Forge, note: Note, marker: Marker, own: Sequence[Comment], text: Redacted) -> Posted:
+    decision = decide(own, marker, text)
+    if decision.move is Move.YIELD:
+        return _superseded(forge, "a later run has posted already", decision.comment)
+    whole = _with_marker(text, marker)
+    outcome, written = Outcome.UNCHANGED, decision.comment
+    if written is None:
+        outcome, written = Outcome.CREATED, forge.create_comment(note.pull_request, whole, since=marker.at)
+    elif decision.move is Move.EDIT:
+        outcome, written = Outcome.UPDATED, forge.edit_comment(written, whole)
+    why = _hide(forge, decision.others)
+    return Posted(outcome, url=written.url, why=why, requests=forge.requests)
+
+
+def _read_back(
+    forge: Forge,
+    note: Note,
+    marker: Marker,
+    author: Author,
+    posted: Posted,
+    body: Body,
+    settled: frozenset[int],
+) -> Posted:
+    """Looks whether another run wrote at the same time, and decides again, once, where it did.
+
+    `settled` are the ids of our other comments: they were hidden before, or have been now.
+    """
+    try:
+        recent = own_comments(forge.comments(note.pull_request, since=marker.at), author, marker.id)
+        own = tuple(comment for comment in recent if comment.id not in settled)
+        if [comment.url for comment in own] == [posted.url] and parse_marker(own[0].body) == marker:
+            return Posted(posted.outcome, posted.url, posted.why, requests=forge.requests)
+        again = _write_shorter_until_it_fits(forge, note, marker, own, body)
+    except ForgeError as error:
+        return Posted(posted.outcome, posted.url, f"not read back: {error.message}", requests=forge.requests)
+    if again.outcome is Outcome.SUPERSEDED:
+        ours = [comment for comment in own if comment.url == posted.url and comment.url != again.url]
+        _hide(forge, ours)
+        return again
+    return Posted(posted.outcome, again.url, again.why, requests=forge.requests)
+
+
+def _hide(forge: Forge, comments: Sequence[Comment]) -> str:
+    """Hides comments; what prevents it is a remark, since the report itself is posted."""
+    try:
+        if comments:
+            forge.minimise(comments)
+    except ForgeError as error:
+        return f"{len(comments)} older comments were not hidden: {error.message}"
+    return ""
+
+
+def _superseded(forge: Forge, why: str, comment: Comment | None = None) -> Posted:
+    return Posted(Outcome.SUPERSEDED, url=comment.url if comment else "", why=why, requests=forge.requests)
+
+
+def _order(comment: Comment) -> tuple[tuple[str, int, int], int]:
+    """How late a comment's report is. A start after the comment's last edit is not ours but someone's edit: it counts first."""
+    marker = parse_marker(comment.body)
+    is_possible = marker is not None and marker.at <= comment.updated_at
+    return (marker.order if marker and is_possible else ("", 0, 0), comment.id)
+
+
+def _with_marker(text: str, marker: Marker) -> Redacted:
+    return trusted(f"{text.strip()}\n\n{marker}")
+
+
+def _lines(body: str) -> list[str]:
+    return body.replace("\r\n", "\n").strip().split("\n")
