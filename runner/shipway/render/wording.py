@@ -226,6 +226,11 @@ def result_word(result: NodeResult) -> str:
     return outcome_word(result.outcome)
 
 
+def is_bad(result: NodeResult) -> bool:
+    """Whether a person has to look at the node: it failed by itself, or was to be undone and was not."""
+    return result.outcome in BAD or own_outcome(result) in FAILURES
+
+
 def cause_of(result: NodeResult) -> str:
     """Why a node ended as it did, on one line: its error, who blocked it, why it was skipped; with its exit code."""
     code = result.attempts[-1].exit_code if result.attempts else None

@@ -1,0 +1,322 @@
+"""Plan and receipt as the body of a comment or job summary, without its marker line. Reaches no forge.
+
+Whatever others wrote stands in code only. What is shown, and in which order, does not depend on the budget but for the
+moves of `shorten`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from shipway.durations import format_ms
+from shipway.nodes import Change, Node, Outcome
+from shipway.plan import Plan, differences, rollback_preview
+from shipway.receipt import NodeResult, Receipt, RollbackEntry, RunOutcome
+from shipway.render import wording
+from shipway.render.columns import cut
+from shipway.render.difference import diff_lines, inline
+from shipway.render.escape import code, code_cell, fence, html_code, link, name, prose
+from shipway.render.foreign import lines_of, one_line
+from shipway.render.mermaid import flowchart, stage_flowchart
+from shipway.render.shorten import Detail, Rank, Report, Row, fit, shorten_lines
+
+COMMENT_BUDGET = 60_000
+"""UTF-8 bytes of a whole comment, marker included."""
+
+SUMMARY_BUDGET = 1_000_000
+"""UTF-8 bytes of a job summary; GitHub drops one of more than 1 MiB and says nothing."""
+
+_MAX_NOTES = 5
+_MAX_LISTED = 20
+_MAX_TAILS = 5
+_TAIL_LINES = 20
+_SCRIPT_SLOTS = ("run", "until", "plan", "undo", "verify")
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """Where a report's facts can be looked up; None leaves a link out. `run` is its label, such as `run 17, attempt 1`.
+
+    `notes` are sentences of Shipway's own, names in backticks, shown under the header.
+    """
+
+    run_url: str | None = None
+    run: str = ""
+    artifact_id: str | None = None
+    artifact_url: str | None = None
+    declaration_url: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+def plan_comment(plan: Plan, *, budget: int, links: Links, previous: Plan | None = None) -> str:
+    """The body for `plan` in at most `budget` UTF-8 bytes, with what differs from the plan shown before.
+
+    Raises ValueError for a budget below `shorten.MIN_BUDGET`.
+    """
+    ordered = sorted(plan.nodes, key=lambda node: not wording.first_in_table(node))
+    return fit(
+        Report(
+            subject="plan",
+            head=_plan_head(plan),
+            lead=(_notes(links), _since(plan, previous, budget)),
+            table_head="| node | stage | change | fidelity | on rollback |\n| :--- | :--- | :--- | :--- | :--- |",
+            rows=tuple(_plan_row(node) for node in ordered),
+            folded_row=lambda stage, text: f"| … | {name(stage)} | {text} | | |",
+            graphs=(_graph(flowchart(plan)), _graph(stage_flowchart(plan))),
+            after=(_rollback(plan, budget // 10),),
+            details=tuple(detail for node in plan.nodes if (detail := _plan_detail(node))),
+            foot=lambda left_out: _plan_foot(plan, links, left_out),
+        ),
+        budget,
+    )
+
+
+def receipt_comment(receipt: Receipt, plan: Plan | None, *, budget: int, links: Links) -> str:
+    """The body for `receipt` in at most `budget` UTF-8 bytes; without its plan there is no graph and no title.
+
+    Raises ValueError for a budget below `shorten.MIN_BUDGET`.
+    """
+    ordered = sorted(receipt.nodes, key=lambda result: not wording.is_bad(result))
+    return fit(
+        Report(
+            subject="receipt",
+            head=_receipt_head(receipt),
+            lead=(_notes(links), _run_error(receipt), *_failures(receipt, plan, budget // 5)),
+            table_head="| node | stage | outcome | attempts | took | cause |\n| :--- | :--- | :--- | ---: | ---: | :--- |",
+            rows=tuple(_receipt_row(result) for result in ordered),
+            folded_row=lambda stage, text: f"| … | {name(stage)} | {text} | | | |",
+            graphs=(_graph(flowchart(plan, receipt)), _graph(stage_flowchart(plan, receipt))) if plan else ("", ""),
+            after=(_undone(receipt, budget // 10),),
+            details=tuple(detail for result in receipt.nodes if (detail := _receipt_detail(result))),
+            foot=lambda left_out: _receipt_foot(receipt, plan, links, left_out),
+        ),
+        budget,
+    )
+
+
+def _plan_head(plan: Plan) -> str:
+    facts = [f"effect `{wording.short_digest(plan.effect)}`"]
+    if plan.source.commit:
+        dirty = " and uncommitted changes" if plan.source.dirty else ""
+        facts[0] += f" for `{wording.short_commit(plan.source.commit)}`{dirty}"
+    facts += wording.plan_counts(plan)
+    point = rollback_preview(plan).point_of_no_return
+    if point:
+        facts.append(f"cannot be undone after {code(point, 80)}")
+    return f"### Shipway plan: {name(plan.lifecycle)} → {name(plan.target)}\n\n{' · '.join(facts)}"
+
+
+def _receipt_head(receipt: Receipt) -> str:
+    facts = [f"effect `{wording.short_digest(receipt.effect)}`"] if receipt.effect else []
+    commit = receipt.by.commit or ""
+    if commit:
+        facts = [f"{' '.join(facts)} at `{wording.short_commit(commit)}`".strip()]
+    facts += [*wording.receipt_counts(receipt), f"took {format_ms(receipt.duration_ms)}"]
+    sign = {RunOutcome.SUCCEEDED: "✅", RunOutcome.CANCELLED: "⏹️"}.get(receipt.outcome, "❌")
+    title = f"### {sign} Shipway receipt: {name(receipt.lifecycle)} → {name(receipt.target)}: {wording.ending(receipt)}"
+    return f"{title}\n\n{' · '.join(facts)}"
+
+
+def _notes(links: Links) -> str:
+    return "\n>\n".join(f"> {prose(note)}" for note in links.notes[:_MAX_NOTES])
+
+
+def _since(plan: Plan, previous: Plan | None, budget: int) -> str:
+    if previous is None:
+        return ""
+    commit = f" for `{wording.short_commit(previous.source.commit)}`" if previous.source.commit else ""
+    found = differences(previous, plan)
+    if not found:
+        return f"Same effect as the plan{commit} shown before."
+    lines = [f"- {code(each.subject, 80)}: {', '.join(code(field, 40) for field in each.fields)}" for each in found]
+    head = f"**Since the plan{commit}** {wording.plural(len(found), 'part')} changed:"
+    return _listed(head, lines, budget // 10)
+
+
+def _listed(head: str, lines: Sequence[str], share: int) -> str:
+    """A list under `head` with as many whole lines as `share` bytes and _MAX_LISTED allow, and how many are missing."""
+    shown: list[str] = []
+    for line in lines[:_MAX_LISTED]:
+        share -= len(line.encode()) + 1
+        if share < 0:
+            break
+        shown.append(line)
+    left = len(lines) - len(shown)
+    return "\n".join([head, "", *shown, *([f"- … and {left} more"] if left else [])])
+
+
+def _plan_row(node: Node) -> Row:
+    weighty = node.change in (Change.DELETE, Change.REPLACE)
+    change = f"**{node.change.value}**" if weighty else node.change.value
+    undo = {"": "–", "stays": "**stays**"}.get(wording.undo_word(node), "undo")
+    line = f"| {code_cell(node.step)} | {name(node.stage)} | {change} | {node.fidelity.value} | {undo} |"
+    return Row(node.stage, node.change.value, line, node.change in wording.QUIET, wording.kept_last(node))
+
+
+def _receipt_row(result: NodeResult) -> Row:
+    stage, _, step = result.node.partition("/")
+    word = wording.result_word(result)
+    shown = f"**{word}**" if wording.is_bad(result) else word
+    attempts = str(len(result.attempts)) if result.attempts else "–"
+    took = format_ms(result.duration_ms) if result.started_ms is not None else "–"
+    cause = wording.cause_of(result)
+    line = f"| {code_cell(step or stage)} | {name(stage)} | {shown} | {attempts} | {took} | {code_cell(cause) if cause else ''} |"
+    quiet = result.outcome in (Outcome.UNCHANGED, Outcome.SKIPPED)
+    return Row(stage, word, line, quiet, wording.is_bad(result))
+
+
+def _graph(text: str) -> str:
+    return fence(text.split("\n"), "mermaid") if text else ""
+
+
+def _rollback(plan: Plan, share: int) -> str:
+    preview = rollback_preview(plan)
+    head = wording.failure_policy(plan).replace("If a node fails", "**If a node fails**", 1)
+    lines = [f"- {name(stage)}: {_undo_and_stays(stage, undone, left)}" for stage, undone, left in preview.stages]
+    text = "\n".join([head, "", *lines]) if lines else head
+    if len(text.encode()) <= share:
+        return text
+    counts = [_undo_counts(stage, len(undone), len(left)) for stage, undone, left in preview.stages]
+    return _listed(head, counts, share - len(head))
+
+
+def _undo_and_stays(stage: str, undone: Sequence[str], left: Sequence[str]) -> str:
+    parts = (f"undo {_codes(stage, undone)}" if undone else "", f"**stays**: {_codes(stage, left)}" if left else "")
+    return "; ".join(part for part in parts if part)
+
+
+def _undo_counts(stage: str, undone: int, left: int) -> str:
+    return f"- {name(stage)}: {wording.plural(undone, 'node')} undone" + (f", **{left} stay**" if left else "")
+
+
+def _codes(stage: str, ids: Iterable[str]) -> str:
+    return ", ".join(code(node.removeprefix(f"{stage}/"), 80) for node in ids)
+
+
+def _plan_detail(node: Node) -> Detail | None:
+    facts = [f"{label:<9} {text}" for label, text in wording.node_facts(node)]
+    scripts = [line for label in _SCRIPT_SLOTS for line in _script(node, label)]
+    diff = [f"{sign} {text}" for sign, text in diff_lines(node.before, node.after)]
+    if not (facts or scripts or diff):
+        return None
+    title = f" {html_code(node.title, 60)}" if node.title else ""
+    summary = f"{html_code(node.id, 80)}{title} · {node.change.value} · {node.fidelity.value}"
+    rank = _rank(node.change)
+    return _detail(rank, summary, (("diff", diff), ("", [*facts, *scripts])))
+
+
+def _script(node: Node, label: str) -> list[str]:
+    slot = node.slots.get(label)
+    if slot is None:
+        return []
+    first, *others = lines_of(wording.slot_text(slot)) or [""]
+    return [f"{label:<9} {first}", *(f"{'':<9} {line}" for line in others)]
+
+
+def _rank(change: Change) -> Rank:
+    if change in wording.QUIET:
+        return Rank.QUIET
+    return Rank.USUAL if change in (Change.CREATE, Change.RUN) else Rank.WEIGHTY
+
+
+def _detail(rank: Rank, summary: str, parts: Iterable[tuple[str, Sequence[str]]]) -> Detail:
+    shown = [(language, lines) for language, lines in parts if lines]
+    whole = "\n\n".join(fence(lines, language) for language, lines in shown)
+    short = "\n\n".join(fence(shorten_lines(lines, cut), language) for language, lines in shown)
+    frame = f"<details><summary>{summary}</summary>\n\n", "\n\n</details>"
+    return Detail(rank, frame[0] + whole + frame[1], frame[0] + short + frame[1])
+
+
+def _run_error(receipt: Receipt) -> str:
+    return f"**Error**: {code(receipt.error, 500)}" if receipt.error else ""
+
+
+def _failures(receipt: Receipt, plan: Plan | None, share: int) -> list[str]:
+    """What failed, with its last lines, in at most `share` bytes."""
+    blocks: list[str] = []
+    for result in receipt.failed[:_MAX_TAILS]:
+        block = _failure(result, plan)
+        share -= len(block.encode())
+        if share < 0:
+            break
+        blocks.append(block)
+    left = len(receipt.failed) - len(blocks)
+    return [*blocks, *([f"**Failed**: {wording.plural(left, 'more node')}, see the table."] if left else [])]
+
+
+def _failure(result: NodeResult, plan: Plan | None) -> str:
+    node = plan.by_id.get(result.node) if plan else None
+    cause = wording.cause_of(result) or wording.outcome_word(result.outcome)
+    where = f" ({code(str(node.position), 80)})" if node else ""
+    head = f"**Failed**: {code(result.node, 80)}{where}: {code(cause, 200)}"
+    tail = lines_of(result.tail)[-_TAIL_LINES:]
+    return f"{head}\n\n{fence([cut(line, 300) for line in tail], 'text')}" if tail else f"{head}. It printed nothing."
+
+
+def _undone(receipt: Receipt, share: int) -> str:
+    if not receipt.rollback:
+        return ""
+    lines = [
+        f"- {code(entry.node, 80)}: {_undo_told(entry)}" for entry in receipt.rollback
+    ]
+    left = wording.not_undone(receipt)
+    head = "**Rolled back**, in this order:"
+    if left:
+        head = f"**Rolled back, but for {wording.plural(len(left), 'node')}**, in this order:"
+    return _listed(head, lines, share)
+
+
+def _undo_told(entry: RollbackEntry) -> str:
+    if entry.outcome is Outcome.UNDONE:
+        return wording.undo_text(entry)
+    return f"**{wording.outcome_word(entry.outcome)}**" + (f": {code(entry.error, 200)}" if entry.error else "")
+
+
+def _receipt_detail(result: NodeResult) -> Detail | None:
+    outputs = [f"{one_line(key)} = {inline(value)}" for key, value in result.outputs.items()]
+    tries = [
+        f"attempt {each.number}: {wording.outcome_word(each.outcome)} after {format_ms(each.ended_ms - each.started_ms)}"
+        + (f" (exit {each.exit_code})" if each.exit_code else "")
+        + (f": {one_line(each.error)}" if each.error else "")
+        for each in result.attempts
+        if len(result.attempts) > 1
+    ]
+    if not (outputs or tries):
+        return None
+    rank = Rank.WEIGHTY if wording.is_bad(result) else Rank.USUAL
+    return _detail(rank, f"{html_code(result.node, 80)} · {wording.result_word(result)}", (("", [*outputs, *tries]),))
+
+
+def _plan_foot(plan: Plan, links: Links, left_out: int) -> str:
+    commit = f"@{wording.short_commit(plan.source.commit)}" if plan.source.commit else ""
+    declared = link(code(plan.source.file + commit, 80), links.declaration_url)
+    return _foot((*_found(links, "plan", plan.digest), f"declaration {declared}"), left_out)
+
+
+def _receipt_foot(receipt: Receipt, plan: Plan | None, links: Links, left_out: int) -> str:
+    path = " → ".join(receipt.critical_path)
+    redactions = wording.plural(receipt.redactions, "redaction") if receipt.redactions else ""
+    average = wording.parallelism(receipt)
+    facts = (
+        f"longest path {code(path, 200)} {format_ms(receipt.critical_path_ms)}" if path else "",
+        f"{average} nodes at once on average" if average else "",
+        *_found(links, "receipt", str(receipt.document["digest"])),
+        f"declaration {link(code(plan.source.file, 80), links.declaration_url)}" if plan else "",
+        redactions,
+    )
+    return _foot(facts, left_out)
+
+
+def _found(links: Links, subject: str, digest: str) -> tuple[str, ...]:
+    """Where the document and the run are found."""
+    artifact = (
+        f"{subject} artifact {link(code(links.artifact_id, 40), links.artifact_url)}" if links.artifact_id else ""
+    )
+    run = link(prose(links.run, 80) or "run", links.run_url) if links.run or links.run_url else ""
+    return artifact, f"{subject} `{digest}`", run
+
+
+def _foot(facts: Iterable[str], left_out: int) -> str:
+    told = [*facts, f"{left_out} left out" if left_out else ""]
+    return " · ".join(fact for fact in told if fact)
