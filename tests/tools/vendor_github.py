@@ -93,7 +93,9 @@ def main() -> None:
     packages: Path = parser.parse_args().packages
     whole = json.loads((packages / "openapi/generated/api.github.com.json").read_text("utf-8"))
     _write("openapi.json", openapi_subset(whole))
-    (VENDOR / "schema.graphql").write_text(graphql_subset((packages / "graphql-schema/schema.graphql").read_text("utf-8")))
+    (VENDOR / "schema.graphql").write_text(
+        graphql_subset((packages / "graphql-schema/schema.graphql").read_text("utf-8"))
+    )
     events = json.loads((packages / "webhooks-examples/api.github.com/index.json").read_text("utf-8"))
     by_name = {event["name"]: event["examples"] for event in events}
     for file, (event, index) in PAYLOADS.items():
@@ -118,7 +120,9 @@ def openapi_subset(whole: dict[str, Any]) -> dict[str, Any]:
 
 def graphql_subset(text: str) -> str:
     """The types of `GRAPHQL_FIELDS` with these fields, without directives and descriptions: a schema that builds."""
-    kept = tuple(_trimmed(definition) for definition in parse(text, no_location=True).definitions if _is_kept(definition))
+    kept = tuple(
+        _trimmed(definition) for definition in parse(text, no_location=True).definitions if _is_kept(definition)
+    )
     subset = print_ast(DocumentNode(definitions=kept)) + "\n"
     build_schema(subset)
     return subset
@@ -152,7 +156,7 @@ def _is_kept(definition: DefinitionNode) -> bool:
     return name is not None and name.value in GRAPHQL_FIELDS.keys() | GRAPHQL_WHOLE
 
 
-def _trimmed(definition: DefinitionNode) -> DefinitionNode:
+def _trimmed(definition: DefinitionNode) -> Any:
     if isinstance(definition, EnumTypeDefinitionNode):
         return replace(_bare(definition), values=tuple(_bare(value) for value in definition.values or ()))
     if isinstance(definition, InputObjectTypeDefinitionNode):
@@ -161,7 +165,9 @@ def _trimmed(definition: DefinitionNode) -> DefinitionNode:
     wanted = GRAPHQL_FIELDS[definition.name.value]
     return replace(
         _bare(definition),
-        interfaces=tuple(interface for interface in definition.interfaces or () if interface.name.value in GRAPHQL_FIELDS),
+        interfaces=tuple(
+            interface for interface in definition.interfaces or () if interface.name.value in GRAPHQL_FIELDS
+        ),
         fields=tuple(_bare_field(field) for field in definition.fields or () if field.name.value in wanted),
     )
 

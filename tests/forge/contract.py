@@ -1,0 +1,78 @@
+"""GitHub's own description of its API, against which the false GitHub's requests and answers are checked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from openapi_core import Config, OpenAPI
+from openapi_core.exceptions import OpenAPIError
+from openapi_core.testing import MockRequest, MockResponse
+
+VENDOR = Path(__file__).resolve().parent.parent / "vendor" / "github"
+
+
+@cache
+def description() -> dict[str, Any]:
+    """The vendored subset of GitHub's OpenAPI description."""
+    loaded: dict[str, Any] = json.loads((VENDOR / "openapi.json").read_text("utf-8"))
+    return loaded
+
+
+@cache
+def example(name: str) -> str:
+    """An answer that GitHub gives as an example, as JSON text, so that every caller gets its own."""
+    return json.dumps(description()["components"]["examples"][name]["value"])
+
+
+@cache
+def _api() -> OpenAPI:
+    # None skips the check of the description itself; the annotation of the package does not know it.
+    return OpenAPI.from_dict(description(), config=Config(spec_validator_cls=None))  # type: ignore[arg-type]
+
+
+def check(
+    method: str,
+    path: str,
+    query: Mapping[str, str],
+    sent: bytes,
+    status: int,
+    answered: bytes,
+) -> str:
+    """What is wrong with a request or its answer, or an empty text. Failures that GitHub does not describe may be any."""
+    request = MockRequest("https://api.github.com", method, path, args=dict(query), data=sent or None)
+    response = MockResponse(answered, status_code=status, content_type="application/json")
+    try:
+        if status < 400:
+            _api().validate_request(request)
+        if status not in (304, 307) and (status < 400 or _is_described(request, response)):
+            _api().validate_response(request, response)
+    except OpenAPIError as error:
+        return f"{method} {path} ({status}): {_innermost(error)}"
+    return ""
+
+
+def _is_described(request: MockRequest, response: MockResponse) -> bool:
+    template = _template(request.path)
+    operation = description()["paths"].get(template, {}).get(request.method.lower(), {})
+    return str(response.status_code) in operation.get("responses", {})
+
+
+def _template(path: str) -> str:
+    parts = path.split("/")
+    for template in description()["paths"]:
+        wanted = template.split("/")
+        if len(wanted) == len(parts) and all(w == p or w.startswith("{") for w, p in zip(wanted, parts, strict=True)):
+            return str(template)
+    return ""
+
+
+def _innermost(error: BaseException) -> str:
+    """The messages of the schema where there are any: the outer texts quote the whole document."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    details = [f"{'/'.join(map(str, d.absolute_path))}: {d.message[:200]}" for d in getattr(error, "schema_errors", ())]
+    return "; ".join(details) or str(error)[:500]

@@ -1,0 +1,155 @@
+"""What the false GitHub knows: accounts, tokens, one repository, its pull requests, comments and runs."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+JOB_TOKEN = "ghs_job"
+JOB_LOGIN = "github-actions[bot]"
+JOB_ID = 41898282
+START = "2026-11-22T08:00:00Z"
+
+
+def timestamp(moment: datetime) -> str:
+    """`moment` as GitHub writes times: whole seconds, UTC."""
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+@dataclass
+class Account:
+    """Who writes: `type` is `User` or `Bot`."""
+
+    id: int
+    login: str
+    type: str = "User"
+
+
+@dataclass
+class Grant:
+    """What a token may: whose it is, and GitHub's permission names with `read` or `write`."""
+
+    login: str
+    permissions: dict[str, str]
+    tells_viewer: bool = True
+
+
+@dataclass
+class Written:
+    """A comment as stored; `minimised` is the reason in lower case, or empty."""
+
+    id: int
+    login: str
+    body: str
+    created_at: str
+    updated_at: str
+    minimised: str = ""
+    edits: int = 0
+
+    @property
+    def node_id(self) -> str:
+        """Its name in GraphQL."""
+        return f"IC_{self.id}"
+
+
+@dataclass
+class Pull:
+    """A pull request; `head` is its live head commit."""
+
+    number: int
+    head: str
+    is_locked: bool = False
+    comments: list[Written] = field(default_factory=list)
+
+
+@dataclass
+class Run:
+    """A workflow run with its latest attempt."""
+
+    id: int
+    attempt: int = 1
+    started_at: str = START
+
+
+@dataclass
+class World:
+    """The whole state. Its clock advances by one second with each change, so that answers are the same in every run."""
+
+    repository: str = "octo/shop"
+    default_branch: str = "main"
+    now: str = START
+    accounts: dict[str, Account] = field(default_factory=dict)
+    tokens: dict[str, Grant] = field(default_factory=dict)
+    pulls: dict[int, Pull] = field(default_factory=dict)
+    runs: dict[int, Run] = field(default_factory=dict)
+    comment_bytes_max: int = 262_144
+    comments_max: int = 2_500
+    next_id: int = 1000
+
+    def account(self, login: str, number: int, type: str = "User") -> Account:
+        """Adds an account."""
+        return self.accounts.setdefault(login, Account(number, login, type))
+
+    def pull(self, number: int, head: str) -> Pull:
+        """Adds a pull request."""
+        return self.pulls.setdefault(number, Pull(number, head))
+
+    def comment(self, number: int, login: str, body: str) -> Written:
+        """Writes a comment and returns it."""
+        at = self.tick()
+        self.next_id += 1
+        written = Written(self.next_id, login, body, at, at)
+        self.pulls[number].comments.append(written)
+        return written
+
+    def edit(self, comment: Written, body: str) -> None:
+        """Replaces the body of a comment."""
+        comment.body, comment.updated_at, comment.edits = body, self.tick(), comment.edits + 1
+
+    def find(self, number: int) -> Written | None:
+        """The comment with this id."""
+        return next((c for pull in self.pulls.values() for c in pull.comments if c.id == number), None)
+
+    def node(self, node_id: str) -> Written | None:
+        """The comment with this name in GraphQL."""
+        number = node_id.removeprefix("IC_")
+        return self.find(int(number)) if number.isdigit() else None
+
+    def tick(self) -> str:
+        """Advances the clock and returns the time."""
+        moment = datetime.strptime(self.now, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC) + timedelta(seconds=1)
+        self.now = timestamp(moment)
+        return self.now
+
+    def to_json(self) -> str:
+        """The state as text, for another process."""
+        return json.dumps(asdict(self), indent=1)
+
+
+def new_world() -> World:
+    """A repository `octo/shop` whose job token may comment, with pull request 7 and run 77."""
+    world = World()
+    world.account(JOB_LOGIN, JOB_ID, "Bot")
+    world.account("octocat", 583231)
+    permissions = {"contents": "read", "pull-requests": "write", "actions": "read", "metadata": "read"}
+    world.tokens[JOB_TOKEN] = Grant(JOB_LOGIN, permissions)
+    world.pull(7, "a" * 40)
+    world.runs[77] = Run(77)
+    return world
+
+
+def read_world(text: str) -> World:
+    """The state that `to_json` wrote; what it leaves out is as in a new world."""
+    told: dict[str, Any] = json.loads(text)
+    world = new_world()
+    for name in ("repository", "default_branch", "now", "comment_bytes_max", "comments_max", "next_id"):
+        setattr(world, name, told.get(name, getattr(world, name)))
+    world.accounts |= {login: Account(**value) for login, value in told.get("accounts", {}).items()}
+    world.tokens |= {token: Grant(**value) for token, value in told.get("tokens", {}).items()}
+    for value in told.get("pulls", {}).values():
+        comments = [Written(**comment) for comment in value.pop("comments", [])]
+        world.pulls[value["number"]] = Pull(**value, comments=comments)
+    world.runs |= {int(number): Run(**value) for number, value in told.get("runs", {}).items()}
+    return world
