@@ -224,15 +224,8 @@ def test_a_failing_lifecycle_fails_the_job_and_is_still_kept_and_told(
 
 def test_nothing_of_the_checkout_is_imported(act: Act, checkout: Checkout, github: GitHubServer) -> None:
     betray = "import pathlib\npathlib.Path(%r).write_text(__name__)\nraise SystemExit('imported')\n"
-    modules = (
-        "yaml",
-        "sitecustomize",
-        "usercustomize",
-        "shipway/__init__",
-        "shipway/__main__",
-        "runner/shipway/__init__",
-    )
-    modules += ("pip", "venv", "json", "requests", "requirements/install", "encodings/__init__")
+    modules = ["yaml", "json", "requests", "pip", "venv", "sitecustomize", "usercustomize", "encodings/__init__"]
+    modules += ["shipway/__init__", "shipway/__main__", "runner/shipway/__init__", "requirements/install"]
     for module in modules:
         checkout.write(f"{module}.py", betray % str(checkout.store / "betrayed"))
     checkout.write("pyvenv.cfg", "home = /nowhere\n")
