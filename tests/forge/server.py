@@ -357,6 +357,8 @@ class _Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    # Headers and body in one packet: two would cost 40 ms each, while one side waits for the acknowledgement.
+    wbufsize = -1
     server: _Server
 
     def do_GET(self) -> None:

@@ -197,9 +197,10 @@ class Client:
         """One try, redirects included: reads go anywhere, without the token elsewhere; writes stay on their host."""
         for _ in range(limits.REDIRECTS_MAX + 1):
             answer = self._exchange(method, url, headers, document)
-            target = urljoin(url, answer.headers.get("location", ""))
-            if answer.status not in _REDIRECT_STATUS or target == url:
+            location = answer.headers.get("location", "")
+            if answer.status not in _REDIRECT_STATUS or not location:
                 return answer
+            target = urljoin(url, location)
             if not _may_follow(method, answer.status, url, target):
                 raise ForgeError(
                     f"{method} `{url}` was sent on to `{target}`, which is not followed", status=answer.status

@@ -1,0 +1,17 @@
+"""Options of the test run. Owns `--update`, which rewrites what the case folders expect."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest_plugins = ["tests.forge.fixtures"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update", action="store_true", help="rewrite the expected.* files of the case folders")
+
+
+@pytest.fixture
+def is_update(request: pytest.FixtureRequest) -> bool:
+    """Whether what is expected is to be rewritten and not compared."""
+    return bool(request.config.getoption("--update"))
