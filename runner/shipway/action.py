@@ -111,8 +111,9 @@ class Completed:
 class Work:
     """What `do`, `undo` and `verify` are given. All slots are resolved; `env` is the declared child environment.
 
-    `root` is the workspace; `scratch` a private directory of this node that lives until the run is sealed, on the same
-    file system as `.shipway`, where replaced things may be moved aside. `cancelled()` turns True when the node should stop.
+    `root` is the workspace; `scratch` a private directory of this node, the same for `do`, `undo` and `verify`, that lives
+    until the run is sealed, on the same file system as `.shipway`, where replaced things may be moved aside. `started_ms` is
+    when this attempt began (Unix time, UTC). `cancelled()` turns True when the node should stop.
     For `undo`: `outcome` is how `do` ended, `outputs` what it gave, `state` the undo state it left (None: it gave none).
     """
 
@@ -121,8 +122,9 @@ class Work:
     env: Mapping[str, str]
     root: Path
     scratch: Path
-    cancelled: Callable[[], bool]
-    log: Callable[[str], None]
+    cancelled: Callable[[], bool] = lambda: False
+    log: Callable[[str], None] = lambda text: None
+    started_ms: int = 0
     outcome: Outcome | None = None
     outputs: Mapping[str, Json] = field(default_factory=dict)
     state: Json = None
@@ -165,7 +167,7 @@ class ThreadAction(Protocol):
     outputs: Mapping[str, OutputRule]
 
     def plan(self, work: PlanWork) -> Prediction:
-        """Say what `do` would do. Read-only and deterministic."""
+        """Say what `do` would do. Read-only and deterministic. Raises ActionFailed for slots that make no sense together."""
 
     def do(self, work: Work) -> Done:
         """Do it. Raises ActionFailed with nothing left half-done."""
@@ -191,7 +193,7 @@ class ProcessAction(Protocol):
     outputs: Mapping[str, OutputRule]
 
     def plan(self, work: PlanWork) -> Prediction:
-        """Say what `do` would do. Read-only and deterministic."""
+        """Say what `do` would do. Read-only and deterministic. Raises ActionFailed for slots that make no sense together."""
 
     def command(self, verb: Verb, work: Work) -> Command | None:
         """The child process for `verb`. Quick and free of effects: it runs on the executor's own thread."""

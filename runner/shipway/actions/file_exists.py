@@ -1,0 +1,52 @@
+"""The action `file.exists`: asks whether anything stands at `path`, a link that leads nowhere included. Changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from shipway.action import Done, PlanWork, Prediction, SlotRule, SlotType, Work
+from shipway.canonical import Json
+from shipway.declaration import OutputRule
+from shipway.file_content import unplanned
+from shipway.file_state import Kind, kind_of, locate
+from shipway.nodes import Change, Fidelity, Verified
+from shipway.replacement import faults_told
+
+
+class FileExists:
+    """Says as output `exists` whether anything stands at `path`, a link that leads nowhere included."""
+
+    runs_in: Literal["thread"] = "thread"
+    name = "file.exists"
+    contract = 1
+    slots: Mapping[str, SlotRule] = {
+        "path": SlotRule(SlotType.STRING, required=True, description="what to look at; in the workspace, or absolute"),
+    }
+    outputs: Mapping[str, OutputRule] = {"exists": OutputRule("boolean")}
+
+    def plan(self, work: PlanWork) -> Prediction:
+        """Foretells the answer where nothing runs before that could still change it."""
+        unknown = unplanned(work, Change.READ, "path")
+        if unknown is not None:
+            return unknown
+        outputs = _outputs(work)
+        if work.node.needs:
+            return Prediction(Change.READ, Fidelity.OPAQUE, why="it is asked after what it needs")
+        return Prediction(Change.READ, Fidelity.EXACT, outputs=outputs)
+
+    def do(self, work: Work) -> Done:
+        """Look."""
+        return Done(_outputs(work), change=Change.READ)
+
+    def undo(self, work: Work) -> None:
+        """Nothing was changed."""
+
+    def verify(self, work: Work) -> Verified:
+        """Nothing was made that could be gone."""
+        return Verified.HOLDS
+
+
+def _outputs(work: PlanWork | Work) -> dict[str, Json]:
+    with faults_told():
+        return {"exists": kind_of(locate(work.root, work.inputs["path"])) is not Kind.ABSENT}

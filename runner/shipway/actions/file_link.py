@@ -1,0 +1,96 @@
+"""The action `file.link`: a symbolic link, in place of whatever stands there. Touches nothing at the link's source."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from shipway.action import ActionFailed, Done, PlanWork, Prediction, SlotRule, SlotType, Work
+from shipway.canonical import Json
+from shipway.declaration import OutputRule
+from shipway.file_content import CHANGE_OF, outside, refuse_other, unplanned, verified
+from shipway.file_state import Kind, describe, describe_link, kind_of, locate, locate_target
+from shipway.nodes import Change, Fidelity, Verified
+from shipway.replacement import changing, faults_told, undo_changes
+
+_CHANGE_OF = {**CHANGE_OF, Kind.LINK: Change.UPDATE, Kind.FILE: Change.REPLACE}
+
+
+class FileLink:
+    """Links `path` to `source`; undo brings back the link, file or directory that stood there.
+
+    A relative `source` becomes a relative link, so that the workspace can be moved; an absolute one stays absolute. A link
+    that leads to the same place in other words is `unchanged`.
+    """
+
+    runs_in: Literal["thread"] = "thread"
+    name = "file.link"
+    contract = 1
+    slots: Mapping[str, SlotRule] = {
+        "path": SlotRule(SlotType.STRING, required=True, description="the link; in the workspace, or absolute"),
+        "source": SlotRule(SlotType.STRING, required=True, description="what it leads to, which must be there"),
+    }
+    outputs: Mapping[str, OutputRule] = {"path": OutputRule("string")}
+
+    def plan(self, work: PlanWork) -> Prediction:
+        """Exact: a link has no content that could be unknown."""
+        unknown = unplanned(work, Change.UPDATE, "path", "source")
+        if unknown is not None:
+            return unknown
+        with faults_told():
+            path, target = _link(work.root, work.inputs)
+            kind = kind_of(path)
+            refuse_other(path, kind)
+            return Prediction(
+                Change.NOOP if _is_link_to(path, target) else _CHANGE_OF[kind],
+                Fidelity.EXACT,
+                why=outside(work.root, path),
+                before=describe(path),
+                after=describe_link(target),
+                outputs={"path": work.inputs["path"]},
+                reversible=True,
+            )
+
+    def do(self, work: Work) -> Done:
+        """Make the link, and the directories above it that are missing. Fails where there is nothing to link to."""
+        outputs = {"path": work.inputs["path"]}
+        with changing(work) as ledger:
+            if kind_of(locate(work.root, work.inputs["source"], "source")) is Kind.ABSENT:
+                raise ActionFailed(f"`source` `{work.inputs['source']}` is not there")
+            path, target = _link(work.root, work.inputs)
+            kind = kind_of(path)
+            if _is_link_to(path, target):
+                return Done(outputs, unchanged=True, change=Change.NOOP)
+            ledger.make_parents(path)
+            ledger.replace(path, ledger.new_link(target))
+            return Done(outputs, undo=ledger.complete(), change=_CHANGE_OF[kind])
+
+    def undo(self, work: Work) -> None:
+        """Bring back what stood there, and remove the directories that were made."""
+        undo_changes(work)
+
+    def verify(self, work: Work) -> Verified:
+        """Whether the link is there and leads to `source`."""
+        return verified(lambda: _is_link_to(*_link(work.root, work.inputs)))
+
+
+def _link(root: Path, inputs: Mapping[str, Json]) -> tuple[Path, str]:
+    """Where the link stands, and its text."""
+    path = locate_target(root, inputs["path"])
+    source = locate(root, inputs["source"], "source")
+    if path == source:
+        raise ActionFailed(f"`path` and `source` are the same: `{inputs['path']}`")
+    if Path(str(inputs["source"])).is_absolute():
+        return path, str(source)
+    real_source = Path(os.path.realpath(source.parent), source.name)
+    return path, os.path.relpath(real_source, os.path.realpath(path.parent))
+
+
+def _is_link_to(path: Path, target: str) -> bool:
+    return kind_of(path) is Kind.LINK and _led_to(path, str(path.readlink())) == _led_to(path, target)
+
+
+def _led_to(path: Path, target: str) -> str:
+    return os.path.normpath(Path(os.path.realpath(path.parent)) / target)

@@ -1,0 +1,88 @@
+"""The action `file.move`: renames a file, a link or a directory. Leaves the index of git alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from shipway.action import ActionFailed, Done, PlanWork, Prediction, SlotRule, SlotType, Work
+from shipway.canonical import Json
+from shipway.declaration import OutputRule
+from shipway.file_content import outside, refuse_other, unplanned
+from shipway.file_state import Kind, describe, kind_of, locate_target
+from shipway.nodes import Change, Fidelity, Verified
+from shipway.replacement import changing, faults_told, undo_changes
+
+
+class FileMove:
+    """Moves `source` to `path`; undo moves it back, and brings back what stood at `path`."""
+
+    runs_in: Literal["thread"] = "thread"
+    name = "file.move"
+    contract = 1
+    slots: Mapping[str, SlotRule] = {
+        "source": SlotRule(SlotType.STRING, required=True, description="what to move, which must be there"),
+        "path": SlotRule(SlotType.STRING, required=True, description="where to; in the workspace, or absolute"),
+    }
+    outputs: Mapping[str, OutputRule] = {"path": OutputRule("string")}
+
+    def plan(self, work: PlanWork) -> Prediction:
+        """Exact where the source is there already."""
+        unknown = unplanned(work, Change.UPDATE, "path", "source")
+        if unknown is not None:
+            return unknown
+        with faults_told():
+            source, path = _ends(work.root, work.inputs)
+            moved = describe(source, with_content=True)
+            missing = f"`{work.inputs['source']}` is not there yet" if moved is None else ""
+            return Prediction(
+                _change(kind_of(path)),
+                Fidelity.PREDICTED if missing else Fidelity.EXACT,
+                why="; ".join(filter(None, (missing, outside(work.root, path)))),
+                before=describe(path, with_content=True),
+                after=moved,
+                outputs={"path": work.inputs["path"]},
+                reversible=True,
+            )
+
+    def do(self, work: Work) -> Done:
+        """Move it, and make the directories above `path` that are missing. Fails where nothing is at `source`."""
+        with changing(work) as ledger:
+            source, path = _ends(work.root, work.inputs)
+            if kind_of(source) is Kind.ABSENT:
+                raise ActionFailed(f"`source` `{work.inputs['source']}` is not there")
+            kind = kind_of(path)
+            ledger.make_parents(path)
+            if kind is not Kind.ABSENT:
+                ledger.put_aside(path)
+            ledger.rename(source, path)
+            return Done({"path": work.inputs["path"]}, undo=ledger.complete(), change=_change(kind))
+
+    def undo(self, work: Work) -> None:
+        """Move it back, and bring back what stood at `path`."""
+        undo_changes(work)
+
+    def verify(self, work: Work) -> Verified:
+        """Whether `path` is there and `source` is not; `unknown` where neither is."""
+        try:
+            source, path = (kind_of(end) for end in _ends(work.root, work.inputs))
+        except (ActionFailed, OSError):
+            return Verified.UNKNOWN
+        if source is not Kind.ABSENT:
+            return Verified.GONE
+        return Verified.UNKNOWN if path is Kind.ABSENT else Verified.HOLDS
+
+
+def _ends(root: Path, inputs: Mapping[str, Json]) -> tuple[Path, Path]:
+    source = locate_target(root, inputs["source"], "source")
+    path = locate_target(root, inputs["path"])
+    if source == path or source in path.parents or path in source.parents:
+        raise ActionFailed(f"`source` `{inputs['source']}` and `path` `{inputs['path']}` are one inside the other")
+    for end in (source, path):
+        refuse_other(end, kind_of(end))
+    return source, path
+
+
+def _change(kind: Kind) -> Change:
+    return Change.CREATE if kind is Kind.ABSENT else Change.REPLACE

@@ -1,0 +1,164 @@
+"""Bytes at a path: planned, put there, asked about. The common ground of the actions that write a file."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TypeAlias
+
+from shipway.action import ActionFailed, Done, PlanWork, Prediction, Work
+from shipway.canonical import Json
+from shipway.file_state import (
+    Kind,
+    describe,
+    describe_content,
+    file_fingerprint,
+    file_sha256,
+    fingerprint,
+    kind_of,
+    locate,
+    locate_target,
+    parse_mode,
+)
+from shipway.nodes import Change, Fidelity, Verified
+from shipway.replacement import changing, faults_told
+
+Content: TypeAlias = bytes | Path
+"""What a file is to hold: these bytes, or those of another file."""
+
+CHANGE_OF = {
+    Kind.ABSENT: Change.CREATE,
+    Kind.FILE: Change.UPDATE,
+    Kind.LINK: Change.REPLACE,
+    Kind.DIRECTORY: Change.REPLACE,
+}
+"""What writing a file does, by what stands there."""
+
+
+def refuse_other(path: Path, kind: Kind) -> None:
+    """Raises ActionFailed for a pipe, a socket or a device."""
+    if kind is Kind.OTHER:
+        raise ActionFailed(f"`{path}` is a pipe, a socket or a device, which is not replaced")
+
+
+def waiting(work: PlanWork, *slots: str) -> str:
+    """What the first of `slots` that is not known waits for, in words; empty where all are known."""
+    return next((f"`{name}` waits for {work.unknown[name]}" for name in slots if name in work.unknown), "")
+
+
+def unplanned(work: PlanWork, change: Change, *slots: str) -> Prediction | None:
+    """The opaque prediction of a node whose place is not known yet, None where all of `slots` are known."""
+    why = waiting(work, *slots)
+    return Prediction(change, Fidelity.OPAQUE, why=why, reversible=change is not Change.READ) if why else None
+
+
+def outside(root: Path, path: Path) -> str:
+    """A remark for a plan where `path` is not in the workspace."""
+    return "" if path.is_relative_to(root) else "outside the workspace"
+
+
+def source_file(root: Path, text: Json, slot: str = "source") -> Path:
+    """The file that a slot names, which may be a link to one in the workspace.
+
+    Raises ActionFailed where it is not there or no regular file.
+    """
+    path = locate(root, text, slot)
+    if not path.exists():
+        raise ActionFailed(f"`{slot}` `{text}` is not there")
+    if not path.is_file():
+        raise ActionFailed(f"`{slot}` `{text}` is not a regular file")
+    if not Path(str(text)).is_absolute() and not path.resolve().is_relative_to(root.resolve()):
+        raise ActionFailed(f"`{slot}` `{text}` leads out of the workspace; write an absolute path if that is meant")
+    return path
+
+
+def plan_content(work: PlanWork, content: Content | None, why: str, outputs: Mapping[str, Json]) -> Prediction:
+    """The prediction of a node that writes `content` to slot `path` with slot `mode`; None: not known yet, because of `why`.
+
+    Contents are shown only where the new one is known: one that comes from a secret is not, and then the old may be one too.
+    """
+    with faults_told():
+        path = locate_target(work.root, work.inputs["path"])
+        mode = parse_mode(work.inputs["mode"])
+        kind = kind_of(path)
+        refuse_other(path, kind)
+        remark = outside(work.root, path)
+        if content is None:
+            return Prediction(
+                CHANGE_OF[kind],
+                Fidelity.PREDICTED,
+                why="; ".join(filter(None, (why, remark))),
+                before=describe(path),
+                after={"kind": Kind.FILE.value, "mode": mode},
+                outputs=outputs,
+                reversible=True,
+            )
+        is_there = fingerprint(path) == file_fingerprint(mode, sha256_of(content))
+        return Prediction(
+            Change.NOOP if is_there else CHANGE_OF[kind],
+            Fidelity.EXACT,
+            why=remark,
+            before=describe(path, with_content=True),
+            after=_described(content, mode),
+            outputs=outputs,
+            reversible=True,
+        )
+
+
+def put_content(work: Work, content: Content, outputs: Mapping[str, Json]) -> Done:
+    """Write `content` to slot `path` with slot `mode`, in place of whatever stands there, unless that is it already."""
+    path = locate_target(work.root, work.inputs["path"])
+    mode = parse_mode(work.inputs["mode"])
+    with changing(work) as ledger:
+        kind = kind_of(path)
+        refuse_other(path, kind)
+        if kind is Kind.FILE and fingerprint(path) == file_fingerprint(mode, sha256_of(content)):
+            return Done(outputs, unchanged=True, change=Change.NOOP)
+        new = ledger.new_file(content, mode)
+        ledger.make_parents(path)
+        ledger.replace(path, new)
+        return Done(outputs, undo=ledger.complete(), change=CHANGE_OF[kind])
+
+
+def verify_content(work: Work, content: Content) -> Verified:
+    """Whether slot `path` holds `content` with slot `mode`."""
+
+    def holds() -> bool:
+        path = locate(work.root, work.inputs["path"])
+        return fingerprint(path) == file_fingerprint(parse_mode(work.inputs["mode"]), sha256_of(content))
+
+    return verified(holds)
+
+
+def verified(holds: Callable[[], bool]) -> Verified:
+    """`holds` or `gone` as it says; `unknown` where the operating system or a slot keeps it from being asked."""
+    try:
+        return Verified.HOLDS if holds() else Verified.GONE
+    except (OSError, ActionFailed):
+        return Verified.UNKNOWN
+
+
+def read_text(path: Path, shown: Json, limit: int) -> str:
+    """The text of a file. Raises ActionFailed for one that cannot be read, is longer than `limit` bytes, or is not UTF-8."""
+    with faults_told(), path.open("rb") as file:
+        content = file.read(limit + 1)
+    if len(content) > limit:
+        raise ActionFailed(f"`{shown}` is larger than {limit} bytes")
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        raise ActionFailed(f"`{shown}` is not UTF-8: byte {error.start} is {content[error.start]:#04x}") from error
+
+
+def sha256_of(content: Content) -> str:
+    """64 hex digits over the bytes."""
+    return hashlib.sha256(content).hexdigest() if isinstance(content, bytes) else file_sha256(content)
+
+
+def _described(content: Content, mode: str) -> Json:
+    if isinstance(content, bytes):
+        return describe_content(content, mode, with_content=True)
+    described = describe(content.resolve(), with_content=int(mode, 8) & 0o004 != 0)
+    assert isinstance(described, Mapping)
+    return {**described, "mode": mode}

@@ -1,0 +1,172 @@
+"""What stands at a path, in words that can be compared and shown, and which paths a slot may name. Changes no file."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import stat
+from enum import StrEnum
+from pathlib import Path
+
+from shipway.action import ActionFailed
+from shipway.canonical import Json
+
+SHOWN_BYTES_MAX = 64 * 1024
+"""Longer texts are described by digest and size only."""
+
+ABSENT = "absent"
+"""The fingerprint of a path where nothing is."""
+
+_MODE = re.compile(r"[0-7]{3,4}")
+_READ_BY_ALL = stat.S_IROTH
+
+
+class Kind(StrEnum):
+    """What stands at a path; a link is never followed. `other` is a pipe, a socket or a device."""
+
+    ABSENT = "absent"
+    FILE = "file"
+    LINK = "link"
+    DIRECTORY = "directory"
+    OTHER = "other"
+
+
+def kind_of(path: Path) -> Kind:
+    """What stands at `path`. Raises OSError where that cannot be seen."""
+    try:
+        mode = path.lstat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return Kind.ABSENT
+    if stat.S_ISLNK(mode):
+        return Kind.LINK
+    if stat.S_ISDIR(mode):
+        return Kind.DIRECTORY
+    return Kind.FILE if stat.S_ISREG(mode) else Kind.OTHER
+
+
+def fingerprint(path: Path) -> str:
+    """One line that changes when what stands at `path` does: kind, mode, content of a file or target of a link.
+
+    Of a directory only its kind and mode: what is in it moves along with it and is never lost.
+    """
+    match kind_of(path):
+        case Kind.FILE:
+            return file_fingerprint(mode_of(path), file_sha256(path))
+        case Kind.LINK:
+            return link_fingerprint(str(path.readlink()))
+        case Kind.DIRECTORY:
+            return f"directory {mode_of(path)}"
+        case kind:
+            return kind.value
+
+
+def file_fingerprint(mode: str, sha256: str) -> str:
+    """The fingerprint of a regular file with this mode and content."""
+    return f"file {mode} {sha256}"
+
+
+def link_fingerprint(target: str) -> str:
+    """The fingerprint of a link with this target; digested, since a target may be no valid text."""
+    return f"link {hashlib.sha256(os.fsencode(target)).hexdigest()}"
+
+
+def file_sha256(path: Path) -> str:
+    """64 hex digits over the content of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def mode_of(path: Path) -> str:
+    """The permission bits as four octal digits, `0644`."""
+    return f"{stat.S_IMODE(path.lstat().st_mode):04o}"
+
+
+def parse_mode(text: Json) -> str:
+    """The mode as four octal digits. Raises ActionFailed for anything but three or four of them."""
+    if not isinstance(text, str) or not _MODE.fullmatch(text):
+        raise ActionFailed(f'`mode` is `{text}`: write it as octal digits in quotes, such as "0644"')
+    return text.rjust(4, "0")
+
+
+def describe(path: Path, *, with_content: bool = False) -> Json:
+    """What stands at `path` as a plan shows it, None where nothing does.
+
+    A file: `kind`, `mode`, `size`, `digest`, and `content` if asked for, where it is a text that everyone may read and no
+    longer than SHOWN_BYTES_MAX. A link: `kind`, `target`. A directory: `kind`, `mode`, and how many `entries` are below it.
+    """
+    match kind_of(path):
+        case Kind.ABSENT:
+            return None
+        case Kind.FILE:
+            return _describe_file(path, with_content)
+        case Kind.LINK:
+            return describe_link(str(path.readlink()))
+        case Kind.DIRECTORY:
+            entries = sum(len(folders) + len(files) for _, folders, files in os.walk(path))
+            return {"kind": Kind.DIRECTORY.value, "mode": mode_of(path), "entries": entries}
+        case kind:
+            return {"kind": kind.value}
+
+
+def describe_content(content: bytes, mode: str, *, with_content: bool) -> dict[str, Json]:
+    """What `describe` will say of a file with this content and mode."""
+    described: dict[str, Json] = {
+        "kind": Kind.FILE.value,
+        "mode": mode,
+        "size": len(content),
+        "digest": "sha256:" + hashlib.sha256(content).hexdigest(),
+    }
+    if with_content and len(content) <= SHOWN_BYTES_MAX and int(mode, 8) & _READ_BY_ALL:
+        text = _as_text(content)
+        if text is not None:
+            described["content"] = text
+    return described
+
+
+def describe_link(target: str) -> dict[str, Json]:
+    """What `describe` will say of a link with this target."""
+    return {"kind": Kind.LINK.value, "target": os.fsencode(target).decode(errors="replace")}
+
+
+def _describe_file(path: Path, with_content: bool) -> Json:
+    size = path.lstat().st_size
+    if size <= SHOWN_BYTES_MAX:
+        return describe_content(path.read_bytes(), mode_of(path), with_content=with_content)
+    digest = "sha256:" + file_sha256(path)
+    return {"kind": Kind.FILE.value, "mode": mode_of(path), "size": size, "digest": digest}
+
+
+def _as_text(content: bytes) -> str | None:
+    if b"\0" in content:
+        return None
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def locate(root: Path, text: Json, slot: str = "path") -> Path:
+    """The place that a slot names; its last part, if a link, is not followed.
+
+    A relative path stays inside `root`, links on its way included; an absolute one is taken as written. Raises ActionFailed
+    for a path that is empty or leads out of `root`.
+    """
+    if not isinstance(text, str) or not text or "\0" in text:
+        raise ActionFailed(f"`{slot}` is not set: it takes a path")
+    place = Path(os.path.normpath(root / text))
+    if Path(text).is_absolute():
+        return place
+    above = place if place == root else place.parent
+    if not place.is_relative_to(root) or not Path(os.path.realpath(above)).is_relative_to(os.path.realpath(root)):
+        raise ActionFailed(f"`{slot}` `{text}` leads out of the workspace; write an absolute path if that is meant")
+    return place
+
+
+def locate_target(root: Path, text: Json, slot: str = "path") -> Path:
+    """Like `locate`, for a place that will be changed: refuses the workspace itself and every folder it is in."""
+    place = locate(root, text, slot)
+    real = Path(os.path.realpath(place.parent), place.name)
+    if Path(os.path.realpath(root)).is_relative_to(real):
+        raise ActionFailed(f"`{slot}` `{text}` holds the workspace, which is not replaced or removed")
+    return place

@@ -1,0 +1,256 @@
+"""Finds actions and backends by name: built-in ones by a literal table, others by entry point. Imports none before it is asked for.
+
+The one module that loads code by dotted name. A name belongs to one origin; a second claim is refused, never resolved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from importlib import import_module
+from typing import TypeAlias, TypeVar
+
+from shipway.action import Action
+from shipway.backend import Backend, Capability
+from shipway.errors import UsageError, did_you_mean
+
+BackendKey: TypeAlias = tuple[str, str]
+"""Mode and name of a backend, shown as `mode/name`."""
+
+ACTION_GROUP = "shipway.actions"
+"""Entry points whose name is an action's dotted name."""
+
+BACKEND_GROUP = "shipway.backends"
+"""Entry points whose name is `mode/name`."""
+
+_BUILT_IN = "shipway"
+
+_ACTIONS: Mapping[str, str] = {
+    "file.backup": "shipway.actions.file_backup:FileBackup",
+    "file.copy": "shipway.actions.file_copy:FileCopy",
+    "file.exists": "shipway.actions.file_exists:FileExists",
+    "file.is_dir": "shipway.actions.file_is_dir:FileIsDir",
+    "file.link": "shipway.actions.file_link:FileLink",
+    "file.mkdir": "shipway.actions.file_mkdir:FileMkdir",
+    "file.move": "shipway.actions.file_move:FileMove",
+    "file.remove": "shipway.actions.file_remove:FileRemove",
+    "file.source": "shipway.actions.file_source:FileSource",
+    "file.unlink": "shipway.actions.file_unlink:FileUnlink",
+    "file.write": "shipway.actions.file_write:FileWrite",
+    "shell.exec": "shipway.actions.shell_exec:ShellExec",
+    "template.render": "shipway.actions.template_render:TemplateRender",
+}
+
+_BACKENDS: Mapping[BackendKey, str] = {
+    ("steps", "shell"): "shipway.backends.steps_shell:StepsShell",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Extension:
+    """What an installed distribution offers: an entry point's `name`, its `target` (`module:attribute`), and who offers it."""
+
+    name: str
+    target: str
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    """Who answers a name, and where it is: `target` to be imported, or `made` by a function that was handed over."""
+
+    origin: str
+    target: str = ""
+    make: Callable[[], object] | None = None
+
+
+def installed_extensions(group: str) -> list[Extension]:
+    """The entry points of `group` in this environment, in no particular order."""
+    from importlib.metadata import entry_points  # 38 ms, which a lifecycle of built-in names never pays
+
+    found = []
+    for point in entry_points(group=group):
+        origin = f"{point.dist.name} {point.dist.version}" if point.dist else point.value
+        found.append(Extension(point.name, point.value, origin))
+    return found
+
+
+class Registry:
+    """Actions and backends by name. `scan` gives the installed extensions of an entry-point group; it is called at most once
+    for each, and only for a name that is not built in.
+    """
+
+    def __init__(self, scan: Callable[[str], Iterable[Extension]] = installed_extensions) -> None:
+        self._scan = scan
+        self._scanned: set[str] = set()
+        self._action_claims = {name: _Claim(_BUILT_IN, target) for name, target in _ACTIONS.items()}
+        self._backend_claims = {key: _Claim(_BUILT_IN, target) for key, target in _BACKENDS.items()}
+        self._actions: dict[str, Action] = {}
+
+    # Actions.
+
+    def find_action(self, name: str) -> Action | None:
+        """The action of that name, the same one each time, or None. Raises UsageError for one that cannot be loaded."""
+        if name not in self._actions:
+            claim = self._action_claims.get(name) or self._all_actions().get(name)
+            if claim is None:
+                return None
+            self._actions[name] = _loaded_action(name, claim)
+        return self._actions[name]
+
+    def require_action(self, name: str) -> Action:
+        """The action of that name. Raises UsageError with the nearest names where there is none."""
+        found = self.find_action(name)
+        if found is None:
+            near = get_close_matches(name, self.action_names(), n=3, cutoff=0.6)
+            known = ", ".join(f"`{other}`" for other in near or self.action_names())
+            next_ = f"did you mean {known}?" if near else f"known are: {known}"
+            raise UsageError(f"unknown action `{name}`", next=next_)
+        return found
+
+    def action_names(self) -> list[str]:
+        """Every name that has an action, sorted."""
+        return sorted(self._all_actions())
+
+    def register_action(self, action: Action, origin: str) -> None:
+        """Add an action under its own name. Raises UsageError where the name is taken, naming both origins."""
+        _claim(self._action_claims, f"action `{action.name}`", action.name, _Claim(origin, make=lambda: action))
+
+    # Backends.
+
+    def backends(self, mode: str, *, installed: bool = True) -> dict[str, Backend]:
+        """A fresh backend of `mode` for each name, sorted by name; without `installed` the built-in and registered ones only."""
+        claims = self._all_backends() if installed else self._backend_claims
+        return {key[1]: _loaded_backend(key, claims[key]) for key in sorted(claims) if key[0] == mode}
+
+    def find_backend(self, mode: str, name: str) -> Backend | None:
+        """A fresh backend each time, or None. Raises UsageError for one that cannot be loaded."""
+        key = (mode, name)
+        claim = self._backend_claims.get(key) or self._all_backends().get(key)
+        return None if claim is None else _loaded_backend(key, claim)
+
+    def make_backend(self, mode: str, name: str) -> Backend:
+        """A fresh backend each time. Raises UsageError, with the names of that mode, where there is none."""
+        found = self.find_backend(mode, name)
+        if found is None:
+            raise UsageError(unknown_backend(mode, name, self.backend_names(mode), self.modes()))
+        return found
+
+    def backend_names(self, mode: str) -> list[str]:
+        """The names of the backends that answer `mode`, sorted."""
+        return sorted(name for of, name in self._all_backends() if of == mode)
+
+    def modes(self) -> list[str]:
+        """Every mode that some backend answers, sorted."""
+        return sorted({mode for mode, _ in self._all_backends()})
+
+    def register_backend(self, make: Callable[[], Backend], origin: str) -> None:
+        """Add a backend under the mode and name that it says. Raises UsageError where they are taken, naming both origins,
+        and for a capability that does not exist.
+        """
+        first = make()
+        key = (first.mode, first.name)
+        _refuse_unknown_capabilities(first, origin)
+        _claim(self._backend_claims, f"backend {show(key)}", key, _Claim(origin, make=make))
+
+    # Extensions.
+
+    def _all_actions(self) -> dict[str, _Claim]:
+        for found in self._unscanned(ACTION_GROUP):
+            _claim(self._action_claims, f"action `{found.name}`", found.name, _Claim(found.origin, found.target))
+        return self._action_claims
+
+    def _all_backends(self) -> dict[BackendKey, _Claim]:
+        for found in self._unscanned(BACKEND_GROUP):
+            mode, slash, name = found.name.partition("/")
+            if not (mode and slash and name):
+                raise UsageError(
+                    f"{found.origin} offers a backend as `{found.name}`: the name of its entry point is not `mode/name`"
+                )
+            _claim(self._backend_claims, f"backend {found.name}", (mode, name), _Claim(found.origin, found.target))
+        return self._backend_claims
+
+    def _unscanned(self, group: str) -> list[Extension]:
+        """The extensions of a group, sorted, the first time; then none."""
+        if group in self._scanned:
+            return []
+        self._scanned.add(group)
+        return sorted(self._scan(group), key=lambda found: (found.name, found.origin))
+
+
+def show(key: BackendKey) -> str:
+    """`mode/name`."""
+    return "/".join(key)
+
+
+def unknown_backend(mode: str, name: str, names: Iterable[str], modes: Iterable[str]) -> str:
+    """What to say where no backend answers `mode` under `name`, given the names of that mode and all modes."""
+    has = ", ".join(names)
+    if has:
+        return f'mode {mode} has no backend "{name}" (it has: {has})'
+    return f'no backend answers mode "{mode}" (known: {", ".join(modes)})'
+
+
+_Key = TypeVar("_Key")
+
+
+def _claim(claims: dict[_Key, _Claim], what: str, key: _Key, claim: _Claim) -> None:
+    held = claims.get(key)
+    if held is not None:
+        raise UsageError(
+            f"{what} is registered twice: by {held.origin} and by {claim.origin}", next="remove one of the two"
+        )
+    claims[key] = claim
+
+
+def _made(what: str, claim: _Claim) -> object:
+    """What a claim stands for: the class at `target`, called without arguments."""
+    if claim.make is not None:
+        return claim.make()
+    module, _, attribute = claim.target.partition(":")
+    try:
+        make: Callable[[], object] = getattr(import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise UsageError(
+            f"{what} of {claim.origin} cannot be loaded from `{claim.target}`: {error}",
+            next="install it again, or remove it",
+        ) from error
+    return make()
+
+
+def _loaded_action(name: str, claim: _Claim) -> Action:
+    action: Action = _made(f"action `{name}`", claim)  # type: ignore[assignment]  # untyped code enters here
+    _refuse_incomplete(
+        action, ("runs_in", "name", "contract", "slots", "outputs", "plan"), f"action `{name}`", claim.origin
+    )
+    if action.name != name:
+        raise UsageError(f"action `{name}` of {claim.origin} calls itself `{action.name}`", next="give it one name")
+    return action
+
+
+def _loaded_backend(key: BackendKey, claim: _Claim) -> Backend:
+    backend: Backend = _made(f"backend {show(key)}", claim)  # type: ignore[assignment]  # untyped code enters here
+    needed = ("mode", "name", "contract", "capabilities", "validate", "prepare", "plan")
+    _refuse_incomplete(backend, needed, f"backend {show(key)}", claim.origin)
+    if (backend.mode, backend.name) != key:
+        own = show((backend.mode, backend.name))
+        raise UsageError(f"backend {show(key)} of {claim.origin} calls itself {own}", next="give it one name")
+    _refuse_unknown_capabilities(backend, claim.origin)
+    return backend
+
+
+def _refuse_incomplete(loaded: object, needed: Iterable[str], what: str, origin: str) -> None:
+    missing = [f"`{name}`" for name in needed if not hasattr(loaded, name)]
+    if missing:
+        raise UsageError(f"{what} of {origin} has no {', '.join(missing)}", next="see docs/extending.md")
+
+
+def _refuse_unknown_capabilities(backend: Backend, origin: str) -> None:
+    known = [capability.value for capability in Capability]
+    for word in sorted(backend.capabilities):
+        if word not in known:
+            raise UsageError(
+                f"backend {show((backend.mode, backend.name))} of {origin} declares the unknown capability `{word}`",
+                next=did_you_mean(word, known) or f"known are: {', '.join(known)}",
+            )

@@ -1,0 +1,402 @@
+"""Changes among files that can be put back: each is noted on disk before it is made. Knows no action and no journal."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from hashlib import sha256
+from pathlib import Path
+
+from shipway.action import ActionFailed, Drifted, NotUndoable, Work
+from shipway.canonical import Json, items_of, object_of
+from shipway.file_state import ABSENT, Kind, fingerprint, kind_of, mode_of
+
+_LEDGER = "ledger.json"
+_PARENT_MODE = 0o755
+
+
+class Did(StrEnum):
+    """One kind of change. Each can tell, whatever was killed in between, whether it was made and not yet put back."""
+
+    MADE = "made"
+    PRUNED = "pruned"
+    ASIDE = "aside"
+    REMOVING = "removing"
+    REPLACED = "replaced"
+    RENAMED = "renamed"
+    TEMPORARY = "temporary"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One change: at `path` (relative to the workspace if inside it), with fingerprints `before` and `after`.
+
+    `aside` names what was put away in scratch, `source` where a renamed thing came from, `mode` that of a pruned directory.
+    """
+
+    did: Did
+    path: str
+    before: str = ""
+    after: str = ""
+    aside: str = ""
+    source: str = ""
+    mode: str = ""
+
+
+class Ledger:
+    """What one node changed among files, oldest first. `is_complete`: its `do` came to an end."""
+
+    def __init__(self, work: Work, entries: Sequence[Entry] = (), *, is_complete: bool = False) -> None:
+        self._root = work.root
+        self._scratch = work.scratch
+        self._entries = list(entries)
+        self._is_complete = is_complete
+
+    @classmethod
+    def kept(cls, work: Work) -> Ledger | None:
+        """The ledger in scratch, which knows best how far an undo came, else what `do` handed over as undo state."""
+        left = cls._left(work)
+        return cls._from_json(work, work.state) if left is None and isinstance(work.state, Mapping) else left
+
+    @classmethod
+    def _left(cls, work: Work) -> Ledger | None:
+        try:
+            return cls._from_json(work, object_of(json.loads((work.scratch / _LEDGER).read_bytes())))
+        except FileNotFoundError:
+            return None
+
+    @classmethod
+    def _from_json(cls, work: Work, data: Mapping[str, Json]) -> Ledger:
+        entries = []
+        for item in items_of(data["entries"]):
+            fields = {name: str(value) for name, value in object_of(item).items()}
+            entries.append(Entry(Did(fields.pop("did")), **fields))
+        return cls(work, entries, is_complete=data["is_complete"] is True)
+
+    def as_json(self) -> dict[str, Json]:
+        """JSON-safe undo state, which `Ledger.kept` reads again."""
+        return {"entries": [asdict(entry) for entry in self._entries], "is_complete": self._is_complete}
+
+    # Changes. Each is noted before it is made.
+
+    def make_parents(self, path: Path) -> None:
+        """Make the directories above `path` that are missing."""
+        missing = []
+        for folder in path.parents:
+            if kind_of(folder) is not Kind.ABSENT:
+                break
+            missing.append(folder)
+        for folder in reversed(missing):
+            self._note(Entry(Did.MADE, self._name(folder)))
+            try:
+                folder.mkdir(_PARENT_MODE)
+            except FileExistsError:  # another node made it just now: it is not ours to remove
+                self._entries.pop()
+                self._save()
+
+    def make_directory(self, path: Path, mode: str) -> None:
+        """Make the directory `path`, of which nothing may be left when it is put back but itself."""
+        self._note(Entry(Did.MADE, self._name(path), after=f"directory {mode}"))
+        path.mkdir()
+        path.chmod(int(mode, 8))
+
+    def put_aside(self, path: Path) -> None:
+        """Move what stands at `path` into scratch."""
+        aside = self._free_name()
+        self._note(Entry(Did.ASIDE, self._name(path), aside=aside))
+        try:
+            path.rename(self._scratch / aside)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            _copy(path, self._scratch / f"{aside}.part")
+            (self._scratch / f"{aside}.part").rename(self._scratch / aside)
+            self._note(Entry(Did.REMOVING, self._name(path)))
+            _remove(path)
+
+    def new_file(self, content: bytes | Path, mode: str) -> Path:
+        """A file in scratch with `content` (of that file, if a path), to be handed to `replace`."""
+        place = self._scratch / self._free_name()
+        descriptor = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with open(descriptor, "wb") as file:
+            if isinstance(content, bytes):
+                file.write(content)
+            else:
+                with content.open("rb") as source:
+                    shutil.copyfileobj(source, file)
+            file.flush()
+            os.fchmod(descriptor, int(mode, 8))
+            os.fsync(descriptor)
+        return place
+
+    def new_link(self, target: str) -> Path:
+        """A link in scratch, to be handed to `replace`."""
+        place = self._scratch / self._free_name()
+        place.symlink_to(target)
+        return place
+
+    def replace(self, path: Path, new: Path) -> None:
+        """Put `new`, a file or link, in place of what stands at `path`, of which a file or link is never away meanwhile."""
+        kind = kind_of(path)
+        if kind is Kind.OTHER:
+            raise ActionFailed(f"`{path}` is a pipe, a socket or a device, which is not replaced")
+        if kind is Kind.DIRECTORY:
+            self.put_aside(path)
+        aside = self._free_name() if kind in (Kind.FILE, Kind.LINK) else ""
+        self._note(Entry(Did.REPLACED, self._name(path), fingerprint(path), fingerprint(new), aside))
+        if aside:
+            _link_or_copy(path, self._scratch / aside)
+        self._move_over(new, path)
+
+    def rename(self, source: Path, path: Path) -> None:
+        """Move `source` to `path`, where nothing stands. Across file systems only a file or a link."""
+        self._note(Entry(Did.RENAMED, self._name(path), after=fingerprint(source), source=self._name(source)))
+        try:
+            source.rename(path)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            if kind_of(source) is Kind.DIRECTORY:
+                raise ActionFailed(f"`{source}` is a directory on another file system than `{path}`") from error
+            self._entries.pop()
+            new = self._scratch / self._free_name()
+            _copy(source, new)
+            self.replace(path, new)
+            self.put_aside(source)
+
+    def prune(self, folder: Path, boundary: Path) -> None:
+        """Remove `folder` and those above it, while they are empty, up to `boundary`, which stays."""
+        while folder != boundary and folder.is_relative_to(boundary) and not any(folder.iterdir()):
+            self._note(Entry(Did.PRUNED, self._name(folder), mode=mode_of(folder)))
+            folder.rmdir()
+            folder = folder.parent
+
+    def complete(self) -> dict[str, Json]:
+        """Note that all is done. Returns the undo state."""
+        self._is_complete = True
+        self._save()
+        return self.as_json()
+
+    # Putting back.
+
+    def put_back(self) -> None:
+        """Undo every change, the last first; what is put back already is passed over.
+
+        Raises Drifted before anything is touched where something changed since, NotUndoable where what was put aside is gone.
+        """
+        cleared: set[str] = set()
+        standing = [(entry, self._stands(entry, cleared)) for entry in reversed(self._entries)]
+        for entry, stands in standing:
+            if stands:
+                self._reverse(entry)
+            self._entries.remove(entry)
+            self._save()
+
+    def _stands(self, entry: Entry, cleared: set[str]) -> bool:
+        """Whether a change is there to be put back. `cleared` collects the paths where nothing will be left by then."""
+        path = self._at(entry.path)
+        now = ABSENT if entry.path in cleared else fingerprint(path)
+        match entry.did:
+            case Did.TEMPORARY:
+                return now != ABSENT
+            case Did.MADE:
+                stands = self._stands_made(entry, path, now)
+                cleared.add(entry.path)
+                return stands
+            case Did.PRUNED:
+                if now != ABSENT and kind_of(path) is not Kind.DIRECTORY:
+                    raise self._drifted(entry, now)
+                return now == ABSENT
+            case Did.REMOVING:
+                cleared.add(entry.path)
+                if self._is_complete and now != ABSENT:
+                    raise self._drifted(entry, now)
+                return now != ABSENT
+            case Did.ASIDE:
+                return self._stands_aside(entry, now)
+            case Did.REPLACED:
+                return self._stands_replaced(entry, now, cleared)
+            case Did.RENAMED:
+                return self._stands_renamed(entry, now, cleared)
+
+    def _stands_made(self, entry: Entry, path: Path, now: str) -> bool:
+        if now == ABSENT:
+            return False
+        if entry.after and self._is_complete:
+            if now != entry.after:
+                raise self._drifted(entry, now)
+            if any(path.iterdir()):
+                raise Drifted(f"`{entry.path}` is no longer empty; it is left alone")
+        return kind_of(path) is Kind.DIRECTORY
+
+    def _stands_aside(self, entry: Entry, now: str) -> bool:
+        is_kept = kind_of(self._scratch / entry.aside) is not Kind.ABSENT
+        if now == ABSENT:
+            if not is_kept and self._is_complete:
+                raise NotUndoable(f"what stood at `{entry.path}` is no longer kept")
+            return is_kept
+        # Killed while it was copied to another file system: the original is still whole.
+        if is_kept and self._is_complete:
+            raise self._drifted(entry, now)
+        return False
+
+    def _stands_replaced(self, entry: Entry, now: str, cleared: set[str]) -> bool:
+        if entry.before == ABSENT:
+            cleared.add(entry.path)
+        if now == entry.before:
+            return False
+        if now != entry.after:
+            raise self._drifted(entry, now)
+        if entry.aside and kind_of(self._scratch / entry.aside) is Kind.ABSENT:
+            raise NotUndoable(f"what stood at `{entry.path}` is no longer kept")
+        return True
+
+    def _stands_renamed(self, entry: Entry, now: str, cleared: set[str]) -> bool:
+        cleared.add(entry.path)
+        at_source = fingerprint(self._at(entry.source))
+        if at_source == entry.after and now == ABSENT:
+            return False
+        if now != entry.after or at_source != ABSENT:
+            raise self._drifted(entry, now)
+        return True
+
+    def _reverse(self, entry: Entry) -> None:
+        path = self._at(entry.path)
+        match entry.did:
+            case Did.MADE:
+                if not any(path.iterdir()):  # what others put into a parent since is theirs
+                    path.rmdir()
+            case Did.PRUNED:
+                path.mkdir()
+                path.chmod(int(entry.mode, 8))
+            case Did.ASIDE:
+                self._move_over(self._scratch / entry.aside, path)
+            case Did.REPLACED if entry.aside:
+                self._move_over(self._scratch / entry.aside, path)
+            case Did.RENAMED:
+                path.rename(self._at(entry.source))
+            case Did.REPLACED | Did.REMOVING | Did.TEMPORARY:
+                _remove(path)
+
+    def _drifted(self, entry: Entry, now: str) -> Drifted:
+        was, became = (entry.after or ABSENT).split()[0], now.split()[0]
+        what = f"is {became}, not {was}, by now" if was != became else "has other content or another mode by now"
+        return Drifted(f"`{entry.path}` {what}; it is left alone")
+
+    def _move_over(self, new: Path, path: Path) -> None:
+        try:
+            new.replace(path)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            beside = path.parent / f".shipway-{sha256(os.fsencode(path)).hexdigest()[:16]}"
+            self._note(Entry(Did.TEMPORARY, self._name(beside)))
+            _remove(beside)
+            _copy(new, beside)
+            beside.replace(path)
+            _remove(new)
+
+    def _name(self, path: Path) -> str:
+        return str(path.relative_to(self._root) if path.is_relative_to(self._root) else path)
+
+    def _at(self, name: str) -> Path:
+        return self._root / name
+
+    def _free_name(self) -> str:
+        number = 0
+        while kind_of(self._scratch / f"{number}") is not Kind.ABSENT:
+            number += 1
+        return f"{number}"
+
+    def _note(self, entry: Entry) -> None:
+        self._entries.append(entry)
+        self._save()
+
+    def _save(self) -> None:
+        new = self._scratch / f"{_LEDGER}.new"
+        new.write_text(json.dumps(self.as_json()))
+        new.replace(self._scratch / _LEDGER)
+
+
+@contextmanager
+def changing(work: Work) -> Iterator[Ledger]:
+    """A ledger for one `do`. When the body fails, everything is put back and ActionFailed raised.
+
+    What a killed `do` of the same node left is put back first, so that an undo later finds what stood there at the very start.
+    """
+    with faults_told():
+        _put_back_left(work)
+        work.scratch.mkdir(parents=True, exist_ok=True)
+        ledger = Ledger(work)
+        try:
+            yield ledger
+        except BaseException as error:
+            _put_back_after(ledger, error)
+            raise
+
+
+def undo_changes(work: Work) -> None:
+    """Put back what `do` changed; nothing where it changed nothing. Raises Drifted, NotUndoable or ActionFailed."""
+    ledger = Ledger.kept(work)
+    if ledger is not None:
+        with faults_told():
+            ledger.put_back()
+
+
+def _put_back_after(ledger: Ledger, error: BaseException) -> None:
+    try:
+        ledger.put_back()
+    except (OSError, Drifted, NotUndoable) as second:
+        raise ActionFailed(f"{error}; and not all of it could be put back: {second}") from error
+
+
+def _put_back_left(work: Work) -> None:
+    left = Ledger._left(work)
+    if left is None:
+        return
+    try:
+        left.put_back()
+    except (Drifted, NotUndoable) as error:
+        raise ActionFailed(f"what an earlier attempt changed cannot be put back: {error}") from error
+
+
+@contextmanager
+def faults_told() -> Iterator[None]:
+    """Within it, what the operating system refuses is raised as ActionFailed."""
+    try:
+        yield
+    except OSError as error:
+        raise ActionFailed(told(error)) from error
+
+
+def told(error: OSError) -> str:
+    """What the operating system refused, in our words: `permission denied: `/a/b``."""
+    reason = (error.strerror or str(error)).lower()
+    return f"{reason}: `{error.filename}`" if error.filename is not None else reason
+
+
+def _link_or_copy(path: Path, aside: Path) -> None:
+    try:
+        os.link(path, aside, follow_symlinks=False)
+    except OSError:  # another file system, one without hard links, or a file of somebody else
+        _copy(path, aside)
+
+
+def _copy(source: Path, target: Path) -> None:
+    if kind_of(source) is Kind.DIRECTORY:
+        shutil.copytree(source, target, symlinks=True)
+    else:
+        shutil.copy2(source, target, follow_symlinks=False)
+
+
+def _remove(path: Path) -> None:
+    if kind_of(path) is Kind.DIRECTORY:
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
