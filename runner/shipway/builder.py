@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from shipway import expressions
 from shipway.action import Action, SlotRule, SlotType
+from shipway.builder_calls import DEFAULT_OPTIONS, ActionCalls
+from shipway.builder_calls import NodeHandle as NodeHandle
+from shipway.builder_calls import NodeOptions as NodeOptions
 from shipway.canonical import MAX_SAFE_INTEGER, Json
-from shipway.declaration import OutputRule, Retry, Stage
+from shipway.declaration import Stage
 from shipway.errors import Position, Problem, did_you_mean
 from shipway.expressions import ExpressionError, Reference
 from shipway.nodes import Change, Computed, Immediate, Need, NeedKind, Node, Promise, Reads, Slot
@@ -18,41 +21,6 @@ PLANNED_CONTEXTS = frozenset({"values", "inputs", "target"})
 """Contexts whose values are known when a lifecycle is planned."""
 
 _ID = re.compile(r"[a-z0-9][a-z0-9._-]*")
-
-
-@dataclass(frozen=True, slots=True)
-class NodeHandle:
-    """A node already added. `handle.output("name")` fills another node's slot with what this one gives."""
-
-    id: str
-    stage: str
-
-    def output(self, name: str | None = None) -> Promise:
-        """A promise of the output `name`, or of all outputs as one object."""
-        return Promise(self.id, name)
-
-
-@dataclass(frozen=True, slots=True)
-class NodeOptions:
-    """How a node is run, apart from what it does. `known` words are those of the declaration's steps."""
-
-    title: str = ""
-    tags: tuple[str, ...] = ()
-    condition: str | None = None
-    outputs: Mapping[str, OutputRule] = field(default_factory=dict)
-    env: Mapping[str, str] = field(default_factory=dict)
-    env_from: tuple[str, ...] = ()
-    lasting: bool = True
-    retry: Retry = field(default_factory=Retry)
-    timeout_ms: int = 0
-    limits: tuple[str, ...] = ()
-    exclusive: bool = False
-    allow_failure: bool = False
-    reads: tuple[str, ...] | None = None
-    position: Position | None = None
-
-
-_DEFAULTS = NodeOptions()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +34,7 @@ class BuilderScope:
     read: Callable[[tuple[str, ...] | None], Reads]
 
 
-class GraphBuilder:
+class GraphBuilder(ActionCalls):
     """Collects the nodes of one stage. Mistakes are gathered in `problems`, never raised one by one.
 
     Node ids are `stage/name`. A slot takes text, integer, boolean, list or mapping with text keys; text may hold `${{ }}`,
@@ -88,7 +56,7 @@ class GraphBuilder:
         slots: Mapping[str, object] | None = None,
         *,
         needs: Iterable[Need | NodeHandle] = (),
-        options: NodeOptions = _DEFAULTS,
+        options: NodeOptions = DEFAULT_OPTIONS,
     ) -> NodeHandle:
         """Add a node that carries out `action` with `slots`; its id is `stage/name`. Returns a handle to promise its outputs."""
         node_id = f"{self.stage.id}/{name}"
@@ -178,6 +146,10 @@ class GraphBuilder:
         """Output name to node id, over the nodes of a stage planned before."""
         return {output: node.id for node in self._scope.planned.get(stage, ()) for output in node.outputs}
 
+    def fold_condition(self, text: str | None) -> str | None:
+        """The stage's own `if` with what is known now put in; what it refers to becomes a need of the stage."""
+        return _Referrer(self, self.stage.id, self.stage.where).condition(text)
+
     def text_slots(self, action: str) -> frozenset[str]:
         """The slots of an action that take text: there a number keeps the spelling it has in the source."""
         found = self._scope.find_action(action)
@@ -191,61 +163,6 @@ class GraphBuilder:
 
     def _problem(self, where: Position, text: str, hint: str = "") -> None:
         self.problems.append(Problem(text, where, hint=hint))
-
-    # One typed call per built-in action. Slots left out take the action's defaults, so that every node runs as built.
-
-    def shell_exec(
-        self,
-        name: str,
-        run: str,
-        *,
-        shell: str | None = None,
-        working_directory: str | None = None,
-        plan: str | None = None,
-        undo: str | None = None,
-        verify: str | None = None,
-        needs: Iterable[Need | NodeHandle] = (),
-        options: NodeOptions = _DEFAULTS,
-    ) -> NodeHandle:
-        """Run a script in a child process; see action `shell.exec`."""
-        slots = {
-            "run": run,
-            "shell": shell,
-            "working_directory": working_directory,
-            "plan": plan,
-            "undo": undo,
-            "verify": verify,
-        }
-        return self.add("shell.exec", name, slots, needs=needs, options=options)
-
-    def template_render(
-        self,
-        name: str,
-        *,
-        source: str | None = None,
-        content: str | Promise | None = None,
-        template_data: Mapping[str, object] | None = None,
-        needs: Iterable[Need | NodeHandle] = (),
-        options: NodeOptions = _DEFAULTS,
-    ) -> NodeHandle:
-        """Render a template from a file or from text; output `content`."""
-        slots = {"source": source, "content": content, "template_data": template_data}
-        return self.add("template.render", name, slots, needs=needs, options=options)
-
-    def file_write(
-        self,
-        name: str,
-        path: str,
-        content: str | Promise,
-        *,
-        mode: str | None = None,
-        needs: Iterable[Need | NodeHandle] = (),
-        options: NodeOptions = _DEFAULTS,
-    ) -> NodeHandle:
-        """Write text to a file, replacing what is there; undo puts it back."""
-        return self.add(
-            "file.write", name, {"path": path, "content": content, "mode": mode}, needs=needs, options=options
-        )
 
 
 class _Referrer:
@@ -353,7 +270,7 @@ class _Referrer:
         for name, text in env.items():
             slot = self._folded(text)
             if isinstance(slot, Immediate):
-                slot = Immediate(expressions.to_text(slot.value))  # type: ignore[arg-type]
+                slot = Immediate(expressions.to_text(slot.value))
             elif isinstance(slot, Computed) and _refers_to_env(slot):
                 self.problem(f"`env` cannot refer to `env` (variable `{name}` of `{self.node_id}`)")
             filled[name] = slot

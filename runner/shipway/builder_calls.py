@@ -1,0 +1,269 @@
+"""One typed call for each built-in action, and what every call takes and gives. Checks nothing: the builder behind it does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from shipway.declaration import OutputRule, Retry
+from shipway.errors import Position
+from shipway.nodes import Need, Promise
+
+
+@dataclass(frozen=True, slots=True)
+class NodeHandle:
+    """A node already added. `handle.output("name")` fills another node's slot with what this one gives."""
+
+    id: str
+    stage: str
+
+    def output(self, name: str | None = None) -> Promise:
+        """A promise of the output `name`, or of all outputs as one object."""
+        return Promise(self.id, name)
+
+
+@dataclass(frozen=True, slots=True)
+class NodeOptions:
+    """How a node is run, apart from what it does. `known` words are those of the declaration's steps."""
+
+    title: str = ""
+    tags: tuple[str, ...] = ()
+    condition: str | None = None
+    outputs: Mapping[str, OutputRule] = field(default_factory=dict)
+    env: Mapping[str, str] = field(default_factory=dict)
+    env_from: tuple[str, ...] = ()
+    lasting: bool = True
+    retry: Retry = field(default_factory=Retry)
+    timeout_ms: int = 0
+    limits: tuple[str, ...] = ()
+    exclusive: bool = False
+    allow_failure: bool = False
+    reads: tuple[str, ...] | None = None
+    position: Position | None = None
+
+
+DEFAULT_OPTIONS = NodeOptions()
+
+
+class ActionCalls(Protocol):
+    """One call per built-in action. A slot left out, or None, takes the action's default, so that every node runs as built."""
+
+    def add(
+        self,
+        action: str,
+        name: str,
+        slots: Mapping[str, object] | None = None,
+        *,
+        needs: Iterable[Need | NodeHandle] = (),
+        options: NodeOptions = DEFAULT_OPTIONS,
+    ) -> NodeHandle:
+        """Add a node that carries out any action; the calls below name one."""
+
+    def shell_exec(
+        self,
+        name: str,
+        run: str,
+        *,
+        shell: str | None = None,
+        working_directory: str | None = None,
+        plan: str | None = None,
+        plan_requires: Sequence[str] | None = None,
+        undo: str | None = None,
+        verify: str | None = None,
+        needs: Iterable[Need | NodeHandle] = (),
+        options: NodeOptions = DEFAULT_OPTIONS,
+    ) -> NodeHandle:
+        """Run a script in a child process."""
+        return self.add(
+            "shell.exec",
+            name,
+            {
+                "run": run,
+                "shell": shell,
+                "working_directory": working_directory,
+                "plan": plan,
+                "plan_requires": plan_requires,
+                "undo": undo,
+                "verify": verify,
+            },
+            needs=needs,
+            options=options,
+        )
+
+    def template_render(
+        self,
+        name: str,
+        *,
+        source: str | Promise | None = None,
+        content: str | Promise | None = None,
+        template_data: Mapping[str, object] | Promise | None = None,
+        path: str | Promise | None = None,
+        project: str | Promise | None = None,
+        needs: Iterable[Need | NodeHandle] = (),
+        options: NodeOptions = DEFAULT_OPTIONS,
+    ) -> NodeHandle:
+        """Render a template from a file or from text; output `content`. `path` and `project` are variables of it."""
+        return self.add(
+            "template.render",
+            name,
+            {"source": source, "content": content, "template_data": template_data, "path": path, "project": project},
+            needs=needs,
+            options=options,
+        )
+
+    def file_write(
+        self,
+        name: str,
+        path: str | Promise,
+        content: str | Promise,
+        *,
+        mode: str | None = None,
+        needs: Iterable[Need | NodeHandle] = (),
+        options: NodeOptions = DEFAULT_OPTIONS,
+    ) -> NodeHandle:
+        """Write text to a file; output `path`."""
+        return self.add(
+            "file.write", name, {"path": path, "content": content, "mode": mode}, needs=needs, options=options
+        )
+
+    def file_copy(
+        self,
+        name: str,
+        source: str | Promise | None,
+        path: str | Promise,
+        *,
+        content: str | Promise | None = None,
+        mode: str | None = None,
+        needs: Iterable[Need | NodeHandle] = (),
+        options: NodeOptions = DEFAULT_OPTIONS,
+    ) -> NodeHandle:
+        """Copy the file `source`, or the text `content`, to `path`; output `sha256`."""
+        return self.add(
+            "file.copy",
+            name,
+            {"source": source, "path": path, "content": content, "mode": mode},
+            needs=needs,
+            options=options,
+        )
+
+    def file_link(
+        self,
+        name: str,
+        source: str | Promise,
+        path: str | Promise,
+        *,
+        needs: Iterable[Need | NodeHandle] = (),
+        options: NodeOptions = DEFAULT_OPTIONS,
+    ) -> NodeHandle:
+        """Make the link `path`, which leads to `source`; output `path`."""
+        return self.add("file.link", name, {"source": source, "path": path}, needs=needs, options=options)
+
+    def file_backup(
+        self,
+        name: str,
+        path: str | Promise,
+        *,
+        backup_suffix: str | None = None,
+        needs: Iterable[Need | NodeHandle] = (),
+        options: NodeOptions = DEFAULT_OPTIONS,
+    ) -> NodeHandle:
+        """Rename what stands at `path`; output `path` is its new name."""
+        return self.add(
+            "file.backup", name, {"path": path, "backup_suffix": backup_suffix}, needs=needs, options=options
+        )
+
+    def file_unlink(
+        self,
+        name: str,
+        path: str | Promise,
+        *,
+        prune: bool | None = None,
+        prune_boundary: str | None = None,
+        needs: Iterable[Need | NodeHandle] = (),
+        options: NodeOptions = DEFAULT_OPTIONS,
+    ) -> NodeHandle:
+        """Remove the link `path`, and with `prune` the folders that this leaves empty; output `path`."""
+        return self.add(
+            "file.unlink",
+            name,
+            {"path": path, "prune": prune, "prune_boundary": prune_boundary},
+            needs=needs,
+            options=options,
+        )
+
+    def file_remove(
+        self,
+        name: str,
+        path: str | Promise,
+        *,
+        prune: bool | None = None,
+        prune_boundary: str | None = None,
+        needs: Iterable[Need | NodeHandle] = (),
+        options: NodeOptions = DEFAULT_OPTIONS,
+    ) -> NodeHandle:
+        """Remove what stands at `path`, and with `prune` the folders that this leaves empty; output `path`."""
+        return self.add(
+            "file.remove",
+            name,
+            {"path": path, "prune": prune, "prune_boundary": prune_boundary},
+            needs=needs,
+            options=options,
+        )
+
+    def file_move(
+        self,
+        name: str,
+        source: str | Promise,
+        path: str | Promise,
+        *,
+        needs: Iterable[Need | NodeHandle] = (),
+        options: NodeOptions = DEFAULT_OPTIONS,
+    ) -> NodeHandle:
+        """Move `source` to `path`; output `path`."""
+        return self.add("file.move", name, {"source": source, "path": path}, needs=needs, options=options)
+
+    def file_mkdir(
+        self,
+        name: str,
+        path: str | Promise,
+        *,
+        mode: str | None = None,
+        needs: Iterable[Need | NodeHandle] = (),
+        options: NodeOptions = DEFAULT_OPTIONS,
+    ) -> NodeHandle:
+        """Make the directory `path`; output `path`."""
+        return self.add("file.mkdir", name, {"path": path, "mode": mode}, needs=needs, options=options)
+
+    def file_source(
+        self,
+        name: str,
+        path: str | Promise,
+        *,
+        needs: Iterable[Need | NodeHandle] = (),
+        options: NodeOptions = DEFAULT_OPTIONS,
+    ) -> NodeHandle:
+        """Read the text of a file; output `content`."""
+        return self.add("file.source", name, {"path": path}, needs=needs, options=options)
+
+    def file_exists(
+        self,
+        name: str,
+        path: str | Promise,
+        *,
+        needs: Iterable[Need | NodeHandle] = (),
+        options: NodeOptions = DEFAULT_OPTIONS,
+    ) -> NodeHandle:
+        """Ask whether anything stands at `path`; output `exists`."""
+        return self.add("file.exists", name, {"path": path}, needs=needs, options=options)
+
+    def file_is_dir(
+        self,
+        name: str,
+        path: str | Promise,
+        *,
+        needs: Iterable[Need | NodeHandle] = (),
+        options: NodeOptions = DEFAULT_OPTIONS,
+    ) -> NodeHandle:
+        """Ask whether `path` is a directory; output `is_dir`."""
+        return self.add("file.is_dir", name, {"path": path}, needs=needs, options=options)
