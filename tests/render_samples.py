@@ -28,7 +28,15 @@ def plan_of(
 
 
 def small_plan() -> Plan:
-    hello = Node("main/hello", "main", "shell.exec", WHERE, title='echo "hello, world"', lasting=False)
+    hello = Node(
+        "main/hello",
+        "main",
+        "shell.exec",
+        WHERE,
+        title='echo "hello, world"',
+        slots={"run": Immediate('echo "hello, world"')},
+        lasting=False,
+    )
     note = Node(
         "main/note",
         "main",

@@ -1,7 +1,7 @@
 """Plan and receipt as the body of a comment or job summary, without its marker line. Reaches no forge.
 
-Whatever others wrote stands in code only. What is shown, and in which order, does not depend on the budget but for the
-moves of `shorten`.
+Whatever others wrote stands in code only, and was redacted before it came into a document. What is shown, and in which
+order, does not depend on the budget but for the moves of `shorten`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from shipway.durations import format_ms
 from shipway.nodes import Change, Node, Outcome
 from shipway.plan import Plan, differences, rollback_preview
 from shipway.receipt import NodeResult, Receipt, RollbackEntry, RunOutcome
+from shipway.redaction import Redacted, trusted
 from shipway.render import wording
 from shipway.render.columns import cut
 from shipway.render.difference import diff_lines, inline
@@ -49,49 +50,53 @@ class Links:
     notes: tuple[str, ...] = ()
 
 
-def plan_comment(plan: Plan, *, budget: int, links: Links, previous: Plan | None = None) -> str:
+def plan_comment(plan: Plan, *, budget: int, links: Links, previous: Plan | None = None) -> Redacted:
     """The body for `plan` in at most `budget` UTF-8 bytes, with what differs from the plan shown before.
 
     Raises ValueError for a budget below `shorten.MIN_BUDGET`.
     """
+    return trusted(fit(plan_report(plan, budget, links, previous), budget))
+
+
+def plan_report(plan: Plan, budget: int, links: Links, previous: Plan | None = None) -> Report:
+    """The blocks that `plan_comment` is made of; lists among them keep to their share of `budget`."""
     ordered = sorted(plan.nodes, key=lambda node: not wording.first_in_table(node))
-    return fit(
-        Report(
-            subject="plan",
-            head=_plan_head(plan),
-            lead=(_notes(links), _since(plan, previous, budget)),
-            table_head="| node | stage | change | fidelity | on rollback |\n| :--- | :--- | :--- | :--- | :--- |",
-            rows=tuple(_plan_row(node) for node in ordered),
-            folded_row=lambda stage, text: f"| … | {name(stage)} | {text} | | |",
-            graphs=(_graph(flowchart(plan)), _graph(stage_flowchart(plan))),
-            after=(_rollback(plan, budget // 10),),
-            details=tuple(detail for node in plan.nodes if (detail := _plan_detail(node))),
-            foot=lambda left_out: _plan_foot(plan, links, left_out),
-        ),
-        budget,
+    return Report(
+        subject="plan",
+        head=_plan_head(plan),
+        lead=(_notes(links), _since(plan, previous, budget)),
+        table_head="| node | stage | change | fidelity | undo |\n| :--- | :--- | :--- | :--- | :--- |",
+        rows=tuple(_plan_row(node) for node in ordered),
+        folded_row=lambda stage, text: f"| … | {name(stage)} | {text} | | |",
+        graphs=(_graph(flowchart(plan)), _graph(stage_flowchart(plan))),
+        after=(_rollback(plan, budget // 10),),
+        details=tuple(detail for node in plan.nodes if (detail := _plan_detail(node))),
+        foot=lambda left_out: _plan_foot(plan, links, left_out),
     )
 
 
-def receipt_comment(receipt: Receipt, plan: Plan | None, *, budget: int, links: Links) -> str:
+def receipt_comment(receipt: Receipt, plan: Plan | None, *, budget: int, links: Links) -> Redacted:
     """The body for `receipt` in at most `budget` UTF-8 bytes; without its plan there is no graph and no title.
 
     Raises ValueError for a budget below `shorten.MIN_BUDGET`.
     """
+    return trusted(fit(receipt_report(receipt, plan, budget, links), budget))
+
+
+def receipt_report(receipt: Receipt, plan: Plan | None, budget: int, links: Links) -> Report:
+    """The blocks that `receipt_comment` is made of; lists among them keep to their share of `budget`."""
     ordered = sorted(receipt.nodes, key=lambda result: not wording.is_bad(result))
-    return fit(
-        Report(
-            subject="receipt",
-            head=_receipt_head(receipt),
-            lead=(_notes(links), _run_error(receipt), *_failures(receipt, plan, budget // 5)),
-            table_head="| node | stage | outcome | attempts | took | cause |\n| :--- | :--- | :--- | ---: | ---: | :--- |",
-            rows=tuple(_receipt_row(result) for result in ordered),
-            folded_row=lambda stage, text: f"| … | {name(stage)} | {text} | | | |",
-            graphs=(_graph(flowchart(plan, receipt)), _graph(stage_flowchart(plan, receipt))) if plan else ("", ""),
-            after=(_undone(receipt, budget // 10),),
-            details=tuple(detail for result in receipt.nodes if (detail := _receipt_detail(result))),
-            foot=lambda left_out: _receipt_foot(receipt, plan, links, left_out),
-        ),
-        budget,
+    return Report(
+        subject="receipt",
+        head=_receipt_head(receipt),
+        lead=(_notes(links), _run_error(receipt), *_failures(receipt, plan, budget // 5)),
+        table_head="| node | stage | outcome | attempts | took | cause |\n| :--- | :--- | :--- | ---: | ---: | :--- |",
+        rows=tuple(_receipt_row(result) for result in ordered),
+        folded_row=lambda stage, text: f"| … | {name(stage)} | {text} | | | |",
+        graphs=(_graph(flowchart(plan, receipt)), _graph(stage_flowchart(plan, receipt))) if plan else ("", ""),
+        after=(_undone(receipt, budget // 10),),
+        details=tuple(detail for result in receipt.nodes if (detail := _receipt_detail(result))),
+        foot=lambda left_out: _receipt_foot(receipt, plan, links, left_out),
     )
 
 
@@ -99,7 +104,7 @@ def _plan_head(plan: Plan) -> str:
     facts = [f"effect `{wording.short_digest(plan.effect)}`"]
     if plan.source.commit:
         dirty = " and uncommitted changes" if plan.source.dirty else ""
-        facts[0] += f" for `{wording.short_commit(plan.source.commit)}`{dirty}"
+        facts[0] += f" for {code(wording.short_commit(plan.source.commit))}{dirty}"
     facts += wording.plan_counts(plan)
     point = rollback_preview(plan).point_of_no_return
     if point:
@@ -111,9 +116,9 @@ def _receipt_head(receipt: Receipt) -> str:
     facts = [f"effect `{wording.short_digest(receipt.effect)}`"] if receipt.effect else []
     commit = receipt.by.commit or ""
     if commit:
-        facts = [f"{' '.join(facts)} at `{wording.short_commit(commit)}`".strip()]
+        facts = [f"{' '.join(facts)} at {code(wording.short_commit(commit))}".strip()]
     facts += [*wording.receipt_counts(receipt), f"took {format_ms(receipt.duration_ms)}"]
-    sign = {RunOutcome.SUCCEEDED: "✅", RunOutcome.CANCELLED: "⏹️"}.get(receipt.outcome, "❌")
+    sign = {RunOutcome.SUCCEEDED: "✅", RunOutcome.CANCELLED: "⏹"}.get(receipt.outcome, "❌")
     title = f"### {sign} Shipway receipt: {name(receipt.lifecycle)} → {name(receipt.target)}: {wording.ending(receipt)}"
     return f"{title}\n\n{' · '.join(facts)}"
 
@@ -125,12 +130,12 @@ def _notes(links: Links) -> str:
 def _since(plan: Plan, previous: Plan | None, budget: int) -> str:
     if previous is None:
         return ""
-    commit = f" for `{wording.short_commit(previous.source.commit)}`" if previous.source.commit else ""
+    commit = f" for {code(wording.short_commit(previous.source.commit))}" if previous.source.commit else ""
     found = differences(previous, plan)
     if not found:
         return f"Same effect as the plan{commit} shown before."
     lines = [f"- {code(each.subject, 80)}: {', '.join(code(field, 40) for field in each.fields)}" for each in found]
-    head = f"**Since the plan{commit}** {wording.plural(len(found), 'part')} changed:"
+    head = f"**Changed since the plan{commit}**, {wording.plural(len(found), 'part')}:"
     return _listed(head, lines, budget // 10)
 
 
@@ -149,7 +154,7 @@ def _listed(head: str, lines: Sequence[str], share: int) -> str:
 def _plan_row(node: Node) -> Row:
     weighty = node.change in (Change.DELETE, Change.REPLACE)
     change = f"**{node.change.value}**" if weighty else node.change.value
-    undo = {"": "–", "stays": "**stays**"}.get(wording.undo_word(node), "undo")
+    undo = {"": "–", "stays": "**stays**"}.get(wording.undo_word(node), "yes")
     line = f"| {code_cell(node.step)} | {name(node.stage)} | {change} | {node.fidelity.value} | {undo} |"
     return Row(node.stage, node.change.value, line, node.change in wording.QUIET, wording.kept_last(node))
 
@@ -257,9 +262,7 @@ def _failure(result: NodeResult, plan: Plan | None) -> str:
 def _undone(receipt: Receipt, share: int) -> str:
     if not receipt.rollback:
         return ""
-    lines = [
-        f"- {code(entry.node, 80)}: {_undo_told(entry)}" for entry in receipt.rollback
-    ]
+    lines = [f"- {code(entry.node, 80)}: {_undo_told(entry)}" for entry in receipt.rollback]
     left = wording.not_undone(receipt)
     head = "**Rolled back**, in this order:"
     if left:

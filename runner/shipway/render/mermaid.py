@@ -46,6 +46,7 @@ _STYLES = {
     "back": _YELLOW,
     "idle": _GREY,
     "opaque": "stroke-dasharray:4 3",
+    "stage": "fill:none,stroke:#8c959f",
 }
 _OUTCOME_CLASSES = {
     Outcome.SUCCEEDED: "good",
@@ -90,7 +91,8 @@ def flowchart(plan: Plan, receipt: Receipt | None = None) -> str:
         for before in dict.fromkeys(stage.needs)
         if before in shown and stage.id in shown
     ]
-    return "\n".join([*lines, *_styles(used)])
+    groups_shown = ",".join(groups[stage.id] for stage in plan.stages if stage.id in shown)
+    return "\n".join([*lines, *_styles(used), f"  classDef stage {_STYLES['stage']}", f"  class {groups_shown} stage"])
 
 
 def stage_flowchart(plan: Plan, receipt: Receipt | None = None) -> str:

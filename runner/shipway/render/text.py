@@ -94,7 +94,7 @@ class _Page:
         self._lines: list[str] = []
 
     def line(self, text: str = "", colour: Colour | None = None) -> None:
-        self._lines.append(paint(text, colour, self.colour))
+        self._lines.append(paint(text.rstrip(), colour, self.colour))
 
     def wrapped(self, text: str, first: str = "", colour: Colour | None = None) -> None:
         for line in wrap(text, self.columns, first):
@@ -103,7 +103,15 @@ class _Page:
     def fact(self, label: str, text: str, indent: str = "  ", colour: Colour | None = None) -> None:
         self.wrapped(text, f"{indent}{label:<{_LABEL}} ", colour)
 
+    def labelled(self, label: str, cells: int, text: str, indent: str = "  ", colour: Colour | None = None) -> None:
+        """`text` beside a label `cells` wide; a wider label has lines of its own above it."""
+        if width(label) > cells:
+            self.wrapped(label, indent, colour)
+            indent, label = " " * width(indent), ""
+        self.wrapped(text, f"{indent}{pad(label, cells)}  ", colour)
+
     def heading(self, left: str, right: str = "", colour: Colour = Colour.BOLD) -> None:
+        left, right = left.rstrip(), right.rstrip()
         room = self.columns - width(left) - width(right)
         self.line()
         if right and room >= 2:
@@ -115,6 +123,10 @@ class _Page:
 
     def text(self) -> str:
         return "\n".join(line.rstrip() for line in self._lines).lstrip("\n").replace(_NO_BREAK, " ") + "\n"
+
+
+def _widest(names: Sequence[str], limit: int) -> int:
+    return min(max((width(one_line(name)) for name in names), default=0), limit)
 
 
 def _unbroken(counts: Sequence[str]) -> str:
@@ -175,14 +187,13 @@ def _rollback(page: _Page, plan: Plan) -> None:
     preview = rollback_preview(plan)
     page.line()
     page.wrapped(wording.failure_policy(plan))
-    names = max((width(one_line(stage)) for stage, _, _ in preview.stages), default=0)
+    cells = _widest([stage for stage, _, _ in preview.stages], page.columns // 3)
     for stage, undone, left in preview.stages:
-        first = f"  {pad(one_line(stage), min(names, page.columns // 3))}  "
-        if undone:
-            page.wrapped("undo " + _steps(stage, undone), first)
-            first = " " * width(first)
-        if left:
-            page.wrapped("stays: " + _steps(stage, left), first, Colour.YELLOW)
+        parts = ["undo " + _steps(stage, undone)] if undone else []
+        parts += ["stays: " + _steps(stage, left)] if left else []
+        page.labelled(one_line(stage), cells, parts[0])
+        for part in parts[1:]:
+            page.labelled("", cells, part)
     if preview.point_of_no_return:
         page.wrapped(
             f"Once {one_line(preview.point_of_no_return)} has begun, not everything can be undone.",
@@ -234,8 +245,7 @@ def _by(receipt: Receipt) -> str:
 
 def _results(page: _Page, receipt: Receipt) -> None:
     stages = {result.stage: result.outcome for result in receipt.stages}
-    widest = max((width(one_line(result.node.split("/", 1)[-1])) for result in receipt.nodes), default=0)
-    names = min(widest, page.columns // 3)
+    cells = _widest([_step(result) for result in receipt.nodes], page.columns // 3)
     last = ""
     for result in receipt.nodes:
         stage = result.node.split("/", 1)[0]
@@ -243,26 +253,33 @@ def _results(page: _Page, receipt: Receipt) -> None:
             outcome = stages.get(stage)
             page.heading(f"stage {one_line(stage)}", wording.outcome_word(outcome) if outcome else "")
             last = stage
-        _result(page, result, names)
+        _result(page, result, cells)
 
 
-def _result(page: _Page, result: NodeResult, names: int) -> None:
-    sign = OUTCOME_SIGNS[own_outcome(result) if own_outcome(result) in FAILURES else result.outcome]
-    tries = f"{len(result.attempts)} attempts" if len(result.attempts) > 1 else ""
-    right = f"{tries:>11} {format_ms(result.duration_ms) if result.started_ms is not None else '':>6}"
-    name = one_line(result.node.split("/", 1)[-1])
-    first = f"  {sign} {pad(cut(name, names), names)}  "
-    cause = wording.cause_of(result)
-    word = wording.result_word(result)
-    separator = " " if result.outcome is Outcome.BLOCKED else ": "
-    room = page.columns - (width(right) if right.strip() else 0)
-    lines = wrap(word + (separator + cause if cause else ""), room, first)
+def _step(result: NodeResult) -> str:
+    return one_line(result.node.split("/", 1)[-1])
+
+
+def _result(page: _Page, result: NodeResult, cells: int) -> None:
     colour = outcome_colour(result.outcome)
-    page.line(paint(pad(lines[0], room), colour, page.colour) + right)
-    for line in lines[1:]:
+    sign = f"  {OUTCOME_SIGNS[own_outcome(result) if own_outcome(result) in FAILURES else result.outcome]} "
+    tries = f"{len(result.attempts)} attempts" if len(result.attempts) > 1 else ""
+    right = f"{tries:>11} {format_ms(result.duration_ms):>6}" if result.started_ms is not None else ""
+    name = _step(result)
+    if width(name) > cells:
+        page.wrapped(name, sign, colour)
+        sign, name = " " * width(sign), ""
+    room = page.columns - width(right)
+    first, *others = wrap(_told(result), room, f"{sign}{pad(name, cells)}  ")
+    page.line(paint(pad(first, room) if right else first, colour, page.colour) + right)
+    for line in others:
         page.line(line, colour)
-    if width(name) > names:
-        page.wrapped(name, " " * 6, Colour.DIM)
+
+
+def _told(result: NodeResult) -> str:
+    cause = wording.cause_of(result)
+    separator = " " if result.outcome is Outcome.BLOCKED else ": "
+    return wording.result_word(result) + (separator + cause if cause else "")
 
 
 def _failure(page: _Page, result: NodeResult, plan: Plan | None) -> None:
@@ -284,11 +301,10 @@ def _failure(page: _Page, result: NodeResult, plan: Plan | None) -> None:
 def _undone(page: _Page, receipt: Receipt) -> None:
     if receipt.rollback:
         page.heading("rollback, in this order")
-    names = max((width(one_line(entry.node)) for entry in receipt.rollback), default=0)
+    cells = _widest([entry.node for entry in receipt.rollback], page.columns // 2)
     for entry in receipt.rollback:
-        name = pad(one_line(entry.node), min(names, page.columns // 2))
-        first = f"  {OUTCOME_SIGNS[entry.outcome]} {name}  "
-        page.wrapped(wording.undo_text(entry), first, outcome_colour(entry.outcome))
+        sign = f"  {OUTCOME_SIGNS[entry.outcome]} "
+        page.labelled(one_line(entry.node), cells, wording.undo_text(entry), sign, outcome_colour(entry.outcome))
     left = wording.not_undone(receipt)
     if left:
         page.line()

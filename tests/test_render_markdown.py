@@ -1,0 +1,237 @@
+"""The comment: within its budget, closed, and with nothing foreign in it but code. Read by GitHub's own Markdown parser."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from shipway.nodes import Change, Fidelity, Node
+from shipway.plan import Plan
+from shipway.render.markdown import COMMENT_BUDGET, SUMMARY_BUDGET, Links, plan_comment, plan_report, receipt_comment
+from shipway.render.mermaid import MAX_NODES
+from shipway.render.shorten import MIN_BUDGET, MOVES, Folding, Form, assemble, fit
+from tests.hostile import MARKER, hostile_plans, hostile_receipts, hostile_text
+from tests.markdown_page import Page, read_page
+from tests.render_samples import WHERE, failed_receipt, large_plan, mixed_plan, plan_of, small_plan, stage
+
+LINKS = Links(
+    run_url="https://github.com/acme/shop/actions/runs/4711",
+    run="run 4711, attempt 1",
+    artifact_id="998877",
+    artifact_url="https://github.com/acme/shop/actions/runs/4711/artifacts/998877",
+    declaration_url="https://github.com/acme/shop/blob/1f2e3d4/shipway.yml",
+)
+OURS = {LINKS.run_url, LINKS.artifact_url, LINKS.declaration_url}
+ALLOWED_TAGS = {"h3", "p", "code", "pre", "table", "thead", "tbody", "tr", "th", "td"}
+ALLOWED_TAGS |= {"ul", "li", "strong", "em", "a", "details", "summary", "blockquote"}
+REFERENCE = re.compile(r"@\w|#\d|\bGH-\d|\b[0-9a-f]{7,40}\b|://|www\.", re.IGNORECASE)
+NASTY = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\U000e0000-\U000e007f]")
+
+hostile = settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
+budgets = st.integers(MIN_BUDGET, 9_000) | st.just(COMMENT_BUDGET)
+
+
+def check_safe(body: str, budget: int) -> Page:
+    assert len(body.encode()) <= budget
+    assert not NASTY.search(body)
+    assert "<!-" not in body
+    page = read_page(body)
+    assert page.faults == []
+    assert page.tags <= ALLOWED_TAGS
+    assert set(page.links) <= OURS
+    assert [text for text in page.text if REFERENCE.search(text)] == []
+    assert len(page.headings) >= 1 and page.headings[0].lstrip("✅❌⏹ ").startswith("Shipway ")
+    assert body.count("\n### ") == 0
+    return page
+
+
+@hostile
+@given(hostile_plans(), budgets)
+def test_g088_any_plan_fits_and_shows_foreign_text_as_code_only(plan: Plan, budget: int) -> None:
+    body = plan_comment(plan, budget=budget, links=LINKS)
+    check_safe(body, budget)
+    assert plan.effect[:19] in body
+    counts = f"{sum(node.change is Change.RUN for node in plan.nodes)} run"
+    assert counts in body or counts.startswith("0")
+
+
+@hostile
+@given(st.data(), budgets)
+def test_any_receipt_fits_and_shows_foreign_text_as_code_only(data: st.DataObject, budget: int) -> None:
+    plan = data.draw(hostile_plans())
+    receipt = data.draw(hostile_receipts(plan))
+    check_safe(receipt_comment(receipt, plan, budget=budget, links=LINKS), budget)
+    check_safe(receipt_comment(receipt, None, budget=budget, links=LINKS), budget)
+
+
+@hostile
+@given(hostile_text, hostile_text, hostile_plans(max_nodes=2))
+def test_notes_and_the_plan_before_are_no_way_in(note: str, name: str, previous: Plan) -> None:
+    links = replace(LINKS, notes=(note, "stale: head moved to `abc`"), run=name)
+    plan = replace(mixed_plan(), lifecycle=previous.lifecycle, target=previous.target)
+    check_safe(plan_comment(plan, budget=COMMENT_BUDGET, links=links, previous=previous), COMMENT_BUDGET)
+
+
+@pytest.mark.parametrize("form", MOVES)
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@given(plan=hostile_plans())
+def test_every_form_is_closed_and_safe_by_itself(form: Form, plan: Plan) -> None:
+    body = assemble(plan_report(plan, COMMENT_BUDGET, LINKS), form)
+    check_safe(body, len(body.encode()))
+
+
+def nasty_plan(size: int) -> Plan:
+    """A plan of more than `size` bytes made of what breaks comments."""
+    nasty = f"`` ``` ```` </details> 😀 \x1b[31m @org/team #12 ![x](http://e/x.png)\n{MARKER}\n::set-output name=a::b\n"
+    nodes = tuple(
+        Node(
+            f"main/step-{place}",
+            "main",
+            "shell.exec",
+            WHERE,
+            title=nasty,
+            change=(Change.DELETE, Change.UPDATE, Change.NOOP)[place % 3],
+            fidelity=Fidelity.EXACT,
+            before=nasty * 40,
+            after={"text": nasty * 40},
+        )
+        for place in range(size // (len(nasty.encode()) * 80) + 1)
+    )
+    return plan_of((stage("main"),), nodes)
+
+
+def test_g088_five_megabytes_of_traps_become_one_comment() -> None:
+    plan = nasty_plan(5_000_000)
+    body = plan_comment(plan, budget=COMMENT_BUDGET, links=LINKS)
+    check_safe(body, COMMENT_BUDGET)
+    assert plan.digest in body
+    assert f"{len(plan.nodes) // 3} noop" in body
+    assert set(read_page(body).links) == OURS
+    assert "details of" in body.lower()
+    summary = plan_comment(plan, budget=SUMMARY_BUDGET, links=LINKS)
+    check_safe(summary, SUMMARY_BUDGET)
+    assert len(summary) > len(body)
+
+
+def test_two_nodes_leave_nothing_out() -> None:
+    body = plan_comment(small_plan(), budget=COMMENT_BUDGET, links=LINKS)
+    assert "artifact.*" not in body
+    assert "left out" not in body
+    assert body.count("<details>") == 2
+    assert "```mermaid" in body
+
+
+def form_of(plan: Plan, budget: int) -> int:
+    report = plan_report(plan, budget, LINKS)
+    body = fit(report, budget)
+    return next(place for place, form in enumerate(MOVES) if assemble(report, form) == body)
+
+
+def test_g092_moves_apply_in_order_as_a_plan_grows_node_by_node() -> None:
+    # From 81 nodes on the graph is drawn by stage whatever the budget: then there is room again.
+    drawn = [form_of(large_plan(count), 7_000) for count in range(2, MAX_NODES + 1)]
+    beyond = [form_of(large_plan(count), 7_000) for count in range(MAX_NODES + 1, 400, 8)]
+    assert drawn[0] == 0
+    assert drawn == sorted(drawn)
+    assert beyond == sorted(beyond)
+    assert beyond[-1] >= MOVES.index(next(form for form in MOVES if form.folding is Folding.USUAL))
+
+
+def test_g092_what_deletes_or_stays_is_folded_last() -> None:
+    plan = large_plan(400)
+    weighty = {node.step for node in plan.nodes if node.change is Change.DELETE}
+    seen = []
+    for budget in range(60_000, MIN_BUDGET, -500):
+        body = plan_comment(plan, budget=budget, links=LINKS)
+        rows = [line for line in body.split("\n") if line.startswith("| `")]
+        shown = {row.split("`")[1] for row in rows}
+        deletes = sum("**delete**" in row for row in rows)
+        if deletes < 8:
+            assert deletes == 0, "one delete row was folded and another was not"
+            assert shown == set(), "an ordinary row outlived a delete row"
+        seen.append((deletes, len(rows)))
+    assert weighty
+    assert (8, 8) in seen, "there is no budget at which only what deletes has rows of its own"
+
+
+@pytest.mark.parametrize("budget", [MIN_BUDGET, 3_000, 5_000, 10_000, 20_000, 60_000])
+def test_each_move_is_announced_with_its_number(budget: int) -> None:
+    plan = large_plan(400)
+    body = plan_comment(plan, budget=budget, links=LINKS)
+    own_rows = sum(line.startswith("| `") for line in body.split("\n"))
+    left_out = len(plan.nodes) - own_rows
+    if left_out:
+        assert f"{left_out} nodes are not shown one by one here" in body
+        assert f"{left_out} left out" in body or budget == MIN_BUDGET
+    assert "the whole plan is in the artifact" in body
+
+
+def test_the_head_alone_remains_where_nothing_else_fits() -> None:
+    report = plan_report(large_plan(400), MIN_BUDGET, LINKS)
+    body = assemble(replace(report, lead=()), MOVES[-1])
+    assert body.startswith(report.head)
+    assert len(body.encode()) < MIN_BUDGET
+
+
+def test_a_budget_that_the_head_may_not_fit_in_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least 2000 bytes"):
+        plan_comment(small_plan(), budget=MIN_BUDGET - 1, links=LINKS)
+
+
+def test_a_plan_says_what_differs_from_the_one_before() -> None:
+    plan = mixed_plan()
+    changed = replace(plan, nodes=(replace(plan.nodes[0], limits=()), *plan.nodes[1:-1]))
+    body = plan_comment(changed, budget=COMMENT_BUDGET, links=LINKS, previous=plan)
+    assert "- `build/image`: `limits`" in body
+    assert "- `report/banner`: `removed`" in body
+    assert "Same effect" in plan_comment(plan, budget=COMMENT_BUDGET, links=LINKS, previous=plan)
+
+
+def test_rows_that_delete_replace_or_stay_come_first_then_declared_order() -> None:
+    body = plan_comment(mixed_plan(), budget=COMMENT_BUDGET, links=LINKS)
+    rows = [line.split("`")[1] for line in body.split("\n") if line.startswith("| `")]
+    assert rows[:2] == ["config", "prune"]
+    assert rows[2:] == [
+        "image",
+        "test",
+        "backup",
+        "migrate",
+        "rollout-eu-1",
+        "rollout-eu-2",
+        "rollout-us-1",
+        "status",
+        "banner",
+    ]
+
+
+def test_secrets_are_shown_by_name() -> None:
+    body = plan_comment(mixed_plan(), budget=COMMENT_BUDGET, links=LINKS)
+    assert "secrets DB_URL" in body
+    assert "${{" not in body
+
+
+def test_a_failed_receipt_shows_what_failed_first_and_what_was_not_undone() -> None:
+    body = receipt_comment(failed_receipt(), mixed_plan(), budget=COMMENT_BUDGET, links=LINKS)
+    assert body.index("**Failed**: `release/rollout-eu-2`") < body.index("| node |")
+    assert "error: /healthz answered 503" in body
+    assert "**undo failed**: `exit 1: no route to host`" in body
+    assert "`by release/rollout-eu-2`" in body
+    assert "2 redactions" in body
+
+
+def test_only_web_addresses_become_links() -> None:
+    links = Links(
+        run="run 1",
+        run_url="javascript:alert(1)",
+        artifact_id="7",
+        artifact_url="https://e/(x) y",
+        declaration_url=None,
+    )
+    page = read_page(plan_comment(small_plan(), budget=COMMENT_BUDGET, links=links))
+    assert page.links == ["https://e/%28x%29%20y"]
