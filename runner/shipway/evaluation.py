@@ -9,7 +9,7 @@ from pathlib import Path
 
 from shipway import expressions
 from shipway.canonical import Json
-from shipway.expressions import Expression, ExpressionError, Value
+from shipway.expressions import Expression, ExpressionError, Reference, Value
 from shipway.nodes import DONE, Computed, Immediate, Node, Outcome, Promise, Slot
 
 
@@ -104,7 +104,7 @@ class Evaluation:
             return [self._computed(item, node, env) for item in expression]
         return expression
 
-    def _check_secrets(self, references: Sequence[expressions.Reference]) -> None:
+    def _check_secrets(self, references: Sequence[Reference]) -> None:
         for reference in references:
             if reference.path[0] == "secrets" and len(reference.path) > 1 and reference.path[1] not in self._secrets:
                 raise ExpressionError(f"secret `{reference.path[1]}` is not set in the environment")
@@ -118,6 +118,34 @@ class Evaluation:
     def _hash_files(self, *patterns: Value) -> Value:
         digests = {path: hashlib.sha256((self._root / path).read_bytes()).digest() for path in _files(self._root)}
         return expressions.hash_files(digests, [expressions.to_text(pattern) for pattern in patterns])
+
+
+def references_of(value: Json) -> list[Reference]:
+    """Every reference in the texts of a slot's expression, as `partially_evaluate` left it."""
+    if isinstance(value, str):
+        return (
+            list(expressions.parse_template(value, rendered=True).references)
+            if expressions.has_expression(value)
+            else []
+        )
+    if isinstance(value, Mapping):
+        return [reference for item in value.values() for reference in references_of(item)]
+    if isinstance(value, Sequence):
+        return [reference for item in value for reference in references_of(item)]
+    return []
+
+
+def secrets_named(node: Node) -> list[str]:
+    """The secrets that a node's slots, variables and condition name, in the order they occur; each once."""
+    slots = (*node.slots.values(), *node.env.values())
+    found = [reference for slot in slots if isinstance(slot, Computed) for reference in references_of(slot.expression)]
+    if node.condition is not None:
+        found += expressions.parse(node.condition, rendered=True).references
+    return list(
+        dict.fromkeys(
+            str(reference.path[1]) for reference in found if reference.path[0] == "secrets" and len(reference.path) > 1
+        )
+    )
 
 
 def _files(root: Path) -> Iterator[str]:

@@ -1,0 +1,179 @@
+"""Puts a receipt together from a plan and what its execution gave. Pure: redaction and times come in as values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import PurePath
+
+from shipway.canonical import Json, bytes_digest, canonical_bytes, keyed_digest
+from shipway.executor import Execution
+from shipway.nodes import Node, Outcome
+from shipway.plan import Plan
+from shipway.receipt import MAX_OUTPUT_BYTES, NodeResult, RanBy, Receipt, RunOutcome
+from shipway.saga import is_whole
+
+TAIL_LINES = 30
+"""How many of a node's last lines a receipt keeps; for nodes that did not fail, none."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunFacts:
+    """What of a run its execution does not know: its id, times (RFC 3339 UTC), who ran it, and what was noticed."""
+
+    run: str
+    started: str
+    ended: str
+    duration_ms: int
+    by: RanBy
+    platform: str
+    shipway: str
+    redactions: int = 0
+    warnings: tuple[str, ...] = ()
+    approved: str | None = None
+
+
+def assemble(plan: Plan, execution: Execution, facts: RunFacts, seal: OutputSeal) -> Receipt:
+    """The receipt of an execution."""
+    results = tuple(
+        _sealed(result, plan.by_id[result.node], seal) for result in _with_ready_times(plan, execution.results)
+    )
+    durations = {result.node: result.duration_ms for result in results}
+    path, length = plan.graph().critical_path(durations)
+    wall = max(1, execution.duration_ms)
+    return Receipt(
+        lifecycle=plan.lifecycle,
+        target=plan.target,
+        run=facts.run,
+        plan_digest=plan.digest,
+        effect=plan.effect,
+        approved=facts.approved,
+        started=facts.started,
+        ended=facts.ended,
+        duration_ms=facts.duration_ms,
+        outcome=_run_outcome(execution),
+        nodes=results,
+        stages=execution.stages,
+        rollback=execution.rollback,
+        by=facts.by,
+        shipway=facts.shipway,
+        platform=facts.platform,
+        source={
+            "commit": plan.source.commit,
+            "tree": plan.source.tree,
+            "dirty": plan.source.dirty,
+            "file": plan.source.file,
+        },
+        critical_path=tuple(node for node in path if node in durations),
+        critical_path_ms=length,
+        parallelism_thousandths=sum(durations.values()) * 1000 // wall,
+        redactions=facts.redactions,
+        warnings=(*facts.warnings, *_left_behind(execution)),
+    )
+
+
+def failed_receipt(lifecycle: str, target: str, plan: Plan | None, error: str, facts: RunFacts) -> Receipt:
+    """The receipt of a run that failed before any node could start: no nodes, and the error."""
+    return Receipt(
+        lifecycle=lifecycle,
+        target=target,
+        run=facts.run,
+        plan_digest=plan.digest if plan else None,
+        effect=plan.effect if plan else None,
+        started=facts.started,
+        ended=facts.ended,
+        duration_ms=facts.duration_ms,
+        outcome=RunOutcome.FAILED,
+        nodes=(),
+        stages=(),
+        rollback=(),
+        by=facts.by,
+        shipway=facts.shipway,
+        platform=facts.platform,
+        redactions=facts.redactions,
+        warnings=facts.warnings,
+        error=error,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class OutputSeal:
+    """How outputs enter a receipt: `redact` masks text, `key` makes digests of secrets that nobody else can compare."""
+
+    redact: Callable[[str], str]
+    key: bytes
+
+
+def _run_outcome(execution: Execution) -> RunOutcome:
+    if not is_whole([entry.outcome for entry in execution.rollback]):
+        return RunOutcome.NOT_UNDONE
+    if execution.cancelled:
+        return RunOutcome.CANCELLED
+    return RunOutcome.FAILED if execution.failed else RunOutcome.SUCCEEDED
+
+
+def _left_behind(execution: Execution) -> Iterable[str]:
+    if execution.left_behind:
+        yield "begun and left as it is: " + ", ".join(f"`{node}`" for node in execution.left_behind)
+
+
+def _with_ready_times(plan: Plan, results: Sequence[NodeResult]) -> list[NodeResult]:
+    """When each started node's needs were met: the latest end among them, stages included."""
+    ended: dict[str, int] = {result.node: result.ended_ms or 0 for result in results}
+    members: dict[str, int] = {}
+    for result in results:
+        stage = plan.by_id[result.node].stage
+        members[stage] = max(members.get(stage, 0), ended[result.node])
+    stages = plan.stages_by_id
+    found = []
+    for result in results:
+        if result.started_ms is None:
+            found.append(result)
+            continue
+        node = plan.by_id[result.node]
+        ready = max((ended[need.node] for need in node.needs), default=0)
+        ready = max([ready, *(members.get(stage, 0) for stage in stages[node.stage].needs)])
+        found.append(replace(result, ready_ms=min(ready, result.started_ms)))
+    return found
+
+
+_WITH_TAIL = frozenset(
+    {Outcome.FAILED, Outcome.TIMED_OUT, Outcome.CANCELLED, Outcome.UNDONE, Outcome.UNDO_FAILED, Outcome.NOT_UNDOABLE}
+)
+
+
+def _sealed(result: NodeResult, node: Node, seal: OutputSeal) -> NodeResult:
+    """The result as it may be kept: outputs redacted or as digests, the tail of a failure only, the log's name alone."""
+    if not result.outputs and not result.tail and not result.log:
+        return result
+    tail = "\n".join(result.tail.splitlines()[-TAIL_LINES:]) if result.outcome in _WITH_TAIL else ""
+    return replace(
+        result,
+        outputs={name: _sealed_output(name, value, node, seal) for name, value in result.outputs.items()},
+        tail=tail,
+        log=PurePath(result.log).name,
+    )
+
+
+def _sealed_output(name: str, value: Json, node: Node, seal: OutputSeal) -> Json:
+    rule = node.outputs.get(name)
+    if rule is not None and rule.type == "secret":
+        return {"secret": keyed_digest(seal.key, str(value).encode())}
+    if rule is not None and rule.type == "file":
+        digest, _, file_name = str(value).rpartition("/artifacts/")[2].partition("/")
+        return {"file": f"sha256:{digest}", "name": file_name}
+    redacted = _redacted(value, seal.redact)
+    content = canonical_bytes(redacted)
+    if len(content) > MAX_OUTPUT_BYTES:
+        return {"large": bytes_digest(content), "size": len(content)}
+    return redacted
+
+
+def _redacted(value: Json, redact: Callable[[str], str]) -> Json:
+    if isinstance(value, str):
+        return redact(value)
+    if isinstance(value, Mapping):
+        return {redact(key): _redacted(item, redact) for key, item in value.items()}
+    if isinstance(value, Sequence):
+        return [_redacted(item, redact) for item in value]
+    return value

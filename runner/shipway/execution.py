@@ -1,0 +1,159 @@
+"""One execution of a plan in its own directory: wires attempts, evaluation and executor; runs single `plan` commands."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from shipway.action import Command, Completed, Verb
+from shipway.attempts import Attempts, Grace
+from shipway.canonical import Json
+from shipway.ci import github_context
+from shipway.context import Context, runner_context
+from shipway.declaration import OnCancel
+from shipway.environment import base_environment, passed_through
+from shipway.evaluation import Evaluation
+from shipway.events import Events
+from shipway.executor import Execution, ExecutionOptions, Executor, Surroundings
+from shipway.interruption import Interruption
+from shipway.journal import Unjournalled
+from shipway.nodes import FAILURES, Node
+from shipway.plan import Plan
+from shipway.redaction import Redactor
+from shipway.registry import Registry
+
+PLAN_COMMAND_TIMEOUT_MS = 300_000
+"""How long a `plan` command may look at the world where its step has no timeout."""
+
+_MOST_THREADS = 32
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionTools:
+    """What an execution needs besides its plan. `directory` is made for this run; `processors` bound the default parallelism."""
+
+    context: Context
+    registry: Registry
+    events: Events
+    redactor: Redactor
+    interruption: Interruption
+    grace: Grace
+    secrets: Mapping[str, str]
+    root: Path
+    directory: Path
+    processors: int
+
+
+def execute_plan(plan: Plan, tools: ExecutionTools) -> Execution:
+    """Execute a plan to its end, rollback included. Signals cancel it; whatever happens, nothing it started is left running."""
+    started_ns = tools.context.monotonic_ns()
+
+    def clock_ms() -> int:
+        return (tools.context.monotonic_ns() - started_ns) // 1_000_000
+
+    attempts = Attempts(
+        clock_ms=clock_ms,
+        grace=tools.grace,
+        redactor=tools.redactor,
+        directory=tools.directory,
+        threads=_threads(plan, tools),
+    )
+    executor = Executor(plan, _options(plan, tools), _surroundings(tools, attempts, clock_ms))
+    try:
+        with tools.interruption.handled_by(executor.cancel):
+            return executor.execute()
+    finally:
+        attempts.kill()
+        attempts.close()
+
+
+def _threads(plan: Plan, tools: ExecutionTools) -> int:
+    return min(plan.parallel or 2 * tools.processors, _MOST_THREADS)
+
+
+def _options(plan: Plan, tools: ExecutionTools) -> ExecutionOptions:
+    in_ci = tools.context.ci is not None
+    on_cancel = plan.on_cancel or (OnCancel.LEAVE if in_ci or not tools.context.stdin_is_tty else OnCancel.UNDO)
+    return ExecutionOptions(tools.processors, tools.grace, on_cancel)
+
+
+def _surroundings(tools: ExecutionTools, attempts: Attempts, clock_ms: Callable[[], int]) -> Surroundings:
+    context = tools.context
+    evaluation = Evaluation(
+        github=github_context(context.ci) if context.ci else {},
+        runner=runner_context(context),
+        secrets=tools.secrets,
+        known={},
+        root=tools.root,
+    )
+    passed: dict[tuple[str, ...], Mapping[str, str]] = {}
+
+    def pass_through(patterns: tuple[str, ...]) -> Mapping[str, str]:
+        if patterns not in passed:
+            passed[patterns] = passed_through(patterns, context.env, tools.secrets)
+        return passed[patterns]
+
+    return Surroundings(
+        root=tools.root,
+        directory=tools.directory,
+        require_action=tools.registry.require_action,
+        base_env=base_environment(context.env),
+        passed=pass_through,
+        clock_ms=clock_ms,
+        fraction=lambda: int(context.random_hex(4), 16) / 2**32,
+        evaluation=evaluation,
+        attempts=attempts,
+        events=tools.events,
+        journal=Unjournalled(),
+        started_unix_ms=int(context.now().timestamp() * 1000),
+    )
+
+
+class PlanCommands:
+    """Runs the `plan` commands of steps, one at a time, in a private directory that is gone after `close`."""
+
+    def __init__(self, context: Context, redactor: Redactor, grace: Grace) -> None:
+        self._context = context
+        self._redactor = redactor
+        self._grace = grace
+        self._directory: Path | None = None
+        self._attempts: Attempts | None = None
+
+    def execute(self, node: Node, command: Command) -> Completed:
+        """Run one command to its end. Outputs are typed as the node declares them; none is required of a plan."""
+        attempts = self._opened()
+        rules = {name: replace(rule, required=False) for name, rule in node.outputs.items()}
+        timeout = node.timeout_ms or PLAN_COMMAND_TIMEOUT_MS
+        attempts.begin_command(node.id, Verb.PLAN, command, timeout_ms=timeout, outputs=rules)
+        while not (found := attempts.wait(None)):
+            pass
+        ended = found[0]
+        outputs: dict[str, Json] = {
+            name: value for name, value in ended.outputs.items() if rules[name].type not in ("secret", "file")
+        }
+        failed = ended.outcome in FAILURES
+        return Completed(ended.exit_code or (1 if failed else 0), outputs, ended.tail, ended.error if failed else "")
+
+    def close(self) -> None:
+        """End what is still running and remove the directory."""
+        if self._attempts is not None and self._directory is not None:
+            self._attempts.kill()
+            self._attempts.close()
+            shutil.rmtree(self._directory, ignore_errors=True)
+            self._attempts = None
+
+    def _opened(self) -> Attempts:
+        if self._attempts is None:
+            self._directory = Path(tempfile.mkdtemp(prefix="shipway-plan-"))
+            monotonic_ns = self._context.monotonic_ns
+            self._attempts = Attempts(
+                clock_ms=lambda: monotonic_ns() // 1_000_000,
+                grace=self._grace,
+                redactor=self._redactor,
+                directory=self._directory,
+                threads=1,
+            )
+        return self._attempts

@@ -1,0 +1,356 @@
+"""The eight phases of a lifecycle, one function each, and the order they run in. Commands call it; it prints nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+from shipway import __version__
+from shipway import declaration as declarations
+from shipway.assembly import OutputSeal, RunFacts, assemble, failed_receipt
+from shipway.attempts import Grace
+from shipway.backend import StagePlace
+from shipway.canonical import Json
+from shipway.cleanup import CleanupStack
+from shipway.context import Context
+from shipway.declaration import Declaration
+from shipway.environment import base_environment
+from shipway.errors import Reason, ShipwayError, UsageError, VerificationError
+from shipway.evaluation import secrets_named
+from shipway.events import Events, PhaseFinished, PhaseStarted, Warned
+from shipway.execution import ExecutionTools, PlanCommands, execute_plan
+from shipway.executor import Execution
+from shipway.inputs import read_inputs
+from shipway.interruption import Interruption
+from shipway.plan import Plan, differences
+from shipway.planning import PlanRequest, PlanTools, Selection, build, predict
+from shipway.receipt import RanBy, Receipt
+from shipway.redaction import Redactor
+from shipway.registry import Registry
+from shipway.repository import Repository
+from shipway.resolution import Resolved, backend_failed, check_stages, resolve
+from shipway.workspace import Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked of a lifecycle: its file, target, inputs (texts by name) and part. `execute` False is a dry run.
+
+    `given` is a plan made elsewhere: only if the lifecycle still comes to the same effect is it executed.
+    `confirm` is asked with the plan before anything starts; saying no ends the lifecycle without a receipt.
+    """
+
+    file: Path
+    target: str
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    selection: Selection = field(default_factory=Selection)
+    execute: bool = False
+    given: Plan | None = None
+    confirm: Callable[[Plan], bool] = lambda plan: True
+
+
+class Reporter(Protocol):
+    """Where a report goes: documents to disk, comment and summary to the forge. A ShipwayError it raises is the run's."""
+
+    def report(self, plan: Plan | None, receipt: Receipt | None) -> None:
+        """Deliver what is known; both are None where the declaration did not load."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a lifecycle works in. `grace` bounds how long endings take; `processors` the default parallelism."""
+
+    context: Context
+    repository: Repository
+    registry: Registry
+    events: Events
+    reporter: Reporter
+    interruption: Interruption
+    grace: Grace
+    processors: int
+
+
+@dataclass(slots=True)
+class Finished:
+    """How far a lifecycle came: plan and receipt as far as they were made, and the first failure outside any node."""
+
+    plan: Plan | None = None
+    receipt: Receipt | None = None
+    error: ShipwayError | None = None
+    declined: bool = False
+    cleanup_failures: tuple[tuple[str, str], ...] = ()
+
+
+def run_lifecycle(request: Request, around: Surroundings) -> Finished:
+    """Take a lifecycle through its phases: load, resolve, validate, prepare, plan, execute unless dry, report, cleanup.
+
+    Report and cleanup run whatever happened. Raises nothing of Shipway's own: the first error is in the result.
+    """
+    voyage = _Voyage(request, around)
+    working = [voyage.load, voyage.resolve, voyage.validate, voyage.prepare, voyage.plan]
+    if request.execute:
+        working.append(voyage.execute)
+    try:
+        for phase in working:
+            voyage.enter(phase)
+    except ShipwayError as error:
+        voyage.finished.error = error
+    with around.interruption.handled_by(lambda: None):
+        try:
+            voyage.enter(voyage.report)
+        except ShipwayError as error:
+            voyage.finished.error = voyage.finished.error or error
+        voyage.enter(voyage.cleanup)
+    return voyage.finished
+
+
+def check_lifecycle(request: Request, around: Surroundings) -> Plan:
+    """Load, resolve, validate and build, without asking the world anything. Raises ShipwayError with every problem found."""
+    voyage = _Voyage(request, around)
+    for phase in (voyage.load, voyage.resolve, voyage.validate):
+        voyage.enter(phase)
+    return build(voyage.plan_request(), voyage.plan_tools())
+
+
+class _Voyage:
+    """One pass through the phases; each is one method, which finds what those before it left."""
+
+    def __init__(self, request: Request, around: Surroundings) -> None:
+        self.request = request
+        self.around = around
+        self.context = around.context
+        self.finished = Finished()
+        self.cleanups = CleanupStack(around.events)
+        self.redactor = Redactor({})
+        self.secrets: Mapping[str, str] = {}
+        self.resolved: Mapping[str, Resolved] = {}
+        self.prepared: dict[str, Mapping[str, Json]] = {}
+        self._declaration: Declaration | None = None
+        self._execution: Execution | None = None
+        self._plan_commands: PlanCommands | None = None
+        self._run = ""
+        self._began: datetime = self.context.now()
+        self._began_ns = self.context.monotonic_ns()
+
+    def enter(self, phase: Callable[[], None]) -> None:
+        """Run one phase between its started and finished events. Raises ShipwayError that names the phase."""
+        name = phase.__name__
+        self.around.events.emit(PhaseStarted(name))
+        started = self.context.monotonic_ns()
+        failure = ""
+        try:
+            phase()
+        except ShipwayError as error:
+            failure = error.message
+            error.phase = error.phase or name
+            raise
+        except Exception as error:
+            failure = f"{type(error).__name__}: {error}"
+            raise ShipwayError(failure, reason=Reason.BUG, phase=name) from error
+        finally:
+            duration = (self.context.monotonic_ns() - started) // 1_000_000
+            self.around.events.emit(PhaseFinished(name, duration, failure))
+
+    @property
+    def declaration(self) -> Declaration:
+        """What phase load found."""
+        assert self._declaration is not None
+        return self._declaration
+
+    def load(self) -> None:
+        """Read the declaration and its overlay for the target; learn the secrets to mask."""
+        root = self.around.repository.root
+        self._declaration = declarations.load(self.request.file, root=root, target=self.request.target)
+        env = self.context.env
+        self.secrets = {name: env[name] for name in self.declaration.secrets if env.get(name)}
+        self.redactor = Redactor(self.secrets)
+        if self.redactor.too_short:
+            names = ", ".join(f"`{name}`" for name in self.redactor.too_short)
+            self.around.events.emit(Warned(f"too short to be masked in what steps print: {names}"))
+
+    def resolve(self) -> None:
+        """Choose a backend for every stage."""
+        self.resolved = resolve(self.declaration, self.around.registry)
+
+    def validate(self) -> None:
+        """Check capabilities of all stages, then let each backend check its own."""
+        check_stages(self.declaration, self.resolved)
+
+    def prepare(self) -> None:
+        """Let backends make what is ephemeral; each removal is registered before the thing is made."""
+        place = StagePlace(self.around.repository.root, self.request.target)
+        for stage in self.declaration.stages:
+            chosen = self.resolved[stage.id]
+            try:
+                self.prepared[stage.id] = chosen.backend.prepare(stage, place, self.cleanups)
+            except Exception as error:
+                raise backend_failed("prepare", self.declaration, stage, chosen.key, error) from error
+
+    def plan(self) -> None:
+        """Make the plan, with predictions; where a plan was given, make sure that it still is what would be done."""
+        commands = PlanCommands(self.context, self.redactor, self.around.grace)
+        self.cleanups.register("directory of plan commands", commands.close)
+        self._plan_commands = commands
+        plan = predict(
+            build(self.plan_request(), self.plan_tools()),
+            self.plan_tools(),
+            self.declaration,
+            self.around.repository.root,
+        )
+        commands.close()
+        self.finished.plan = plan
+        if self.request.given is not None:
+            _check_given(self.request.given, plan)
+            self.finished.plan = self.request.given
+
+    def execute(self) -> None:
+        """Execute the plan and no other, then assemble its receipt."""
+        plan = self.finished.plan
+        assert plan is not None
+        self._check_secrets(plan)
+        if not self.request.confirm(plan):
+            self.finished.declined = True
+            return
+        self._run = self._new_run_id()
+        workspace = Workspace(self.around.repository.root)
+        directory = workspace.make_run_directory(self._run)
+        self.cleanups.register("scratch of the run", lambda: workspace.remove_scratch(self._run))
+        self._execution = execute_plan(plan, self._execution_tools(directory))
+
+    def report(self) -> None:
+        """Seal the receipt of whatever was executed, then deliver."""
+        finished = self.finished
+        if self.request.execute and not finished.declined and self._declaration is not None:
+            finished.receipt = self._receipt()
+        self.around.reporter.report(finished.plan, finished.receipt)
+
+    def cleanup(self) -> None:
+        """Remove everything that was registered, last in first out."""
+        self.cleanups.run()
+        self.finished.cleanup_failures = tuple(self.cleanups.failures)
+
+    def plan_request(self) -> PlanRequest:
+        """What is to be planned."""
+        ci = self.context.ci
+        return PlanRequest(
+            declaration=self.declaration,
+            target=self.request.target,
+            inputs=read_inputs(self.request.inputs, self.declaration.inputs),
+            selection=self.request.selection,
+            repository=self.around.repository,
+            repository_name=ci.repository if ci else None,
+            base=(ci.base_sha or None) if ci else None,
+            platform=f"{self.context.platform.os}/{self.context.platform.arch}",
+        )
+
+    def plan_tools(self) -> PlanTools:
+        """What planning may use."""
+        commands = self._plan_commands or PlanCommands(self.context, self.redactor, self.around.grace)
+        return PlanTools(
+            registry=self.around.registry,
+            resolved=self.resolved,
+            env=self.context.env,
+            base_env=base_environment(self.context.env),
+            secrets=self.secrets,
+            execute=commands.execute,
+        )
+
+    def _execution_tools(self, directory: Path) -> ExecutionTools:
+        around = self.around
+        return ExecutionTools(
+            context=self.context,
+            registry=around.registry,
+            events=around.events,
+            redactor=self.redactor,
+            interruption=around.interruption,
+            grace=around.grace,
+            secrets=self.secrets,
+            root=around.repository.root,
+            directory=directory,
+            processors=around.processors,
+        )
+
+    def _check_secrets(self, plan: Plan) -> None:
+        missing = {name: node.id for node in plan.nodes for name in secrets_named(node) if name not in self.secrets}
+        if missing:
+            shown = ", ".join(f"`{name}` (named by `{node}`)" for name, node in missing.items())
+            raise UsageError(
+                f"secrets are not set in the environment: {shown}", next="set them, then run again; nothing was started"
+            )
+
+    def _new_run_id(self) -> str:
+        return f"{self._began:%Y%m%dT%H%M%S}-{self.context.random_hex(3)}"
+
+    def _receipt(self) -> Receipt:
+        plan, error = self.finished.plan, self.finished.error
+        facts = self._facts()
+        if plan is not None and self._execution is not None:
+            seal = OutputSeal(self.redactor.clean, bytes.fromhex(self.context.random_hex(32)))
+            return assemble(plan, self._execution, facts, seal)
+        text = self.redactor.clean(f"{error.phase}: {error.message}") if error else ""
+        return failed_receipt(self.declaration.name, self.request.target, plan, text, facts)
+
+    def _facts(self) -> RunFacts:
+        context = self.context
+        return RunFacts(
+            run=self._run or self._new_run_id(),
+            started=_rfc3339(self._began),
+            ended=_rfc3339(context.now()),
+            duration_ms=(context.monotonic_ns() - self._began_ns) // 1_000_000,
+            by=_ran_by(context, self.around.repository),
+            platform=f"{context.platform.os}/{context.platform.arch}",
+            shipway=__version__,
+            redactions=self.redactor.count,
+            warnings=tuple(self.around.events.faults),
+            approved=self.request.given.effect if self.request.given else None,
+        )
+
+
+def _check_given(given: Plan, now: Plan) -> None:
+    """Refuse a plan that is not what would be done now, saying where they differ and why. Raises VerificationError."""
+    if given.platform != now.platform:
+        raise VerificationError(
+            f"the plan was made for {given.platform}, this is {now.platform}",
+            reason=Reason.PLATFORM_DIFFERS,
+            next="plan and apply on the same platform",
+        )
+    if given.effect == now.effect:
+        return
+    listed = "\n".join(f"  {difference}" for difference in differences(given, now))
+    raise VerificationError(
+        f"what would run now is not what was planned:\n{listed}",
+        reason=_why_different(given, now),
+        next="look at it with `shipway plan`, and apply the new plan",
+    )
+
+
+def _why_different(given: Plan, now: Plan) -> Reason:
+    contracts = {stage.id: stage.contract for stage in given.stages}
+    if any(contracts.get(stage.id, stage.contract) != stage.contract for stage in now.stages):
+        return Reason.VERSION_CHANGED
+    if given.source.declaration != now.source.declaration:
+        return Reason.DECLARATION_CHANGED
+    return Reason.HEAD_MOVED if given.source.commit != now.source.commit else Reason.PLAN_DIFFERS
+
+
+def _ran_by(context: Context, repository: Repository) -> RanBy:
+    ci = context.ci
+    if ci is None:
+        return RanBy(invoker=context.invoker.value, actor=context.env.get("USER"), commit=repository.commit)
+    return RanBy(
+        invoker=context.invoker.value,
+        actor=ci.actor or None,
+        provider=ci.provider.value,
+        repository=ci.repository or None,
+        run=str(ci.run_id) if ci.run_id else None,
+        attempt=ci.run_attempt or None,
+        url=ci.run_url or None,
+        commit=repository.commit,
+    )
+
+
+def _rfc3339(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"

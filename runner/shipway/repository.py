@@ -1,0 +1,149 @@
+"""What git knows of the checkout, and digests of the files that nodes read. Runs `git`, read-only; changes nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from shipway.errors import Reason, UsageError
+from shipway.globs import match_globs
+
+_OURS = (".git", ".shipway")
+
+# A plan must not take locks beside a running git, run hooks or a file monitor, or ask for a password.
+_QUIET = {"GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
+
+
+@dataclass(frozen=True)
+class Repository:
+    """A checkout, or a plain directory (`commit` None and `is_git` False). `env` is what git is run with.
+
+    `commit` and `tree` are None in a repository without a commit. `branch` is None on a detached head.
+    """
+
+    root: Path
+    env: Mapping[str, str]
+    is_git: bool = False
+    commit: str | None = None
+    tree: str | None = None
+    branch: str | None = None
+
+    @cached_property
+    def changed(self) -> tuple[str, ...]:
+        """Tracked files that differ from the commit, relative to the root, sorted."""
+        if not self.is_git:
+            return ()
+        entries = _git(self.root, self.env, "status", "--porcelain=v1", "-z", "--untracked-files=no", "--no-renames")
+        return tuple(sorted(entry[3:] for entry in entries.split("\0") if entry))
+
+    @cached_property
+    def files(self) -> Mapping[str, str]:
+        """Path to digest (git's blob id and mode) of every tracked file as it is in the work tree; outside git every file."""
+        if not self.is_git:
+            return {path: f"100644 {_blob_id(self.root / path)}" for path in sorted(_walk(self.root))}
+        found: dict[str, str] = {}
+        for entry in _git(self.root, self.env, "ls-files", "--stage", "-z").split("\0"):
+            if entry:
+                facts, _, path = entry.partition("\t")
+                mode, blob, _ = facts.split(" ")
+                found[path] = f"{mode} {blob}"
+        for path in self.changed:
+            found[path] = _work_tree_entry(self.root / path)
+        return {path: entry for path, entry in found.items() if entry}
+
+    def merge_base(self, base: str | None) -> str | None:
+        """The merge base of `base` and the head; None where there is none or a shallow clone does not reach it."""
+        if not self.is_git or self.commit is None or base is None:
+            return None
+        try:
+            return _git(self.root, self.env, "merge-base", base, self.commit).strip() or None
+        except UsageError:
+            return None
+
+    def digest_of(self, patterns: Iterable[str], without: Iterable[str] = ()) -> str:
+        """`sha256:…` over path, mode and content digest of the files that match, the files in `without` left out."""
+        left_out = set(without)
+        wanted = tuple(patterns)
+        everything = wanted == ("**",)
+        lines = [
+            f"{entry} {path}\n"
+            for path, entry in self.files.items()
+            if path not in left_out and (everything or match_globs(path, wanted))
+        ]
+        return "sha256:" + hashlib.sha256("".join(sorted(lines)).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def open_repository(start: Path, env: Mapping[str, str]) -> Repository:
+    """The checkout that `start` is in; the directory itself where it is in none, or where git is not installed.
+
+    Raises UsageError where git refuses the checkout, with what git says.
+    """
+    env = {**env, **_QUIET}
+    try:
+        root = Path(_git(start, env, "rev-parse", "--show-toplevel").strip())
+    except FileNotFoundError:
+        return Repository(start, env)
+    except UsageError as error:
+        if "not a git repository" in error.message:
+            return Repository(start, env)
+        raise
+    try:
+        commit, tree = _git(root, env, "rev-parse", "HEAD", "HEAD^{tree}").split()
+    except UsageError:
+        return Repository(root, env, is_git=True)
+    return Repository(root, env, True, commit, tree, _branch(root))
+
+
+def _branch(root: Path) -> str | None:
+    """The branch that HEAD names; None on a detached head. Read from the file: a process less for every command."""
+    git_dir = root / ".git"
+    try:
+        if git_dir.is_file():
+            git_dir = root / git_dir.read_text().partition(":")[2].strip()
+        head = (git_dir / "HEAD").read_text().strip()
+    except OSError:
+        return None
+    return head.removeprefix("ref: refs/heads/") if head.startswith("ref: refs/heads/") else None
+
+
+def _git(directory: Path, env: Mapping[str, str], *arguments: str) -> str:
+    """What git prints. Raises UsageError with its complaint, and FileNotFoundError where there is no git."""
+    command = ("git", "-c", "core.fsmonitor=false", "-c", "core.quotePath=false", *arguments)
+    done = subprocess.run(command, cwd=directory, env=env, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    if done.returncode != 0:
+        complaint = done.stderr.decode("utf-8", "replace").strip().removeprefix("fatal: ")
+        raise UsageError(f"git {arguments[0]}: {complaint}", reason=Reason.USAGE)
+    return done.stdout.decode("utf-8", "surrogateescape")
+
+
+def _work_tree_entry(path: Path) -> str:
+    """Mode and blob id of a changed file as it is now; empty where it was deleted."""
+    if path.is_symlink():
+        return f"120000 {_blob_id_of(os.readlink(path).encode('utf-8', 'surrogateescape'))}"
+    if not path.is_file():
+        return ""
+    mode = "100755" if os.access(path, os.X_OK) else "100644"
+    return f"{mode} {_blob_id(path)}"
+
+
+def _blob_id(path: Path) -> str:
+    return _blob_id_of(os.readlink(path).encode() if path.is_symlink() else path.read_bytes())
+
+
+def _blob_id_of(content: bytes) -> str:
+    """git's object id of a file's content. Source: git-scm.com/book/en/v2/Git-Internals-Git-Objects."""
+    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+
+
+def _walk(root: Path) -> Iterable[str]:
+    for folder, folders, names in os.walk(root):
+        folders[:] = [name for name in folders if name not in _OURS]
+        for name in names:
+            path = Path(folder) / name
+            if path.is_file() or path.is_symlink():
+                yield path.relative_to(root).as_posix()

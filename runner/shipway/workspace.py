@@ -1,0 +1,95 @@
+"""Where a repository keeps what Shipway leaves: `.shipway/` with runs and receipts. Writes files atomically, modes closed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from shipway.errors import Reason, UnreachableError
+
+DIRECTORY = ".shipway"
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """The directories of one repository. Nothing is made before it is needed."""
+
+    root: Path
+
+    @property
+    def directory(self) -> Path:
+        """`.shipway` at the root."""
+        return self.root / DIRECTORY
+
+    @property
+    def receipts(self) -> Path:
+        """Where sealed receipts are kept; their names sort by time."""
+        return self.directory / "receipts"
+
+    def make_run_directory(self, run: str) -> Path:
+        """A directory private to one run. Raises UnreachableError (`unwritable`) where it cannot be made."""
+        path = self.directory / "runs" / run
+        try:
+            self._make_own_directory()
+            path.mkdir(mode=0o700, parents=True)
+        except OSError as error:
+            raise unwritable(path, error) from error
+        return path
+
+    def write_receipt(self, name: str, content: bytes) -> Path:
+        """Keep a sealed receipt. Raises UnreachableError (`unwritable`); the file is there whole or not at all."""
+        path = self.receipts / name
+        try:
+            self._make_own_directory()
+            self.receipts.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise unwritable(path, error) from error
+        write_atomically(path, content)
+        return path
+
+    def latest_receipt(self) -> Path | None:
+        """The receipt that was sealed last, or None."""
+        return max(self.receipts.glob("*.json"), key=lambda path: path.stat().st_mtime_ns, default=None)
+
+    def remove_scratch(self, run: str) -> None:
+        """Remove what only a run in progress needs: raw output, exchange files, scratch; its logs and files stay."""
+        for name in ("raw", "io", "scratch"):
+            shutil.rmtree(self.directory / "runs" / run / name, ignore_errors=True)
+
+    def _make_own_directory(self) -> None:
+        self.directory.mkdir(mode=0o700, exist_ok=True)
+        ignore = self.directory / ".gitignore"
+        if not ignore.exists():
+            # The directory ignores itself, so that a run never makes the checkout look changed.
+            ignore.write_text("*\n")
+
+
+def write_atomically(path: Path, content: bytes, mode: int = 0o600) -> None:
+    """Replace `path` by `content`: whoever reads it sees the old file or the new one. Raises UnreachableError (`unwritable`)."""
+    temporary: str | None = None
+    try:
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fchmod(stream.fileno(), mode)
+            os.fsync(stream.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        if temporary is not None:
+            with suppress(OSError):
+                os.unlink(temporary)
+        raise unwritable(path, error) from error
+
+
+def unwritable(path: Path, error: OSError) -> UnreachableError:
+    """The error for a place that cannot be written, saying which and why."""
+    return UnreachableError(
+        f"cannot write `{path}`: {error.strerror or error}",
+        reason=Reason.UNWRITABLE,
+        next="make room or give write permission there, then run again",
+    )
