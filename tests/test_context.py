@@ -313,6 +313,8 @@ def test_l95_a_head_repository_that_is_gone_counts_as_a_fork(head: Mapping[str, 
     body: dict[str, Json] = {"pull_request": {"number": 1, "head": head, "base": {"repo": {"id": 1}}}}
     assert not event_work(job("pull_request", "refs/pull/1/merge", body=body)).is_trusted
     assert not event_work(job("pull_request", "refs/pull/1/merge")).is_trusted
+    unnamed: dict[str, Json] = {"pull_request": {"number": 1}}
+    assert not event_work(job("pull_request", "refs/pull/1/merge", body=unnamed)).is_trusted
 
 
 @pytest.mark.parametrize(

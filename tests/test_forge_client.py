@@ -172,7 +172,7 @@ def test_l98_netrc_adds_no_password_to_any_host(
 
 
 @pytest.mark.parametrize("status", [301, 302, 307])
-def test_g019_a_write_is_never_sent_on_to_another_host(github: GitHubServer, other: GitHubServer, status: int) -> None:
+def test_l98_a_write_is_never_sent_on_to_another_host(github: GitHubServer, other: GitHubServer, status: int) -> None:
     github.fault(
         "POST", "/comments$", Reply(status, None, {"Location": f"{other.api_url}{REPOSITORY}/issues/7/comments"})
     )

@@ -100,7 +100,7 @@ def test_an_annotation_has_only_the_places_that_are_known(tmp_path: Path) -> Non
     assert stream.getvalue() == "::error file=a.py,line=3::bad\n::warning::bad\n"
 
 
-def test_g006_annotations_escape_what_would_end_them(tmp_path: Path) -> None:
+def test_annotations_escape_what_would_end_them(tmp_path: Path) -> None:
     log, stream = log_to(tmp_path)
     log.annotate(Level.NOTICE, trusted(HOSTILE), file=HOSTILE, title=HOSTILE, line=1, end_line=2, column=3)
     escaped = "100%25%0D%0A%3A%3Aerror%3A%3Ax%2C y%3A z"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from shipway.canonical import Json
 from shipway.ci import CiContext, Provider
 from shipway.errors import Reason
 from shipway.globs import match_globs
