@@ -117,7 +117,7 @@ def _on_cycles(needs: Mapping[str, Mapping[str, Edge]], names: Set[str]) -> set[
 def _cycle_finding(kind: str, cycle: list[str], needs: Mapping[str, Mapping[str, Edge]], where: str) -> Finding:
     edges = [needs[name][before] for name, before in zip(cycle, [*cycle[1:], cycle[0]], strict=True)]
     shown = next((edge for edge in edges if not edge.is_order), edges[0])
-    hint = "remove one of these needs"
+    hint = "remove one of these needs or references"
     if any(edge.is_order for edge in edges):
         hint = "steps of a list run in the order written: move the step, or write `steps` as a mapping of id to step"
     trail = " → ".join(f"`{name}`" for name in [*cycle, cycle[0]])

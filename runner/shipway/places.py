@@ -15,7 +15,7 @@ MAIN_STAGE = "main"
 _ID_LENGTH = 32
 _OWNERS = {"inputs": "input", "limits": "limit", "targets": "target"}
 _SECTIONS = frozenset({"defaults", "env", "inputs", "limits", "needs", "outputs", "plan", "reads"}) | frozenset(
-    {"retry", "secrets", "targets", "values", "with"}
+    {"retry", "secrets", "stages", "steps", "targets", "values", "with"}
 )
 _ABOUT = {
     "top-level": "keys of a declaration",
@@ -56,9 +56,9 @@ def about(anchor: str) -> str:
 def section(path: Path_) -> str:
     """The section of docs/declaration.md on the mapping or value at `path`."""
     owner, rest = _split(path)
-    for part in rest[:1]:
-        if part in _SECTIONS:
-            return str(part)
+    first = str(rest[0]) if rest else ""
+    if first in _SECTIONS:
+        return first
     if not owner:
         return "top-level"
     return str(path[0]) if path[0] != "stages" or len(owner) == 2 else "steps"
@@ -92,7 +92,7 @@ def derived_id(step: Mapping[str, Json]) -> str:
         return own
     for key in ("name", "run", "uses"):
         value = step.get(key)
-        lines = value.strip().splitlines() if isinstance(value, str) else []
+        lines = str(value).strip().splitlines() if isinstance(value, (str, int, float)) else []
         if lines and (made := _slug(lines[0])):
             return made
     return ""

@@ -9,7 +9,7 @@ from shipway import expressions
 from shipway.canonical import Json
 from shipway.edges import Edge
 from shipway.errors import did_you_mean
-from shipway.expression_functions import HASH_FUNCTION, STATUS_FUNCTIONS
+from shipway.expression_functions import FUNCTIONS, HASH_FUNCTION, STATUS_FUNCTIONS
 from shipway.expressions import ExpressionError, Reference
 from shipway.outline import StageOutline, StepOutline, leaves, mapping, texts
 from shipway.places import Finding, place
@@ -26,7 +26,7 @@ _ELSEWHERE = {
     "matrix": "a matrix belongs to the workflow; hand its values over as `inputs`",
     "strategy": "a strategy belongs to the workflow",
 }
-_FUNCTIONS = STATUS_FUNCTIONS | {HASH_FUNCTION}
+_FUNCTIONS = STATUS_FUNCTIONS | {FUNCTIONS[HASH_FUNCTION].spelling}
 _OF_STEP = ("outputs", "outcome")
 _OF_STAGE = ("outputs", "outcome", "steps")
 

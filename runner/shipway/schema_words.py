@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,7 +38,7 @@ _FORMS = {
     "duration": ("a duration", "write a number and a unit, such as `250ms`, `30s`, `1m30s`, `2h`"),
     "text": ("a text", ""),
     "name": ("a name", "use lower-case letters, digits and `-`"),
-    "target": ("a target", "use lower-case letters, digits, `-` and `.`; `*` makes it a pattern"),
+    "target": ("the name of a target", "use lower-case letters, digits, `-` and `.`; `*` makes it a pattern"),
     "property": ("a name", "use letters, digits, `_` and `-`, with a letter or `_` first"),
     "variable": ("the name of an environment variable", "use letters, digits and `_`, with a letter or `_` first"),
     "variable pattern": ("the name of an environment variable", "use letters, digits and `_`; `*` makes it a pattern"),
@@ -52,10 +52,12 @@ _FORMS = {
     "plan": ("a script or a mapping", "write `plan: ./script`, or `plan: {run: ./script, requires: [TAG]}`"),
 }
 _BOOLEANS = {
+    "true": True,
     "yes": True,
     "on": True,
     "True": True,
     "TRUE": True,
+    "false": False,
     "no": False,
     "off": False,
     "False": False,
@@ -78,6 +80,11 @@ _OTHER_NAMES = {
     "concurrency": "parallel",
     "cwd": "working_directory",
 }
+_HOLDERS = {
+    "top-level": ("defaults", frozenset({"on_cancel", "on_failure", "parallel", "rollback", "timeout"})),
+    "steps": ("retry", frozenset({"attempts", "backoff", "initial", "jitter", "max"})),
+}
+_OTHER_BODIES = frozenset({"steps", "until"})
 _LATER = {
     "top-level": frozenset({"hooks", "lock", "locks", "policy", "signing", "state"}),
     "stages": frozenset({"approval", "compensate", "locks", "policy", "retry"}),
@@ -121,13 +128,21 @@ def _unknown_keys(refusal: Refusal, data: Json) -> Iterator[Finding]:
         if key in _LATER.get(anchor, ()):
             text, hint = f"`{key}`{_of(refusal, data)} is not part of this version", "remove it"
         else:
-            text, hint = f"unknown key `{key}`{_in(refusal, data)}", _guess(key, known)
+            text, hint = f"unknown key `{key}`{_in(refusal, data)}", _guess(key, known, anchor)
         yield Finding((*refusal.path, key), text, hint, is_key=True, anchor=anchor)
 
 
-def _guess(key: str, known: Mapping[str, Any]) -> str:
+def _meant(keys: Iterable[str], known: Mapping[str, Any]) -> set[str]:
+    """The known keys that the unknown ones among `keys` seem to stand for; these need not be called missing."""
+    return {meant for key in keys if key not in known and (meant := _OTHER_NAMES.get(key) or nearest(key, known))}
+
+
+def _guess(key: str, known: Mapping[str, Any], anchor: str) -> str:
     if (other := _OTHER_NAMES.get(key)) in known:
         return f"it is called `{other}` here"
+    holder, inner = _HOLDERS.get(anchor, ("", frozenset()))
+    if key in inner:
+        return f"it belongs into `{holder}`"
     return did_you_mean(key, known) or ("known keys: " + _listed(sorted(known)) if known else "")
 
 
@@ -148,7 +163,7 @@ def _type_hint(refusal: Refusal, types: Sequence[str]) -> str:
     is_scalar = isinstance(value, (str, bool, int, float))
     title = refusal.rules.get("title")
     if types == ["boolean"] and isinstance(value, str) and value in _BOOLEANS:
-        return f"write `{'true' if _BOOLEANS[value] else 'false'}`"
+        return f"write `{'true' if _BOOLEANS[value] else 'false'}`, without quotes"
     if title == "duration" and isinstance(value, int) and not isinstance(value, bool):
         return f"write a unit: `{value}s`, or `{value}m`" if value else "write `0s`"
     if title == "percentage" and isinstance(value, int) and not isinstance(value, bool):
@@ -166,9 +181,9 @@ def _type_hint(refusal: Refusal, types: Sequence[str]) -> str:
 
 def _missing_key(refusal: Refusal, data: Json) -> Iterator[Finding]:
     known = refusal.rules.get("properties", {})
-    misspelled = {nearest(key, known) for key in refusal.instance if key not in known}
+    meant = _meant(refusal.instance, known)
     for key in refusal.value:
-        if key not in refusal.instance and key not in misspelled:
+        if key not in refusal.instance and key not in meant:
             name = place(refusal.path, data) if refusal.kind == "declaration" else _json_path(refusal.path)
             hint = "write `version: 1`" if key == "version" and not refusal.path else ""
             yield Finding(refusal.path, f"{name} needs `{key}`", hint, is_key=True, anchor=_anchor(refusal))
@@ -183,7 +198,8 @@ def _not_one_of(refusal: Refusal, data: Json) -> Iterator[Finding]:
 
 def _not_constant(refusal: Refusal, data: Json) -> Iterator[Finding]:
     text = f"{_subject(refusal, data)} must be `{refusal.value}`, not {_shown(refusal.instance)}"
-    yield Finding(refusal.path, text, anchor=_anchor(refusal))
+    hint = "remove the quotes" if refusal.instance == str(refusal.value) else ""
+    yield Finding(refusal.path, text, hint, anchor=_anchor(refusal))
 
 
 def _not_in_form(refusal: Refusal, data: Json) -> Iterator[Finding]:
@@ -232,7 +248,9 @@ def _not_exactly_one(refusal: Refusal, data: Json) -> Iterator[Finding]:
         return
     present = [key for key in keys if key in refusal.instance]
     anchor = _anchor(refusal)
-    if not present and _LATER.get(anchor, frozenset()) & refusal.instance.keys() & {"until", "steps"}:
+    if not present and not _meant(refusal.instance, refusal.rules.get("properties", {})).isdisjoint(keys):
+        return
+    if not present and anchor == "steps" and not _OTHER_BODIES.isdisjoint(refusal.instance):
         return
     kind = {"steps": "a step", "stages": "a stage"}.get(anchor, "a declaration")
     of = f": {place(refusal.path, data)}" if refusal.path else ""

@@ -26,7 +26,7 @@ from shipway.source_nodes import (
     position,
     position_within,
 )
-from shipway.yaml_words import TAG_TRAP, explain, is_tag_in_if
+from shipway.yaml_words import TAG_TRAP, explain, is_about_opening, is_in_expression, tag_in_if
 
 Path_: TypeAlias = tuple[str | int, ...]
 
@@ -53,6 +53,8 @@ _QUOTE_NUMBER = "quote it to keep it as a text"
 def load_failed(problems: list[Problem], anchor: str = "", about: str = "") -> DeclarationError:
     """The error that holds all `problems`, pointing at docs/declaration.md; `about` (`keys of `retry``) introduces it."""
     count = f"{len(problems)} problem" + ("" if len(problems) == 1 else "s")
+    if len(problems) >= MAX_PROBLEMS:
+        count += " or more"
     page = f"{DOCS}#{anchor}" if anchor else DOCS
     return DeclarationError(
         f"load failed with {count}; nothing was planned",
@@ -170,8 +172,8 @@ def parse(content: bytes, name: str) -> SourceTree:
         if composer.refusals:
             raise load_failed([*composer.refusals, *composer.problems], "yaml")
         if composer.root is None or (isinstance(composer.root, Scalar) and composer.root.is_unwritten()):
-            hint = "it needs at least `version`, `name` and `steps`"
-            raise load_failed([file.problem("the declaration is empty", 0, 0, hint=hint)])
+            hint = "a declaration needs at least `version`, `name` and `steps`"
+            raise load_failed([file.problem("the file is empty", 0, 0, hint=hint)])
         return SourceTree(composer.root, (file,), composer.problems)
 
 
@@ -205,15 +207,17 @@ def _decoded(content: bytes, name: str) -> str:
 def _refuse_characters(file: SourceFile) -> None:
     if _FORBIDDEN.search(file.text) is None:
         return
-    hint = 'in double quotes it can be written as an escape, such as `"\\x1b"`'
+    hint = "remove it, or write it as an escape in double quotes: "
     found = [
-        file.problem(
-            f"the control character U+{ord(match[0]):04X} cannot stand in YAML", number, match.start(), hint=hint
-        )
+        file.problem(_forbidden(match[0]), number, match.start(), hint=f'{hint}`"\\u{ord(match[0]):04x}"`')
         for number, line in enumerate(file.lines)
         for match in _FORBIDDEN.finditer(line)
     ]
     raise load_failed(found[:MAX_PROBLEMS], "yaml")
+
+
+def _forbidden(character: str) -> str:
+    return f"the character U+{ord(character):04X} cannot stand in YAML"
 
 
 class _Composer:
@@ -229,6 +233,7 @@ class _Composer:
         self._file = file
         self._open: list[Sequence | Mapping] = []
         self._documents = 0
+        self._aliases: set[str] = set()
 
     def read(self, events: Iterator[yaml.Event]) -> None:
         """Takes all events; a syntax error, too deep nesting, a second document or too many problems end it."""
@@ -252,8 +257,11 @@ class _Composer:
             self._take_end(event)
         elif isinstance(event, yaml.AliasEvent):
             hint = "write the value again: a declaration has no anchors and aliases"
-            span = self._refuse(event, f"the alias `*{event.anchor}`", hint)
-            self._put(Scalar(span, "", "", None))
+            name = event.anchor or ""
+            if name not in self._aliases:
+                self._refuse(event, f"the alias `*{_short(name)}` cannot stand here", hint)
+            self._aliases.add(name)
+            self._put(Scalar(self._span(event), "", "", None))
         elif isinstance(event, yaml.DocumentStartEvent):
             self._documents += 1
             if self._documents > 1:
@@ -335,29 +343,46 @@ class _Composer:
     def _refuse_marks(self, event: yaml.ScalarEvent | yaml.CollectionStartEvent) -> None:
         """Anchors and tags."""
         if event.anchor is not None:
-            self._refuse(event, f"the anchor `&{event.anchor}`", "remove it: a declaration has no anchors and aliases")
+            self._refuse(
+                event,
+                f"the anchor `&{_short(event.anchor)}` cannot stand here",
+                "remove it: a declaration has no anchors and aliases",
+            )
         if event.tag is not None:
             span = self._span(event)
-            is_in_if = is_tag_in_if(span.file.line(span.line))
-            hint = TAG_TRAP if is_in_if else "quote the value: a declaration has no YAML tags"
-            self._refuse(event, f"the tag `{_short(event.tag)}`", hint)
+            in_if = tag_in_if(span.file.line(span.line)) == span.column
+            hint = TAG_TRAP if in_if else "quote the value: a declaration has no YAML tags"
+            shown = event.tag.replace("tag:yaml.org,2002:", "!!")
+            self._refuse(event, f"the tag `{_short(shown)}` cannot stand here", hint)
 
     def _syntax(self, error: yaml.MarkedYAMLError) -> Problem:
         marks = [mark for mark in (error.problem_mark, error.context_mark) if mark is not None]
-        places = [(mark.line, mark.column) for mark in marks] or [(0, 0)]
-        # Where the parser ran into the end of the file, what was opened says more.
-        line, column = places[0] if self._file.line(places[0][0]).strip() else places[-1]
-        text, hint = explain(error.problem or "not YAML", self._file.line(line), column)
+        (line, column), *around = [(mark.line, mark.column) for mark in marks] or [(0, 0)]
+        refusal = error.problem or "not YAML"
+        opened = around[0] if around else (line, column)
+        in_expression = is_in_expression(self._file.line(line), column)
+        if opened[0] != line and is_about_opening(refusal) and not in_expression:
+            line, column = opened
+        elif (in_if := tag_in_if(self._file.line(line))) is not None:
+            column = in_if
+        elif not self._file.line(line).strip():
+            line, column = self._end()
+            refusal = "end of the file"
+        text, hint = explain(refusal, self._file.line(line), column)
         return self._file.problem(text, line, column, hint=hint)
+
+    def _end(self) -> tuple[int, int]:
+        """The last character that is not blank."""
+        written = [number for number, line in enumerate(self._file.lines) if line.strip()]
+        return (written[-1], len(self._file.line(written[-1]).rstrip()) - 1) if written else (0, 0)
 
     def _span(self, event: yaml.Event) -> Span:
         start, end = event.start_mark, event.end_mark
         return Span(self._file, start.line, start.column, start.index, end.line, end.column, end.index)  # type: ignore[union-attr]
 
-    def _refuse(self, event: yaml.Event, text: str, hint: str) -> Span:
+    def _refuse(self, event: yaml.Event, text: str, hint: str) -> None:
         span = self._span(event)
         self.refusals.append(self._file.problem(text, span.line, span.column, hint=hint))
-        return span
 
     def _complain(self, node: Node, text: str, hint: str) -> None:
         where = position(node)

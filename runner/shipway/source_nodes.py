@@ -140,14 +140,9 @@ def _same_occurrence(written: str, text: str, offset: int, snippet: str) -> int 
     """Where in `written` the occurrence of `snippet` begins that stands at `offset` of `text`: occurrences are counted."""
     if not snippet:
         return None
-    at = -1
-    for _ in range(_occurrences(text, snippet, offset)):
-        at = written.find(snippet, at + 1)
-        if at < 0:
+    at, found = -1, -1
+    while at < offset:
+        at, found = text.find(snippet, at + 1), written.find(snippet, found + 1)
+        if at < 0 or found < 0:
             return None
-    return at
-
-
-def _occurrences(text: str, snippet: str, offset: int) -> int:
-    """How many times `snippet`, overlaps counted, begins in `text` up to and with `offset`."""
-    return sum(text.startswith(snippet, at) for at in range(offset + 1))
+    return found

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 
-EXPRESSION_TRAP = 'quote it: `"${{ … }}"`; without quotes YAML takes the `{` for the start of a mapping'
+EXPRESSION_TRAP = 'quote it: `"${{ … }}"`; without quotes YAML reads its `{`, `:` and `#` as its own'
 TAG_TRAP = 'quote it: `if: "!cancelled()"`; without quotes YAML takes `!` for the start of a tag'
 _TAG_IN_IF = re.compile(r"(?:^|[\s{,-])if:\s*!")
 _QUOTE_IT = "put the value in quotes"
 _COLON = "a text with `: ` in it needs quotes, or a block: `run: |` and the text on the next lines; else look at the indentation"
 
 _WORDS = (
+    ("end of the file", "the file ends before this is complete", "close what is open, or remove it"),
     ("mapping values are not allowed", "a `:` cannot stand here", _COLON),
     (
         "block sequence entries are not allowed",
@@ -18,16 +19,20 @@ _WORDS = (
         "begin the list on a line of its own",
     ),
     ("mapping keys are not allowed", "a `?` cannot stand here", _QUOTE_IT),
-    ("could not find expected ':'", "a key without `:`", "write `key: value`, and indent the lines of a longer text"),
+    (
+        "could not find expected ':'",
+        "neither a key with `:` nor the end of a text",
+        "write `key: value`, and indent the lines of a longer text",
+    ),
     (
         "did not find expected ',' or ']'",
-        "a `[` is not closed here",
-        "separate the items by `,` and end the list with `]`",
+        "neither `,` nor `]` in this list",
+        "separate the items by `,` and close the list",
     ),
     (
         "did not find expected ',' or '}'",
-        "a `{` is not closed here",
-        "separate the entries by `,` and end the mapping with `}`",
+        "neither `,` nor `}` in this mapping",
+        "separate the entries by `,` and close it",
     ),
     (
         "did not find expected '-' indicator",
@@ -70,9 +75,17 @@ _WORDS = (
 )
 
 
-def is_tag_in_if(line: str) -> bool:
-    """Whether `line` has an `if:` whose value begins with `!`, which YAML reads as a tag."""
-    return _TAG_IN_IF.search(line) is not None
+def tag_in_if(line: str) -> int | None:
+    """Where in `line`, counted from 0, the value of an `if:` begins with `!`, which YAML reads as a tag; None: nowhere."""
+    found = _TAG_IN_IF.search(line)
+    return found.end() - 1 if found else None
+
+
+def is_about_opening(refusal: str) -> bool:
+    """Whether what was opened on an earlier line says more than the place where the parser gave up."""
+    return refusal.startswith(
+        ("did not find expected ','", "could not find expected ':'", "found unexpected end of stream")
+    )
 
 
 def explain(refusal: str, line: str, column: int) -> tuple[str, str]:
@@ -80,9 +93,9 @@ def explain(refusal: str, line: str, column: int) -> tuple[str, str]:
 
     A refusal without words of ours is passed on as it is; then the hint is empty.
     """
-    if is_tag_in_if(line):
+    if tag_in_if(line) is not None:
         return "`!` begins a YAML tag", TAG_TRAP
-    if "${{" in line and _is_inside_expression(line, column):
+    if is_in_expression(line, column):
         return "an expression without quotes", EXPRESSION_TRAP
     if "cannot start any token" in refusal:
         return _cannot_start(line[column : column + 1])
@@ -92,7 +105,8 @@ def explain(refusal: str, line: str, column: int) -> tuple[str, str]:
     return refusal, ""
 
 
-def _is_inside_expression(line: str, column: int) -> bool:
+def is_in_expression(line: str, column: int) -> bool:
+    """Whether `column` lies in a `${{ }}` of `line` that stands outside quotes."""
     start = line.rfind("${{", 0, column + 3)
     if start < 0 or line.count('"', 0, start) % 2 or line.count("'", 0, start) % 2:
         return False
