@@ -43,7 +43,7 @@ THIRD_PARTY_OF_GROUND = {"canonical": {"rfc8785"}, "source": {"yaml"}, "source_n
 # What each may touch, and the only modules that may touch it.
 PRINTS = (
     {"print", "sys.stdout", "sys.stderr", "sys.__stdout__", "sys.__stderr__"},
-    {"render/terminal.py", "render/workflow.py"},
+    {"cli.py", "render/terminal.py", "render/workflow.py"},
 )
 EXITS = ({"sys.exit", "os._exit", "exit", "quit"}, {"cli.py", "__main__.py"})
 ENVIRONMENT = ({"os.environ", "os.environb", "os.getenv", "os.putenv", "os.unsetenv", "os.chdir"}, {"context.py"})
