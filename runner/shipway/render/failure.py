@@ -1,0 +1,38 @@
+"""An error as text for a person and as JSON for a machine. Both show the same facts; neither decides anything."""
+
+from __future__ import annotations
+
+import json
+
+from shipway.errors import ShipwayError
+from shipway.render.problems import render_problems
+
+
+def as_text(error: ShipwayError) -> str:
+    """What failed, where, and what to do next, ending in a line break."""
+    return render_problems(error).rstrip("\n") + "\n"
+
+
+def as_json(error: ShipwayError) -> str:
+    """`{"error": {message, reason, exit_code, phase, stage, backend, where, next, problems}}` on one line."""
+    problems = [
+        {
+            "text": problem.text,
+            "where": str(problem.where) if problem.where else None,
+            "line": problem.line,
+            "hint": problem.hint,
+        }
+        for problem in error.problems
+    ]
+    facts = {
+        "message": error.message,
+        "reason": error.reason.value,
+        "exit_code": error.exit_code,
+        "phase": error.phase,
+        "stage": error.stage,
+        "backend": error.backend,
+        "where": str(error.where) if error.where else None,
+        "next": error.next,
+        "problems": problems,
+    }
+    return json.dumps({"error": facts}, ensure_ascii=False) + "\n"

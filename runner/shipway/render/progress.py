@@ -1,0 +1,158 @@
+"""What a person is told of each event, as one line. Pure: keeps no state, writes nothing, knows no terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from shipway.durations import format_ms
+from shipway.events import (
+    CleanupFailed,
+    Event,
+    NodeFinished,
+    NodeRetrying,
+    NodeStarted,
+    NodeStillRunning,
+    NodeUndone,
+    PhaseFinished,
+    RollbackStarted,
+    RunStarted,
+    StageFinished,
+    Stopping,
+    Warned,
+)
+from shipway.nodes import DONE, FAILURES, Node, Outcome
+from shipway.render.columns import Colour, cut, pad, paint, width, wrap
+from shipway.render.foreign import lines_of, one_line
+from shipway.render.text import OUTCOME_SIGNS, outcome_colour
+from shipway.render.wording import outcome_word, plural
+
+TAIL_LINES = 20
+"""How many of its last lines are shown of a node that failed."""
+
+_MAX_NAME = 36
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One thing told: a sign of one cell, whom it is about (a node id, or empty), and what."""
+
+    sign: str
+    subject: str
+    text: str
+    colour: Colour | None = None
+    is_alarm: bool = False
+
+
+def tell(event: Event, nodes: Mapping[str, Node], *, is_verbose: bool) -> Line | None:
+    """The line for `event`, or None where it is not told. `is_verbose` adds phases and stages."""
+    match event:
+        case RunStarted(run, ids, parallel):
+            return Line("▶", "", f"run {run}: {plural(len(ids), 'node')}, up to {parallel} at once", Colour.BOLD)
+        case NodeStarted(node, attempt):
+            again = f" (attempt {attempt} of {_attempts(node, nodes)})" if attempt > 1 else ""
+            return Line(">", node, f"started{again}", Colour.DIM)
+        case NodeRetrying():
+            return _retrying(event, nodes)
+        case NodeStillRunning(node, elapsed_ms):
+            return Line("…", node, f"still running after {format_ms(elapsed_ms)}", Colour.DIM)
+        case NodeFinished():
+            return _finished(event)
+        case Stopping():
+            return _stopping(event)
+        case RollbackStarted(ids):
+            return Line(
+                "↩", "", f"rolling back {plural(len(ids), 'node')}: {', '.join(ids)}", Colour.YELLOW, is_alarm=True
+            )
+        case NodeUndone():
+            return _undone(event)
+        case CleanupFailed(name, error):
+            return Line("!", "", f"cleanup of {name} failed: {error}", Colour.RED, is_alarm=True)
+        case Warned(text, problem):
+            where = f"{problem.where}: " if problem and problem.where else ""
+            return Line("!", "", f"warning: {where}{text}", Colour.YELLOW, is_alarm=True)
+        case StageFinished(stage, outcome) if is_verbose:
+            return Line("=", "", f"stage {stage} {outcome_word(Outcome(outcome))}", Colour.DIM)
+        case PhaseFinished(phase, duration_ms, error) if is_verbose:
+            return Line(
+                "=", "", f"phase {phase} {'failed' if error else 'done'} after {format_ms(duration_ms)}", Colour.DIM
+            )
+    return None
+
+
+def tail_of(event: NodeFinished | NodeUndone) -> list[str]:
+    """The last lines of a node that failed, or whose undo did, cleaned; none of any other."""
+    outcome = Outcome(event.outcome)
+    failed = outcome in FAILURES if isinstance(event, NodeFinished) else outcome is Outcome.UNDO_FAILED
+    return lines_of(event.tail)[-TAIL_LINES:] if failed else []
+
+
+def laid_out(line: Line, *, name_cells: int, columns: int, colour: bool) -> str:
+    """`line` with its subject in a column of `name_cells`, wrapped at `columns`, coloured if asked for; no line end."""
+    subject = one_line(line.subject)
+    first = f"{line.sign} "
+    if subject:
+        first += pad(cut_front(subject, name_cells), name_cells) + "  "
+    rows = wrap(one_line(line.text), max(columns, width(first) + 20), first)
+    return "\n".join(paint(row, line.colour, colour) for row in rows)
+
+
+def name_cells(ids: Mapping[str, object], columns: int) -> int:
+    """How wide the column of node ids is: as the longest, but at most 36 cells and less than half the screen."""
+    widest = max((width(one_line(node)) for node in ids), default=0)
+    return min(widest, _MAX_NAME, max(columns // 2 - 4, 8))
+
+
+def cut_front(text: str, cells: int) -> str:
+    """`text` within `cells`; of a longer one the end stays, since that is where ids differ."""
+    if width(text) <= cells:
+        return text
+    return "…" + cut(text[::-1], cells)[:-1][::-1]
+
+
+def _attempts(node: str, nodes: Mapping[str, Node]) -> str:
+    return str(nodes[node].retry.attempts) if node in nodes else "several"
+
+
+def _retrying(event: NodeRetrying, nodes: Mapping[str, Node]) -> Line:
+    next_one = (
+        f"retrying in {format_ms(event.delay_ms)} (attempt {event.attempt + 1} of {_attempts(event.node, nodes)})"
+    )
+    return Line("↻", event.node, f"{event.error or 'failed'}; {next_one}", Colour.YELLOW)
+
+
+def _finished(event: NodeFinished) -> Line:
+    outcome = Outcome(event.outcome)
+    text = outcome_word(outcome)
+    if outcome in FAILURES and event.exit_code:
+        text += f" (exit {event.exit_code})"
+    if outcome is Outcome.BLOCKED and event.cause:
+        text += f" by {event.cause}"
+    elif outcome in DONE and event.duration_ms:
+        text += f" in {format_ms(event.duration_ms)}"
+    elif outcome in FAILURES or outcome is Outcome.CANCELLED:
+        text += f" after {format_ms(event.duration_ms)}"
+    error = event.error if event.error != f"exit {event.exit_code}" else ""
+    cause = event.cause if outcome is not Outcome.BLOCKED else ""
+    details = "; ".join(part for part in (error, cause) if part)
+    text += f": {details}" if details else ""
+    text += f" (warning: {event.warning})" if event.warning else ""
+    return Line(OUTCOME_SIGNS[outcome], event.node, text, outcome_colour(outcome), is_alarm=outcome in FAILURES)
+
+
+def _stopping(event: Stopping) -> Line:
+    text = f"stopping, nothing new starts: {event.why}"
+    if event.nodes:
+        within = f" within {format_ms(event.grace_ms)} at most" if event.grace_ms else " at once"
+        text += f"; ending {', '.join(event.nodes)}{within}"
+    return Line("■", "", text, Colour.YELLOW, is_alarm=True)
+
+
+def _undone(event: NodeUndone) -> Line:
+    outcome = Outcome(event.outcome)
+    text = outcome_word(outcome)
+    text += f" in {format_ms(event.duration_ms)}" if outcome is Outcome.UNDONE else ""
+    text += f": {event.error}" if event.error else ""
+    return Line(
+        OUTCOME_SIGNS[outcome], event.node, text, outcome_colour(outcome), is_alarm=outcome is not Outcome.UNDONE
+    )
