@@ -55,7 +55,7 @@ def _utc_now() -> datetime:
 class Context:
     """All that a call may know of its surroundings, read once; tests build it by hand and inject time and randomness.
 
-    `env` is the whole environment as read. `columns` is the width of the terminal, 80 where there is none. `no_color` is
+    `env` is the whole environment as read. `columns` is the width of the terminal, 80 where there is none; `processors` are those this process may use. `no_color` is
     True where NO_COLOR is set, or TERM is `dumb` without FORCE_COLOR. `now` answers in UTC; `monotonic_ns` counts from no
     known moment; `random_hex(n)` gives n random bytes as 2n hex digits; `sleep` takes seconds.
     """
@@ -71,6 +71,7 @@ class Context:
     stderr_is_tty: bool
     no_color: bool
     columns: int
+    processors: int = 1
     now: Callable[[], datetime] = field(default=_utc_now, repr=False, compare=False)
     monotonic_ns: Callable[[], int] = field(default=time.monotonic_ns, repr=False, compare=False)
     random_hex: Callable[[int], str] = field(default=secrets.token_hex, repr=False, compare=False)
@@ -93,6 +94,7 @@ def read_context() -> Context:
         stderr_is_tty=_is_tty(2),
         no_color=no_color(env),
         columns=_columns(env),
+        processors=_processors(),
     )
 
 
@@ -145,6 +147,12 @@ def _event_error(path: str, what: str) -> UsageError:
 def _read_platform() -> Platform:
     machine = platform.machine().lower()
     return Platform(_OS.get(sys.platform, sys.platform), _ARCH.get(machine, machine), platform.python_version())
+
+
+def _processors() -> int:
+    """Those this process may use, where the system says so."""
+    usable = getattr(os, "sched_getaffinity", None)
+    return len(usable(0)) if usable else os.cpu_count() or 1
 
 
 def _is_tty(descriptor: int) -> bool:

@@ -15,7 +15,6 @@ from shipway.declaration import Declaration, OnFailure, Rollback, Stage
 from shipway.environment import passed_through
 from shipway.errors import (
     DeclarationError,
-    Position,
     Problem,
     Reason,
     RunFailed,
@@ -24,8 +23,9 @@ from shipway.errors import (
     did_you_mean,
 )
 from shipway.evaluation import Evaluation, Unresolved, references_of
+from shipway.expressions import Reference
 from shipway.graph import Graph, GraphError
-from shipway.nodes import Computed, Fidelity, Immediate, Need, NeedKind, Node, Promise, Reads, Slot
+from shipway.nodes import Computed, Fidelity, Immediate, Need, NeedKind, Node, Outcome, Promise, Reads, Slot
 from shipway.plan import Plan, PlannedSource, PlannedStage, build_graph
 from shipway.registry import Registry
 from shipway.repository import Repository
@@ -212,8 +212,8 @@ class _Predictor:
 
     def predict(self, node: Node) -> Node:
         action = self._tools.registry.require_action(node.action)
-        inputs, unknown = self._resolve(node.slots)
-        env, unknown_env = self._resolve(node.env)
+        inputs, unknown = self._resolve(node, node.slots)
+        env, unknown_env = self._resolve(node, node.env)
         base = {**self._tools.base_env, **passed_through(node.env_from, self._tools.env, self._tools.secrets)}
         work = PlanWork(
             node=node,
@@ -227,6 +227,7 @@ class _Predictor:
         said = self._ask(action, work)
         fidelity, why = self._honest(node, said, unknown)
         self._foretold[node.id] = said.outputs
+        self._evaluation.record(node, Outcome.SUCCEEDED, said.outputs)
         self._fidelity[node.id] = fidelity
         return replace(
             node,
@@ -259,12 +260,12 @@ class _Predictor:
         """No node is surer than what it builds on: opaque behind something unknown, predicted behind a prediction."""
         if unknown and said.fidelity is not Fidelity.OPAQUE:
             return Fidelity.OPAQUE, "waits for " + ", ".join(dict.fromkeys(unknown.values()))
-        promised = [slot.node for slot in node.slots.values() if isinstance(slot, Promise)]
+        promised = [need.node for need in node.needs if need.kind is NeedKind.PROMISE]
         if said.fidelity is Fidelity.EXACT and any(self._fidelity.get(node) is not Fidelity.EXACT for node in promised):
             return Fidelity.PREDICTED, said.why or "built on a prediction"
         return said.fidelity, said.why
 
-    def _resolve(self, slots: Mapping[str, Slot]) -> tuple[dict[str, Json], dict[str, str]]:
+    def _resolve(self, node: Node, slots: Mapping[str, Slot]) -> tuple[dict[str, Json], dict[str, str]]:
         known: dict[str, Json] = {}
         unknown: dict[str, str] = {}
         for name, slot in slots.items():
@@ -278,20 +279,44 @@ class _Predictor:
                     else:
                         unknown[name] = f"`{producer}`"
                 case Computed():
-                    self._resolve_secret(name, slot, known, unknown)
+                    self._resolve_text(node, name, slot, known, unknown)
         return known, unknown
 
-    def _resolve_secret(self, name: str, slot: Computed, known: dict[str, Json], unknown: dict[str, str]) -> None:
-        """A text made of secrets alone is known where they are set; anything else waits for the run."""
-        others = {str(reference.path[0]) for reference in references_of(slot.expression)} - {"secrets"}
-        if others:
-            unknown[name] = "the run"
-            return
-        probe = Node("plan/probe", "plan", "", Position("", 1, 1), slots={name: slot})
+    def _resolve_text(
+        self, node: Node, name: str, slot: Computed, known: dict[str, Json], unknown: dict[str, str]
+    ) -> None:
+        """A text made of secrets and foretold outputs is known; anything else waits for a node or for the run."""
+        for reference in references_of(slot.expression):
+            if reference.path[0] != "secrets" and not self._is_foretold(node, reference):
+                unknown[name] = _awaited(node, reference)
+                return
+        probe = replace(node, slots={name: slot})
         try:
             known.update(self._evaluation.inputs(probe, {}))
         except Unresolved:
             unknown[name] = "a secret that is not set"
+
+    def _is_foretold(self, node: Node, reference: Reference) -> bool:
+        match reference.path:
+            case ("steps", str(step), "outputs", str(output), *_):
+                return output in self._foretold.get(f"{node.stage}/{step}", {})
+            case ("stages", str(stage), "steps", str(step), "outputs", str(output), *_):
+                return output in self._foretold.get(f"{stage}/{step}", {})
+            case ("stages", str(stage), "outputs", str(output), *_):
+                return any(output in said for other, said in self._foretold.items() if other.startswith(f"{stage}/"))
+        return False
+
+
+def _awaited(node: Node, reference: Reference) -> str:
+    """What has to happen before a reference has a value, in words."""
+    match reference.path:
+        case ("steps", str(step), *_):
+            return f"`{node.stage}/{step}`"
+        case ("stages", str(stage), "steps", str(step), *_):
+            return f"`{stage}/{step}`"
+        case ("stages", str(stage), *_):
+            return f"stage `{stage}`"
+    return "the run"
 
 
 def _in_order(stages: Sequence[Stage]) -> list[Stage]:
@@ -316,7 +341,12 @@ def _referred(stage: Stage) -> list[str]:
 
 
 def _planned_stage(
-    stage: Stage, declaration: Declaration, chosen: Resolved, builder: GraphBuilder, condition: str | None, context: Mapping[str, Json]
+    stage: Stage,
+    declaration: Declaration,
+    chosen: Resolved,
+    builder: GraphBuilder,
+    condition: str | None,
+    context: Mapping[str, Json],
 ) -> PlannedStage:
     return PlannedStage(
         id=stage.id,

@@ -1,0 +1,92 @@
+"""The command line: reads arguments, calls one command, and is the only place where an error becomes text and an exit code."""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NoReturn
+
+from shipway import __version__
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from shipway.errors import ShipwayError
+
+
+def main(argv: Sequence[str] | None = None) -> NoReturn:
+    """Run one command and exit with its code."""
+    sys.exit(run(list(sys.argv[1:] if argv is None else argv)))
+
+
+def run(argv: list[str]) -> int:
+    """The exit code of one command; whatever it raises is shown here and nowhere else."""
+    if argv in (["--version"], ["-V"]):
+        sys.stdout.write(f"shipway {__version__}\n")
+        return 0
+    # Reading a declaration makes many objects and drops few: cyclic collection would cost three times the reading.
+    gc.disable()
+    try:
+        return _dispatch(argv)
+    except BrokenPipeError:
+        # Whoever read the output has gone (`| head`); the interpreter must not complain about it once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 0
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        return 130
+
+
+def _dispatch(argv: list[str]) -> int:
+    from shipway.errors import ShipwayError  # late: `--version` needs none of it
+
+    wants_json = "--json" in argv
+    try:
+        from shipway.commands.arguments import parse  # late, for the same reason
+
+        arguments = parse(argv)
+        wants_json = bool(getattr(arguments, "json", wants_json))
+        command = importlib.import_module(f"shipway.commands.{arguments.module}")
+        code: int = command.run(arguments)
+        return code
+    except ShipwayError as error:
+        _show(error, wants_json)
+        return error.exit_code
+    except Exception as error:  # noqa: BLE001 - the boundary: what no one expected is a bug of Shipway's
+        _show_bug(error, argv, wants_json)
+        return 70
+
+
+def _show(error: ShipwayError, wants_json: bool) -> None:
+    from shipway.render import failure  # late: only a failure pays for it
+
+    if wants_json:
+        sys.stdout.write(failure.as_json(error))
+    else:
+        sys.stderr.write(failure.as_text(error))
+
+
+def _show_bug(error: Exception, argv: list[str], wants_json: bool) -> None:
+    import traceback  # late: only a bug pays for it
+
+    from shipway.errors import ShipwayError
+
+    trace = "".join(traceback.format_exception(error))
+    _show(
+        ShipwayError(
+            f"a bug in Shipway: {type(error).__name__}: {error}",
+            next=f"report this with the output below (shipway {__version__}, `shipway {' '.join(argv)}`)",
+        ),
+        wants_json,
+    )
+    sys.stderr.write(trace)
+
+
+def parse_arguments(argv: Sequence[str]) -> Namespace:
+    """The arguments of `argv`, as the commands receive them. Raises UsageError."""
+    from shipway.commands.arguments import parse
+
+    return parse(argv)

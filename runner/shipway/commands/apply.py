@@ -1,0 +1,45 @@
+"""`shipway apply PLAN`: execute a plan made earlier, if it is still what would be done."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+from shipway.commands.documents import read_plan
+from shipway.commands.run import confirmed, voyage
+from shipway.commands.setting import find_file, inputs_of, refuse_on_windows, repository_of, selection_of
+from shipway.context import Context, read_context
+from shipway.errors import Reason, VerificationError
+from shipway.lifecycle import Request
+from shipway.plan import Plan
+from shipway.repository import open_repository
+
+
+def run(arguments: Namespace) -> int:
+    """The exit code of the run. Raises VerificationError where plan, target or effect is not what it should be."""
+    context = read_context()
+    refuse_on_windows(context)
+    plan = read_plan(context.cwd / arguments.plan)
+    if arguments.target and arguments.target != plan.target:
+        raise VerificationError(
+            f"the plan is for target `{plan.target}`, not `{arguments.target}`",
+            reason=Reason.TARGET_REFUSED,
+            next=f"plan for it: `shipway plan --target {arguments.target} -o {arguments.plan}`",
+        )
+    if not arguments.file:
+        arguments.file = _declaration_of(plan, context)
+    file = find_file(arguments, context)
+    request = Request(
+        file,
+        plan.target,
+        inputs=inputs_of(arguments),
+        selection=selection_of(arguments),
+        execute=True,
+        given=plan,
+        confirm=lambda given: confirmed(given, arguments, context, must_ask=False),
+    )
+    return voyage(request, arguments, context, repository_of(file, context))
+
+
+def _declaration_of(plan: Plan, context: Context) -> str:
+    """The declaration that the plan names, in the checkout around this directory."""
+    return str(open_repository(context.cwd, context.env).root / plan.source.file)

@@ -1,0 +1,130 @@
+"""Reading sealed documents, showing them in the form that was asked for, and keeping receipts. Decides nothing."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TextIO
+
+from shipway import schema
+from shipway.canonical import Json, canonical_bytes
+from shipway.context import Context
+from shipway.errors import Reason, ShipwayError, UnreachableError, UsageError
+from shipway.plan import Plan, load_plan
+from shipway.receipt import Receipt, file_name, load_receipt
+from shipway.redaction import trusted
+from shipway.render import terminal
+from shipway.workspace import Workspace, write_atomically
+
+
+def read_plan(path: Path) -> Plan:
+    """The plan in a file. Raises UsageError where it cannot be read, VerificationError where its seal is broken."""
+    return load_plan(_content(path), _check_plan)
+
+
+def read_document(path: Path) -> Plan | Receipt:
+    """The plan or receipt in a file, by what it says it is."""
+    content = _content(path)
+    if b'"kind":"receipt"' in content[:200_000]:
+        return load_receipt(content, _check_receipt)
+    return load_plan(content, _check_plan)
+
+
+def show_document(
+    document: Plan | Receipt, form: str, context: Context, stream: TextIO, plan: Plan | None = None
+) -> str:
+    """A document as text for a terminal, Markdown, canonical JSON or a Mermaid diagram."""
+    if form == "json":
+        text = canonical_bytes(document.document).decode()
+        return text + "\n" if stream.isatty() else text
+    if form == "mermaid":
+        from shipway.render import mermaid
+
+        if isinstance(document, Receipt):
+            raise UsageError("a receipt alone is not drawn", next="use --format text, markdown or json")
+        return mermaid.flowchart(document)
+    if form == "markdown":
+        from shipway.render import markdown
+
+        links = markdown.Links()
+        if isinstance(document, Plan):
+            return markdown.plan_comment(document, budget=SUMMARY_BUDGET, links=links)
+        return markdown.receipt_comment(document, plan, budget=SUMMARY_BUDGET, links=links)
+    from shipway.render import text as rendered
+
+    colour = stream.isatty() and not context.no_color
+    if isinstance(document, Plan):
+        return rendered.render_plan(document, colour=colour, columns=context.columns)
+    return rendered.render_receipt(document, plan, colour=colour, columns=context.columns)
+
+
+SUMMARY_BUDGET = 900_000
+"""A job summary over 1 MiB is dropped whole; this leaves room for what other steps of the job wrote."""
+
+
+class KeptReceipts:
+    """Reports by keeping the receipt under `.shipway/receipts`; `path` says where it went."""
+
+    def __init__(self, root: Path) -> None:
+        self._workspace = Workspace(root)
+        self.path: Path | None = None
+
+    def report(self, plan: Plan | None, receipt: Receipt | None) -> None:
+        """Keep the receipt. Where that place cannot be written, it goes to a temporary file, and UnreachableError says so."""
+        if receipt is None:
+            return
+        content = canonical_bytes(receipt.document)
+        name = file_name(receipt.lifecycle, receipt.target, receipt.started, receipt.run)
+        try:
+            self.path = self._workspace.write_receipt(name, content)
+        except UnreachableError as error:
+            self.path = _write_elsewhere(name, content)
+            kept = (
+                f"the receipt was kept at `{self.path}` instead"
+                if self.path
+                else "the receipt is lost with this process: copy it from below"
+            )
+            raise UnreachableError(error.message, reason=Reason.UNWRITABLE, next=kept) from error
+
+
+def _write_elsewhere(name: str, content: bytes) -> Path | None:
+    import tempfile  # late: only a full or read-only disk pays for it
+
+    path = Path(tempfile.gettempdir()) / name
+    try:
+        write_atomically(path, content)
+    except ShipwayError:
+        return None
+    return path
+
+
+def write_out(text: str) -> None:
+    """Print a rendered document."""
+    terminal.write(sys.stdout, trusted(text))
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"cannot read `{path}`: {error.strerror}", reason=Reason.DOCUMENT_INVALID) from error
+
+
+def _check_plan(data: object) -> None:
+    _check("plan", data)
+
+
+def _check_receipt(data: object) -> None:
+    _check("receipt", data)
+
+
+def _check(kind: schema.Kind, data: object) -> None:
+    found = schema.check(kind, _json(data))
+    if found:
+        path, text = found[0]
+        place = "/".join(map(str, path)) or "the document"
+        raise UsageError(f"not a valid {kind}: {place}: {text}", reason=Reason.DOCUMENT_INVALID, next="make it again")
+
+
+def _json(data: object) -> Json:
+    return data  # type: ignore[return-value]

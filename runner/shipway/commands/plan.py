@@ -1,0 +1,55 @@
+"""`shipway plan`: what would be done, how sure that is, and what undoes it. Changes nothing."""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+
+from shipway.canonical import canonical_bytes
+from shipway.commands.documents import show_document, write_out
+from shipway.commands.setting import (
+    find_file,
+    find_target,
+    heeding_signals,
+    inputs_of,
+    repository_of,
+    selection_of,
+    surroundings,
+)
+from shipway.context import read_context
+from shipway.errors import EXIT_CHANGES, EXIT_DONE
+from shipway.events import Events
+from shipway.lifecycle import Request, run_lifecycle
+from shipway.plan import Plan
+from shipway.receipt import Receipt
+from shipway.workspace import write_atomically
+
+
+class _Unreported:
+    def report(self, plan: Plan | None, receipt: Receipt | None) -> None:
+        """The plan is shown by the command itself; a dry run leaves nothing behind."""
+
+
+def run(arguments: Namespace) -> int:
+    """0, or 3 with --detailed-exitcode where there are changes. Raises what planning raised."""
+    context = read_context()
+    file = find_file(arguments, context)
+    repository = repository_of(file, context)
+    target = find_target(arguments.target, file, repository)
+    request = Request(file, target, inputs=inputs_of(arguments), selection=selection_of(arguments))
+    around = surroundings(context, repository, Events(), _Unreported())
+    with heeding_signals(around.interruption):
+        finished = run_lifecycle(request, around)
+    if finished.error is not None:
+        raise finished.error
+    assert finished.plan is not None
+    form = arguments.format or ("json" if arguments.json else "text")
+    if arguments.output:
+        path = context.cwd / arguments.output
+        if arguments.format in (None, "json"):
+            write_atomically(path, canonical_bytes(finished.plan.document), 0o644)
+        else:
+            write_atomically(path, show_document(finished.plan, form, context, sys.stdout).encode(), 0o644)
+    if not arguments.output or (arguments.format is None and not arguments.quiet):
+        write_out(show_document(finished.plan, form, context, sys.stdout))
+    return EXIT_CHANGES if arguments.detailed_exitcode and finished.plan.has_changes else EXIT_DONE

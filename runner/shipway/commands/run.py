@@ -1,0 +1,126 @@
+"""`shipway run`: plan, ask, execute, undo on failure, keep the receipt."""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from shipway.ci import Provider
+from shipway.commands.documents import KeptReceipts, show_document, write_out
+from shipway.commands.setting import (
+    find_file,
+    find_target,
+    heeding_signals,
+    inputs_of,
+    refuse_on_windows,
+    repository_of,
+    selection_of,
+    surroundings,
+)
+from shipway.context import Context, read_context
+from shipway.errors import EXIT_DONE, EXIT_NOT_UNDONE, Reason, UsageError
+from shipway.events import Events
+from shipway.lifecycle import Finished, Request, run_lifecycle
+from shipway.plan import Plan
+from shipway.redaction import trusted
+from shipway.render import failure, terminal
+from shipway.render.workflow import workflow_log
+from shipway.repository import Repository
+
+
+def run(arguments: Namespace) -> int:
+    """The exit code of the run. Raises ShipwayError where it ended before anything was executed."""
+    context = read_context()
+    refuse_on_windows(context)
+    file = find_file(arguments, context)
+    repository = repository_of(file, context)
+    target = find_target(arguments.target, file, repository)
+    request = Request(
+        file,
+        target,
+        inputs=inputs_of(arguments),
+        selection=selection_of(arguments),
+        execute=True,
+        confirm=lambda plan: confirmed(plan, arguments, context, must_ask=True),
+    )
+    return voyage(request, arguments, context, repository)
+
+
+def voyage(request: Request, arguments: Namespace, context: Context, repository: Repository) -> int:
+    """Take the lifecycle through its phases, showing it as it goes; then its receipt, and the exit code."""
+    events, keeper = Events(), KeptReceipts(repository.root)
+    view = open_view(arguments, context)
+    events.subscribe(view)
+    events.wants_output = view.wants_output
+    request = replace(request, confirm=_expecting(view, request.confirm))
+    around = surroundings(context, repository, events, keeper)
+    with heeding_signals(around.interruption), view:
+        finished = run_lifecycle(request, around)
+    return concluded(finished, keeper.path, arguments, context)
+
+
+def open_view(arguments: Namespace, context: Context) -> terminal.Terminal:
+    """Where progress is shown: standard output, or standard error where JSON has that for itself."""
+    stream = terminal.standard_error() if arguments.json else terminal.standard_output()
+    verbosity = terminal.Verbosity.VERBOSE if arguments.verbose else terminal.Verbosity.NORMAL
+    if arguments.quiet:
+        verbosity = terminal.Verbosity.QUIET
+    in_github = context.ci is not None and context.ci.provider is Provider.GITHUB and not arguments.json
+    return terminal.terminal_for(context, stream, verbosity, workflow_log(context) if in_github else None)
+
+
+def _expecting(view: terminal.Terminal, confirm: Callable[[Plan], bool]) -> Callable[[Plan], bool]:
+    def ask(plan: Plan) -> bool:
+        if not confirm(plan):
+            return False
+        view.expect(plan.nodes)
+        return True
+
+    return ask
+
+
+def concluded(finished: Finished, path: Path | None, arguments: Namespace, context: Context) -> int:
+    """Show how it ended. Raises the error of a lifecycle that never came to execute."""
+    if finished.declined:
+        write_out("nothing was started\n")
+        return EXIT_DONE
+    receipt = finished.receipt
+    if (receipt is None or not receipt.nodes) and finished.error is not None:
+        raise finished.error
+    if receipt is not None:
+        write_out(show_document(receipt, "json" if arguments.json else "text", context, sys.stdout, finished.plan))
+        if path is not None and not arguments.json:
+            write_out(f"receipt: {_near(path, context)}\n")
+    for name, error in finished.cleanup_failures:
+        terminal.write(sys.stderr, trusted(f"cleanup of {name} failed: {error}\n"))
+    code = receipt.exit_code if receipt is not None else EXIT_DONE
+    if finished.error is not None:
+        terminal.write(sys.stderr, trusted(failure.as_text(finished.error)))
+        return code if code == EXIT_NOT_UNDONE else finished.error.exit_code
+    return code
+
+
+def confirmed(plan: Plan, arguments: Namespace, context: Context, *, must_ask: bool) -> bool:
+    """Show the plan and ask on a terminal, unless `--yes`. Without a terminal to ask on, raises UsageError if `must_ask`."""
+    if not arguments.json and not arguments.quiet:
+        write_out(show_document(plan, "text", context, sys.stdout))
+    if arguments.yes or not plan.nodes:
+        return True
+    if not context.stdin_is_tty:
+        if must_ask:
+            raise UsageError(
+                "there is no terminal to ask on; nothing was started",
+                reason=Reason.NOT_CONFIRMED,
+                next="say `--yes`, or apply a plan that was looked at: `shipway plan -o plan.json`, `shipway apply plan.json`",
+            )
+        return True
+    terminal.write(sys.stderr, trusted(f"Execute this plan on {plan.target}? Type yes: "))
+    return sys.stdin.readline().strip() in ("yes", "y")
+
+
+def _near(path: Path, context: Context) -> str:
+    """The path as one would type it from here."""
+    return str(path.relative_to(context.cwd)) if path.is_relative_to(context.cwd) else str(path)

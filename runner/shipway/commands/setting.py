@@ -1,0 +1,129 @@
+"""What every command on a lifecycle begins with: the file, the repository, the target, and who listens."""
+
+from __future__ import annotations
+
+import signal
+from argparse import Namespace
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from shipway import declaration
+from shipway.attempts import Grace
+from shipway.context import Context
+from shipway.errors import Reason, UsageError
+from shipway.events import Events
+from shipway.interruption import Interruption
+from shipway.lifecycle import Reporter, Surroundings
+from shipway.planning import Selection
+from shipway.registry import Registry
+from shipway.repository import Repository, open_repository
+
+DEFAULT_FILE = "shipway.yml"
+DEFAULT_TARGET = "default"
+
+GRACE_AT_TERMINAL = Grace(interrupt_ms=5_000, terminate_ms=5_000)
+GRACE_IN_CI = Grace(interrupt_ms=2_000, terminate_ms=2_000)
+"""In CI all endings take 4 s at most: GitHub kills 10 s after its first signal, and the receipt has to be written."""
+
+
+def find_file(arguments: Namespace, context: Context) -> Path:
+    """The declaration: the one given, else the nearest `shipway.yml` in this directory or above. Raises UsageError."""
+    if arguments.file:
+        path = context.cwd / str(arguments.file)
+        if path.is_file():
+            return path
+        raise UsageError(
+            f"there is no file `{arguments.file}`",
+            reason=Reason.DECLARATION_MISSING,
+            next="name the declaration with `-f FILE`",
+        )
+    for directory in (context.cwd, *context.cwd.parents):
+        if (directory / DEFAULT_FILE).is_file():
+            return directory / DEFAULT_FILE
+    raise UsageError(
+        f"there is no `{DEFAULT_FILE}` in `{context.cwd}` or above",
+        reason=Reason.DECLARATION_MISSING,
+        next="write one with `shipway init`, or name another file with `-f FILE`",
+    )
+
+
+def find_target(wanted: str | None, file: Path, repository: Repository) -> str:
+    """The target: the one given; else the only one declared; `default` where none is. Raises UsageError where one must be named."""
+    if wanted:
+        return wanted
+    if b"targets" not in file.read_bytes():
+        return DEFAULT_TARGET  # the usual case, and one reading of a large file less
+    targets = declaration.load(file, root=repository.root).targets
+    if targets is None:
+        return DEFAULT_TARGET
+    names = list(targets)
+    concrete = [name for name in names if "*" not in name]
+    if len(concrete) == 1 and len(names) == 1:
+        return concrete[0]
+    listed = ", ".join(f"`{name}`" for name in names)
+    raise UsageError(
+        f"name a target: this lifecycle has {listed}", next="for example `--target " + (concrete or ["pr-1"])[0] + "`"
+    )
+
+
+def selection_of(arguments: Namespace) -> Selection:
+    """The part of the lifecycle that was asked for."""
+    return Selection(tuple(arguments.stage), tuple(arguments.skip))
+
+
+def inputs_of(arguments: Namespace) -> Mapping[str, str]:
+    """Inputs as given, by name. Raises UsageError for one without `=`."""
+    found: dict[str, str] = {}
+    for text in arguments.input:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise UsageError(f"`--input {text}` has no `=`", next="write `--input NAME=VALUE`")
+        found[name] = value
+    return found
+
+
+def repository_of(file: Path, context: Context) -> Repository:
+    """The checkout that the declaration is in."""
+    return open_repository(file.parent, context.env)
+
+
+def surroundings(context: Context, repository: Repository, events: Events, reporter: Reporter) -> Surroundings:
+    """What a lifecycle works in, for this call."""
+    return Surroundings(
+        context=context,
+        repository=repository,
+        registry=Registry(),
+        events=events,
+        reporter=reporter,
+        interruption=Interruption(),
+        grace=GRACE_IN_CI if context.ci else GRACE_AT_TERMINAL,
+        processors=context.processors,
+    )
+
+
+@contextmanager
+def heeding_signals(interruption: Interruption) -> Iterator[None]:
+    """While inside, SIGINT, SIGTERM and SIGHUP are told to `interruption` instead of ending the process."""
+    heeded = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
+
+    def strike(number: int, frame: FrameType | None) -> None:
+        interruption.strike()
+
+    before = {number: signal.signal(number, strike) for number in heeded}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def refuse_on_windows(context: Context) -> None:
+    """Raises UsageError on Windows, where process groups and signals that a rollback relies on do not exist."""
+    if context.platform.os == "windows":
+        raise UsageError(
+            "shipway does not execute lifecycles on Windows",
+            reason=Reason.PLATFORM_UNSUPPORTED,
+            next="`validate`, `plan`, `show` and `graph` work here; run on Linux or macOS, or in WSL",
+        )
