@@ -304,14 +304,14 @@ def _check_count(name: _Token, count: int) -> None:
     if function is None:
         return
     problem = ""
-    if count < function.least:
-        problem = f"takes at least {function.least}, not {count}" if function.least < function.most else ""
     if not function.least <= count <= function.most:
-        problem = problem or f"takes {function.most}{' at most' if function.least < function.most else ''}, not {count}"
+        bound = function.least if count < function.least else function.most
+        extent = "" if function.least == function.most else "at least " if count < function.least else "at most "
+        problem = f"takes {extent}{bound} argument{'' if bound == 1 else 's'}, not {count}"
+    elif function.spelling == "case" and count % 2 == 0:
+        problem = f"takes pairs of condition and value and then a default, so an odd number of arguments, not {count}"
+    if problem:
         raise ExpressionError(f"`{function.spelling}` {problem}", offset=name.offset, width=len(name.text))
-    if function.spelling == "case" and count % 2 == 0:
-        message = "`case` takes pairs of condition and value, then a default: an odd number of arguments"
-        raise ExpressionError(message, offset=name.offset, width=len(name.text))
 
 
 def _listed(title: str, names: Collection[str]) -> str:

@@ -32,7 +32,7 @@ _DECIMAL = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _INFINITE = re.compile(r"[+-]?infinity", re.IGNORECASE | re.ASCII)
 _HEXADECIMAL = re.compile(r"0x[0-9a-fA-F]+")
 _OCTAL = re.compile(r"0o[0-7]+")
-_JSON_NESTING = re.compile(r'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', re.DOTALL)
+_JSON_NESTING = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)  # an open string too is taken in one go
 _JSON_ESCAPES = {
     **{code: f"\\u{code:04x}" for code in (*range(0x20), 0x85, 0x2028, 0x2029)},
     **{
@@ -226,7 +226,8 @@ def read_json(text: str) -> Value:
             parse_constant=_refused_constant,
         )
     except json.JSONDecodeError as error:
-        raise Unworkable(f"not JSON: {error.msg.lower()} at character {error.pos + 1}") from error
+        what = error.msg.lower().removesuffix(" starting at")
+        raise Unworkable(f"not JSON: {what} at character {error.pos + 1}") from error
     return value
 
 
@@ -256,7 +257,7 @@ def _double(number: int | float) -> float:
     try:
         return float(number)
     except OverflowError:
-        return math.copysign(math.inf, number)
+        return math.inf if number > 0 else -math.inf
 
 
 def _signed_32_bit(number: int) -> float:
