@@ -35,7 +35,9 @@ class LiveView:
     `write` puts text above the rows. After `close` nothing of them is left on the screen.
     """
 
-    def __init__(self, stream: TextIO, *, columns: int, name_cells: int, total: int, now_ms: Callable[[], int]) -> None:
+    def __init__(
+        self, stream: TextIO, *, columns: int, colour: bool, name_cells: int, total: int, now_ms: Callable[[], int]
+    ) -> None:
         self._stream = stream
         self._columns = columns
         self._name_cells = name_cells
@@ -45,9 +47,16 @@ class LiveView:
         self._running: dict[str, _Running] = {}
         self._finished = 0
         self._note = ""
-        # `force_terminal` keeps rich from asking the environment, which only `context` reads.
+        self._queue: list[str] = []
+        # An empty environment, since only `context` reads the real one.
         self._console = Console(
-            file=stream, force_terminal=True, width=columns, highlight=False, markup=False, _environ={}
+            file=stream,
+            force_terminal=True,
+            color_system="standard" if colour else None,
+            width=columns,
+            highlight=False,
+            markup=False,
+            _environ={},
         )
         self._live = Live(
             console=self._console,
@@ -81,21 +90,28 @@ class LiveView:
         with self._lock:
             self._running.pop(node, None)
             self._finished += counts
+            self._start_next()
 
     def noted(self, text: str) -> None:
         """What the footer says beside the progress, such as that the run is being stopped."""
         with self._lock:
             self._note = one_line(text)
 
-    def restart(self, nodes: Iterable[str], note: str) -> None:
-        """Counting begins anew for `nodes`, such as those that are undone."""
+    def one_by_one(self, nodes: Iterable[str], note: str) -> None:
+        """Counting begins anew for `nodes`, each of which starts when the one before it has ended, as undoing does."""
         with self._lock:
-            self._finished, self._total, self._note = 0, len(tuple(nodes)), one_line(note)
             self._running.clear()
+            self._queue = list(nodes)
+            self._finished, self._total, self._note = 0, len(self._queue), one_line(note)
+            self._start_next()
 
     def close(self) -> None:
         """Take the rows off the screen and stop redrawing."""
         self._live.stop()
+
+    def _start_next(self) -> None:
+        if self._queue:
+            self._running[self._queue.pop(0)] = _Running(self._now_ms())
 
     def _rows(self) -> Group:
         columns, lines = self._size()
@@ -114,7 +130,8 @@ class LiveView:
     def _row(self, tick: str, node: str, elapsed: int, last: str, columns: int) -> str:
         cells = min(self._name_cells, max(columns - 12, 8))
         # Whole seconds: tenths would only flicker.
-        head = f"{tick} {pad(cut_front(one_line(node), cells), cells)}  {format_ms(elapsed // 1000 * 1000):>6}"
+        took = f"{elapsed // 1000}s" if elapsed < 60_000 else format_ms(elapsed)
+        head = f"{tick} {pad(cut_front(one_line(node), cells), cells)}  {took:>6}"
         room = columns - 1 - width(head) - 2
         return cut(head, columns - 1) if room < 8 or not last else f"{head}  {cut(last, room)}"
 

@@ -88,11 +88,11 @@ def tail_of(event: NodeFinished | NodeUndone) -> list[str]:
 
 
 def laid_out(line: Line, *, name_cells: int, columns: int, colour: bool) -> str:
-    """`line` with its subject in a column of `name_cells`, wrapped at `columns`, coloured if asked for; no line end."""
+    """`line` with its subject in a column of `name_cells` (0: as wide as it is), in rows of `columns`; no line end."""
     subject = one_line(line.subject)
     first = f"{line.sign} "
     if subject:
-        first += pad(cut_front(subject, name_cells), name_cells) + "  "
+        first += pad(cut_front(subject, name_cells), name_cells) + "  " if name_cells else f"{subject}  "
     rows = wrap(one_line(line.text), max(columns, width(first) + 20), first)
     return "\n".join(paint(row, line.colour, colour) for row in rows)
 

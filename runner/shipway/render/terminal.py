@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
@@ -56,7 +57,7 @@ class Groups(Protocol):
         """Gives a writer for foreign text, in which the runner obeys no command."""
 
 
-def write(stream: TextIO, text: str) -> None:
+def write(stream: TextIO, text: Redacted) -> None:
     """Write `text` and flush; a character that the stream's encoding lacks becomes `?`. The way everything is printed."""
     encoding = stream.encoding or "utf-8"
     stream.write(text.encode(encoding, "replace").decode(encoding))
@@ -132,11 +133,11 @@ class Terminal:
         self._name_cells = name_cells(self._nodes, self._columns)
 
     def write(self, text: str) -> None:
-        """Write `text`, which ends with a line end; above the live rows, where there are any."""
+        """Write whole lines of redacted text, as all that events carry is; above the live rows, where there are any."""
         if self._live:
             self._live.write(text)
         else:
-            write(self._stream, text)
+            write(self._stream, trusted(text))
 
     def __call__(self, event: Event) -> None:
         """Show `event`."""
@@ -185,7 +186,7 @@ class Terminal:
             case Stopping(why):
                 self._live.noted(f"stopping: {why}")
             case RollbackStarted(nodes):
-                self._live.restart(nodes, "rolling back")
+                self._live.one_by_one(nodes, "rolling back")
 
     def _open_live(self, event: RunStarted) -> LiveView:
         # Late, since rich takes as long to import as Python to start.
@@ -193,7 +194,12 @@ class Terminal:
 
         cells = self._name_cells or name_cells(dict.fromkeys(event.nodes), self._columns)
         return LiveView(
-            self._stream, columns=self._columns, name_cells=cells, total=len(event.nodes), now_ms=self._now_ms
+            self._stream,
+            columns=self._columns,
+            colour=self._colour,
+            name_cells=cells,
+            total=len(event.nodes),
+            now_ms=self._now_ms,
         )
 
     def _write_line(self, line: Line) -> None:
@@ -251,9 +257,12 @@ def _line_batches(log: Path) -> Iterator[list[str]]:
         yield [rest]
 
 
-def _inert(text: str) -> str:
-    """Text in which the runner finds no command: lines of ours never begin with one, and `##[` is one anywhere.
+# The runner looks for `::name` behind leading space, and for `##[name` anywhere in a line. A line of ours begins with a
+# sign, but a wrapped text goes on in the next one. Source:
+# https://github.com/actions/runner/blob/main/src/Runner.Common/ActionCommand.cs
+_COMMANDS = re.compile(r"^(\s*):(?=:)|##(?=\[)", re.MULTILINE)
 
-    Source: https://github.com/actions/runner/blob/main/src/Runner.Common/ActionCommand.cs
-    """
-    return text.replace("##[", "## [")
+
+def _inert(text: str) -> str:
+    """`text` with a space in each place that the runner would take for the beginning of a command."""
+    return _COMMANDS.sub(lambda match: f"{match[1]}: " if match[1] is not None else "## ", text)
