@@ -21,7 +21,7 @@ from shipway.file_state import (
     locate_target,
     parse_mode,
 )
-from shipway.nodes import Change, Fidelity, Verified
+from shipway.nodes import Change, Computed, Fidelity, Verified
 from shipway.replacement import changing, faults_told
 
 Content: TypeAlias = bytes | Path
@@ -47,9 +47,15 @@ def waiting(work: PlanWork, *slots: str) -> str:
     return next((f"`{name}` waits for {work.unknown[name]}" for name in slots if name in work.unknown), "")
 
 
+def is_from_secret(work: PlanWork, slot: str) -> bool:
+    """Whether the value of a slot holds a secret: what is computed is known when planned only where it is made of secrets."""
+    return slot in work.inputs and isinstance(work.node.slots.get(slot), Computed)
+
+
 def unplanned(work: PlanWork, change: Change, *slots: str) -> Prediction | None:
-    """The opaque prediction of a node whose place is not known yet, None where all of `slots` are known."""
-    why = waiting(work, *slots)
+    """The opaque prediction where one of `slots` is not known yet, or is a secret that a plan must not show; else None."""
+    secret = next((f"`{name}` is made of a secret" for name in slots if is_from_secret(work, name)), "")
+    why = waiting(work, *slots) or secret
     return Prediction(change, Fidelity.OPAQUE, why=why, reversible=change is not Change.READ) if why else None
 
 
@@ -76,7 +82,7 @@ def source_file(root: Path, text: Json, slot: str = "source") -> Path:
 def plan_content(work: PlanWork, content: Content | None, why: str, outputs: Mapping[str, Json]) -> Prediction:
     """The prediction of a node that writes `content` to slot `path` with slot `mode`; None: not known yet, because of `why`.
 
-    Contents are shown only where the new one is known: one that comes from a secret is not, and then the old may be one too.
+    Contents are shown unless the new one comes from a secret or is not known: then the old may be a secret too.
     """
     with faults_told():
         path = locate_target(work.root, work.inputs["path"])
@@ -94,13 +100,14 @@ def plan_content(work: PlanWork, content: Content | None, why: str, outputs: Map
                 outputs=outputs,
                 reversible=True,
             )
+        is_shown = not is_from_secret(work, "content")
         is_there = fingerprint(path) == file_fingerprint(mode, sha256_of(content))
         return Prediction(
             Change.NOOP if is_there else CHANGE_OF[kind],
             Fidelity.EXACT,
             why=remark,
-            before=describe(path, with_content=True),
-            after=_described(content, mode),
+            before=describe(path, with_content=is_shown),
+            after=_described(content, mode, is_shown),
             outputs=outputs,
             reversible=True,
         )
@@ -156,9 +163,9 @@ def sha256_of(content: Content) -> str:
     return hashlib.sha256(content).hexdigest() if isinstance(content, bytes) else file_sha256(content)
 
 
-def _described(content: Content, mode: str) -> Json:
+def _described(content: Content, mode: str, is_shown: bool) -> Json:
     if isinstance(content, bytes):
-        return describe_content(content, mode, with_content=True)
+        return describe_content(content, mode, with_content=is_shown)
     described = describe(content.resolve(), with_content=int(mode, 8) & 0o004 != 0)
     assert isinstance(described, Mapping)
     return {**described, "mode": mode}
