@@ -98,6 +98,9 @@ class Forge(Protocol):
     def head(self, pull_request: int) -> str:
         """The commit at the head of the pull request now."""
 
+    def merged_from(self, commit: str) -> tuple[int, str] | None:
+        """The pull request that brought this commit to its branch, and its head commit; None where there is none."""
+
     def attempt(self, run_id: str) -> Attempt:
         """The latest attempt of a run of this repository."""
 

@@ -60,6 +60,18 @@ class GitHub:
         answer = self._client.get(f"{self._repository}/pulls/{pull_request}")
         return _text(_object(_object(answer.json()).get("head")), "sha")
 
+    def merged_from(self, commit: str) -> tuple[int, str] | None:
+        """The merged pull request of this commit and its head; squash and rebase merges are found by their new commit."""
+        listed = self._client.get(f"{self._repository}/commits/{quote(commit, safe='')}/pulls").json()
+        merged = (
+            [_object(pull) for pull in listed if _object(pull).get("merged_at")] if isinstance(listed, list) else []
+        )
+        for pull in merged:
+            number = pull.get("number")
+            if pull.get("merge_commit_sha") == commit and isinstance(number, int):
+                return number, _text(_object(pull.get("head")), "sha")
+        return None
+
     def attempt(self, run_id: str) -> Attempt:
         """The latest attempt of a run of this repository."""
         run = _object(self._client.get(f"{self._repository}/actions/runs/{quote(run_id, safe='')}").json())

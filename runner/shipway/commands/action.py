@@ -1,0 +1,233 @@
+"""`shipway action`: what the GitHub Action runs. `run` does the work of the event, `report` posts it once it is uploaded."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from shipway import declaration
+from shipway.ci import CiContext, Token, origin
+from shipway.commands.documents import KeptReceipts, write_out
+from shipway.commands.handover import outputs_of, read_handover, write_handover
+from shipway.commands.reporting import annotate_error, annotate_failures, post_comment, summarise
+from shipway.commands.setting import find_file, find_target, heeding_signals, repository_of, surroundings
+from shipway.context import Context, read_context
+from shipway.environment import BASE_NAMES
+from shipway.errors import EXIT_DONE, Reason, ShipwayError, UsageError
+from shipway.events import Events
+from shipway.lifecycle import Finished, Request, Surroundings, check_lifecycle, run_lifecycle
+from shipway.plan import Plan
+from shipway.redaction import Redactor, trusted
+from shipway.render import failure, terminal, text
+from shipway.render.workflow import WorkflowLog, workflow_log
+from shipway.repository import Repository
+from shipway.trigger import Work, WorkKind, event_work, may_execute
+
+_COMMANDS = ("auto", "plan", "run", "validate")
+_PREFIX = "SHIPWAY_INPUT_"
+
+
+def run(arguments: Namespace) -> int:
+    """The exit code of the part that was asked for; it fails the step, and the steps behind it run all the same."""
+    context, inputs = _action_context(read_context())
+    log = workflow_log(context)
+    if arguments.part == "report":
+        return _report(context, inputs, log)
+    return _run(context, inputs, log, arguments)
+
+
+@dataclass(frozen=True, slots=True)
+class _Inputs:
+    """The action's inputs, as its steps pass them."""
+
+    command: str
+    file: str
+    target: str
+    comment: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What this job is about: declaration, checkout, target, and what the event leads to."""
+
+    context: Context
+    ci: CiContext
+    file: Path
+    repository: Repository
+    target: str
+    work: Work
+
+
+def _action_context(context: Context) -> tuple[Context, _Inputs]:
+    """The context with the action's token and working directory in place. Raises UsageError for inputs that cannot be."""
+    if context.ci is None:
+        raise UsageError(
+            "`shipway action` runs in a job of GitHub Actions", next="use `shipway plan` or `shipway run` here"
+        )
+    given = {name.removeprefix(_PREFIX): value for name, value in context.env.items() if name.startswith(_PREFIX)}
+    command, comment = given.get("COMMAND") or "auto", given.get("COMMENT") or "true"
+    if command not in _COMMANDS:
+        raise UsageError(
+            f"input `command` is `{command}`", next="use one of " + ", ".join(f"`{word}`" for word in _COMMANDS)
+        )
+    if comment not in ("true", "false"):
+        raise UsageError(f"input `comment` is `{comment}`", next="use `true` or `false`")
+    token = given.get("TOKEN", "")
+    ci = replace(context.ci, token=Token(token, origin(context.ci.api_url)) if token else context.ci.token)
+    cwd = context.cwd / (given.get("WORKING_DIRECTORY") or ".")
+    if not cwd.is_dir():
+        raise UsageError(f"input `working-directory` is `{given['WORKING_DIRECTORY']}`, which is no folder here")
+    inputs = _Inputs(command, given.get("FILE", ""), given.get("TARGET", ""), comment == "true")
+    return replace(context, ci=ci, cwd=cwd), inputs
+
+
+# The first part: do the work.
+
+
+def _run(context: Context, inputs: _Inputs, log: WorkflowLog, arguments: Namespace) -> int:
+    try:
+        job = _job(context, inputs, log)
+        terminal.write(log.stream, trusted(f"{job.ci.event} → {job.work.kind.value}: {job.work.why}\n"))
+        if job.work.kind is WorkKind.PLAN or job.work.kind is WorkKind.RUN:
+            return _voyage(job, log, arguments, validate_only=inputs.command == "validate")
+        if job.work.kind is WorkKind.REFUSE:
+            raise UsageError(job.work.why, reason=job.work.reason, next=job.work.next)
+    except ShipwayError as error:
+        return _refused(error, log)
+    _set_outputs(log, {"exit-code": str(EXIT_DONE)})
+    return EXIT_DONE
+
+
+def _job(context: Context, inputs: _Inputs, log: WorkflowLog) -> _Job:
+    """Find out what is to be done, and mask the lifecycle's secrets before anything else is printed."""
+    ci = context.ci
+    assert ci is not None
+    file = find_file(Namespace(file=inputs.file), context)
+    repository = repository_of(file, context)
+    target = find_target(inputs.target, file, repository)
+    declared = declaration.load(file, root=repository.root, target=target)
+    for name in declared.secrets:
+        log.mask(context.env.get(name, ""))
+    patterns = _on_patterns(declared, target)
+    work = _commanded(inputs.command, ci, patterns)
+    return _Job(context if work.is_trusted else _without_credentials(context), ci, file, repository, target, work)
+
+
+def _on_patterns(declared: declaration.Declaration, target: str) -> tuple[str, ...]:
+    rules = declared.targets or {}
+    return rules[target].on if target in rules else ()
+
+
+def _commanded(command: str, ci: CiContext, patterns: tuple[str, ...]) -> Work:
+    """What the event leads to, narrowed by the input `command`: it can ask for less than the event, never for more."""
+    work = event_work(ci, patterns)
+    if work.kind is WorkKind.REFUSE or command == "auto":
+        return work
+    if command == "run":
+        allowed, why = may_execute(ci, patterns)
+        if allowed and work.is_trusted:
+            return Work(WorkKind.RUN, why)
+        return Work(
+            WorkKind.REFUSE,
+            f"`command: run` is refused: {why}",
+            Reason.TARGET_REFUSED,
+            "plan here; run on a push to the branch that may",
+        )
+    return work if work.kind in (WorkKind.CLOSED, WorkKind.IGNORE) else replace(work, kind=WorkKind.PLAN)
+
+
+def _without_credentials(context: Context) -> Context:
+    """The context for a stranger's code: none of the job's own variables, no token."""
+    kept = {
+        name: value
+        for name, value in context.env.items()
+        if name in BASE_NAMES or (name.startswith(("GITHUB_", "RUNNER_")) and "TOKEN" not in name)
+    }
+    return replace(context, env=kept, ci=replace(context.ci, token=None) if context.ci else None)
+
+
+def _voyage(job: _Job, log: WorkflowLog, arguments: Namespace, *, validate_only: bool) -> int:
+    events, keeper = Events(), KeptReceipts(job.repository.root)
+    around = surroundings(job.context, job.repository, events, keeper)
+    executes = job.work.kind is WorkKind.RUN
+    request = Request(job.file, job.target, execute=executes)
+    if validate_only:
+        return _validated(request, around, log)
+    verbosity = terminal.Verbosity.VERBOSE if arguments.verbose else terminal.Verbosity.NORMAL
+    view = terminal.terminal_for(job.context, log.stream, verbosity, log)
+    events.subscribe(view)
+
+    def show(plan: Plan) -> bool:
+        write_out(text.render_plan(plan, colour=False, columns=job.context.columns))
+        view.expect(plan.nodes)
+        return True
+
+    with heeding_signals(around.interruption), view:
+        finished = run_lifecycle(replace(request, confirm=show), around)
+    if finished.plan is not None and not executes:
+        show(finished.plan)
+    return _handed_over(job, finished, log)
+
+
+def _validated(request: Request, around: Surroundings, log: WorkflowLog) -> int:
+    plan = check_lifecycle(request, around)
+    write_out(f"{plan.source.file} is valid: {plan.lifecycle} → {plan.target}, {len(plan.nodes)} nodes\n")
+    _set_outputs(log, {"exit-code": str(EXIT_DONE)})
+    return EXIT_DONE
+
+
+def _handed_over(job: _Job, finished: Finished, log: WorkflowLog) -> int:
+    """Write documents, summary, annotations and outputs; what the report needs is left beside the documents."""
+    code = finished.receipt.exit_code if finished.receipt else EXIT_DONE
+    if finished.receipt is not None and finished.receipt.nodes:
+        write_out(text.render_receipt(finished.receipt, finished.plan, colour=False, columns=job.context.columns))
+        annotate_failures(finished.receipt, finished.plan, log)
+    if finished.error is not None:
+        terminal.write(terminal.standard_error(), trusted(failure.as_text(finished.error)))
+        annotate_error(finished.error, log)
+        code = max(code, finished.error.exit_code)
+    if finished.plan is None and finished.receipt is None:
+        assert finished.error is not None
+        _set_outputs(log, {"reason": finished.error.reason.value, "exit-code": str(code)})
+        return code
+    handover = write_handover(job.context, job.ci, job.target, finished, code, is_trusted=job.work.is_trusted)
+    notes = () if job.work.is_trusted else (job.work.why,)
+    summarise(finished.plan, finished.receipt, job.context, log, notes)
+    _set_outputs(log, outputs_of(finished, handover, code))
+    return code
+
+
+def _refused(error: ShipwayError, log: WorkflowLog) -> int:
+    terminal.write(terminal.standard_error(), trusted(failure.as_text(error)))
+    annotate_error(error, log)
+    _set_outputs(log, {"reason": error.reason.value, "exit-code": str(error.exit_code)})
+    return error.exit_code
+
+
+def _set_outputs(log: WorkflowLog, outputs: Mapping[str, str]) -> None:
+    for name, value in outputs.items():
+        log.set_output(name, trusted(value))
+
+
+# The second part: tell it.
+
+
+def _report(context: Context, inputs: _Inputs, log: WorkflowLog) -> int:
+    """Post the comment. Never fails the job: what could not be posted stands in the summary and the output `comment`."""
+    path = context.env.get("SHIPWAY_ARTIFACT_PATH", "")
+    if not path:
+        return EXIT_DONE
+    handover = read_handover(Path(path))
+    if not inputs.comment:
+        log.set_output("comment", trusted("off"))
+        return EXIT_DONE
+    secrets = {name: context.env[name] for name in handover.secrets if context.env.get(name)}
+    posted = post_comment(handover, context, Redactor(secrets))
+    told = f"{posted.outcome.value}: {posted.why}" if posted.why else posted.outcome.value
+    terminal.write(log.stream, trusted(f"comment {told}" + (f" {posted.url}" if posted.url else "") + "\n"))
+    log.set_output("comment", trusted(told))
+    if not posted.url:
+        log.write_summary(trusted(f"Comment {told}"))
+    return EXIT_DONE

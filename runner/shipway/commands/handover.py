@@ -1,0 +1,121 @@
+"""What the action's first part leaves for its second: plan and receipt in one folder, to be uploaded and then reported."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from shipway.canonical import Json, canonical_bytes
+from shipway.ci import CiContext
+from shipway.commands.documents import read_document
+from shipway.context import Context
+from shipway.errors import Reason, UnreachableError
+from shipway.lifecycle import Finished
+from shipway.plan import Plan, change_counts, fidelity_counts
+from shipway.receipt import Receipt, outcome_counts
+from shipway.workspace import unwritable, write_atomically
+
+PLAN_FILE = "plan.json"
+RECEIPT_FILE = "receipt.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Handover:
+    """Plan and receipt as they were sealed, the folder that holds them, and the artifact's name."""
+
+    folder: Path
+    artifact: str
+    plan: Plan | None
+    receipt: Receipt | None
+    is_trusted: bool
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Names of the lifecycle's secrets."""
+        return self.plan.secrets if self.plan else ()
+
+
+def write_handover(
+    context: Context, ci: CiContext, target: str, finished: Finished, exit_code: int, *, is_trusted: bool
+) -> Handover:
+    """Write the documents into a folder of their own under the job's temporary directory. Raises UnreachableError."""
+    plan, receipt = finished.plan, finished.receipt
+    lifecycle = plan.lifecycle if plan else receipt.lifecycle if receipt else ""
+    purpose = "receipt" if receipt else "plan"
+    index = context.env.get("SHIPWAY_JOB_INDEX") or "0"
+    artifact = f"shipway-{purpose}-{lifecycle}-{target}-{ci.run_id or 0}-{ci.run_attempt or 1}-{index}"
+    temporary = ci.temp or context.cwd / ".shipway"
+    folder = temporary / "shipway-handover" / artifact
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise unwritable(folder, error) from error
+    if plan is not None:
+        write_atomically(folder / PLAN_FILE, canonical_bytes(plan.document), 0o644)
+    if receipt is not None:
+        write_atomically(folder / RECEIPT_FILE, canonical_bytes(receipt.document), 0o644)
+    write_atomically(_facts_file(folder), json.dumps({"is_trusted": is_trusted}).encode())
+    return Handover(folder, artifact, plan, receipt, is_trusted)
+
+
+def read_handover(folder: Path) -> Handover:
+    """What `write_handover` left, every seal checked again. Raises VerificationError or UnreachableError."""
+    plan = read_document(folder / PLAN_FILE) if (folder / PLAN_FILE).is_file() else None
+    receipt = read_document(folder / RECEIPT_FILE) if (folder / RECEIPT_FILE).is_file() else None
+    try:
+        facts: Mapping[str, Json] = json.loads(_facts_file(folder).read_bytes())
+    except (OSError, ValueError) as error:
+        raise UnreachableError(
+            f"`{folder}` is not what the first part of the action left", reason=Reason.UNWRITABLE
+        ) from error
+    return Handover(
+        folder,
+        folder.name,
+        plan if isinstance(plan, Plan) else None,
+        receipt if isinstance(receipt, Receipt) else None,
+        facts.get("is_trusted") is True,
+    )
+
+
+def outputs_of(finished: Finished, handover: Handover, exit_code: int) -> dict[str, str]:
+    """The outputs of the action's first part, all text; structures are JSON."""
+    plan, receipt, error = finished.plan, finished.receipt, finished.error
+    found = {
+        "artifact-name": handover.artifact,
+        "artifact-path": str(handover.folder),
+        "exit-code": str(exit_code),
+        "outcome": receipt.outcome.value if receipt else "",
+        "reason": _reason(receipt, error.reason if error else None),
+        "receipt-path": str(handover.folder / RECEIPT_FILE) if receipt else "",
+    }
+    if plan is not None:
+        counts: Mapping[str, int] = {
+            change.value: count for change, count in change_counts(plan.nodes).items() if count
+        }
+        if receipt is not None:
+            counts = {outcome.value: count for outcome, count in outcome_counts(receipt.nodes).items()}
+        found |= {
+            "plan-path": str(handover.folder / PLAN_FILE),
+            "plan-digest": plan.digest,
+            "effect-digest": plan.effect,
+            "changes": "true" if plan.has_changes else "false",
+            "fidelity": json.dumps({kind.value: count for kind, count in fidelity_counts(plan.nodes).items()}),
+            "counts": json.dumps(counts),
+        }
+    return found
+
+
+_REASONS = {1: Reason.STEP_FAILED, 4: Reason.NOT_UNDONE, 130: Reason.INTERRUPTED}
+
+
+def _reason(receipt: Receipt | None, reason: Reason | None) -> str:
+    if reason is not None:
+        return reason.value
+    return _REASONS[receipt.exit_code].value if receipt is not None and receipt.exit_code else ""
+
+
+def _facts_file(folder: Path) -> Path:
+    """Beside the folder, not in it: the artifact holds documents only."""
+    return folder.parent / f"{folder.name}.facts.json"
