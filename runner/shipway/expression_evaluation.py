@@ -203,8 +203,9 @@ def _decides(operator: LogicOperator, value: Value) -> bool:
     return truthy(value) == (operator is LogicOperator.OR)
 
 
-def _shortened_logic(operator: LogicOperator, operands: Sequence[Node]) -> Node:
+def _shortened_logic(operator: LogicOperator, folded: Sequence[Node]) -> Node:
     """Known operands that pass the question on are left out, and so is what stands behind one that answers it."""
+    operands = [part for node in folded for part in _chain_parts(operator, node)]
     kept: list[Node] = []
     for index, operand in enumerate(operands):
         behind = operands[index + 1 :]
@@ -215,9 +216,7 @@ def _shortened_logic(operator: LogicOperator, operands: Sequence[Node]) -> Node:
                 kept.append(operand)
                 break
         kept.append(operand)
-    if len(kept) == 1:
-        return kept[0]
-    return Logic(operator, tuple(part for operand in kept for part in _chain_parts(operator, operand)))
+    return kept[0] if len(kept) == 1 else Logic(operator, tuple(kept))
 
 
 def _chain_parts(operator: LogicOperator, node: Node) -> tuple[Node, ...]:
