@@ -17,11 +17,12 @@ from shipway.declaration import OnCancel
 from shipway.environment import base_environment, passed_through
 from shipway.evaluation import Evaluation
 from shipway.events import Events
-from shipway.executor import Execution, ExecutionOptions, Executor, Surroundings
+from shipway.executor import Execution, Executor
 from shipway.interruption import Interruption
 from shipway.journal import Unjournalled
 from shipway.nodes import FAILURES, Node
 from shipway.plan import Plan
+from shipway.progress import ExecutionOptions, Surroundings
 from shipway.redaction import Redactor
 from shipway.registry import Registry
 

@@ -6,77 +6,36 @@ Decides nothing by itself: order is the scheduler's, undo order the saga's, dela
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 
-from shipway import expressions, saga
-from shipway.action import Action, Verb, Work
-from shipway.attempts import Attempts, Ended, Grace
-from shipway.canonical import Json
-from shipway.declaration import OnCancel, OnFailure, Rollback
-from shipway.environment import output_variables
+from shipway.action import Verb, Work
+from shipway.attempts import Ended
+from shipway.conditions import Conditions
+from shipway.declaration import OnFailure
 from shipway.errors import Reason, ShipwayError
-from shipway.evaluation import Evaluation, Unresolved
+from shipway.evaluation import Unresolved
 from shipway.events import (
-    Events,
     NodeFinished,
     NodeOutput,
     NodeRetrying,
     NodeStarted,
     NodeStillRunning,
-    NodeUndone,
-    RollbackStarted,
     RunStarted,
     StageFinished,
     StageStarted,
     Stopping,
 )
-from shipway.journal import Journal
-from shipway.nodes import DONE, FAILURES, Immediate, Need, NeedKind, Node, Outcome, Verified
+from shipway.nodes import DONE, FAILURES, Immediate, Node, Outcome
 from shipway.plan import Plan, PlannedStage
+from shipway.progress import ExecutionOptions, Progress, Surroundings
 from shipway.receipt import Attempt, NodeResult, RollbackEntry, StageResult
 from shipway.retry import delay_ms, has_another
-from shipway.scheduler import Bounds, Item, Scheduler, default_parallel
-
-STILL_RUNNING_MS = 60_000
-"""After this long without output a running node is announced once more, and again after as long."""
+from shipway.schedule import bounds_of, items_of, members_of
+from shipway.scheduler import Scheduler, default_parallel
+from shipway.unwinding import Unwinding
 
 _LIVE_TICK_MS = 100
 _QUIET_TICK_MS = 1_000
-_OUTLIVING = frozenset({"always", "failure", "cancelled"})
-
-
-@dataclass(frozen=True, slots=True)
-class ExecutionOptions:
-    """How to run: on how many processors, with which grace when something is ended, and what a cancellation does."""
-
-    processors: int
-    grace: Grace
-    on_cancel: OnCancel
-    still_running_ms: int = STILL_RUNNING_MS
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What an execution works with: directories, actions by name, base environment, clock, randomness, and who listens.
-
-    `directory` is private to the run and on the workspace's file system. `clock_ms` counts from the start of the run;
-    `fraction()` is random in [0, 1). `passed` gives the variables that `env_from` patterns let through.
-    """
-
-    root: Path
-    directory: Path
-    require_action: Callable[[str], Action]
-    base_env: Mapping[str, str]
-    passed: Callable[[tuple[str, ...]], Mapping[str, str]]
-    clock_ms: Callable[[], int]
-    fraction: Callable[[], float]
-    evaluation: Evaluation
-    attempts: Attempts
-    events: Events
-    journal: Journal
-    started_unix_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,20 +51,6 @@ class Execution:
     duration_ms: int
 
 
-@dataclass(slots=True)
-class _Progress:
-    """A node on its way: what has been tried, and what its undo will need."""
-
-    node: Node
-    attempts: list[Attempt] = field(default_factory=list)
-    order: int = -1
-    waited_for: str = ""
-    env: Mapping[str, str] = field(default_factory=dict)
-    inputs: Mapping[str, Json] = field(default_factory=dict)
-    last: Ended | None = None
-    resolve_error: str = ""
-
-
 class Executor:
     """One execution of one plan. `execute` runs it to its end, rollback included; `cancel` may come from a signal handler."""
 
@@ -115,15 +60,13 @@ class Executor:
         self._around = around
         self._attempts = around.attempts
         self._emit = around.events.emit
-        self._conditions: dict[str, expressions.Expression] = {}
-        outliving = {stage.id for stage in plan.stages if self._outlives(stage.condition)}
+        self._conditions = Conditions(around.evaluation)
         self._parallel = plan.parallel or default_parallel(options.processors, len(plan.nodes))
-        self._scheduler = Scheduler(self._items(outliving), self._bounds())
-        self._progress = {node.id: _Progress(node) for node in plan.nodes}
+        self._scheduler = Scheduler(items_of(plan, self._conditions), bounds_of(plan, self._parallel))
+        self._progress = {node.id: Progress(node) for node in plan.nodes}
         self._results: dict[str, NodeResult] = {}
         self._stage_holds: dict[str, bool] = {}
-        self._members = {stage: [node.id for node in nodes] for stage, nodes in _members(plan).items()}
-        self._stage_left = {stage: len(nodes) for stage, nodes in self._members.items()}
+        self._stage_left = {stage: len(nodes) for stage, nodes in members_of(plan).items()}
         self._stages_started: set[str] = set()
         self._retries: list[tuple[int, int, str]] = []
         self._started = 0
@@ -151,57 +94,15 @@ class Executor:
             elif not self._scheduler.finished:
                 self._settle()
         self._take_decisions()
-        rollback = self._roll_back()
-        return self._execution(rollback)
-
-    # The scheduler's view of the plan.
-
-    def _items(self, outliving_stages: set[str]) -> list[Item]:
-        needed = {need for stage in self._plan.stages for need in stage.needs}
-        members = _members(self._plan)
-        items = [
-            self._item(node, self._plan.stages_by_id[node.stage], node.stage in outliving_stages)
-            for node in self._plan.nodes
-        ]
-        for stage in self._plan.stages:
-            if stage.id in needed:
-                inner = {need.node for node in members[stage.id] for need in node.needs}
-                ends = [Need(node.id, NeedKind.ORDER) for node in members[stage.id] if node.id not in inner]
-                items.append(Item(stage.id, tuple(ends or map(Need, stage.needs)), stage.id, gate=True))
-        return items
-
-    def _item(self, node: Node, stage: PlannedStage, stage_outlives: bool) -> Item:
-        kind = NeedKind.OPTIONAL if stage_outlives else NeedKind.NEEDS
-        is_root = not any(need.node.startswith(node.stage + "/") for need in node.needs)
-        gates = tuple(Need(before, kind) for before in stage.needs) if is_root else ()
-        return Item(
-            id=node.id,
-            needs=(*node.needs, *gates),
-            stage=node.stage,
-            limits=node.limits,
-            exclusive=node.exclusive,
-            conditional=stage.condition is not None or node.condition is not None,
-            outlives_failure=stage_outlives or self._outlives(node.condition),
-            allow_failure=node.allow_failure,
+        unwinding = Unwinding(
+            self._plan,
+            self._around,
+            self._options.on_cancel,
+            self._progress,
+            self._results,
+            struck=lambda: self._cancellations,
         )
-
-    def _bounds(self) -> Bounds:
-        return Bounds(
-            parallel=self._parallel,
-            stage_parallel={stage.id: stage.parallel for stage in self._plan.stages if stage.parallel},
-            limits=self._plan.limits,
-            on_failure=self._plan.on_failure,
-            stage_policies={stage.id: stage.on_failure for stage in self._plan.stages},
-        )
-
-    def _outlives(self, condition: str | None) -> bool:
-        return condition is not None and not _OUTLIVING.isdisjoint(self._parsed(condition).functions)
-
-    def _parsed(self, condition: str) -> expressions.Expression:
-        found = self._conditions.get(condition)
-        if found is None:
-            found = self._conditions[condition] = expressions.parse(condition, rendered=True)
-        return found
+        return self._execution(unwinding, unwinding.roll_back(failed=self._failed))
 
     # One turn of the loop.
 
@@ -271,16 +172,14 @@ class Executor:
             for node_id in nodes:
                 self._judge_one(self._progress[node_id])
 
-    def _judge_one(self, progress: _Progress) -> None:
+    def _judge_one(self, progress: Progress) -> None:
         node = progress.node
         try:
             if not self._stage_condition_holds(self._plan.stages_by_id[node.stage], node):
                 self._decide(node, Outcome.SKIPPED, f"`if` of stage `{node.stage}` is false")
-            elif self._scheduler.failed_above(node.id) and not self._asks_status(node.condition):
+            elif self._scheduler.failed_above(node.id) and not self._conditions.asks_status(node.condition):
                 self._decide(node, Outcome.BLOCKED, self._scheduler.failed_above(node.id))
-            elif node.condition is None or self._condition_holds(
-                node.condition, node, self._scheduler.failed_above(node.id)
-            ):
+            elif node.condition is None or self._holds(node.condition, node, self._scheduler.failed_above(node.id)):
                 self._scheduler.admit(node.id)
             else:
                 self._decide(node, Outcome.SKIPPED, "`if` is false")
@@ -294,26 +193,11 @@ class Executor:
         held = self._stage_holds.get(stage.id)
         if held is None:
             failed = next(filter(None, map(self._scheduler.failed_above, stage.needs)), "")
-            held = self._stage_holds[stage.id] = self._condition_holds(stage.condition, node, failed)
+            held = self._stage_holds[stage.id] = self._holds(stage.condition, node, failed)
         return held
 
-    def _asks_status(self, condition: str | None) -> bool:
-        return condition is not None and self._parsed(condition).uses_status
-
-    def _condition_holds(self, condition: str, node: Node, failed_above: str) -> bool:
-        cancelled = self._cancellations > 0
-        succeeding = not failed_above and not cancelled
-        if not succeeding and not self._asks_status(condition):
-            return False
-        functions: dict[str, Callable[..., expressions.Value]] = {
-            "success": lambda: succeeding,
-            "failure": lambda: bool(failed_above) and not cancelled,
-            "always": lambda: True,
-            "cancelled": lambda: cancelled,
-        }
-        refers_to_env = any(reference.path[0] == "env" for reference in self._parsed(condition).references)
-        env = self._around.evaluation.environment(node) if refers_to_env else {}
-        return self._around.evaluation.holds(condition, node, env, functions)
+    def _holds(self, condition: str, node: Node, failed_above: str) -> bool:
+        return self._conditions.holds(condition, node, failed_above=failed_above, cancelled=self._cancellations > 0)
 
     def _decide(self, node: Node, outcome: Outcome, cause: str, error: str = "") -> None:
         """An outcome without an attempt: the scheduler is told, the result is kept and announced."""
@@ -334,7 +218,7 @@ class Executor:
             progress.waited_for = progress.waited_for or dispatch.waited_for
             self._begin(progress)
 
-    def _begin(self, progress: _Progress) -> None:
+    def _begin(self, progress: Progress) -> None:
         node = progress.node
         number = len(progress.attempts) + 1
         if progress.order < 0:
@@ -356,7 +240,7 @@ class Executor:
         action = self._around.require_action(node.action)
         self._attempts.begin(action, Verb.DO, work, timeout_ms=node.timeout_ms, outputs=node.outputs)
 
-    def _work(self, progress: _Progress) -> Work:
+    def _work(self, progress: Progress) -> Work:
         node = progress.node
         evaluation = self._around.evaluation
         declared = evaluation.environment(node) if node.env else {}
@@ -365,15 +249,7 @@ class Executor:
             progress.inputs = {name: slot.value for name, slot in node.slots.items() if isinstance(slot, Immediate)}
         else:
             progress.inputs = evaluation.inputs(node, declared)
-        return Work(
-            node, progress.inputs, progress.env, self._around.root, self._around.directory / "scratch" / node.id
-        )
-
-    def _scratch(self, node: Node) -> Path:
-        return self._around.directory / "scratch" / node.id
-
-    def _unix_ms(self) -> int:
-        return self._around.started_unix_ms + self._around.clock_ms()
+        return Work(node, progress.inputs, progress.env, self._around.root, self._around.scratch(node.id))
 
     def _forward_ended(self, ended: Ended) -> None:
         progress = self._progress[ended.node]
@@ -388,7 +264,7 @@ class Executor:
         else:
             self._finish(progress, ended)
 
-    def _may_retry(self, progress: _Progress, ended: Ended) -> bool:
+    def _may_retry(self, progress: Progress, ended: Ended) -> bool:
         return (
             ended.outcome in FAILURES
             and not progress.resolve_error
@@ -396,7 +272,7 @@ class Executor:
             and has_another(progress.node.retry, len(progress.attempts))
         )
 
-    def _finish(self, progress: _Progress, ended: Ended) -> None:
+    def _finish(self, progress: Progress, ended: Ended) -> None:
         node = progress.node
         self._around.evaluation.record(node, ended.outcome, ended.outputs)
         self._scheduler.finish(node.id, ended.outcome)
@@ -456,138 +332,6 @@ class Executor:
         if not self._stage_left[node.stage]:
             self._emit(StageFinished(node.stage, self._stage_outcome(node.stage).value))
 
-    # Undoing.
-
-    def _roll_back(self) -> list[RollbackEntry]:
-        order = self._undo_order()
-        if not order:
-            return []
-        self._emit(RollbackStarted(tuple(order)))
-        return [self._undo(self._progress[node]) for node in order]
-
-    def _begun(self) -> list[saga.Begun]:
-        return [
-            saga.Begun(progress.node.id, progress.node.stage, progress.order, self._left_something(progress))
-            for progress in self._progress.values()
-            if progress.order >= 0
-        ]
-
-    def _left_something(self, progress: _Progress) -> bool:
-        """Whether there may be something to undo: not after an attempt that never began its work, or that changed nothing."""
-        outcome = self._results[progress.node.id].outcome
-        return (
-            progress.node.must_be_undone
-            and not progress.resolve_error
-            and outcome not in (Outcome.UNCHANGED, Outcome.SKIPPED)
-        )
-
-    def _undo_order(self) -> list[str]:
-        if self._cancellations and self._options.on_cancel is OnCancel.LEAVE and not self._failed:
-            return []
-        if not self._failed and not self._cancellations:
-            return []
-        policies = {
-            stage: self._plan.stages_by_id[stage].rollback or self._plan.rollback for stage in self._failed_stages()
-        }
-        if not policies:
-            return saga.undo_order(self._begun(), self._plan.rollback)
-        if Rollback.RUN in policies.values():
-            return saga.undo_order(self._begun(), Rollback.RUN)
-        chosen = {stage for stage, policy in policies.items() if policy is Rollback.STAGE}
-        return saga.undo_order(self._begun(), Rollback.STAGE, chosen)
-
-    def _failed_stages(self) -> list[str]:
-        return list(
-            dict.fromkeys(
-                self._progress[node].node.stage
-                for node, result in self._results.items()
-                if result.outcome in FAILURES and not self._progress[node].node.allow_failure
-            )
-        )
-
-    def _undo(self, progress: _Progress) -> RollbackEntry:
-        """Undo one node, trying again as its `retry` says; what `verify` still finds afterwards was not undone."""
-        node = progress.node
-        started = self._around.clock_ms()
-        if not node.reversible:
-            return self._undone(progress, Outcome.NOT_UNDOABLE, "it has no `undo`", started, 0)
-        if self._cancellations > 1:
-            return self._undone(progress, Outcome.UNDO_FAILED, "interrupted before it was undone", started, 0)
-        self._around.journal.undo_begun(node.id)
-        tries = 0
-        while True:
-            tries += 1
-            ended = self._run_alone(progress, Verb.UNDO)
-            if ended.outcome not in FAILURES or not has_another(node.retry, tries) or self._cancellations > 1:
-                break
-            self._pause_alone(delay_ms(node.retry, tries, self._around.fraction()))
-        outcome, error = ended.outcome, ended.error
-        if outcome in FAILURES or outcome is Outcome.CANCELLED:
-            outcome, error = Outcome.UNDO_FAILED, error or outcome.value
-        elif outcome is Outcome.UNDONE and self._still_holds(progress):
-            outcome, error = Outcome.UNDO_FAILED, "`undo` exited 0, but `verify` still finds the work"
-        self._around.journal.undo_ended(node.id, outcome)
-        return self._undone(progress, outcome, error, started, tries, ended)
-
-    def _still_holds(self, progress: _Progress) -> bool:
-        action = self._around.require_action(progress.node.action)
-        if action.runs_in == "process" and action.command(Verb.VERIFY, self._undo_work(progress)) is None:
-            return False
-        return self._run_alone(progress, Verb.VERIFY).verified is Verified.HOLDS
-
-    def _run_alone(self, progress: _Progress, verb: Verb) -> Ended:
-        """One attempt with nothing else running; only a second cancellation ends it early."""
-        node = progress.node
-        action = self._around.require_action(node.action)
-        self._attempts.begin(action, verb, self._undo_work(progress), timeout_ms=node.timeout_ms, outputs={})
-        while True:
-            ended = self._attempts.wait(None)
-            if ended:
-                return ended[0]
-            if self._cancellations > 1 and self._heeded < self._cancellations:
-                self._heeded = self._cancellations
-                self._attempts.kill()
-
-    def _undo_work(self, progress: _Progress) -> Work:
-        node = progress.node
-        result = self._results[node.id]
-        texts = {name: expressions.to_text(value) for name, value in result.outputs.items()}
-        env = {**progress.env, **output_variables(texts), "SHIPWAY_OUTCOME": result.outcome.value}
-        return Work(
-            node,
-            progress.inputs,
-            env,
-            self._around.root,
-            self._scratch(node),
-            started_ms=self._unix_ms(),
-            outcome=result.outcome,
-            outputs=result.outputs,
-            state=progress.last.undo if progress.last else None,
-        )
-
-    def _pause_alone(self, milliseconds: int) -> None:
-        due = self._around.clock_ms() + milliseconds
-        while self._around.clock_ms() < due and self._cancellations < 2:
-            self._attempts.wait(due)
-
-    def _undone(
-        self, progress: _Progress, outcome: Outcome, error: str, started: int, tries: int, ended: Ended | None = None
-    ) -> RollbackEntry:
-        node = progress.node
-        now = self._around.clock_ms()
-        self._results[node.id] = replace(self._results[node.id], outcome=outcome)
-        self._emit(
-            NodeUndone(
-                node.id,
-                outcome.value,
-                now - started,
-                error,
-                log=ended.log if ended else "",
-                tail=ended.tail if ended else "",
-            )
-        )
-        return RollbackEntry(node.id, node.stage, outcome, started, now, error, tries)
-
     # The whole.
 
     def _stage_outcome(self, stage: str) -> Outcome:
@@ -610,25 +354,17 @@ class Executor:
             return worst
         return Outcome.SUCCEEDED if outcomes & DONE or not outcomes else Outcome.SKIPPED
 
-    def _execution(self, rollback: list[RollbackEntry]) -> Execution:
-        undone = {entry.node for entry in rollback}
+    def _execution(self, unwinding: Unwinding, rollback: list[RollbackEntry]) -> Execution:
         stopped = self._failed or self._cancellations > 0
         return Execution(
             results=tuple(self._results[node.id] for node in self._plan.nodes),
             stages=tuple(StageResult(stage.id, self._stage_outcome(stage.id)) for stage in self._plan.stages),
             rollback=tuple(rollback),
-            left_behind=tuple(saga.left_behind(self._begun(), undone)) if stopped else (),
+            left_behind=unwinding.left_behind(rollback) if stopped else (),
             cancelled=self._cancellations > 0,
             failed=self._failed,
             duration_ms=self._around.clock_ms(),
         )
-
-
-def _members(plan: Plan) -> dict[str, list[Node]]:
-    found: dict[str, list[Node]] = {stage.id: [] for stage in plan.stages}
-    for node in plan.nodes:
-        found[node.stage].append(node)
-    return found
 
 
 def _attempt(begun: Attempt, ended: Ended) -> Attempt:

@@ -1,0 +1,77 @@
+"""How far each node of a run is, and what a run works with: the values that executing and unwinding share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from shipway.action import Action
+from shipway.attempts import Attempts, Ended, Grace
+from shipway.canonical import Json
+from shipway.declaration import OnCancel
+from shipway.evaluation import Evaluation
+from shipway.events import Events
+from shipway.journal import Journal
+from shipway.nodes import Node
+from shipway.receipt import Attempt
+
+STILL_RUNNING_MS = 60_000
+"""After this long without output a running node is announced once more, and again after as long."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionOptions:
+    """How to run: on how many processors, with which grace when something is ended, and what a cancellation does."""
+
+    processors: int
+    grace: Grace
+    on_cancel: OnCancel
+    still_running_ms: int = STILL_RUNNING_MS
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What an execution works with: directories, actions by name, base environment, clock, randomness, and who listens.
+
+    `directory` is private to the run and on the workspace's file system. `clock_ms` counts from the start of the run;
+    `fraction()` is random in [0, 1). `passed` gives the variables that `env_from` patterns let through.
+    """
+
+    root: Path
+    directory: Path
+    require_action: Callable[[str], Action]
+    base_env: Mapping[str, str]
+    passed: Callable[[tuple[str, ...]], Mapping[str, str]]
+    clock_ms: Callable[[], int]
+    fraction: Callable[[], float]
+    evaluation: Evaluation
+    attempts: Attempts
+    events: Events
+    journal: Journal
+    started_unix_ms: int
+
+    def scratch(self, node: str) -> Path:
+        """The private directory of one node, the same for all that is asked of it."""
+        return self.directory / "scratch" / node
+
+    def unix_ms(self) -> int:
+        """The wall clock, carried on from the start of the run."""
+        return self.started_unix_ms + self.clock_ms()
+
+
+@dataclass(slots=True)
+class Progress:
+    """A node on its way: what has been tried, and what its undo will need.
+
+    `order` counts first starts from 0 and is -1 before; `resolve_error` is set where its inputs could not be worked out.
+    """
+
+    node: Node
+    attempts: list[Attempt] = field(default_factory=list)
+    order: int = -1
+    waited_for: str = ""
+    env: Mapping[str, str] = field(default_factory=dict)
+    inputs: Mapping[str, Json] = field(default_factory=dict)
+    last: Ended | None = None
+    resolve_error: str = ""

@@ -1,0 +1,70 @@
+"""The plan as the scheduler sees it: items with their needs, stages as gates, and what bounds concurrency. Pure."""
+
+from __future__ import annotations
+
+from shipway.conditions import Conditions
+from shipway.nodes import Need, NeedKind, Node
+from shipway.plan import Plan, PlannedStage
+from shipway.scheduler import Bounds, Item
+
+
+def items_of(plan: Plan, conditions: Conditions) -> list[Item]:
+    """One item per node in declared order, then a gate for each stage that another one needs."""
+    outliving = {stage.id for stage in plan.stages if conditions.outlives_failure(stage.condition)}
+    items = [
+        _item(
+            node,
+            plan.stages_by_id[node.stage],
+            stage_outlives=node.stage in outliving,
+            node_outlives=conditions.outlives_failure(node.condition),
+        )
+        for node in plan.nodes
+    ]
+    return [*items, *_gates(plan)]
+
+
+def bounds_of(plan: Plan, parallel: int) -> Bounds:
+    """What bounds concurrency, where `parallel` nodes of the run may run at once."""
+    return Bounds(
+        parallel=parallel,
+        stage_parallel={stage.id: stage.parallel for stage in plan.stages if stage.parallel},
+        limits=plan.limits,
+        on_failure=plan.on_failure,
+        stage_policies={stage.id: stage.on_failure for stage in plan.stages},
+    )
+
+
+def members_of(plan: Plan) -> dict[str, list[Node]]:
+    """The nodes of each stage, in declared order."""
+    found: dict[str, list[Node]] = {stage.id: [] for stage in plan.stages}
+    for node in plan.nodes:
+        found[node.stage].append(node)
+    return found
+
+
+def _item(node: Node, stage: PlannedStage, *, stage_outlives: bool, node_outlives: bool) -> Item:
+    kind = NeedKind.OPTIONAL if stage_outlives else NeedKind.NEEDS
+    is_root = not any(need.node.startswith(node.stage + "/") for need in node.needs)
+    gates = tuple(Need(before, kind) for before in stage.needs) if is_root else ()
+    return Item(
+        id=node.id,
+        needs=(*node.needs, *gates),
+        stage=node.stage,
+        limits=node.limits,
+        exclusive=node.exclusive,
+        conditional=stage.condition is not None or node.condition is not None,
+        outlives_failure=stage_outlives or node_outlives,
+        allow_failure=node.allow_failure,
+    )
+
+
+def _gates(plan: Plan) -> list[Item]:
+    needed = {need for stage in plan.stages for need in stage.needs}
+    members = members_of(plan)
+    gates = []
+    for stage in plan.stages:
+        if stage.id in needed:
+            inner = {need.node for node in members[stage.id] for need in node.needs}
+            ends = [Need(node.id, NeedKind.ORDER) for node in members[stage.id] if node.id not in inner]
+            gates.append(Item(stage.id, tuple(ends or map(Need, stage.needs)), stage.id, gate=True))
+    return gates
