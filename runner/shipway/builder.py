@@ -211,7 +211,7 @@ class _Referrer:
     def slot(self, name: str, value: object) -> Slot | None:
         """The slot for one written value; None, with a problem noted, where it is of no kind a slot can hold."""
         if isinstance(value, Promise):
-            self.promised[value.node] = None
+            self._promise(value.node)
             return value
         if isinstance(value, (Immediate, Computed)):
             return value
@@ -224,7 +224,7 @@ class _Referrer:
     def _folded(self, value: Json) -> Slot:
         promise = self._whole_reference(value)
         if promise is not None:
-            self.promised[promise.node] = None
+            self._promise(promise.node)
             return promise
         folded, is_known = self._fold(value)
         return Immediate(folded) if is_known else Computed(folded)
@@ -306,9 +306,9 @@ class _Referrer:
         for reference in references:
             match reference.path:
                 case ("steps", str(step), *_):
-                    self.promised[f"{self.builder.stage.id}/{step}"] = None
+                    self._promise(f"{self.builder.stage.id}/{step}")
                 case ("stages", str(other), "steps", str(step), *_):
-                    self.promised[f"{other}/{step}"] = None
+                    self._promise(f"{other}/{step}")
                 case ("stages", str(other), "outputs", str(output), *_):
                     producer = self.builder.stage_outputs(other).get(output)
                     if producer is None:
@@ -317,15 +317,18 @@ class _Referrer:
                             did_you_mean(output, self.builder.stage_outputs(other)),
                         )
                     else:
-                        self.promised[producer] = None
+                        self._promise(producer)
                 case ("stages", str(other), *_):
                     self.builder.stage_needs[other] = None
                 case ("steps" | "stages", *_):
                     self.problem("name the step: `steps.<id>` or `stages.<id>`, so that the edge is known when planned")
-        for node in self.promised:
-            stage = node.partition("/")[0]
-            if stage != self.builder.stage.id:
-                self.builder.stage_needs[stage] = None
+
+    def _promise(self, node: str) -> None:
+        """Note the edge from `node` and, where it is another stage's, from that stage."""
+        self.promised[node] = None
+        stage = node.partition("/")[0]
+        if stage != self.builder.stage.id:
+            self.builder.stage_needs[stage] = None
 
 
 def fits(value: Json, kind: SlotType) -> bool:
