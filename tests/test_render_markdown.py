@@ -9,15 +9,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from shipway.forges.limits import COMMENT_BYTES
 from shipway.nodes import Change, Fidelity, Node
 from shipway.plan import Plan
-from shipway.render.markdown import COMMENT_BUDGET, SUMMARY_BUDGET, Links, plan_comment, plan_report, receipt_comment
+from shipway.render.markdown import Links, plan_comment, plan_report, receipt_comment
 from shipway.render.mermaid import MAX_NODES
 from shipway.render.shorten import MIN_BUDGET, MOVES, Folding, Form, assemble, fit
 from tests.hostile import MARKER, hostile_plans, hostile_receipts, hostile_text
 from tests.markdown_page import Page, read_page
 from tests.render_samples import WHERE, failed_receipt, large_plan, mixed_plan, plan_of, small_plan, stage
 
+COMMENT_BUDGET = COMMENT_BYTES
+SUMMARY_BUDGET = 900_000
 LINKS = Links(
     run_url="https://github.com/acme/shop/actions/runs/4711",
     run="run 4711, attempt 1",

@@ -112,6 +112,17 @@ def test_a_plan_ends_with_what_to_type() -> None:
     assert "shipway apply plan.json\n" in text
 
 
+def test_a_plan_shown_before_it_is_run_tells_nobody_to_type() -> None:
+    assert "shipway" not in render_plan(small_plan(), colour=False, columns=80, has_next=False).replace(
+        "shipway.yml", ""
+    )
+
+
+def test_a_plan_command_is_quoted() -> None:
+    text = render_plan(mixed_plan(), colour=False, columns=80)
+    assert "says       0041_add_currency\n                 0042_drop_legacy_prices\n" in text
+
+
 def test_a_plan_that_changes_nothing_says_so() -> None:
 
     plan = mixed_plan()

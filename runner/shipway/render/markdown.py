@@ -16,17 +16,11 @@ from shipway.receipt import NodeResult, Receipt, RollbackEntry, RunOutcome
 from shipway.redaction import Redacted, trusted
 from shipway.render import wording
 from shipway.render.columns import cut
-from shipway.render.difference import diff_lines, inline
+from shipway.render.difference import inline
 from shipway.render.escape import code, code_cell, fence, html_code, link, name, prose
 from shipway.render.foreign import lines_of, one_line
 from shipway.render.mermaid import flowchart, stage_flowchart
 from shipway.render.shorten import Detail, Rank, Report, Row, fit, shorten_lines
-
-COMMENT_BUDGET = 60_000
-"""UTF-8 bytes of a whole comment, marker included."""
-
-SUMMARY_BUDGET = 1_000_000
-"""UTF-8 bytes of a job summary; GitHub drops one of more than 1 MiB and says nothing."""
 
 _MAX_NOTES = 5
 _MAX_LISTED = 20
@@ -192,7 +186,10 @@ def _undo_and_stays(stage: str, undone: Sequence[str], left: Sequence[str]) -> s
 
 
 def _undo_counts(stage: str, undone: int, left: int) -> str:
-    return f"- {name(stage)}: {wording.plural(undone, 'node')} undone" + (f", **{left} stay**" if left else "")
+    kept = f", **{left} stay{'s' if left == 1 else ''}**" if left else ""
+    return f"- {name(stage)}: {wording.plural(undone, 'node')} undone{kept}"
+        f", **{left} stay{'s' if left == 1 else ''}**" if left else ""
+    )
 
 
 def _codes(stage: str, ids: Iterable[str]) -> str:
@@ -202,21 +199,24 @@ def _codes(stage: str, ids: Iterable[str]) -> str:
 def _plan_detail(node: Node) -> Detail | None:
     facts = [f"{label:<9} {text}" for label, text in wording.node_facts(node)]
     scripts = [line for label in _SCRIPT_SLOTS for line in _script(node, label)]
-    diff = [f"{sign} {text}" for sign, text in diff_lines(node.before, node.after)]
-    if not (facts or scripts or diff):
+    said = _labelled("says", wording.plan_said(node))
+    diff = [f"{sign} {text}" for sign, text in wording.world_change(node)]
+    if not (facts or scripts or said or diff):
         return None
     title = f" {html_code(node.title, 60)}" if node.title else ""
     summary = f"{html_code(node.id, 80)}{title} · {node.change.value} · {node.fidelity.value}"
     rank = _rank(node.change)
-    return _detail(rank, summary, (("diff", diff), ("", [*facts, *scripts])))
+    return _detail(rank, summary, (("diff", diff), ("", [*facts, *said, *scripts])))
 
 
 def _script(node: Node, label: str) -> list[str]:
     slot = node.slots.get(label)
-    if slot is None:
-        return []
-    first, *others = lines_of(wording.slot_text(slot)) or [""]
-    return [f"{label:<9} {first}", *(f"{'':<9} {line}" for line in others)]
+    return _labelled(label, wording.slot_text(slot)) if slot is not None else []
+
+
+def _labelled(label: str, text: str) -> list[str]:
+    """The lines of a text of several lines beside a label; none for an empty one."""
+    return [f"{'' if place else label:<9} {line}" for place, line in enumerate(lines_of(text))]
 
 
 def _rank(change: Change) -> Rank:

@@ -10,7 +10,6 @@ from shipway.plan import Plan, PlannedStage, rollback_preview
 from shipway.receipt import NodeResult, Receipt, RunOutcome, own_outcome
 from shipway.render import wording
 from shipway.render.columns import NARROWEST, Colour, cut, pad, paint, width, wrap
-from shipway.render.difference import diff_lines
 from shipway.render.foreign import lines_of, one_line
 
 CHANGE_SIGNS = {
@@ -48,6 +47,7 @@ OUTCOME_SIGNS = {
 }
 _DIFF_COLOURS = {"+": Colour.GREEN, "-": Colour.RED}
 _MAX_DIFF_LINES = 40
+_MAX_SAID_LINES = 20
 _LABEL = 10
 _NO_BREAK = "\xa0"
 _TAIL_LINES = 20
@@ -62,14 +62,14 @@ def outcome_colour(outcome: Outcome) -> Colour:
     return Colour.YELLOW if outcome is Outcome.UNDONE else Colour.DIM
 
 
-def render_plan(plan: Plan, *, colour: bool, columns: int) -> str:
-    """The whole plan, stage by stage, with what a rollback would do and what to type next. Ends with a line end."""
+def render_plan(plan: Plan, *, colour: bool, columns: int, has_next: bool = True) -> str:
+    """The whole plan, stage by stage, with what a rollback would do; with `has_next`, what to type. Ends with a line end."""
     page = _Page(columns, colour)
     _plan_head(page, plan)
     for stage in plan.stages:
         _stage(page, stage, [node for node in plan.nodes if node.stage == stage.id])
     _rollback(page, plan)
-    _plan_foot(page, plan)
+    _plan_foot(page, plan, has_next)
     return page.text()
 
 
@@ -79,7 +79,8 @@ def render_receipt(receipt: Receipt, plan: Plan | None, *, colour: bool, columns
     _receipt_head(page, receipt)
     _results(page, receipt)
     for result in receipt.failed:
-        _failure(page, result, plan)
+        # The log of a run in CI is gone with its machine.
+        _failure(page, result, plan, receipt.run if receipt.by.invoker == "local" else "")
     _undone(page, receipt)
     _receipt_foot(page, receipt)
     return page.text()
@@ -170,11 +171,21 @@ def _node(page: _Page, node: Node) -> None:
         return
     for fact in wording.node_facts(node):
         page.fact(*fact, indent="      ", colour=Colour.DIM)
+    _said(page, node)
     _diff(page, node)
 
 
+def _said(page: _Page, node: Node) -> None:
+    lines = lines_of(wording.plan_said(node))
+    for place, line in enumerate(lines[:_MAX_SAID_LINES]):
+        label = "" if place else "says"
+        page.line(cut(f"      {label:<{_LABEL}} {line}", page.columns))
+    if len(lines) > _MAX_SAID_LINES:
+        page.line(f"{'':17}… {wording.plural(len(lines) - _MAX_SAID_LINES, 'more line')}", Colour.DIM)
+
+
 def _diff(page: _Page, node: Node) -> None:
-    lines = diff_lines(node.before, node.after)
+    lines = wording.world_change(node)
     for sign, text in lines[:_MAX_DIFF_LINES]:
         page.line(cut(f"      {sign} {text}", page.columns), _DIFF_COLOURS.get(sign))
     if len(lines) > _MAX_DIFF_LINES:
@@ -205,7 +216,7 @@ def _steps(stage: str, ids: Sequence[str]) -> str:
     return ", ".join(one_line(name.removeprefix(f"{stage}/")) for name in ids)
 
 
-def _plan_foot(page: _Page, plan: Plan) -> None:
+def _plan_foot(page: _Page, plan: Plan, has_next: bool) -> None:
     opaque = sum(node.fidelity is Fidelity.OPAQUE for node in plan.nodes)
     if opaque:
         page.line()
@@ -217,10 +228,15 @@ def _plan_foot(page: _Page, plan: Plan) -> None:
         page.wrapped(f"{subject} what changes.")
     page.line()
     page.wrapped(f"effect {plan.effect}", colour=Colour.DIM)
-    page.line()
     if not plan.has_changes:
+        page.line()
         page.line("Nothing would change.")
-        return
+    elif has_next:
+        _what_to_type(page, plan)
+
+
+def _what_to_type(page: _Page, plan: Plan) -> None:
+    page.line()
     target = one_line(plan.target)
     page.fact("run it", f"shipway run --target {target}")
     page.fact("or keep it", f"shipway plan --target {target} -o plan.json")
@@ -282,7 +298,7 @@ def _told(result: NodeResult) -> str:
     return wording.result_word(result) + (separator + cause if cause else "")
 
 
-def _failure(page: _Page, result: NodeResult, plan: Plan | None) -> None:
+def _failure(page: _Page, result: NodeResult, plan: Plan | None, run: str) -> None:
     node = plan.by_id.get(result.node) if plan else None
     page.heading(f"failed: {one_line(result.node)}", colour=Colour.RED)
     if node and node.title:
@@ -290,8 +306,8 @@ def _failure(page: _Page, result: NodeResult, plan: Plan | None) -> None:
     page.fact("how", wording.cause_of(result) or wording.outcome_word(result.outcome))
     if node:
         page.fact("declared", str(node.position))
-    if result.log:
-        page.fact("log", one_line(result.log))
+    if result.log and run:
+        page.fact("log", one_line(f".shipway/runs/{run}/logs/{result.log}"))
     tail = lines_of(result.tail)[-_TAIL_LINES:]
     page.line("  its last output" if tail else "  it printed nothing", Colour.DIM)
     for line in tail:
@@ -328,7 +344,7 @@ def _receipt_foot(page: _Page, receipt: Receipt) -> None:
 def _next(receipt: Receipt) -> str:
     again = f"shipway run --target {one_line(receipt.target)}"
     if receipt.outcome is RunOutcome.SUCCEEDED:
-        return f"shipway show {one_line(receipt.run)} shows this again"
+        return "shipway show, to see this again"
     if receipt.outcome is RunOutcome.NOT_UNDONE:
         return f"look at what is still there, then {again}"
     return f"{again}, once the cause is gone"

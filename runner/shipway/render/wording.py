@@ -23,8 +23,8 @@ from shipway.nodes import (
     Slot,
 )
 from shipway.plan import Plan, PlannedStage, change_counts, fidelity_counts, rollback_preview
-from shipway.receipt import NodeResult, Receipt, RollbackEntry, RunOutcome, outcome_counts, own_outcome
-from shipway.render.difference import inline
+from shipway.receipt import NodeResult, Receipt, RollbackEntry, RunOutcome, own_outcome
+from shipway.render.difference import SignedLine, diff_lines, inline
 from shipway.render.foreign import one_line
 
 Fact: TypeAlias = tuple[str, str]
@@ -37,6 +37,11 @@ QUIET = frozenset({Change.NOOP, Change.READ})
 
 BAD = FAILURES | {Outcome.CANCELLED, Outcome.UNDO_FAILED, Outcome.NOT_UNDOABLE, Outcome.DRIFTED}
 """Outcomes that a person has to look at."""
+
+_OUTCOMES = tuple(Outcome)
+
+# What a step without a plan of its own, or with one, says of itself: its fidelity says so already.
+_IDLE_WHYS = frozenset({"only running it tells", "its plan command says so"})
 
 ENDINGS = {
     RunOutcome.SUCCEEDED: "succeeded",
@@ -100,8 +105,11 @@ def plan_counts(plan: Plan) -> list[str]:
 
 
 def receipt_counts(receipt: Receipt) -> list[str]:
-    """`3 succeeded`, `1 failed`, … in the enum's order: those that occur."""
-    return [f"{count} {outcome_word(kind)}" for kind, count in outcome_counts(receipt.nodes).items()] or ["no nodes"]
+    """`3 succeeded`, `1 failed, undone`, …: how nodes ended, in the order of the outcomes."""
+    words: dict[str, int] = {}
+    for result in sorted(receipt.nodes, key=lambda result: _OUTCOMES.index(result.outcome)):
+        words[result_word(result)] = words.get(result_word(result), 0) + 1
+    return [f"{count} {word}" for word, count in words.items()] or ["no nodes"]
 
 
 def ending(receipt: Receipt) -> str:
@@ -155,7 +163,7 @@ def node_facts(node: Node) -> list[Fact]:
     """What a reviewer asks about a node: why, if, waits, env (names, then secrets), predicts, bounds. Those it has."""
     predicted = (f"{one_line(name)} = {inline(value)}" for name, value in node.predicted.items())
     facts = [
-        ("why", one_line(node.why)),
+        ("why", "" if node.why in _IDLE_WHYS else one_line(node.why)),
         ("if", one_line(node.condition or "")),
         ("waits", ", ".join(needed(node))),
         ("env", _environment(node)),
@@ -180,6 +188,18 @@ def _bounds(node: Node) -> str:
         "may fail" if node.allow_failure else "",
     )
     return " · ".join(bound for bound in bounds if bound)
+
+
+def plan_said(node: Node) -> str:
+    """What a step's read-only `plan` command printed; empty where there is none."""
+    if node.before is None and isinstance(node.after, Mapping) and set(node.after) == {"plan"}:
+        return str(node.after["plan"])
+    return ""
+
+
+def world_change(node: Node) -> list[SignedLine]:
+    """Before → after of what the node changes, as a diff; what a `plan` command printed is none."""
+    return [] if plan_said(node) else diff_lines(node.before, node.after)
 
 
 def slot_text(slot: Slot) -> str:
