@@ -188,8 +188,6 @@ def _undo_and_stays(stage: str, undone: Sequence[str], left: Sequence[str]) -> s
 def _undo_counts(stage: str, undone: int, left: int) -> str:
     kept = f", **{left} stay{'s' if left == 1 else ''}**" if left else ""
     return f"- {name(stage)}: {wording.plural(undone, 'node')} undone{kept}"
-        f", **{left} stay{'s' if left == 1 else ''}**" if left else ""
-    )
 
 
 def _codes(stage: str, ids: Iterable[str]) -> str:
