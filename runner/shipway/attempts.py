@@ -5,26 +5,21 @@ Decides nothing about retries, rollback or other nodes; the executor does.
 
 from __future__ import annotations
 
-import hashlib
 import os
-import shutil
 import signal
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from shipway.action import Action, ActionFailed, Command, Done, Drifted, NotUndoable, ThreadAction, Verb, Work
 from shipway.canonical import Json
 from shipway.declaration import OutputRule
+from shipway.exchange import Exchange, keep_file
 from shipway.nodes import Change, Outcome, Verified
-from shipway.outputs import BadOutput, parse_output_file, take_outputs
+from shipway.outputs import BadOutput, take_outputs
 from shipway.process import INTERRUPT, KILL, TERMINATE, Call, Child, StartFailed, Threads, Waiter, start
 from shipway.redaction import Redactor
 from shipway.transcript import Transcript
-
-MAX_OUTPUT_FILE_BYTES = 1 << 20
-"""What a step may write to $SHIPWAY_OUTPUT, as on GitHub (1 MB per job)."""
 
 _VERDICTS = {0: Verified.HOLDS, 3: Verified.GONE}
 
@@ -95,27 +90,13 @@ class _Attempt:
         self.cwd = Path()
         self.call: Call | None = None
         self.transcript: Transcript | None = None
-        self.files: _Files | None = None
+        self.files: Exchange | None = None
         self.outputs: Mapping[str, OutputRule] = {}
         self.stop_outcome: Outcome | None = None
         self.signals_sent = 0
         self.next_signal_ms: int | None = None
         self.stopped = [False]
         self.notes: list[str] = []
-
-
-@dataclass(frozen=True, slots=True)
-class _Files:
-    """Where one attempt's child writes what it hands on."""
-
-    output: Path
-    status: Path
-    script: Path
-
-    def remove(self) -> None:
-        for path in (self.output, self.status, self.script):
-            with suppress(FileNotFoundError):
-                path.unlink()
 
 
 class Attempts:
@@ -187,15 +168,12 @@ class Attempts:
         if command is None:
             self._failed_to_start.append(self._end(attempt, Outcome.NOT_UNDOABLE, error="it has no `undo`"))
             return
-        name = attempt.node.replace("/", "--")
-        attempt.files = files = _Files(
-            *(self._directory / "io" / f"{name}.{kind}" for kind in ("out", "status", "script"))
-        )
+        attempt.files = files = Exchange(self._directory / "io", _file_name(attempt.node))
         attempt.transcript = self._transcript(attempt)
         attempt.cwd = command.cwd
         argv = command.argv
         if command.script is not None:
-            _write_private(files.script, command.script)
+            files.write_script(command.script)
             argv = tuple(word.replace("{0}", str(files.script)) for word in argv)
         env = {**command.env, "SHIPWAY_OUTPUT": str(files.output), "SHIPWAY_STATUS": str(files.status)}
         attempt.child = start(argv, cwd=command.cwd, env=env, stdin=self._stdin, output=attempt.transcript.descriptor)
@@ -203,7 +181,7 @@ class Attempts:
         self._waiter.watch(attempt.child)
 
     def _transcript(self, attempt: _Attempt) -> Transcript:
-        name = attempt.node.replace("/", "--")
+        name = _file_name(attempt.node)
         log = self._directory / "logs" / f"{name}{_suffix(attempt.verb)}.log"
         return Transcript(self._directory / "raw" / name, log, self._redactor)
 
@@ -340,9 +318,8 @@ class Attempts:
     def _take_results(self, attempt: _Attempt, warning: str) -> Ended:
         assert attempt.files is not None
         try:
-            written = parse_output_file(_read_bounded(attempt.files.output))
-            outputs, dropped = take_outputs(written, attempt.outputs)
-            outcome, cause = _read_status(attempt.files.status)
+            outputs, dropped = take_outputs(attempt.files.outputs(), attempt.outputs)
+            outcome, cause = attempt.files.outcome()
             outputs |= self._kept_files(attempt, outputs)
         except BadOutput as error:
             return self._end(attempt, Outcome.FAILED, error=str(error), warning=warning, code=0)
@@ -358,7 +335,7 @@ class Attempts:
         kept: dict[str, Json] = {}
         for name, rule in attempt.outputs.items():
             if rule.type == "file" and name in outputs:
-                kept[name] = str(_keep_file(attempt.cwd / str(outputs[name]), name, self._directory / "artifacts"))
+                kept[name] = str(keep_file(attempt.cwd / str(outputs[name]), name, self._directory / "artifacts"))
         return kept
 
     def _call_ended(self, attempt: _Attempt, call: Call) -> Ended:
@@ -450,58 +427,13 @@ def _body(action: ThreadAction, verb: Verb, work: Work) -> Callable[[], object]:
             return lambda: action.do(work)
 
 
+def _file_name(node: str) -> str:
+    """The id as a file name of its own: no part of an id has a dot, so that no two become one."""
+    return node.replace("/", ".")
+
+
 def _suffix(verb: Verb) -> str:
     return "" if verb is Verb.DO else f".{verb.value}"
-
-
-def _read_bounded(path: Path) -> str:
-    try:
-        with open(path, "rb") as stream:
-            content = stream.read(MAX_OUTPUT_FILE_BYTES + 1)
-    except FileNotFoundError:
-        return ""
-    if len(content) > MAX_OUTPUT_FILE_BYTES:
-        raise BadOutput(
-            f"$SHIPWAY_OUTPUT holds more than {MAX_OUTPUT_FILE_BYTES} bytes: hand on a `file` output instead"
-        )
-    try:
-        return content.decode("utf-8")
-    except UnicodeDecodeError as error:
-        number = content.count(b"\n", 0, error.start) + 1
-        raise BadOutput(f"line {number} of $SHIPWAY_OUTPUT is not UTF-8") from None
-
-
-def _read_status(path: Path) -> tuple[Outcome, str]:
-    try:
-        text = path.read_text("utf-8", "replace")[:4096].strip()
-    except FileNotFoundError:
-        return Outcome.SUCCEEDED, ""
-    if text == "unchanged":
-        return Outcome.UNCHANGED, ""
-    if text == "skipped" or text.startswith("skipped:"):
-        return Outcome.SKIPPED, text.partition(":")[2].strip() or "the step said so"
-    raise BadOutput("$SHIPWAY_STATUS takes `unchanged` or `skipped: why`")
-
-
-def _write_private(path: Path, text: str) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-        stream.write(text)
-
-
-def _keep_file(path: Path, name: str, artifacts: Path) -> Path:
-    """`artifacts/<sha256>/<name>` with the content of `path`. Raises BadOutput where that is no readable file."""
-    try:
-        digest = hashlib.sha256()
-        with open(path, "rb") as stream:
-            while piece := stream.read(1 << 20):
-                digest.update(piece)
-        folder = artifacts / digest.hexdigest()
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        shutil.copyfile(path, folder / path.name)
-    except OSError as error:
-        raise BadOutput(f"output `{name}` is declared file; `{path}` cannot be read: {error.strerror}") from None
-    return folder / path.name
 
 
 def _exit_text(code: int) -> str:

@@ -1,0 +1,101 @@
+"""The files by which one attempt's child hands on results: outputs, status, and its script. A step may leave anything there."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import stat
+from io import BufferedReader
+from pathlib import Path
+
+from shipway.nodes import Outcome
+from shipway.outputs import BadOutput, parse_output_file
+
+MAX_OUTPUT_FILE_BYTES = 1 << 20
+"""What a step may write to $SHIPWAY_OUTPUT, as on GitHub (1 MB per job)."""
+
+_STATUS_BYTES = 4096
+
+
+class Exchange:
+    """The files of one attempt, below `directory`; `name` is the attempt's own. Nothing is made but the script."""
+
+    def __init__(self, directory: Path, name: str) -> None:
+        self.output = directory / f"{name}.out"
+        self.status = directory / f"{name}.status"
+        self.script = directory / f"{name}.script"
+
+    def write_script(self, text: str) -> None:
+        """Keep a script where only this user can read it."""
+        descriptor = os.open(self.script, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+            stream.write(text)
+
+    def outputs(self) -> dict[str, str]:
+        """What was written to $SHIPWAY_OUTPUT. Raises BadOutput, with the line's number where there is one."""
+        content = _read(self.output, "$SHIPWAY_OUTPUT", MAX_OUTPUT_FILE_BYTES + 1)
+        if len(content) > MAX_OUTPUT_FILE_BYTES:
+            raise BadOutput(
+                f"$SHIPWAY_OUTPUT holds more than {MAX_OUTPUT_FILE_BYTES} bytes: hand on a `file` output instead"
+            )
+        try:
+            return parse_output_file(content.decode("utf-8"))
+        except UnicodeDecodeError as error:
+            number = content.count(b"\n", 0, error.start) + 1
+            raise BadOutput(f"line {number} of $SHIPWAY_OUTPUT is not UTF-8") from None
+
+    def outcome(self) -> tuple[Outcome, str]:
+        """The outcome of a step that exited 0, by what it wrote to $SHIPWAY_STATUS, and why. Raises BadOutput."""
+        text = _read(self.status, "$SHIPWAY_STATUS", _STATUS_BYTES).decode("utf-8", "replace").strip()
+        if not text:
+            return Outcome.SUCCEEDED, ""
+        if text == "unchanged":
+            return Outcome.UNCHANGED, ""
+        if text == "skipped" or text.startswith("skipped:"):
+            return Outcome.SKIPPED, text.partition(":")[2].strip() or "the step said so"
+        raise BadOutput("$SHIPWAY_STATUS takes `unchanged` or `skipped: why`")
+
+    def remove(self) -> None:
+        """Remove what is there, whatever the step made of it."""
+        for path in (self.output, self.status, self.script):
+            try:
+                path.unlink(missing_ok=True)
+            except OSError:
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def keep_file(path: Path, name: str, artifacts: Path) -> Path:
+    """`artifacts/<sha256>/<name of path>` with the content of `path`, the `file` output `name`. Raises BadOutput."""
+    try:
+        with _opened(path) as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+            kept = artifacts / digest / path.name
+            kept.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            stream.seek(0)
+            with open(kept, "wb") as copy:
+                shutil.copyfileobj(stream, copy)
+    except OSError as error:
+        why = error.strerror or error
+        raise BadOutput(f"output `{name}` is declared file; `{path}` cannot be kept: {why}") from None
+    return kept
+
+
+def _read(path: Path, name: str, most: int) -> bytes:
+    """The first `most` bytes; none where there is no file."""
+    try:
+        with _opened(path) as stream:
+            return stream.read(most)
+    except FileNotFoundError:
+        return b""
+    except OSError as error:
+        raise BadOutput(f"{name} cannot be read: {error.strerror or error}") from None
+
+
+def _opened(path: Path) -> BufferedReader:
+    """A regular file, open for reading. Raises OSError for anything else: opening or reading a pipe could take for ever."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError("it is not a regular file")
+    return os.fdopen(descriptor, "rb")
