@@ -351,7 +351,7 @@ def test_g073_a_secret_is_planned_by_digest_and_size_and_so_is_what_it_replaces(
     case = ActionCase("", FileWrite, {"path": "a.env", "content": "PASSWORD=hunter2\n"})
     given = plan_work(case, place.root)
     node = replace(given.node, slots={**given.node.slots, "content": Computed("PASSWORD=${{ secrets.PASSWORD }}\n")})
-    said = FileWrite().plan(replace(given, node=node))
+    said = FileWrite().plan(replace(given, node=node, secret=frozenset({"content"})))
     assert isinstance(said.after, dict)
     assert said.after["size"] == 17
     assert "hunter2" not in repr(said) and "earlier" not in repr(said)
@@ -360,7 +360,7 @@ def test_g073_a_secret_is_planned_by_digest_and_size_and_so_is_what_it_replaces(
 def test_a_place_made_of_a_secret_is_not_shown(place: Place) -> None:
     given = plan_work(ActionCase("", FileRemove, {"path": "tenant-4711"}), place.root)
     node = replace(given.node, slots={**given.node.slots, "path": Computed("${{ secrets.TENANT }}")})
-    said = FileRemove().plan(replace(given, node=node))
+    said = FileRemove().plan(replace(given, node=node, secret=frozenset({"path"})))
     assert said.fidelity is Fidelity.OPAQUE
     assert "4711" not in repr(said)
 

@@ -86,6 +86,7 @@ class PlanWork:
     `inputs` holds every slot that is known (immediate, or promised by a node that predicted it); `unknown` maps the others
     to the node or context they wait for. `env` is the child environment as far as it is known, `unknown_env` its missing
     names. `root` is the directory that relative paths are in. `execute` runs a read-only command and returns its result.
+    `secret` names the slots whose value holds a secret: a plan shows none of them.
     """
 
     node: Node
@@ -95,6 +96,7 @@ class PlanWork:
     unknown_env: Mapping[str, str]
     root: Path
     execute: Callable[[Command], Completed]
+    secret: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +134,7 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What `do` returns. `undo` is JSON-safe state for `undo`; `unchanged`: nothing needed doing; `skipped` says why it was not done."""
+    """What `do` returns. `undo` is JSON-safe state for `undo`; `unchanged`: nothing needed doing; `skipped` says why."""
 
     outputs: Mapping[str, Json] = field(default_factory=dict)
     undo: Json = None

@@ -135,6 +135,13 @@ def references_of(value: Json) -> list[Reference]:
     return []
 
 
+def names_secret(slot: Slot) -> bool:
+    """Whether the value of a slot will hold a secret."""
+    return isinstance(slot, Computed) and any(
+        reference.path[0] == "secrets" for reference in references_of(slot.expression)
+    )
+
+
 def secrets_named(node: Node) -> list[str]:
     """The secrets that a node's slots, variables and condition name, in the order they occur; each once."""
     slots = (*node.slots.values(), *node.env.values())

@@ -21,7 +21,7 @@ from shipway.file_state import (
     locate_target,
     parse_mode,
 )
-from shipway.nodes import Change, Computed, Fidelity, Verified
+from shipway.nodes import Change, Fidelity, Verified
 from shipway.replacement import changing, faults_told
 
 Content: TypeAlias = bytes | Path
@@ -48,8 +48,8 @@ def waiting(work: PlanWork, *slots: str) -> str:
 
 
 def is_from_secret(work: PlanWork, slot: str) -> bool:
-    """Whether the value of a slot holds a secret: what is computed is known when planned only where it is made of secrets."""
-    return slot in work.inputs and isinstance(work.node.slots.get(slot), Computed)
+    """Whether the value of a slot is known and holds a secret."""
+    return slot in work.inputs and slot in work.secret
 
 
 def unplanned(work: PlanWork, change: Change, *slots: str) -> Prediction | None:

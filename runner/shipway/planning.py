@@ -22,7 +22,7 @@ from shipway.errors import (
     UsageError,
     did_you_mean,
 )
-from shipway.evaluation import Evaluation, Unresolved, references_of
+from shipway.evaluation import Evaluation, Unresolved, names_secret, references_of
 from shipway.expressions import Reference
 from shipway.graph import Graph, GraphError
 from shipway.nodes import Computed, Fidelity, Immediate, Need, NeedKind, Node, Outcome, Promise, Reads, Slot
@@ -223,6 +223,7 @@ class _Predictor:
             unknown_env=unknown_env,
             root=self._root,
             execute=lambda command: self._tools.execute(node, command),
+            secret=frozenset(name for name, slot in node.slots.items() if names_secret(slot)),
         )
         said = self._ask(action, work)
         fidelity, why = self._honest(node, said, unknown)

@@ -24,7 +24,7 @@ from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 from tests.forge import graphql_api
 from tests.forge.contract import check, example
-from tests.forge.world import Account, Grant, World, Written, new_world, read_world
+from tests.forge.world import START, Account, Grant, World, Written, new_world, read_world
 
 _PERMISSION_HEADER = "X-Accepted-GitHub-Permissions"
 
@@ -222,6 +222,9 @@ class GitHubServer:
             ("GET", rf"{root}/issues/comments/(\d+)", self._read),
             ("PATCH", rf"{root}/issues/comments/(\d+)", self._edit),
         )
+        found = re.fullmatch(rf"{root}/commits/([^/]+)/pulls", seen.path)
+        if found and seen.method == "GET":
+            return self._pulls_of(found[1])
         for method, pattern, carry_out in routes:
             match = re.fullmatch(pattern, seen.path)
             if match and method == seen.method:
@@ -254,6 +257,18 @@ class GitHubServer:
         document["requested_teams"] = []
         document["head"]["sha"] = pull.head
         return Reply(200, document)
+
+    def _pulls_of(self, commit: str) -> Reply:
+        """Pull requests that brought a commit to its branch, or have it as their head."""
+        listed = []
+        for pull in self.world.pulls.values():
+            if commit in (pull.merge_commit, pull.head):
+                (document,) = json.loads(example("pull-request-simple-items"))
+                document |= {"number": pull.number, "merge_commit_sha": pull.merge_commit or None}
+                document["merged_at"] = START if pull.merge_commit else None
+                document["head"]["sha"] = pull.head
+                listed.append(document)
+        return Reply(200, listed)
 
     def _run(self, _seen: Seen, grant: Grant, number: int) -> Reply:
         run = self.world.runs.get(number)

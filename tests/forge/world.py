@@ -56,11 +56,12 @@ class Written:
 
 @dataclass
 class Pull:
-    """A pull request; `head` is its live head commit."""
+    """A pull request; `head` is its live head commit, `merge_commit` what merging it made, or empty."""
 
     number: int
     head: str
     is_locked: bool = False
+    merge_commit: str = ""
     comments: list[Written] = field(default_factory=list)
 
 

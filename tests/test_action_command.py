@@ -1,0 +1,260 @@
+"""What the action's two parts do, driven as its steps drive them, against the stateful GitHub."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from shipway.canonical import canonical_bytes
+from shipway.commands.documents import read_document
+from shipway.forges.sticky import parse_marker
+from tests.forge.server import GitHubServer
+
+HEAD = "a" * 40
+
+LIFECYCLE = """\
+version: 1
+name: shop
+secrets: [PASSWORD]
+steps:
+  - id: greet
+    run: |
+      echo "::warning::from a step"
+      echo "hello $PASSWORD"
+      echo "done=yes" >> "$SHIPWAY_OUTPUT"
+    outputs: {done: string}
+    env: {PASSWORD: "${{ secrets.PASSWORD }}"}
+    undo: echo undone
+  - {id: last, run: 'exit ${CODE:-0}', env_from: [CODE]}
+"""
+
+
+class Job:
+    """A job of GitHub Actions in a fresh checkout: calls the two parts as the steps of the action do."""
+
+    def __init__(self, root: Path, github: GitHubServer, event: str, payload: Mapping[str, object]) -> None:
+        self.root = root
+        self.checkout = root / "checkout"
+        self.checkout.mkdir(parents=True)
+        (self.checkout / "shipway.yml").write_text(LIFECYCLE)
+        git(self.checkout, "init", "-q", "-b", "main")
+        git(self.checkout, "add", "-A")
+        git(self.checkout, "commit", "-qm", "first")
+        self.commit = git(self.checkout, "rev-parse", "HEAD").strip()
+        self.env = {"PATH": os.environ["PATH"], "HOME": str(root), "PASSWORD": "correct-horse", **github.environment()}
+        self.env |= {"GITHUB_EVENT_NAME": event, "GITHUB_SHA": self.commit, "RUNNER_TEMP": str(root / "temp")}
+        self.env |= {"GITHUB_WORKSPACE": str(self.checkout), "GITHUB_REF": "refs/pull/7/merge"}
+        self.env["SHIPWAY_INPUT_TOKEN"] = self.env.pop("GITHUB_TOKEN", "ghs_job")
+        (root / "temp").mkdir()
+        (root / "event.json").write_text(json.dumps(payload))
+        self.env["GITHUB_EVENT_PATH"] = str(root / "event.json")
+        for name in ("GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY"):
+            (root / name).touch()
+            self.env[name] = str(root / name)
+
+    def part(self, name: str, **env: str) -> subprocess.CompletedProcess[str]:
+        """Run `shipway action <name>`."""
+        command = [sys.executable, "-I", "-m", "shipway", "action", name]
+        return subprocess.run(
+            command, cwd=self.checkout, env=self.env | env, capture_output=True, text=True, check=False
+        )
+
+    @property
+    def outputs(self) -> dict[str, str]:
+        """The step outputs written so far, from the heredoc form."""
+        found: dict[str, str] = {}
+        lines = iter((self.root / "GITHUB_OUTPUT").read_text().splitlines())
+        for line in lines:
+            name, _, mark = line.partition("<<")
+            value = []
+            for inner in lines:
+                if inner == mark:
+                    break
+                value.append(inner)
+            found[name] = "\n".join(value)
+        return found
+
+    @property
+    def summary(self) -> str:
+        """The job summary."""
+        return (self.root / "GITHUB_STEP_SUMMARY").read_text()
+
+    def report(self) -> subprocess.CompletedProcess[str]:
+        """The second part, with what the upload step would pass."""
+        uploaded = {
+            "SHIPWAY_ARTIFACT_ID": "41",
+            "SHIPWAY_ARTIFACT_URL": "https://github.com/octo/shop/actions/runs/77/artifacts/41",
+        }
+        return self.part("report", SHIPWAY_ARTIFACT_PATH=self.outputs["artifact-path"], **uploaded)
+
+
+def git(directory: Path, *arguments: str) -> str:
+    """Run git with an identity of its own."""
+    command = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org", *arguments]
+    return subprocess.run(command, cwd=directory, capture_output=True, text=True, check=True).stdout
+
+
+def pull_request(*, fork: bool = False, action: str = "opened") -> dict[str, object]:
+    """A small `pull_request` event."""
+    return {
+        "action": action,
+        "repository": {"id": 1, "full_name": "octo/shop", "default_branch": "main"},
+        "pull_request": {
+            "number": 7,
+            "head": {
+                "sha": HEAD,
+                "ref": "topic",
+                "repo": {"id": 2 if fork else 1, "full_name": "eve/shop" if fork else "octo/shop"},
+            },
+            "base": {"sha": "b" * 40, "ref": "main", "repo": {"id": 1, "full_name": "octo/shop"}},
+        },
+    }
+
+
+PUSH = {"repository": {"id": 1, "full_name": "octo/shop", "default_branch": "main"}, "ref": "refs/heads/main"}
+
+
+def test_l94_two_pushes_to_a_pull_request_make_one_comment_and_execute_nothing(
+    tmp_path: Path, github: GitHubServer
+) -> None:
+    first = Job(tmp_path / "1", github, "pull_request", pull_request())
+    assert first.part("run").returncode == 0
+    assert first.report().returncode == 0
+    github.world.pulls[7].head = "c" * 40
+    payload = pull_request(action="synchronize")
+    payload["pull_request"]["head"]["sha"] = "c" * 40  # type: ignore[index]
+    second = Job(tmp_path / "2", github, "pull_request", payload)
+    (second.checkout / "shipway.yml").write_text(LIFECYCLE.replace("hello", "goodbye"))
+    assert second.part("run").returncode == 0
+    assert second.report().returncode == 0
+    (comment,) = github.world.pulls[7].comments
+    marker = parse_marker(comment.body)
+    assert marker is not None
+    assert marker.head == "c" * 40
+    assert comment.edits == 1
+    assert not (first.checkout / ".shipway").exists()
+
+
+def test_a_plan_is_handed_over_as_its_canonical_bytes_and_shown_in_summary_and_comment(
+    tmp_path: Path, github: GitHubServer
+) -> None:
+    job = Job(tmp_path / "job", github, "pull_request", pull_request())
+    done = job.part("run")
+    assert done.returncode == 0, done.stderr
+    outputs = job.outputs
+    plan = read_document(Path(outputs["plan-path"]))
+    assert Path(outputs["plan-path"]).read_bytes() == canonical_bytes(plan.document)
+    assert outputs["changes"] == "true"
+    assert outputs["exit-code"] == "0"
+    assert outputs["effect-digest"] == plan.document["effect"]
+    assert outputs["artifact-name"] == "shipway-plan-shop-default-77-1-0"
+    assert job.report().returncode == 0
+    assert job.outputs["comment"] == "created"
+    (comment,) = github.world.pulls[7].comments
+    for place in (comment.body, job.summary):
+        assert "Shipway plan" in place
+        assert str(plan.document["effect"])[:20] in place
+    assert "artifacts/41" in comment.body
+
+
+def test_a_push_to_the_default_branch_is_executed_and_reported_where_it_came_from(
+    tmp_path: Path, github: GitHubServer
+) -> None:
+    job = Job(tmp_path / "job", github, "push", PUSH)
+    job.env |= {"GITHUB_REF": "refs/heads/main", "GITHUB_REF_NAME": "main", "GITHUB_REF_TYPE": "branch"}
+    github.world.pulls[7].merge_commit = job.commit
+    done = job.part("run")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "correct-horse" not in done.stdout.replace("::add-mask::correct-horse", "")
+    assert job.outputs["outcome"] == "succeeded"
+    assert job.report().returncode == 0
+    (comment,) = github.world.pulls[7].comments
+    assert "Shipway receipt" in comment.body
+
+
+def test_l93_a_push_to_another_branch_executes_nothing(tmp_path: Path, github: GitHubServer) -> None:
+    job = Job(tmp_path / "job", github, "push", PUSH | {"ref": "refs/heads/topic"})
+    job.env |= {"GITHUB_REF": "refs/heads/topic", "GITHUB_REF_NAME": "topic", "GITHUB_REF_TYPE": "branch"}
+    done = job.part("run")
+    assert done.returncode == 0
+    assert "is not the default branch `main`" in done.stdout
+    assert "artifact-path" not in job.outputs
+    forced = job.part("run", SHIPWAY_INPUT_COMMAND="run")
+    assert forced.returncode == 2
+    assert job.outputs["reason"] == "target-refused"
+
+
+def test_a_failed_run_fails_the_step_after_everything_was_handed_over(tmp_path: Path, github: GitHubServer) -> None:
+    job = Job(tmp_path / "job", github, "push", PUSH)
+    job.env |= {"GITHUB_REF": "refs/heads/main", "GITHUB_REF_NAME": "main", "GITHUB_REF_TYPE": "branch", "CODE": "3"}
+    github.world.pulls[7].merge_commit = job.commit
+    done = job.part("run")
+    assert done.returncode == 4, done.stdout  # `last` is lasting and has no undo
+    assert job.outputs["reason"] == "not-undone"
+    assert "::error title=Shipway,file=shipway.yml,line=12" in done.stdout
+    assert job.report().returncode == 0
+    (comment,) = github.world.pulls[7].comments
+    assert "main/last" in comment.body
+
+
+def test_l95_a_request_from_a_fork_is_planned_without_credentials_and_nothing_is_written(
+    tmp_path: Path, github: GitHubServer
+) -> None:
+    job = Job(tmp_path / "job", github, "pull_request", pull_request(fork=True))
+    done = job.part("run")
+    assert done.returncode == 0, done.stderr
+    assert "docs/github.md#forks" in done.stdout
+    assert job.report().returncode == 0
+    assert job.outputs["comment"].startswith("refused")
+    assert not github.writes
+    assert "Shipway plan" in job.summary
+
+
+@pytest.mark.parametrize("event", ["pull_request_target", "issue_comment", "repository_dispatch"])
+def test_an_event_with_a_stranger_behind_it_is_refused_with_the_one_to_use(
+    event: str, tmp_path: Path, github: GitHubServer
+) -> None:
+    job = Job(tmp_path / "job", github, event, pull_request())
+    done = job.part("run")
+    assert done.returncode == 2
+    assert job.outputs["reason"] == "event-refused"
+    assert "use " in done.stderr
+
+
+def test_a_comment_that_cannot_be_posted_never_fails_the_job(tmp_path: Path, github: GitHubServer) -> None:
+    github.world.tokens["ghs_job"].permissions["pull-requests"] = "read"
+    job = Job(tmp_path / "job", github, "pull_request", pull_request())
+    assert job.part("run").returncode == 0
+    assert job.report().returncode == 0
+    assert job.outputs["comment"].startswith("deferred")
+    assert "pull-requests: write" in job.outputs["comment"]
+    assert "deferred" in job.summary
+
+
+def test_a_faulty_declaration_is_annotated_at_its_lines(tmp_path: Path, github: GitHubServer) -> None:
+    job = Job(tmp_path / "job", github, "pull_request", pull_request())
+    (job.checkout / "shipway.yml").write_text(LIFECYCLE.replace("undo:", "undoo:"))
+    done = job.part("run")
+    assert done.returncode == 2
+    assert "::error title=Shipway,file=shipway.yml,line=12,col=5::" in done.stdout
+    assert job.outputs["reason"] == "declaration-invalid"
+
+
+def test_l96_a_hostile_branch_name_stays_text(tmp_path: Path, github: GitHubServer) -> None:
+    hostile = 'x"$(touch p)`touch p`'
+    payload = pull_request()
+    payload["pull_request"]["head"]["ref"] = hostile  # type: ignore[index]
+    job = Job(tmp_path / "job", github, "pull_request", payload)
+    job.env["GITHUB_HEAD_REF"] = hostile
+    (job.checkout / "shipway.yml").write_text(
+        'version: 1\nname: shop\nsteps:\n  - id: a\n    run: echo "$REF"\n    env: {REF: "${{ github.head_ref }}"}\n'
+    )
+    assert job.part("run").returncode == 0
+    assert job.report().returncode == 0
+    assert not (job.checkout / "p").exists()
