@@ -169,7 +169,11 @@ def _planned(
 ) -> tuple[tuple[Node, ...], Mapping[str, Json], list[Problem]]:
     registry = case.registry()
     scope = BuilderScope(
-        {"target": "prod"}, registry.find_action, registry.action_names, {}, lambda patterns: Reads((), "")
+        {"target": "prod", "values": lifecycle.values},
+        registry.find_action,
+        registry.action_names,
+        {},
+        lambda patterns: Reads((), ""),
     )
     builder = GraphBuilder(stage, scope)
     context = registry.make_backend(case.mode, case.backend).plan(stage, lifecycle, builder)

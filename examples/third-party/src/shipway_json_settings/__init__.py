@@ -1,0 +1,1 @@
+"""Settings in JSON files, as a backend and an action of Shipway."""

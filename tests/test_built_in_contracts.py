@@ -1,0 +1,111 @@
+"""Shows that the shell action and the steps backend keep the contracts, and that the contracts catch who does not."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from shipway.actions.shell_exec import ShellExec
+from shipway.backend import Cleanups, StagePlace
+from shipway.backends.steps_shell import StepsShell
+from shipway.canonical import Json
+from shipway.declaration import Declaration, Stage
+from shipway.errors import Problem
+from shipway.registry import Registry
+from tests.contracts import action as actions
+from tests.contracts import backend as backends
+from tests.contracts.action import ActionCase
+from tests.contracts.backend import BackendCase, check_leaves_process_alone
+
+SHELL = [
+    ActionCase("a script", ShellExec, {"run": "make"}, env={"PATH": "/usr/bin:/bin"}),
+    ActionCase(
+        "all verbs",
+        ShellExec,
+        {"run": "a", "plan": "b", "undo": "c", "verify": "d", "shell": "sh"},
+        env={"PATH": "/bin"},
+    ),
+]
+
+DECLARATION = """version: 1
+name: shop
+stages:
+  build:
+    steps:
+      - id: image
+        run: make image
+        outputs: {tag: string}
+      - {id: notes, uses: template.render, with: {content: "v${{ steps.image.outputs.tag }}"}}
+  release:
+    needs: [build]
+    steps:
+      migrate: {run: ./db up, undo: ./db down}
+      publish: {uses: file.write, with: {path: out/NOTES.md, content: text, mode: "0600"}, needs: [migrate]}
+"""
+
+STEPS = BackendCase("steps", "steps", "shell", DECLARATION)
+
+
+@pytest.mark.parametrize("check", actions.CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("case", SHELL, ids=lambda case: case.name.replace(" ", "-"))
+def test_shell_exec_keeps_the_contract(case: ActionCase, check: Callable[[ActionCase], None]) -> None:
+    check(case)
+
+
+@pytest.mark.parametrize("check", backends.CHECKS, ids=lambda check: check.__name__)
+def test_steps_shell_keeps_the_contract(check: Callable[[BackendCase], None]) -> None:
+    check(STEPS)
+
+
+class Printing(StepsShell):
+    """Does what no backend may do: writes to stdout."""
+
+    mode = "loud"
+
+    def validate(self, stage: Stage, lifecycle: Declaration) -> list[Problem]:
+        sys.stdout.write("hello")
+        return []
+
+
+class Exporting(StepsShell):
+    """Does what no backend may do: leaves a variable behind."""
+
+    mode = "loud"
+
+    def prepare(self, stage: Stage, place: StagePlace, cleanups: Cleanups) -> Mapping[str, Json]:
+        os.environ["KUBECONFIG"] = "deleted"
+        return {}
+
+
+class Moving(StepsShell):
+    """Does what no backend may do: changes the working directory."""
+
+    mode = "loud"
+
+    def prepare(self, stage: Stage, place: StagePlace, cleanups: Cleanups) -> Mapping[str, Json]:
+        os.chdir("/")
+        return {}
+
+
+@pytest.mark.parametrize(
+    ("backend", "fault"),
+    [(Printing, "wrote to stdout"), (Exporting, "changed the environment"), (Moving, "changed the working directory")],
+)
+def test_l18_a_backend_that_prints_or_changes_the_process_fails_the_contract(
+    backend: type[StepsShell], fault: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("KUBECONFIG", "before")
+
+    def registry() -> Registry:
+        made = Registry(lambda group: ())
+        made.register_backend(backend, "this test")
+        return made
+
+    declaration = "version: 1\nname: shop\nstages:\n  a: {mode: loud}\n"
+    with pytest.raises(AssertionError, match=fault):
+        check_leaves_process_alone(BackendCase("loud", "loud", "shell", declaration, registry=registry))
