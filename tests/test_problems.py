@@ -78,3 +78,10 @@ def _columns(text: str) -> int:
         0 if unicodedata.combining(character) else 2 if unicodedata.east_asian_width(character) in "WF" else 1
         for character in text
     )
+
+
+def test_a_line_of_megabytes_is_cut_to_what_can_be_shown() -> None:
+    line = "a" * 3_000_000 + "#" + "b" * 3_000_000
+    text = "".join(_rendered(line, 3_000_001, 2_000_000, "c" * 2_000_000))
+    assert len(text) < 2000
+    assert "a#b" in text

@@ -12,6 +12,7 @@ from shipway.places import Finding
 from shipway.source import Path_
 
 _MOST_CYCLES = 10  # each costs a walk over all edges
+_MOST_SHOWN = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,10 @@ def duplicate_findings(stage: StageOutline, where: str) -> Iterator[Finding]:
         seen.setdefault(step.id, step)
 
 
+def _shortened(names: list[str]) -> list[str]:
+    return names if len(names) <= _MOST_SHOWN else [*names[: _MOST_SHOWN - 1], "…", names[-1]]
+
+
 def _known_words(kind: str, names: list[str]) -> str:
     if not names:
         return f"there is no other {kind}"
@@ -87,12 +92,13 @@ def _cycles(needs: Mapping[str, Mapping[str, Edge]]) -> Iterator[list[str]]:
     order = {name: index for index, name in enumerate(needs)}
     open_names = _on_cycles(needs, needs.keys())
     while open_names:
-        trail: list[str] = []
+        trail: dict[str, None] = {}
         name = min(open_names, key=order.__getitem__)
         while name not in trail:
-            trail.append(name)
+            trail[name] = None
             name = min((before for before in needs[name] if before in open_names), key=order.__getitem__)
-        cycle = trail[trail.index(name) :]
+        names = list(trail)
+        cycle = names[names.index(name) :]
         first = cycle.index(min(cycle, key=order.__getitem__))
         yield cycle[first:] + cycle[:first]
         open_names = _on_cycles(needs, open_names - set(cycle))
@@ -120,7 +126,7 @@ def _cycle_finding(kind: str, cycle: list[str], needs: Mapping[str, Mapping[str,
     hint = "remove one of these needs or references"
     if any(edge.is_order for edge in edges):
         hint = "steps of a list run in the order written: move the step, or write `steps` as a mapping of id to step"
-    trail = " → ".join(f"`{name}`" for name in [*cycle, cycle[0]])
+    trail = " → ".join(_shortened([f"`{name}`" for name in [*cycle, cycle[0]]]))
     return Finding(
         shown.path, f"{kind}s{where} need each other in a circle: {trail}", hint, anchor="needs", span=shown.span
     )

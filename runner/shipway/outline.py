@@ -22,13 +22,14 @@ class StepOutline:
 
 @dataclass(frozen=True, slots=True)
 class StageOutline:
-    """A stage; `path` is `()` for top-level steps. `is_ordered` where `steps` is a list."""
+    """A stage; `path` is `()` for top-level steps. `is_ordered` where `steps` is a list; of two equal ids the first counts."""
 
     id: str
     path: Path_
     data: Mapping[str, Json]
     steps: tuple[StepOutline, ...]
     is_ordered: bool
+    step_by_id: Mapping[str, StepOutline]
 
     @property
     def outputs(self) -> tuple[str, ...] | None:
@@ -36,10 +37,6 @@ class StageOutline:
         if not self.steps or any(step.outputs is None for step in self.steps):
             return None
         return tuple(name for step in self.steps for name in step.outputs or ())
-
-    def step(self, name: str) -> StepOutline | None:
-        """The step called `name`."""
-        return next((step for step in self.steps if step.id == name), None)
 
 
 def outline(data: Json) -> tuple[StageOutline, ...]:
@@ -84,8 +81,8 @@ def _stage(name: str, path: Path_, data: Mapping[str, Json]) -> StageOutline:
         members.extend(enumerate(written))
     elif isinstance(written, Mapping):
         members.extend(written.items())
-    steps = (_step(key, (*path, "steps", key), step) for key, step in members if isinstance(step, Mapping))
-    return StageOutline(name, path, data, tuple(steps), isinstance(written, list))
+    steps = tuple(_step(key, (*path, "steps", key), step) for key, step in members if isinstance(step, Mapping))
+    return StageOutline(name, path, data, steps, isinstance(written, list), {step.id: step for step in reversed(steps)})
 
 
 def _step(key: str | int, path: Path_, data: Mapping[str, Json]) -> StepOutline:

@@ -178,7 +178,7 @@ class _Reader:
             self._check_members(site, reference, 4, _OF_STEP, step.outputs, owner)
 
     def _step(self, site: _Site, reference: Reference, stage: StageOutline, name: str) -> StepOutline | None:
-        step = stage.step(name)
+        step = stage.step_by_id.get(name)
         if step is None:
             ids = [step.id for step in stage.steps]
             hint = did_you_mean(name, ids) or (f"known steps: {_listed(ids[:8])}" if ids else "the stage has no steps")

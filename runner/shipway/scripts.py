@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 
 from shipway.canonical import Json
 from shipway.outline import leaves
@@ -11,6 +12,8 @@ from shipway.places import Finding, place, step_of
 
 _EXPRESSION = re.compile(r"\$\{\{(.*?)\}\}", re.DOTALL)
 _WORD = re.compile("[A-Za-z_][A-Za-z0-9_-]*")
+_MOST_SHOWN = 6
+_LONGEST_SHOWN = 200
 _SCRIPTS = frozenset({"run", "plan", "undo", "verify"})
 _EVALUATED = frozenset({"if", "env", "with"})
 
@@ -38,12 +41,12 @@ def misplaced_expressions(data: Json) -> Iterator[Finding]:
 def _env_form(key: str, script: str) -> str:
     """How to hand the values of the expressions in `script` over as environment variables."""
     names: dict[str, str] = {}
-    for found in _EXPRESSION.finditer(script):
+    for found in islice(_EXPRESSION.finditer(script), _MOST_SHOWN):
         names.setdefault(found[1].strip(), _variable(found[1], names))
     if not names:
         return 'write it in `env`, and use the variable: "$NAME"'
     env = ", ".join(f'{name}: "${{{{ {expression} }}}}"' for expression, name in names.items())
-    if "\n" in script.strip():
+    if "\n" in script.strip() or len(script) > _LONGEST_SHOWN:
         return f"write `env: {{{env}}}` and use " + ", ".join(f'"${name}"' for name in names.values())
     return f"write `env: {{{env}}}` and `{key}: {_rewritten(script.strip(), names)}`"
 
@@ -58,7 +61,7 @@ def _variable(expression: str, taken: dict[str, str]) -> str:
 
 def _rewritten(script: str, names: dict[str, str]) -> str:
     written, end = "", 0
-    for found in _EXPRESSION.finditer(script):
+    for found in islice(_EXPRESSION.finditer(script), _MOST_SHOWN):
         written += script[end : found.start()]
         variable = f"${{{names[found[1].strip()]}}}" if _goes_on(script, found.end()) else f"${names[found[1].strip()]}"
         written += variable if _is_quoted(script[: found.start()]) else f'"{variable}"'

@@ -10,6 +10,8 @@ from shipway.errors import Position, ShipwayError
 _WIDTH = 120
 """Columns of a source line that are shown, around the caret where the line is longer."""
 
+_REACH = 400
+_LONGEST_TEXT = 1000
 _TAB = 8
 
 
@@ -37,7 +39,7 @@ def _block(text: str, where: Position | None, line: str, hint: str) -> str:
     head = f"{where}: {_visible(text)}\n"
     if not line.strip():
         return head + (f"   {_visible(hint)}\n" if hint else "")
-    shown = _window([_Cell.of(character) for character in line], where)
+    shown = _window(line, where)
     number = f"{where.line:>6} | "
     margin = " " * (len(number) - 2) + "| "
     return f"{head}{number}{shown.line.rstrip()}\n{margin}{shown.caret}{' ' + _visible(hint) if hint else ''}\n"
@@ -68,19 +70,22 @@ class _Shown:
     caret: str
 
 
-def _window(cells: list[_Cell], where: Position) -> _Shown:
+def _window(line: str, where: Position) -> _Shown:
     """The part of a line around its caret that fits into the width, with `…` where something is left out."""
-    at = min(where.column - 1, len(cells))
+    # A line can be megabytes long; of combining characters, which take no column, as many as fit in here are shown.
+    start = max(where.column - 1 - _REACH, 0)
+    cells = [_Cell.of(character) for character in line[start : where.column - 1 + _REACH]]
+    at = min(where.column - 1 - start, len(cells))
     end = min(at + where.width, len(cells))
     first = 0
-    if sum(cell.columns for cell in cells[:end]) > _WIDTH:
+    if start or sum(cell.columns for cell in cells[:end]) > _WIDTH:
         first = _first_shown(cells, at)
-    last = first
-    columns = 0
+    last, columns = first, 0
     while last < len(cells) and columns + cells[last].columns <= _WIDTH:
         columns += cells[last].columns
         last += 1
-    before, after = "…" if first else "", "…" if last < len(cells) else ""
+    before = "…" if first or start else ""
+    after = "…" if last < len(cells) or start + last < len(line) else ""
     padding = len(before) + sum(cell.columns for cell in cells[first:at])
     width = max(sum(cell.columns for cell in cells[at : min(end, last)]), 1)
     text = "".join(cell.text for cell in cells[first:last])
@@ -109,4 +114,5 @@ def _escape(character: str) -> str:
 
 
 def _visible(text: str) -> str:
-    return "".join(_escape(character) if _is_hidden(character) else character for character in text)
+    shown = text if len(text) <= _LONGEST_TEXT else text[: _LONGEST_TEXT - 1] + "…"
+    return "".join(_escape(character) if _is_hidden(character) else character for character in shown)
