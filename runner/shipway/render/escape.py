@@ -16,6 +16,8 @@ _PLAIN_WORD = re.compile(r"[A-Za-z0-9.,:;()'\"?!/→·–-]*[A-Za-z0-9→·–][
 
 # GitHub turns commit ids and `GH-12` into references wherever they stand as text.
 _REFERENCE = re.compile(r"[0-9a-f]{7,64}|gh-[0-9]+|.*(?:://|www\.).*", re.IGNORECASE)
+
+_LIST_ITEM = re.compile(r"[0-9]+[.)]")
 _MAX_URL = 500
 
 
@@ -76,4 +78,5 @@ def _words(text: str) -> str:
 
 def _word(word: str) -> str:
     bare = word.strip(".,:;()'\"?!")
-    return word if not word or (_PLAIN_WORD.fullmatch(word) and not _REFERENCE.fullmatch(bare)) else code(word)
+    is_plain = _PLAIN_WORD.fullmatch(word) and not _REFERENCE.fullmatch(bare) and not _LIST_ITEM.fullmatch(word)
+    return word if not word or is_plain else code(word)

@@ -105,9 +105,9 @@ def plan_counts(plan: Plan) -> list[str]:
 
 
 def receipt_counts(receipt: Receipt) -> list[str]:
-    """`3 succeeded`, `1 failed, undone`, …: how nodes ended, in the order of the outcomes."""
+    """`3 succeeded`, `1 failed, undone`, …: how nodes ended; what needs a look first, then in the order of outcomes."""
     words: dict[str, int] = {}
-    for result in sorted(receipt.nodes, key=lambda result: _OUTCOMES.index(result.outcome)):
+    for result in sorted(receipt.nodes, key=lambda result: (not is_bad(result), _OUTCOMES.index(result.outcome))):
         words[result_word(result)] = words.get(result_word(result), 0) + 1
     return [f"{count} {word}" for word, count in words.items()] or ["no nodes"]
 
