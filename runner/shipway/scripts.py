@@ -46,7 +46,7 @@ def _env_form(key: str, script: str) -> str:
     if not names:
         return 'write it in `env`, and use the variable: "$NAME"'
     env = ", ".join(f'{name}: "${{{{ {expression} }}}}"' for expression, name in names.items())
-    if "\n" in script.strip() or len(script) > _LONGEST_SHOWN:
+    if "\n" in script.strip() or len(script) > _LONGEST_SHOWN or len(_EXPRESSION.findall(script)) > _MOST_SHOWN:
         return f"write `env: {{{env}}}` and use " + ", ".join(f'"${name}"' for name in names.values())
     return f"write `env: {{{env}}}` and `{key}: {_rewritten(script.strip(), names)}`"
 
