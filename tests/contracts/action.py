@@ -107,6 +107,17 @@ def check_plan_bears_unknown(case: ActionCase) -> None:
         assert said.why, "why it is not exact is not said"
 
 
+def check_plan_shows_no_secret(case: ActionCase) -> None:
+    """The text of a slot that holds a secret stands nowhere in what `plan` says of the world to come."""
+    with _workspace(case) as (root, _):
+        whole = plan_work(case, root)
+        for name, value in case.inputs.items():
+            if isinstance(value, str) and value not in whole.node.action and len(value) > 3:
+                said = case.make().plan(replace(whole, secret=frozenset({name})))
+                shown = (said.why, said.after, dict(said.outputs))
+                assert json.dumps(value, ensure_ascii=False)[1:-1] not in json.dumps(shown, ensure_ascii=False), name
+
+
 def check_undo(case: ActionCase) -> None:
     """`undo` in a process that knows only what was kept leaves the workspace as it was before `do`, a second one too."""
     with _workspace(case) as (root, scratch):
@@ -205,6 +216,7 @@ CHECKS: tuple[Callable[[ActionCase], None], ...] = (
     check_plan_is_deterministic,
     check_plan_foretells,
     check_plan_bears_unknown,
+    check_plan_shows_no_secret,
     check_undo,
     check_verify,
     check_drift,

@@ -168,13 +168,8 @@ def _planned(
     case: BackendCase, stage: Stage, lifecycle: Declaration, root: Path
 ) -> tuple[tuple[Node, ...], Mapping[str, Json], list[Problem]]:
     registry = case.registry()
-    scope = BuilderScope(
-        {"target": "prod", "values": lifecycle.values},
-        registry.find_action,
-        registry.action_names,
-        {},
-        lambda patterns: Reads((), ""),
-    )
+    known: dict[str, Json] = {"target": "prod", "values": lifecycle.values}
+    scope = BuilderScope(known, registry.find_action, registry.action_names, {}, lambda patterns: Reads((), ""))
     builder = GraphBuilder(stage, scope)
     context = registry.make_backend(case.mode, case.backend).plan(stage, lifecycle, builder)
     builder.check_references()

@@ -27,10 +27,12 @@ class JsonSet:
     outputs: Mapping[str, OutputRule] = {}
 
     def plan(self, work: PlanWork) -> Prediction:
-        """Exact where the file is there and the value is known."""
+        """Exact where the value is known and no secret."""
         if work.unknown:
             name, source = next(iter(work.unknown.items()))
             return Prediction(Change.UPDATE, Fidelity.OPAQUE, why=f"`{name}` waits for {source}", reversible=True)
+        if work.secret:
+            return Prediction(Change.UPDATE, Fidelity.OPAQUE, why="it is made of a secret", reversible=True)
         found = _member(_read(_place(work)), _keys(work))
         if found == [work.inputs["value"]]:
             return Prediction(Change.NOOP, Fidelity.EXACT)
