@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, NoReturn
 from shipway import __version__
 
 if TYPE_CHECKING:
-    from argparse import Namespace
-
     from shipway.errors import ShipwayError
 
 
@@ -41,7 +39,7 @@ def run(argv: list[str]) -> int:
 
 
 def _dispatch(argv: list[str]) -> int:
-    from shipway.errors import ShipwayError  # late: `--version` needs none of it
+    from shipway.errors import EXIT_BUG, ShipwayError  # late: `--version` needs none of it
 
     wants_json = "--json" in argv
     try:
@@ -53,7 +51,10 @@ def _dispatch(argv: list[str]) -> int:
         code: int = command.run(arguments)
         return code
     except ShipwayError as error:
-        _show(error, wants_json)
+        if error.exit_code == EXIT_BUG:
+            _show_bug(error.__cause__ or error, argv, wants_json)
+        else:
+            _show(error, wants_json)
         return error.exit_code
     except Exception as error:  # noqa: BLE001 - the boundary: what no one expected is a bug of Shipway's
         _show_bug(error, argv, wants_json)
@@ -69,7 +70,7 @@ def _show(error: ShipwayError, wants_json: bool) -> None:
         sys.stderr.write(failure.as_text(error))
 
 
-def _show_bug(error: Exception, argv: list[str], wants_json: bool) -> None:
+def _show_bug(error: BaseException, argv: list[str], wants_json: bool) -> None:
     import traceback  # late: only a bug pays for it
 
     from shipway.errors import ShipwayError
@@ -83,10 +84,3 @@ def _show_bug(error: Exception, argv: list[str], wants_json: bool) -> None:
         wants_json,
     )
     sys.stderr.write(trace)
-
-
-def parse_arguments(argv: Sequence[str]) -> Namespace:
-    """The arguments of `argv`, as the commands receive them. Raises UsageError."""
-    from shipway.commands.arguments import parse
-
-    return parse(argv)
