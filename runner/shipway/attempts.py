@@ -7,103 +7,35 @@ from __future__ import annotations
 
 import os
 import signal
+import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 from shipway.action import Action, ActionFailed, Command, Done, Drifted, NotUndoable, ThreadAction, Verb, Work
+from shipway.attempt import Ended, Grace, Ongoing
 from shipway.canonical import Json
 from shipway.declaration import OutputRule
 from shipway.exchange import Exchange, keep_file
-from shipway.nodes import Change, Outcome, Verified
+from shipway.nodes import Outcome, Verified
 from shipway.outputs import BadOutput, take_outputs
-from shipway.process import INTERRUPT, KILL, TERMINATE, Call, Child, StartFailed, Threads, Waiter, start
+from shipway.process import INTERRUPT, KILL, TERMINATE, Call, StartFailed, Threads, Waiter, start
 from shipway.redaction import Redactor
 from shipway.transcript import Transcript
 
+_GROUP_POLL_MS = 10
+_AFTER_KILL_MS = 250
+"""Where no init reaps orphans, as in many containers, a killed group looks alive for ever: then it counts as gone."""
+
 _VERDICTS = {0: Verified.HOLDS, 3: Verified.GONE}
-
-
-@dataclass(frozen=True, slots=True)
-class Grace:
-    """How long a process group has after the interrupt, and after the terminate, before the next stronger signal."""
-
-    interrupt_ms: int
-    terminate_ms: int
-
-    @property
-    def total_ms(self) -> int:
-        """The longest that ending a node can take."""
-        return self.interrupt_ms + self.terminate_ms
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """How one attempt went. Times are on the runner's clock. `undo` is the state for a later undo; `log` empty without output."""
-
-    node: str
-    verb: Verb
-    outcome: Outcome
-    started_ms: int
-    ended_ms: int
-    error: str = ""
-    warning: str = ""
-    exit_code: int | None = None
-    outputs: Mapping[str, Json] = field(default_factory=dict)
-    undo: Json = None
-    change: Change | None = None
-    cause: str = ""
-    verified: Verified = Verified.UNKNOWN
-    tail: str = ""
-    log: str = ""
-
-
-class _Attempt:
-    """One attempt in progress."""
-
-    __slots__ = (
-        "call",
-        "child",
-        "cwd",
-        "deadline_ms",
-        "files",
-        "heard_ms",
-        "next_signal_ms",
-        "node",
-        "notes",
-        "outputs",
-        "signals_sent",
-        "started_ms",
-        "stop_outcome",
-        "stopped",
-        "transcript",
-        "verb",
-    )
-
-    def __init__(self, node: str, verb: Verb, started_ms: int, timeout_ms: int) -> None:
-        self.node = node
-        self.verb = verb
-        self.started_ms = started_ms
-        self.deadline_ms = started_ms + timeout_ms if timeout_ms else None
-        self.heard_ms = started_ms
-        self.child: Child | None = None
-        self.cwd = Path()
-        self.call: Call | None = None
-        self.transcript: Transcript | None = None
-        self.files: Exchange | None = None
-        self.outputs: Mapping[str, OutputRule] = {}
-        self.stop_outcome: Outcome | None = None
-        self.signals_sent = 0
-        self.next_signal_ms: int | None = None
-        self.stopped = [False]
-        self.notes: list[str] = []
 
 
 class Attempts:
     """Attempts in progress, at most one per node. `wait` returns those that ended.
 
     A child gets a process group of its own, null as input, and a private raw file as output. When it is to end, its whole
-    group is interrupted, then terminated, then killed. What a leader leaves running behind it is ended as well.
+    group is interrupted, then terminated, then killed. What a leader leaves running behind it is ended as well, and the
+    attempt has not ended before.
     """
 
     def __init__(
@@ -117,10 +49,9 @@ class Attempts:
         self._waiter = Waiter()
         self._threads = Threads(self._waiter, threads)
         self._stdin = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-        self._active: dict[str, _Attempt] = {}
-        self._of_child: dict[int, _Attempt] = {}
-        self._of_call: dict[int, _Attempt] = {}
-        self._lingering: list[tuple[Child, int]] = []
+        self._active: dict[str, Ongoing] = {}
+        self._of_child: dict[int, Ongoing] = {}
+        self._of_call: dict[int, Ongoing] = {}
         self._failed_to_start: list[Ended] = []
         for name in ("raw", "logs", "io"):
             (directory / name).mkdir(mode=0o700, exist_ok=True)
@@ -134,40 +65,44 @@ class Attempts:
         self, action: Action, verb: Verb, work: Work, *, timeout_ms: int, outputs: Mapping[str, OutputRule]
     ) -> None:
         """Start an attempt; its end, also one that could not be started, comes from `wait`."""
-        attempt = _Attempt(work.node.id, verb, self._clock_ms(), timeout_ms)
-        attempt.outputs = outputs
-        self._active[attempt.node] = attempt
+        attempt = self._noted(work.node.id, verb, timeout_ms, outputs)
+        if action.runs_in == "thread":
+            self._begin_call(attempt, action, work)
+            return
         try:
-            if action.runs_in == "thread":
-                self._begin_call(attempt, action, work)
-            else:
-                self._begin_child(attempt, action.command(verb, work))
-        except (ActionFailed, StartFailed, OSError) as error:
-            self._failed_to_start.append(self._end(attempt, Outcome.FAILED, error=_text(error)))
+            command = action.command(verb, work)
+        except Exception as error:  # noqa: BLE001 - the edge to an action: whatever it raises is its node's failure
+            self._not_started(attempt, _text(error))
+            return
+        self._begin_child(attempt, command)
 
     def begin_command(
         self, node: str, verb: Verb, command: Command, *, timeout_ms: int, outputs: Mapping[str, OutputRule]
     ) -> None:
         """Start a child process that no action stands behind, such as a step's `plan` command."""
-        attempt = _Attempt(node, verb, self._clock_ms(), timeout_ms)
-        attempt.outputs = outputs
-        self._active[node] = attempt
-        try:
-            self._begin_child(attempt, command)
-        except (StartFailed, OSError) as error:
-            self._failed_to_start.append(self._end(attempt, Outcome.FAILED, error=_text(error)))
+        self._begin_child(self._noted(node, verb, timeout_ms, outputs), command)
 
-    def _begin_call(self, attempt: _Attempt, action: ThreadAction, work: Work) -> None:
+    def _noted(self, node: str, verb: Verb, timeout_ms: int, outputs: Mapping[str, OutputRule]) -> Ongoing:
+        attempt = self._active[node] = Ongoing(node, verb, outputs, self._clock_ms(), timeout_ms)
+        return attempt
+
+    def _begin_call(self, attempt: Ongoing, action: ThreadAction, work: Work) -> None:
         stopped = attempt.stopped
         work = replace(work, cancelled=lambda: stopped[0], log=attempt.notes.append)
         attempt.call = Call(_body(action, attempt.verb, work))
         self._of_call[id(attempt.call)] = attempt
         self._threads.submit(attempt.call)
 
-    def _begin_child(self, attempt: _Attempt, command: Command | None) -> None:
+    def _begin_child(self, attempt: Ongoing, command: Command | None) -> None:
         if command is None:
-            self._failed_to_start.append(self._end(attempt, Outcome.NOT_UNDOABLE, error="it has no `undo`"))
+            self._failed_to_start.append(self._nothing_to_run(attempt))
             return
+        try:
+            self._start(attempt, command)
+        except (StartFailed, OSError) as error:
+            self._not_started(attempt, _text(error))
+
+    def _start(self, attempt: Ongoing, command: Command) -> None:
         attempt.files = files = Exchange(self._directory / "io", _file_name(attempt.node))
         attempt.transcript = self._transcript(attempt)
         attempt.cwd = command.cwd
@@ -180,7 +115,20 @@ class Attempts:
         self._of_child[attempt.child.pid] = attempt
         self._waiter.watch(attempt.child)
 
-    def _transcript(self, attempt: _Attempt) -> Transcript:
+    def _not_started(self, attempt: Ongoing, error: str) -> None:
+        self._failed_to_start.append(self._end(attempt, Outcome.FAILED, error=error, began=False))
+
+    def _nothing_to_run(self, attempt: Ongoing) -> Ended:
+        """The end of an attempt for which the action has no command."""
+        match attempt.verb:
+            case Verb.UNDO:
+                return self._end(attempt, Outcome.NOT_UNDOABLE, error="it has no `undo`")
+            case Verb.VERIFY:
+                return self._end(attempt, Outcome.SUCCEEDED, verified=Verified.UNKNOWN)
+            case _:
+                return self._end(attempt, Outcome.FAILED, error="its action has no command to run", began=False)
+
+    def _transcript(self, attempt: Ongoing) -> Transcript:
         name = _file_name(attempt.node)
         log = self._directory / "logs" / f"{name}{_suffix(attempt.verb)}.log"
         return Transcript(self._directory / "raw" / name, log, self._redactor)
@@ -191,7 +139,7 @@ class Attempts:
             ended, self._failed_to_start = self._failed_to_start, []
             return ended
         children = self._waiter.wait(self._timeout(until_ms))
-        ended = [self._child_ended(self._of_child.pop(child.pid)) for child in children]
+        ended = [gone for child in children for gone in self._leader_ended(self._of_child.pop(child.pid))]
         for call in self._threads.done():
             attempt = self._of_call.pop(id(call), None)
             if attempt is not None:
@@ -206,17 +154,20 @@ class Attempts:
     def stop(self, node: str, outcome: Outcome) -> None:
         """End an attempt in progress, by signals that grow stronger; it will be reported with `outcome`."""
         attempt = self._active.get(node)
-        if attempt is not None and attempt.stop_outcome is None:
+        if attempt is not None and not attempt.is_to_stop and attempt.code is None:
             attempt.stop_outcome = outcome
             attempt.stopped[0] = True
             self._signal_next(attempt, self._clock_ms())
 
     def kill(self) -> None:
-        """End everything at once."""
+        """End everything at once; what was killed already is left to die."""
         for attempt in self._active.values():
-            attempt.stop_outcome = attempt.stop_outcome or Outcome.CANCELLED
-            attempt.signals_sent = 2
-            self._signal_next(attempt, self._clock_ms())
+            if attempt.code is None:
+                attempt.stop_outcome = attempt.stop_outcome or Outcome.CANCELLED
+                attempt.stopped[0] = True
+            if attempt.signals_sent <= 2:
+                attempt.signals_sent = 2
+                self._signal_next(attempt, self._clock_ms())
 
     def running(self) -> list[str]:
         """Nodes with an attempt in progress."""
@@ -227,9 +178,12 @@ class Attempts:
         return self._active[node].heard_ms
 
     def hear(self, node: str) -> str:
-        """New cleaned output of a running node, moved into its log."""
+        """New cleaned output of a running node, moved into its log.
+
+        Nothing of a node that declares a secret output: until it has ended, that secret is not known and not masked.
+        """
         attempt = self._active[node]
-        if attempt.transcript is None:
+        if attempt.transcript is None or any(rule.type == "secret" for rule in attempt.outputs.values()):
             return ""
         fresh = attempt.transcript.pump()
         if fresh:
@@ -237,10 +191,10 @@ class Attempts:
         return fresh
 
     def close(self) -> None:
-        """Wait for what leaders left behind to be gone, then give everything back."""
-        while self._lingering:
-            self._waiter.wait(20)
-            self._end_lingering(self._clock_ms())
+        """End what is still running, then give everything back."""
+        self.kill()
+        while self.active:
+            self.wait(None)
         self._threads.close()
         self._waiter.close()
         os.close(self._stdin)
@@ -248,65 +202,69 @@ class Attempts:
     # Time.
 
     def _timeout(self, until_ms: int | None) -> int | None:
-        moments = [until_ms] if until_ms is not None else []
+        moments = [until_ms]
         for attempt in self._active.values():
-            moments += [moment for moment in (attempt.deadline_ms, attempt.next_signal_ms) if moment is not None]
-        moments += [moment for _, moment in self._lingering]
-        return max(0, min(moments) - self._clock_ms()) if moments else None
+            moments += (attempt.due_ms, attempt.next_signal_ms)
+            if attempt.code is not None:
+                # Nobody tells when the last process of a group has ended: it has to be asked for.
+                moments.append(self._clock_ms() + _GROUP_POLL_MS)
+        known = [moment for moment in moments if moment is not None]
+        return max(0, min(known) - self._clock_ms()) if known else None
 
     def _on_time(self, now: int) -> list[Ended]:
-        """Do what is due; calls that ignore their end are given up, since a thread cannot be killed."""
-        given_up: list[Ended] = []
+        """Do what is due to every attempt; those that have come to their end by it."""
+        ended: list[Ended] = []
         for attempt in list(self._active.values()):
-            if attempt.deadline_ms is not None and now >= attempt.deadline_ms and attempt.stop_outcome is None:
+            if attempt.due_ms is not None and now >= attempt.due_ms:
                 self.stop(attempt.node, Outcome.TIMED_OUT)
             elif attempt.next_signal_ms is not None and now >= attempt.next_signal_ms:
                 self._signal_next(attempt, now)
-            if attempt.call is not None and attempt.signals_sent > 2:
-                self._of_call.pop(id(attempt.call), None)
-                given_up.append(
-                    self._end(
-                        attempt,
-                        self._stopped_as(attempt),
-                        warning="it ignored its end and was left behind on its thread",
-                    )
-                )
-        self._end_lingering(now)
-        return given_up
+            if attempt.signals_sent > 2 and attempt.call is not None:
+                ended.append(self._given_up(attempt, attempt.call))
+            elif attempt.code is not None and (attempt.signals_sent > 3 or not _group_is_alive(attempt)):
+                ended.append(self._child_ended(attempt, attempt.code))
+        return ended
 
-    def _signal_next(self, attempt: _Attempt, now: int) -> None:
-        number = (INTERRUPT, TERMINATE, KILL)[min(attempt.signals_sent, 2)]
+    def _signal_next(self, attempt: Ongoing, now: int) -> None:
         if attempt.child is not None:
-            attempt.child.signal_group(number)
+            attempt.child.signal_group((INTERRUPT, TERMINATE, KILL)[min(attempt.signals_sent, 2)])
         attempt.signals_sent += 1
         waits = {1: self._grace.interrupt_ms, 2: self._grace.terminate_ms}
+        if attempt.call is not None:
+            waits[3] = 0
+        elif attempt.code is not None:
+            waits[3] = _AFTER_KILL_MS
         wait = waits.get(attempt.signals_sent)
         attempt.next_signal_ms = now + wait if wait is not None else None
 
-    def _end_lingering(self, now: int) -> None:
-        left: list[tuple[Child, int]] = []
-        for child, due in self._lingering:
-            if now >= due:
-                child.signal_group(KILL)
-                due = now + 50
-            if child.group_is_alive():
-                left.append((child, due))
-        self._lingering = left
+    def _given_up(self, attempt: Ongoing, call: Call) -> Ended:
+        """The end of a call that ignored that it should end: a thread cannot be killed."""
+        self._of_call.pop(id(call), None)
+        return self._end(
+            attempt,
+            attempt.stop_outcome or Outcome.CANCELLED,
+            error=attempt.why_stopped,
+            warning="it ignored its end and was left behind on its thread",
+        )
 
     # Ends.
 
-    def _child_ended(self, attempt: _Attempt) -> Ended:
+    def _leader_ended(self, attempt: Ongoing) -> list[Ended]:
+        """The end of the attempt, unless others of its group live on: they are ended first, an undo must not race them."""
         assert attempt.child is not None
-        code = attempt.child.reap()
-        warning = ""
-        if attempt.child.group_is_alive():
-            attempt.child.signal_group(TERMINATE)
-            self._lingering.append((attempt.child, self._clock_ms() + self._grace.terminate_ms))
-            warning = "it left processes running in the background; they were ended"
+        attempt.code = attempt.child.reap()
+        if not _group_is_alive(attempt):
+            return [self._child_ended(attempt, attempt.code)]
+        if not attempt.is_to_stop:
+            attempt.left_processes = True
+            attempt.signals_sent = 1
+            self._signal_next(attempt, self._clock_ms())
+        return []
+
+    def _child_ended(self, attempt: Ongoing, code: int) -> Ended:
+        warning = "it left processes running in the background; they were ended" if attempt.left_processes else ""
         if attempt.stop_outcome is not None:
-            return self._end(
-                attempt, self._stopped_as(attempt), error=self._why_stopped(attempt), warning=warning, code=code
-            )
+            return self._end(attempt, attempt.stop_outcome, error=attempt.why_stopped, warning=warning, code=code)
         if attempt.verb is Verb.VERIFY:
             return self._end(attempt, Outcome.SUCCEEDED, verified=_VERDICTS.get(code, Verified.UNKNOWN), code=code)
         if code != 0:
@@ -315,7 +273,7 @@ class Attempts:
             return self._end(attempt, Outcome.UNDONE, warning=warning, code=code)
         return self._take_results(attempt, warning)
 
-    def _take_results(self, attempt: _Attempt, warning: str) -> Ended:
+    def _take_results(self, attempt: Ongoing, warning: str) -> Ended:
         assert attempt.files is not None
         try:
             outputs, dropped = take_outputs(attempt.files.outputs(), attempt.outputs)
@@ -324,13 +282,10 @@ class Attempts:
         except BadOutput as error:
             return self._end(attempt, Outcome.FAILED, error=str(error), warning=warning, code=0)
         warnings = "; ".join(filter(None, (warning, *dropped)))
-        for name, rule in attempt.outputs.items():
-            if rule.type == "secret" and name in outputs:
-                # Learnt before the rest of the log is read: what was already shown live cannot be taken back.
-                self._redactor.add(f"{attempt.node}.{name}", str(outputs[name]))
+        self._learn_secrets(attempt, outputs)
         return self._end(attempt, outcome, warning=warnings, code=0, outputs=outputs, cause=cause)
 
-    def _kept_files(self, attempt: _Attempt, outputs: Mapping[str, Json]) -> dict[str, Json]:
+    def _kept_files(self, attempt: Ongoing, outputs: Mapping[str, Json]) -> dict[str, Json]:
         """Copies of `file` outputs under their digest, so that later changes of the file change nothing handed on."""
         kept: dict[str, Json] = {}
         for name, rule in attempt.outputs.items():
@@ -338,10 +293,20 @@ class Attempts:
                 kept[name] = str(keep_file(attempt.cwd / str(outputs[name]), name, self._directory / "artifacts"))
         return kept
 
-    def _call_ended(self, attempt: _Attempt, call: Call) -> Ended:
+    def _learn_secrets(self, attempt: Ongoing, outputs: Mapping[str, Json]) -> None:
+        """Mask secret outputs from now on; the node's own log is read only after this."""
+        for name, rule in attempt.outputs.items():
+            if rule.type == "secret" and name in outputs:
+                self._redactor.add(f"{attempt.node}.{name}", str(outputs[name]))
+
+    def _call_ended(self, attempt: Ongoing, call: Call) -> Ended:
+        if call.error is not None and not isinstance(call.error, (ActionFailed, NotUndoable, Drifted)):
+            # What an action's author needs and its user does not: the log has it, the error only names it.
+            attempt.notes.append("".join(traceback.format_exception(call.error)))
         if attempt.stop_outcome is not None:
             done = call.result if isinstance(call.result, Done) else Done()
-            return self._end(attempt, self._stopped_as(attempt), error=self._why_stopped(attempt), done=done)
+            error = "; ".join(filter(None, (attempt.why_stopped, _text(call.error) if call.error else "")))
+            return self._end(attempt, attempt.stop_outcome, error=error, done=done)
         if call.error is None:
             return self._call_succeeded(attempt, call.result)
         if isinstance(call.error, NotUndoable):
@@ -350,7 +315,7 @@ class Attempts:
             return self._end(attempt, Outcome.DRIFTED, error=_text(call.error))
         return self._end(attempt, Outcome.FAILED, error=_text(call.error))
 
-    def _call_succeeded(self, attempt: _Attempt, result: object) -> Ended:
+    def _call_succeeded(self, attempt: Ongoing, result: object) -> Ended:
         if isinstance(result, Verified):
             return self._end(attempt, Outcome.SUCCEEDED, verified=result)
         if attempt.verb is Verb.UNDO:
@@ -361,20 +326,12 @@ class Attempts:
             )
         if result.skipped:
             return self._end(attempt, Outcome.SKIPPED, cause=result.skipped)
+        self._learn_secrets(attempt, result.outputs)
         return self._end(attempt, Outcome.UNCHANGED if result.unchanged else Outcome.SUCCEEDED, done=result)
-
-    def _stopped_as(self, attempt: _Attempt) -> Outcome:
-        assert attempt.stop_outcome is not None
-        return attempt.stop_outcome
-
-    def _why_stopped(self, attempt: _Attempt) -> str:
-        if attempt.stop_outcome is Outcome.TIMED_OUT and attempt.deadline_ms is not None:
-            return f"timed out after {attempt.deadline_ms - attempt.started_ms} ms"
-        return ""
 
     def _end(
         self,
-        attempt: _Attempt,
+        attempt: Ongoing,
         outcome: Outcome,
         *,
         error: str = "",
@@ -384,6 +341,7 @@ class Attempts:
         cause: str = "",
         done: Done | None = None,
         verified: Verified = Verified.UNKNOWN,
+        began: bool = True,
     ) -> Ended:
         del self._active[attempt.node]
         if attempt.files is not None:
@@ -414,7 +372,12 @@ class Attempts:
             verified=verified,
             tail=tail,
             log=log,
+            began=began,
         )
+
+
+def _group_is_alive(attempt: Ongoing) -> bool:
+    return attempt.child is not None and attempt.child.group_is_alive()
 
 
 def _body(action: ThreadAction, verb: Verb, work: Work) -> Callable[[], object]:

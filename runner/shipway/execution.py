@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from shipway.action import Command, Completed, Verb
-from shipway.attempts import Attempts, Grace
+from shipway.attempt import Grace
+from shipway.attempts import Attempts
 from shipway.canonical import Json
 from shipway.ci import github_context
 from shipway.context import Context, runner_context
@@ -67,7 +68,6 @@ def execute_plan(plan: Plan, tools: ExecutionTools) -> Execution:
         with tools.interruption.handled_by(executor.cancel):
             return executor.execute()
     finally:
-        attempts.kill()
         attempts.close()
 
 
@@ -141,7 +141,6 @@ class PlanCommands:
     def close(self) -> None:
         """End what is still running and remove the directory."""
         if self._attempts is not None and self._directory is not None:
-            self._attempts.kill()
             self._attempts.close()
             shutil.rmtree(self._directory, ignore_errors=True)
             self._attempts = None

@@ -11,7 +11,7 @@ from typing import Protocol
 from shipway import __version__
 from shipway import declaration as declarations
 from shipway.assembly import OutputSeal, RunFacts, assemble, failed_receipt
-from shipway.attempts import Grace
+from shipway.attempt import Grace
 from shipway.backend import StagePlace
 from shipway.canonical import Json
 from shipway.cleanup import CleanupStack

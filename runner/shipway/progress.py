@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from shipway.action import Action
-from shipway.attempts import Attempts, Ended, Grace
+from shipway.attempt import Ended, Grace
+from shipway.attempts import Attempts
 from shipway.canonical import Json
 from shipway.declaration import OnCancel
 from shipway.evaluation import Evaluation

@@ -13,6 +13,9 @@ TAIL_CHARACTERS = 8192
 
 _CHUNK = 1 << 20
 
+_CHUNKS_AT_ONCE = 8
+"""A child may print faster than this reads: a turn of the loop must end all the same, or no timeout would be seen."""
+
 
 class Transcript:
     """Reads the raw file as it grows; a log exists once there is something to read. Bounded memory for any output.
@@ -41,9 +44,15 @@ class Transcript:
     _closed_with_log = False
 
     def pump(self) -> str:
-        """Take what was written since, and return it as cleaned text (at most the last part of a large piece)."""
+        """Take what was written since, a bounded part of it; as cleaned text (at most the last part of a large piece)."""
+        return self._take(self._position + _CHUNKS_AT_ONCE * _CHUNK)
+
+    def _take(self, end: int) -> str:
+        """Take what is there up to `end`."""
         fresh = ""
-        while piece := os.pread(self.descriptor, _CHUNK, self._position):
+        while self._position < end and (
+            piece := os.pread(self.descriptor, min(_CHUNK, end - self._position), self._position)
+        ):
             self._position += len(piece)
             fresh = (fresh + self._keep(self._stream.feed(self._decoder.decode(piece))))[-TAIL_CHARACTERS:]
         return fresh
@@ -54,7 +63,8 @@ class Transcript:
 
     def close(self) -> str:
         """Take the rest, give back the descriptors, remove the raw file; the last text that came."""
-        fresh = self.pump()
+        # Up to here and no further: a process that left its group could go on writing for ever.
+        fresh = self._take(os.fstat(self.descriptor).st_size)
         fresh += self._keep(self._stream.feed(self._decoder.decode(b"", final=True)))
         fresh += self._keep(self._stream.flush())
         os.close(self.descriptor)

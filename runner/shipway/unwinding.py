@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from shipway import expressions, saga
 from shipway.action import Verb, Work
-from shipway.attempts import Ended
+from shipway.attempt import Ended
 from shipway.declaration import OnCancel, Rollback
 from shipway.environment import output_variables
 from shipway.events import NodeUndone, RollbackStarted

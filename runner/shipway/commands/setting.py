@@ -10,7 +10,7 @@ from pathlib import Path
 from types import FrameType
 
 from shipway import declaration
-from shipway.attempts import Grace
+from shipway.attempt import Grace
 from shipway.context import Context
 from shipway.errors import Reason, UsageError
 from shipway.events import Events
