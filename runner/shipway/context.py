@@ -55,7 +55,8 @@ def _utc_now() -> datetime:
 class Context:
     """All that a call may know of its surroundings, read once; tests build it by hand and inject time and randomness.
 
-    `env` is the whole environment as read. `columns` is the width of the terminal, 80 where there is none; `processors` are those this process may use. `no_color` is
+    `env` is the whole environment as read. `columns` is the width of the terminal, 80 where there is none;
+    `processors` are those this process may use. `no_color` is
     True where NO_COLOR is set, or TERM is `dumb` without FORCE_COLOR. `now` answers in UTC; `monotonic_ns` counts from no
     known moment; `random_hex(n)` gives n random bytes as 2n hex digits; `sleep` takes seconds.
     """

@@ -46,7 +46,7 @@ class Evaluation:
         self._outputs[node.id] = outputs
         self._outcomes[node.id] = outcome
         steps = self._steps.setdefault(node.stage, {})
-        steps[node.step] = {"outputs": outputs, "outcome": _github_word(outcome), "conclusion": _github_word(outcome)}
+        steps[node.step] = {"outputs": outputs, "outcome": outcome.value}
         stage = self._stages.setdefault(node.stage, {"outputs": {}, "steps": steps})
         union = stage["outputs"]
         assert isinstance(union, dict)
@@ -167,12 +167,3 @@ def _files(root: Path) -> Iterator[str]:
 
 def _env_text(value: Json) -> str:
     return value if isinstance(value, str) else expressions.to_text(value)
-
-
-def _github_word(outcome: Outcome) -> str:
-    """GitHub's word for an outcome, for expressions written as on GitHub."""
-    if outcome in DONE:
-        return "success"
-    if outcome is Outcome.CANCELLED:
-        return "cancelled"
-    return "skipped" if outcome in (Outcome.SKIPPED, Outcome.BLOCKED, Outcome.NOT_STARTED) else "failure"

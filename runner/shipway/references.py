@@ -28,7 +28,7 @@ _ELSEWHERE = {
 }
 _FUNCTIONS = STATUS_FUNCTIONS | {FUNCTIONS[HASH_FUNCTION].spelling}
 _OF_STEP = ("outputs", "outcome")
-_OF_STAGE = ("outputs", "outcome", "steps")
+_OF_STAGE = ("outputs", "steps")
 
 
 @dataclass(frozen=True, slots=True)

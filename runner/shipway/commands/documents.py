@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TextIO
 
@@ -100,7 +99,7 @@ def _write_elsewhere(name: str, content: bytes) -> Path | None:
 
 def write_out(text: str) -> None:
     """Print a rendered document."""
-    terminal.write(sys.stdout, trusted(text))
+    terminal.write(terminal.standard_output(), trusted(text))
 
 
 def _content(path: Path) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from argparse import Namespace
 
 from shipway.canonical import canonical_bytes
@@ -22,6 +21,7 @@ from shipway.events import Events
 from shipway.lifecycle import Request, run_lifecycle
 from shipway.plan import Plan
 from shipway.receipt import Receipt
+from shipway.render import terminal
 from shipway.workspace import write_atomically
 
 
@@ -49,7 +49,9 @@ def run(arguments: Namespace) -> int:
         if arguments.format in (None, "json"):
             write_atomically(path, canonical_bytes(finished.plan.document), 0o644)
         else:
-            write_atomically(path, show_document(finished.plan, form, context, sys.stdout).encode(), 0o644)
+            write_atomically(
+                path, show_document(finished.plan, form, context, terminal.standard_output()).encode(), 0o644
+            )
     if not arguments.output or (arguments.format is None and not arguments.quiet):
-        write_out(show_document(finished.plan, form, context, sys.stdout))
+        write_out(show_document(finished.plan, form, context, terminal.standard_output()))
     return EXIT_CHANGES if arguments.detailed_exitcode and finished.plan.has_changes else EXIT_DONE

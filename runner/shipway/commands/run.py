@@ -91,14 +91,18 @@ def concluded(finished: Finished, path: Path | None, arguments: Namespace, conte
     if (receipt is None or not receipt.nodes) and finished.error is not None:
         raise finished.error
     if receipt is not None:
-        write_out(show_document(receipt, "json" if arguments.json else "text", context, sys.stdout, finished.plan))
+        write_out(
+            show_document(
+                receipt, "json" if arguments.json else "text", context, terminal.standard_output(), finished.plan
+            )
+        )
         if path is not None and not arguments.json:
             write_out(f"receipt: {_near(path, context)}\n")
     for name, error in finished.cleanup_failures:
-        terminal.write(sys.stderr, trusted(f"cleanup of {name} failed: {error}\n"))
+        terminal.write(terminal.standard_error(), trusted(f"cleanup of {name} failed: {error}\n"))
     code = receipt.exit_code if receipt is not None else EXIT_DONE
     if finished.error is not None:
-        terminal.write(sys.stderr, trusted(failure.as_text(finished.error)))
+        terminal.write(terminal.standard_error(), trusted(failure.as_text(finished.error)))
         return code if code == EXIT_NOT_UNDONE else finished.error.exit_code
     return code
 
@@ -106,7 +110,7 @@ def concluded(finished: Finished, path: Path | None, arguments: Namespace, conte
 def confirmed(plan: Plan, arguments: Namespace, context: Context, *, must_ask: bool) -> bool:
     """Show the plan and ask on a terminal, unless `--yes`. Without a terminal to ask on, raises UsageError if `must_ask`."""
     if not arguments.json and not arguments.quiet:
-        write_out(show_document(plan, "text", context, sys.stdout))
+        write_out(show_document(plan, "text", context, terminal.standard_output()))
     if arguments.yes or not plan.nodes:
         return True
     if not context.stdin_is_tty:
@@ -117,7 +121,7 @@ def confirmed(plan: Plan, arguments: Namespace, context: Context, *, must_ask: b
                 next="say `--yes`, or apply a plan that was looked at: `shipway plan -o plan.json`, `shipway apply plan.json`",
             )
         return True
-    terminal.write(sys.stderr, trusted(f"Execute this plan on {plan.target}? Type yes: "))
+    terminal.write(terminal.standard_error(), trusted(f"Execute this plan on {plan.target}? Type yes: "))
     return sys.stdin.readline().strip() in ("yes", "y")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from argparse import Namespace
 
 from shipway.commands.setting import find_file, find_target, inputs_of, repository_of, selection_of, surroundings
@@ -37,11 +36,12 @@ def run(arguments: Namespace) -> int:
             "stages": len(plan.stages),
             "nodes": len(plan.nodes),
         }
-        terminal.write(sys.stdout, trusted(json.dumps(facts) + "\n"))
+        terminal.write(terminal.standard_output(), trusted(json.dumps(facts) + "\n"))
     elif not arguments.quiet:
         stages = "1 stage" if len(plan.stages) == 1 else f"{len(plan.stages)} stages"
         steps = "1 step" if len(plan.nodes) == 1 else f"{len(plan.nodes)} steps"
         terminal.write(
-            sys.stdout, trusted(f"{plan.source.file} is valid: {plan.lifecycle} → {target}, {stages}, {steps}\n")
+            terminal.standard_output(),
+            trusted(f"{plan.source.file} is valid: {plan.lifecycle} → {target}, {stages}, {steps}\n"),
         )
     return 0
