@@ -39,6 +39,7 @@ def gh(github: GitHubServer, folder: Path, *arguments: str) -> subprocess.Comple
         "GH_HOST": "github.localhost",
         "GH_TOKEN": JOB_TOKEN,
         "GH_CONFIG_DIR": str(folder),
+        "XDG_STATE_HOME": str(folder),
     }
     return subprocess.run([binary, *arguments], env=env, capture_output=True, text=True, check=False, timeout=60)
 
