@@ -18,7 +18,7 @@ from shipway.cleanup import CleanupStack
 from shipway.context import Context
 from shipway.declaration import Declaration
 from shipway.environment import base_environment
-from shipway.errors import Reason, ShipwayError, UsageError, VerificationError
+from shipway.errors import Interrupted, Reason, ShipwayError, UsageError, VerificationError
 from shipway.evaluation import secrets_named
 from shipway.events import Events, PhaseFinished, PhaseStarted, Warned
 from shipway.execution import ExecutionTools, PlanCommands, execute_plan
@@ -27,7 +27,7 @@ from shipway.inputs import read_inputs
 from shipway.interruption import Interruption
 from shipway.plan import Plan, differences
 from shipway.planning import PlanRequest, PlanTools, Selection, build, predict
-from shipway.receipt import RanBy, Receipt
+from shipway.receipt import RanBy, Receipt, RunOutcome
 from shipway.redaction import Redactor
 from shipway.registry import Registry
 from shipway.repository import Repository
@@ -214,6 +214,9 @@ class _Voyage:
         if not self.request.confirm(plan):
             self.finished.declined = True
             return
+        self.around.interruption.hold()
+        # Someone may have looked at the plan for an hour: the run begins now.
+        self._began, self._began_ns = self.context.now(), self.context.monotonic_ns()
         self._run = self._new_run_id()
         workspace = Workspace(self.around.repository.root)
         directory = workspace.make_run_directory(self._run)
@@ -291,7 +294,8 @@ class _Voyage:
             seal = OutputSeal(self.redactor.clean, bytes.fromhex(self.context.random_hex(32)))
             return assemble(plan, self._execution, facts, seal)
         text = self.redactor.clean(f"{error.phase}: {error.message}") if error else ""
-        return failed_receipt(self.declaration.name, self.request.target, plan, text, facts)
+        outcome = RunOutcome.CANCELLED if isinstance(error, Interrupted) else RunOutcome.FAILED
+        return failed_receipt(self.declaration.name, self.request.target, plan, outcome, text, facts)
 
     def _facts(self) -> RunFacts:
         context = self.context
