@@ -72,8 +72,10 @@ def assemble(plan: Plan, execution: Execution, facts: RunFacts, seal: OutputSeal
     )
 
 
-def failed_receipt(lifecycle: str, target: str, plan: Plan | None, error: str, facts: RunFacts) -> Receipt:
-    """The receipt of a run that failed before any node could start: no nodes, and the error."""
+def failed_receipt(
+    lifecycle: str, target: str, plan: Plan | None, outcome: RunOutcome, error: str, facts: RunFacts
+) -> Receipt:
+    """The receipt of a run that failed or was stopped before any node could start: no nodes, and the error."""
     return Receipt(
         lifecycle=lifecycle,
         target=target,
@@ -83,7 +85,7 @@ def failed_receipt(lifecycle: str, target: str, plan: Plan | None, error: str, f
         started=facts.started,
         ended=facts.ended,
         duration_ms=facts.duration_ms,
-        outcome=RunOutcome.FAILED,
+        outcome=outcome,
         nodes=(),
         stages=(),
         rollback=(),

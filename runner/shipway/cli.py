@@ -56,6 +56,8 @@ def _dispatch(argv: list[str]) -> int:
         else:
             _show(error, wants_json)
         return error.exit_code
+    except BrokenPipeError:
+        raise
     except Exception as error:  # noqa: BLE001 - the boundary: what no one expected is a bug of Shipway's
         _show_bug(error, argv, wants_json)
         return 70

@@ -23,6 +23,7 @@ from shipway.interruption import Interruption
 from shipway.journal import Unjournalled
 from shipway.nodes import FAILURES, Node
 from shipway.plan import Plan
+from shipway.process import most_children
 from shipway.progress import ExecutionOptions, Surroundings
 from shipway.redaction import Redactor
 from shipway.registry import Registry
@@ -50,7 +51,10 @@ class ExecutionTools:
 
 
 def execute_plan(plan: Plan, tools: ExecutionTools) -> Execution:
-    """Execute a plan to its end, rollback included. Signals cancel it; whatever happens, nothing it started is left running."""
+    """Execute a plan to its end, rollback included. Signals cancel it; whatever happens, nothing it started is left running.
+
+    `tools.interruption` is on hold: a signal raises nothing here.
+    """
     started_ns = tools.context.monotonic_ns()
 
     def clock_ms() -> int:
@@ -66,6 +70,8 @@ def execute_plan(plan: Plan, tools: ExecutionTools) -> Execution:
     executor = Executor(plan, _options(plan, tools), _surroundings(tools, attempts, clock_ms))
     try:
         with tools.interruption.handled_by(executor.cancel):
+            if tools.interruption.is_pending and not executor.is_cancelled:
+                executor.cancel()
             return executor.execute()
     finally:
         attempts.close()
@@ -78,7 +84,7 @@ def _threads(plan: Plan, tools: ExecutionTools) -> int:
 def _options(plan: Plan, tools: ExecutionTools) -> ExecutionOptions:
     in_ci = tools.context.ci is not None
     on_cancel = plan.on_cancel or (OnCancel.LEAVE if in_ci or not tools.context.stdin_is_tty else OnCancel.UNDO)
-    return ExecutionOptions(tools.processors, tools.grace, on_cancel)
+    return ExecutionOptions(tools.processors, most_children(), tools.grace, on_cancel)
 
 
 def _surroundings(tools: ExecutionTools, attempts: Attempts, clock_ms: Callable[[], int]) -> Surroundings:

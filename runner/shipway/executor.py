@@ -9,7 +9,7 @@ import heapq
 from dataclasses import dataclass, replace
 
 from shipway.action import Verb, Work
-from shipway.attempts import Ended
+from shipway.attempt import Ended
 from shipway.conditions import Conditions
 from shipway.declaration import OnFailure
 from shipway.errors import Reason, ShipwayError
@@ -61,7 +61,8 @@ class Executor:
         self._attempts = around.attempts
         self._emit = around.events.emit
         self._conditions = Conditions(around.evaluation)
-        self._parallel = plan.parallel or default_parallel(options.processors, len(plan.nodes))
+        wanted = plan.parallel or default_parallel(options.processors, len(plan.nodes))
+        self._parallel = min(wanted, options.most_children)
         self._scheduler = Scheduler(items_of(plan, self._conditions), bounds_of(plan, self._parallel))
         self._progress = {node.id: Progress(node) for node in plan.nodes}
         self._results: dict[str, NodeResult] = {}
@@ -80,6 +81,11 @@ class Executor:
         """Stop the run: the first time gracefully, the second time at once."""
         self._cancellations += 1
         self._attempts.wake()
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether `cancel` was called."""
+        return self._cancellations > 0
 
     def execute(self) -> Execution:
         """Run every node to its outcome, then undo what the policy says. Always returns the whole result."""
@@ -215,6 +221,10 @@ class Executor:
     def _dispatch(self) -> None:
         for dispatch in self._scheduler.dispatch():
             progress = self._progress[dispatch.id]
+            if self._cancellations > 1:
+                # The second signal ends everything: not even what outlives a failure is begun any more.
+                self._decide(progress.node, Outcome.NOT_STARTED, "")
+                continue
             progress.waited_for = progress.waited_for or dispatch.waited_for
             self._begin(progress)
 
@@ -235,7 +245,7 @@ class Executor:
             work = self._work(progress)
         except Unresolved as error:
             progress.resolve_error = str(error)
-            self._forward_ended(Ended(node.id, Verb.DO, Outcome.FAILED, now, now, error=str(error)))
+            self._forward_ended(Ended(node.id, Verb.DO, Outcome.FAILED, now, now, error=str(error), began=False))
             return
         action = self._around.require_action(node.action)
         self._attempts.begin(action, Verb.DO, work, timeout_ms=node.timeout_ms, outputs=node.outputs)
@@ -254,6 +264,7 @@ class Executor:
     def _forward_ended(self, ended: Ended) -> None:
         progress = self._progress[ended.node]
         progress.last = ended
+        progress.began = progress.began or ended.began
         progress.attempts[-1] = _attempt(progress.attempts[-1], ended)
         self._around.journal.ended(ended.node, progress.attempts[-1].number, ended.outcome)
         if self._may_retry(progress, ended):

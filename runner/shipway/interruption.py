@@ -16,17 +16,32 @@ def _abort() -> None:
     raise Interrupted("interrupted", next="nothing was started; run the command again")
 
 
+def _nothing() -> None:
+    pass
+
+
 class Interruption:
     """Told of every SIGINT and SIGTERM. `struck` counts them."""
 
     def __init__(self) -> None:
         self.struck = 0
+        self._held_from: int | None = None
         self._react: Callable[[], None] = _abort
 
     def strike(self) -> None:
         """A signal came. Raises Interrupted where nothing has been started that would have to be ended first."""
         self.struck += 1
         self._react()
+
+    def hold(self) -> None:
+        """From now on raise nothing: something is about to be started, and what becomes of it must be recorded."""
+        self._held_from = self.struck
+        self._react = _nothing
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether a signal came since `hold`."""
+        return self._held_from is not None and self.struck > self._held_from
 
     @contextmanager
     def handled_by(self, react: Callable[[], None]) -> Iterator[None]:

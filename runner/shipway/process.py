@@ -53,6 +53,18 @@ class Child:
         return self.signal_group(0)
 
 
+def most_children() -> int:
+    """How many children can run at once under the limit of open files: each takes a pidfd, its output and its log."""
+    ask = getattr(os, "sysconf", None)
+    limit: int = ask("SC_OPEN_MAX") if ask else _OPEN_FILES_WINDOWS
+    return max(1, (limit - _OPEN_FILES_OWN) // _OPEN_FILES_PER_CHILD)
+
+
+_OPEN_FILES_OWN = 64
+_OPEN_FILES_PER_CHILD = 3
+_OPEN_FILES_WINDOWS = 512
+
+
 def start(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], stdin: int, output: int) -> Child:
     """Start `argv` in a new process group with exactly `env`, both its outputs going to the descriptor `output`.
 

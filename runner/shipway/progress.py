@@ -23,9 +23,13 @@ STILL_RUNNING_MS = 60_000
 
 @dataclass(frozen=True, slots=True)
 class ExecutionOptions:
-    """How to run: on how many processors, with which grace when something is ended, and what a cancellation does."""
+    """How to run: on how many processors, with which grace when something is ended, and what a cancellation does.
+
+    `most_children` is how many at once the system leaves room for, whatever is asked.
+    """
 
     processors: int
+    most_children: int
     grace: Grace
     on_cancel: OnCancel
     still_running_ms: int = STILL_RUNNING_MS
@@ -65,12 +69,14 @@ class Surroundings:
 class Progress:
     """A node on its way: what has been tried, and what its undo will need.
 
-    `order` counts first starts from 0 and is -1 before; `resolve_error` is set where its inputs could not be worked out.
+    `order` counts first starts from 0 and is -1 before; `began` says that an attempt came so far that it may have done
+    something; `resolve_error` is set where its inputs could not be worked out.
     """
 
     node: Node
     attempts: list[Attempt] = field(default_factory=list)
     order: int = -1
+    began: bool = False
     waited_for: str = ""
     env: Mapping[str, str] = field(default_factory=dict)
     inputs: Mapping[str, Json] = field(default_factory=dict)

@@ -63,13 +63,10 @@ class Unwinding:
         ]
 
     def _left_something(self, progress: Progress) -> bool:
-        """Whether there may be something to undo: not after an attempt that never began its work, or that changed nothing."""
+        """Whether there may be something to undo: not where no attempt began its work, or the only one changed nothing."""
         outcome = self._results[progress.node.id].outcome
-        return (
-            progress.node.must_be_undone
-            and not progress.resolve_error
-            and outcome not in (Outcome.UNCHANGED, Outcome.SKIPPED)
-        )
+        changed_nothing = len(progress.attempts) == 1 and outcome in (Outcome.UNCHANGED, Outcome.SKIPPED)
+        return progress.node.must_be_undone and progress.began and not changed_nothing
 
     def _order(self, failed: bool) -> list[str]:
         if not failed and (not self._struck() or self._on_cancel is OnCancel.LEAVE):
@@ -118,9 +115,6 @@ class Unwinding:
         return self._undone(progress, outcome, error, started, tries, ended)
 
     def _still_holds(self, progress: Progress) -> bool:
-        action = self._around.require_action(progress.node.action)
-        if action.runs_in == "process" and action.command(Verb.VERIFY, self._work(progress)) is None:
-            return False
         return self._run_alone(progress, Verb.VERIFY).verified is Verified.HOLDS
 
     def _run_alone(self, progress: Progress, verb: Verb) -> Ended:

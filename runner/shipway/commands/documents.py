@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TextIO
 
@@ -98,8 +99,11 @@ def _write_elsewhere(name: str, content: bytes) -> Path | None:
 
 
 def write_out(text: str) -> None:
-    """Print a rendered document."""
-    terminal.write(terminal.standard_output(), trusted(text))
+    """Print a rendered document. That its reader has gone (`| head`) changes nothing about how the command ends."""
+    try:
+        terminal.write(terminal.standard_output(), trusted(text))
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _content(path: Path) -> bytes:
