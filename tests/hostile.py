@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from hypothesis import strategies as st
 
 from shipway.declaration import Retry, Rollback
@@ -70,6 +72,23 @@ values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(hostile_text, inner, max_size=3),
     max_leaves=6,
 )
+
+
+def obeyed(log: str) -> list[str]:
+    """The commands that GitHub's runner would obey in `log`: after leading space `::name`, and `##[name` anywhere."""
+    found: list[str] = []
+    word = ""
+    for line in re.split("\r\n|\r|\n", log):
+        match = re.match(r"\s*::([^:]*)::(.*)|.*?##\[([^\]]*)\]", line)
+        name = (match[1] or match[3] or "").split(" ")[0] if match else ""
+        if word:
+            word = "" if name == word else word
+        elif name == "stop-commands" and match:
+            word = match[2]
+            found.append(name)
+        elif match:
+            found.append(name)
+    return [*found, *([f"never resumed: {word}"] if word else [])]
 
 
 @st.composite

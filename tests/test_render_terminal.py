@@ -45,7 +45,7 @@ from shipway.redaction import trusted
 from shipway.render import terminal
 from shipway.render.terminal import Terminal, Verbosity
 from shipway.render.workflow import WorkflowLog
-from tests.hostile import FRAGMENTS, hostile_text
+from tests.hostile import FRAGMENTS, hostile_text, obeyed
 from tests.render_samples import WHERE, mixed_plan
 from tests.screen import Screen
 
@@ -204,23 +204,6 @@ def test_text_that_the_encoding_lacks_is_written_all_the_same() -> None:
 
 
 # In the log of a CI.
-
-
-def obeyed(log: str) -> list[str]:
-    """The commands that GitHub's runner would obey in `log`: after leading space `::name`, and `##[name` anywhere."""
-    found: list[str] = []
-    word = ""
-    for line in re.split("\r\n|\r|\n", log):
-        match = re.match(r"\s*::([^:]*)::(.*)|.*?##\[([^\]]*)\]", line)
-        name = (match[1] or match[3] or "").split(" ")[0] if match else ""
-        if word:
-            word = "" if name == word else word
-        elif name == "stop-commands" and match:
-            word = match[2]
-            found.append(name)
-        elif match:
-            found.append(name)
-    return [*found, *([f"never resumed: {word}"] if word else [])]
 
 
 def in_ci(*events: Event) -> str:

@@ -10,14 +10,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shipway.declaration import Rollback
+from shipway.errors import UsageError
 from shipway.nodes import Outcome
 from shipway.plan import Plan
 from shipway.receipt import Receipt
 from shipway.render.columns import NARROWEST, cut, width, wrap
 from shipway.render.difference import diff_lines
+from shipway.render.failure import as_text
 from shipway.render.foreign import clean, one_line
 from shipway.render.text import render_plan, render_receipt
-from tests.hostile import hostile_plans, hostile_receipts, hostile_text, values
+from tests.hostile import hostile_plans, hostile_receipts, hostile_text, obeyed, values
 from tests.render_samples import failed_receipt, good_receipt, large_plan, mixed_plan, small_plan
 
 SGR = re.compile(r"\x1b\[[0-9;]*m")
@@ -33,6 +35,7 @@ def plain(text: str) -> str:
 @given(hostile_plans(), st.integers(NARROWEST, 120))
 def test_c048_no_plan_writes_beyond_its_columns_or_controls_the_terminal(plan: Plan, columns: int) -> None:
     text = render_plan(plan, colour=False, columns=columns)
+    assert obeyed(text) == []
     assert CONTROL.search(text) is None
     assert [line for line in text.split("\n") if width(line) > columns] == []
     assert plain(render_plan(plan, colour=True, columns=columns)) == text
@@ -44,6 +47,7 @@ def test_c048_no_receipt_writes_beyond_its_columns_or_controls_the_terminal(data
     plan = data.draw(hostile_plans())
     receipt = data.draw(hostile_receipts(plan))
     text = render_receipt(receipt, plan, colour=False, columns=columns)
+    assert obeyed(text) == []
     assert CONTROL.search(text) is None
     assert [line for line in text.split("\n") if width(line) > columns] == []
     assert plain(render_receipt(receipt, plan, colour=True, columns=columns)) == text
@@ -152,6 +156,14 @@ def test_cleaned_text_has_no_control_and_cleaning_twice_changes_nothing(text: st
     assert CONTROL.search(clean(text)) is None
     assert clean(clean(text)) == clean(text)
     assert "\n" not in one_line(text)
+
+
+def test_g090_an_error_that_quotes_a_command_gives_the_runner_no_command() -> None:
+    error = UsageError(
+        "its `plan` command failed: exit 1\n::add-mask::x\n  ##[error]y", next="look\n::set-output name=a::b"
+    )
+    assert obeyed(error.message) == ["add-mask", "error"]
+    assert obeyed(as_text(error)) == []
 
 
 @quick

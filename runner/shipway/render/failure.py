@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 
 from shipway.errors import ShipwayError
+from shipway.render.foreign import inert
 from shipway.render.problems import render_problems
 
 
 def as_text(error: ShipwayError) -> str:
     """What failed, where, and what to do next, ending in a line break."""
-    return render_problems(error).rstrip("\n") + "\n"
+    # An error may quote what a command printed, and ends up in the logs of CI.
+    return inert(render_problems(error).rstrip("\n")) + "\n"
 
 
 def as_json(error: ShipwayError) -> str:

@@ -13,6 +13,9 @@ _LINE_ENDS = re.compile("\r\n|[\r\v\f\x85\u2028\u2029]")
 _INVISIBLE = re.compile(
     "[\xad\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u206a-\u206f\u3164\ufe00-\ufe0f\uffa0\ufff9-\ufffb\U000e0080-\U000e0fff]"
 )
+# The runner of GitHub and its kin looks for `::name` behind leading space, and for `##[name` anywhere in a line. Source:
+# https://github.com/actions/runner/blob/main/src/Runner.Common/ActionCommand.cs
+_COMMANDS = re.compile(r"^((?:\s|\x1b\[[0-9;]*m)*:):|##(?=\[)", re.MULTILINE)
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _COMMENT = re.compile("<!-")
 
@@ -37,3 +40,8 @@ def one_line(text: str) -> str:
 def lines_of(text: str) -> list[str]:
     """`text` cleaned, as lines without trailing spaces; blank lines at both ends are gone."""
     return [line.rstrip() for line in clean(text).strip("\n").split("\n")] if text.strip() else []
+
+
+def inert(text: str) -> str:
+    """`text`, of any number of lines and colours, with a `·` where a CI runner would see the start of a command."""
+    return _COMMANDS.sub(lambda match: f"{match[1]}·" if match[1] else "#·", text)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
@@ -29,7 +28,7 @@ from shipway.events import (
 from shipway.nodes import Node, Outcome
 from shipway.redaction import Redacted, trusted
 from shipway.render.columns import Colour, paint
-from shipway.render.foreign import one_line
+from shipway.render.foreign import inert, one_line
 from shipway.render.progress import Line, laid_out, name_cells, tail_of, tell
 from shipway.render.wording import outcome_word
 
@@ -204,7 +203,7 @@ class Terminal:
 
     def _write_line(self, line: Line) -> None:
         text = laid_out(line, name_cells=self._name_cells, columns=self._columns, colour=self._colour)
-        self.write((_inert(text) if self._workflow else text) + "\n")
+        self.write((inert(text) if self._workflow else text) + "\n")
 
     def _output(self, event: NodeFinished | NodeUndone) -> None:
         tail = tail_of(event)
@@ -218,7 +217,7 @@ class Terminal:
 
     def _block(self, lines: Iterable[str]) -> None:
         shown = (paint(f"    | {line}", Colour.DIM, self._colour) for line in lines)
-        self.write("\n".join(_inert(line) if self._workflow else line for line in shown) + "\n")
+        self.write("\n".join(inert(line) if self._workflow else line for line in shown) + "\n")
 
     def _whole_log(self, event: NodeFinished | NodeUndone) -> None:
         if self._workflow is None:
@@ -255,14 +254,3 @@ def _line_batches(log: Path) -> Iterator[list[str]]:
             yield lines
     if rest:
         yield [rest]
-
-
-# The runner looks for `::name` behind leading space, and for `##[name` anywhere in a line. A line of ours begins with a
-# sign, but a wrapped text goes on in the next one. Source:
-# https://github.com/actions/runner/blob/main/src/Runner.Common/ActionCommand.cs
-_COMMANDS = re.compile(r"^(\s*):(?=:)|##(?=\[)", re.MULTILINE)
-
-
-def _inert(text: str) -> str:
-    """`text` with a space in each place that the runner would take for the beginning of a command."""
-    return _COMMANDS.sub(lambda match: f"{match[1]}: " if match[1] is not None else "## ", text)

@@ -10,7 +10,7 @@ from shipway.plan import Plan, PlannedStage, rollback_preview
 from shipway.receipt import NodeResult, Receipt, RunOutcome, own_outcome
 from shipway.render import wording
 from shipway.render.columns import NARROWEST, Colour, cut, pad, paint, width, wrap
-from shipway.render.foreign import lines_of, one_line
+from shipway.render.foreign import inert, lines_of, one_line
 
 CHANGE_SIGNS = {
     Change.CREATE: "+",
@@ -123,7 +123,9 @@ class _Page:
             self.wrapped(right, "  ", Colour.DIM)
 
     def text(self) -> str:
-        return "\n".join(line.rstrip() for line in self._lines).lstrip("\n").replace(_NO_BREAK, " ") + "\n"
+        # These texts end up in the logs of CI, where a wrapped title may begin a line.
+        lines = "\n".join(line.rstrip() for line in self._lines).lstrip("\n").replace(_NO_BREAK, " ")
+        return inert(lines) + "\n"
 
 
 def _widest(names: Sequence[str], limit: int) -> int:
