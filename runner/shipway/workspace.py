@@ -51,9 +51,9 @@ class Workspace:
         write_atomically(path, content)
         return path
 
-    def latest_receipt(self) -> Path | None:
-        """The receipt that was sealed last, or None."""
-        return max(self.receipts.glob("*.json"), key=lambda path: path.stat().st_mtime_ns, default=None)
+    def kept_receipts(self) -> list[Path]:
+        """Every receipt that is kept here, the one that was sealed last first."""
+        return sorted(self.receipts.glob("*.json"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
 
     def remove_scratch(self, run: str) -> None:
         """Remove what only a run in progress needs: raw output, exchange files, scratch; its logs and files stay."""

@@ -9,43 +9,63 @@ from typing import NoReturn
 from shipway import __version__
 from shipway.errors import UsageError, did_you_mean
 
-_EXIT_CODES = """exit codes:
-  0    done, or nothing to do
-  1    failed; what was to be undone was undone
-  2    the declaration or the call is wrong; nothing was started
-  3    changes are present (plan --detailed-exitcode)
-  4    failed, and something that was to be undone was not
-  5    not what was approved or sealed
-  6    a store, disk or forge that is needed cannot be reached
-  70   a bug in Shipway
-  130  interrupted"""
+_CODES = {
+    0: "done, or nothing to do",
+    1: "failed; what was to be undone was undone",
+    2: "the declaration or the call is wrong; nothing was started",
+    3: "changes are present (plan --detailed-exitcode)",
+    4: "failed, and something that was to be undone was not",
+    5: "not what was approved or sealed",
+    6: "a store, disk or forge that is needed cannot be reached",
+    70: "a bug in Shipway",
+    130: "interrupted",
+}
 
-_EXAMPLES = """examples:
-  shipway init                          write a first shipway.yml and the workflow
-  shipway plan --target prod            what would be done there, how sure that is, what undoes it
-  shipway run --target prod             plan, ask, execute, keep the receipt
-  shipway plan -o plan.json && shipway apply plan.json
-  shipway show                          the receipt of the last run"""
+_EXAMPLES = (
+    "shipway init                          write a first shipway.yml and the workflow",
+    "shipway plan --target prod            what would be done there, how sure that is, what undoes it",
+    "shipway run --target prod             plan, ask, execute, keep the receipt",
+    "shipway plan -o plan.json && shipway apply plan.json",
+    "shipway show                          the receipt of the last run",
+)
+
+_FORMATS = ("text", "markdown", "json", "mermaid")
 
 
 class _Parser(argparse.ArgumentParser):
     """Raises instead of exiting, and guesses what a mistyped word was meant to be."""
 
     def error(self, message: str) -> NoReturn:
-        raise UsageError(_with_guess(message), next=f"see `{self.prog} --help`")
+        text, guess = _with_guess(message)
+        raise UsageError(text, next=guess or f"see `{self.prog} --help`")
+
+
+_Commands = argparse._SubParsersAction  # the type that add_subparsers gives has no public name
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The arguments of one call; `module` names the module in `commands` that carries it out. Raises UsageError."""
-    return parser().parse_args(list(argv))
+    top = parser()
+    known = commands_of(top)
+    if not argv:
+        raise UsageError(f"name a command: {_listed(known)}", next="see `shipway --help`")
+    found, unknown = top.parse_known_args(list(argv))
+    if unknown:
+        raise _unknown_argument(unknown[0], found.command, known[found.command])
+    return found
+
+
+def commands_of(top: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    """The parser of each command by its name, in the order of the help."""
+    return next(dict(action.choices) for action in top._actions if isinstance(action, argparse._SubParsersAction))
 
 
 def parser() -> argparse.ArgumentParser:
-    """The whole command line; completion is made from it."""
+    """The whole command line; completion and a table of the documentation are made from it."""
     top = _Parser(
         prog="shipway",
         description="Plan a lifecycle, execute that plan and no other, keep the receipt.",
-        epilog=f"{_EXAMPLES}\n\n{_EXIT_CODES}",
+        epilog=_epilog(_EXAMPLES, tuple(_CODES)),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
@@ -64,27 +84,54 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-_Commands = argparse._SubParsersAction  # the type that add_subparsers gives has no public name
+def _epilog(examples: Sequence[str], codes: Sequence[int]) -> str:
+    shown = [f"  {code:<4} {_CODES[code]}" for code in codes]
+    listed = ["examples:", *(f"  {example}" for example in examples), ""] if examples else []
+    return "\n".join([*listed, "exit codes:", *shown])
 
 
-def _command(commands: _Commands[_Parser], name: str, text: str, more: str = "") -> argparse.ArgumentParser:
+def _command(
+    commands: _Commands[_Parser],
+    name: str,
+    text: str,
+    *,
+    changes: str,
+    examples: Sequence[str] = (),
+    codes: Sequence[int] = (0, 2),
+) -> argparse.ArgumentParser:
+    """A command whose help says what it does, what it changes, how it is called and how it exits."""
     made = commands.add_parser(
         name,
         help=text,
-        description=text[0].upper() + text[1:] + "." + (f"\n\n{more}" if more else ""),
+        description=f"{text[0].upper()}{text[1:]}.\n\nchanges: {changes}",
+        epilog=_epilog(examples, (*codes, 70, 130)),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     made.set_defaults(module=name)
-    made.add_argument("--json", action="store_true", help="print JSON and nothing else on standard output")
-    made.add_argument("-v", "--verbose", action="count", default=0, help="show each step's whole output")
-    made.add_argument("-q", "--quiet", action="store_true", help="show results and failures only")
     return made
+
+
+def _json(made: argparse.ArgumentParser, formats: Sequence[str] = ()) -> None:
+    """`--json`, which where there is a choice of formats is short for one of them."""
+    group = made.add_mutually_exclusive_group()
+    group.add_argument("--json", action="store_true", help="print JSON and nothing else on standard output")
+    if formats:
+        group.add_argument("--format", choices=formats, help="how to show it (default: text)")
+
+
+def _loudness(made: argparse.ArgumentParser, *, verbose: str, quiet: str) -> None:
+    group = made.add_mutually_exclusive_group()
+    if verbose:
+        group.add_argument("-v", "--verbose", action="store_true", help=verbose)
+    group.add_argument("-q", "--quiet", action="store_true", help=quiet)
 
 
 def _on_lifecycle(made: argparse.ArgumentParser) -> None:
     made.add_argument("-f", "--file", metavar="FILE", help="the declaration (default: the nearest shipway.yml above)")
-    made.add_argument("-t", "--target", metavar="NAME", help="where the lifecycle acts")
+    made.add_argument(
+        "-t", "--target", metavar="NAME", help="where the lifecycle acts (default: the only target there is)"
+    )
 
 
 def _on_part(made: argparse.ArgumentParser) -> None:
@@ -97,41 +144,113 @@ def _on_part(made: argparse.ArgumentParser) -> None:
 
 
 def _init(commands: _Commands[_Parser]) -> None:
-    made = _command(commands, "init", "write a working shipway.yml and the two-job workflow for this repository")
+    made = _command(
+        commands,
+        "init",
+        "write a working shipway.yml and the two-job workflow for this repository",
+        changes="writes the declaration, .github/workflows/shipway.yml and a line in .gitignore; runs nothing",
+        examples=(
+            "shipway init                          from what the repository holds",
+            "shipway init --target prod            for a named target",
+            "shipway init -f services/api/shipway.yml   one more lifecycle in the same repository",
+        ),
+        codes=(0, 2, 6),
+    )
     made.add_argument(
         "-f", "--file", metavar="FILE", help="the declaration to write (default: shipway.yml at the root)"
     )
-    made.add_argument("-t", "--target", metavar="NAME", help="the target that the workflow runs")
+    made.add_argument(
+        "-t", "--target", metavar="NAME", help="the target to declare and to run in the workflow (default: none)"
+    )
+    made.add_argument(
+        "--branch",
+        metavar="NAME",
+        help="the branch whose pushes execute (default: the default branch, as git tells it)",
+    )
+    made.add_argument(
+        "--uses", metavar="OWNER/REPO@COMMIT", help="the action of the workflow (default: that of this installation)"
+    )
     made.add_argument("--force", action="store_true", help="replace files that exist")
+    _json(made)
+    _loudness(made, verbose="", quiet="print nothing where all went well")
 
 
 def _validate(commands: _Commands[_Parser]) -> None:
-    made = _command(commands, "validate", "check a declaration and show every problem at once; starts nothing")
+    made = _command(
+        commands,
+        "validate",
+        "check a declaration and show every problem at once; starts nothing",
+        changes="nothing",
+        examples=(
+            "shipway validate",
+            "shipway validate -f deploy/shipway.yml --target prod   with its overlay shipway.prod.yml",
+        ),
+    )
     _on_part(made)
+    _json(made)
+    _loudness(made, verbose="show each phase and how long it took", quiet="print nothing where it is valid")
 
 
 def _plan(commands: _Commands[_Parser]) -> None:
-    made = _command(commands, "plan", "show what would be done, how sure that is, and what undoes it; changes nothing")
-    _on_part(made)
-    made.add_argument(
-        "--format", choices=("text", "markdown", "json", "mermaid"), help="how to show it (default: text)"
+    made = _command(
+        commands,
+        "plan",
+        "show what would be done, how sure that is, and what undoes it; changes nothing",
+        changes="nothing; the `plan` commands of steps are run, and have to be read-only",
+        examples=(
+            "shipway plan",
+            "shipway plan --target prod -o plan.json      keep it for `shipway apply plan.json`",
+            "shipway plan --stage release --format markdown",
+            "shipway plan -q --detailed-exitcode || echo changes",
+        ),
+        codes=(0, 1, 2, 3, 6),
     )
+    _on_part(made)
+    _json(made, _FORMATS)
     made.add_argument(
         "-o", "--output", metavar="FILE", help="write it there; without --format the plan itself, for `apply`"
     )
     made.add_argument(
         "--detailed-exitcode", action="store_true", help="exit 3 where there are changes, 0 where there are none"
     )
+    _loudness(
+        made,
+        verbose="show each phase and how long it took",
+        quiet="show the plan only where --json or --format asks for it",
+    )
 
 
 def _run(commands: _Commands[_Parser]) -> None:
-    made = _command(commands, "run", "plan, ask, execute, undo on failure, keep the receipt")
+    made = _command(
+        commands,
+        "run",
+        "plan, ask, execute, undo on failure, keep the receipt",
+        changes="what the plan says; the receipt goes to .shipway/receipts",
+        examples=(
+            "shipway run                                  asks before it starts",
+            "shipway run --target prod --yes              does not ask",
+            "shipway run --skip release/notes --input level=3",
+        ),
+        codes=(0, 1, 2, 4, 5, 6),
+    )
     _on_part(made)
     made.add_argument("-y", "--yes", action="store_true", help="do not ask")
+    _json(made)
+    _loudness(made, verbose="show each step's whole output", quiet="show failures and the receipt only")
 
 
 def _apply(commands: _Commands[_Parser]) -> None:
-    made = _command(commands, "apply", "execute a plan made earlier, if it is still what would be done")
+    made = _command(
+        commands,
+        "apply",
+        "execute a plan made earlier, if it is still what would be done",
+        changes="what the plan says; the receipt goes to .shipway/receipts",
+        examples=(
+            "shipway plan -o plan.json && shipway apply plan.json",
+            "shipway apply plan.json --target prod --yes  only if it is a plan for prod",
+        ),
+        codes=(0, 1, 2, 4, 5, 6),
+    )
     made.add_argument("plan", metavar="PLAN", help="the file that `shipway plan -o` wrote")
     made.add_argument(
         "--input", metavar="NAME=VALUE", action="append", default=[], help="an input the plan was made with; repeatable"
@@ -145,30 +264,76 @@ def _apply(commands: _Commands[_Parser]) -> None:
         "--skip", metavar="STAGE[/STEP]", action="append", default=[], help="what the plan left out; repeatable"
     )
     made.add_argument("-y", "--yes", action="store_true", help="do not ask")
+    _json(made)
+    _loudness(made, verbose="show each step's whole output", quiet="show failures and the receipt only")
 
 
 def _show(commands: _Commands[_Parser]) -> None:
-    made = _command(commands, "show", "show a plan or a receipt after checking its seal")
-    made.add_argument(
-        "document", metavar="FILE", nargs="?", help="a plan or receipt (default: the receipt of the last run)"
+    made = _command(
+        commands,
+        "show",
+        "show a plan or a receipt after checking its seal",
+        changes="nothing",
+        examples=(
+            "shipway show                                 the receipt of the last run",
+            "shipway show 20260102T030405-a1b2c3          that of one run, as `run` names it",
+            "shipway show --target prod -v                the last one for prod, with every output",
+            "shipway show plan.json --format mermaid",
+            "shipway show -q plan.json && echo whole      check the seal only",
+        ),
+        codes=(0, 2, 5),
     )
     made.add_argument(
-        "--format", choices=("text", "markdown", "json", "mermaid"), help="how to show it (default: text)"
+        "document",
+        metavar="FILE|RUN",
+        nargs="?",
+        help="a plan or receipt, or the id of a run (default: the last run's receipt)",
     )
-    _on_lifecycle(made)
+    made.add_argument("-f", "--file", metavar="FILE", help="the last receipt of this declaration's lifecycle")
+    made.add_argument("-t", "--target", metavar="NAME", help="the last receipt for this target")
+    _json(made, _FORMATS)
+    _loudness(
+        made, verbose="show attempts, outputs and last lines of every node", quiet="print nothing: check the seal only"
+    )
 
 
 def _graph(commands: _Commands[_Parser]) -> None:
-    made = _command(commands, "graph", "show how the nodes of a lifecycle depend on each other")
+    made = _command(
+        commands,
+        "graph",
+        "show how the nodes of a lifecycle depend on each other",
+        changes="nothing; no command of a step is run",
+        examples=(
+            "shipway graph                                levels, longest path, what is apart from what",
+            "shipway graph --from build/image             what waits for it",
+            "shipway graph --from build/image --to release/rollout    what lies between the two",
+            "shipway graph --format mermaid > graph.mmd",
+            "shipway graph -q                             node ids, each after what it needs",
+        ),
+    )
     _on_part(made)
-    made.add_argument("--format", choices=("text", "mermaid", "json"), help="how to show it (default: text)")
     made.add_argument("--from", dest="start", metavar="NODE", help="only this node and what depends on it")
     made.add_argument("--to", dest="end", metavar="NODE", help="only this node and what it depends on")
+    _json(made, ("text", "mermaid", "json"))
+    _loudness(
+        made, verbose="show what each node needs, and each phase", quiet="print node ids only, in an order that works"
+    )
 
 
 def _doctor(commands: _Commands[_Parser]) -> None:
-    made = _command(commands, "doctor", "check this machine and checkout for what a run will need")
+    made = _command(
+        commands,
+        "doctor",
+        "check this machine and checkout for what a run will need",
+        changes="nothing; where a forge token is set, one request asks the forge what it may do",
+        examples=(
+            "shipway doctor --target prod",
+            "shipway doctor -q                            only what needs attention",
+        ),
+    )
     _on_lifecycle(made)
+    _json(made)
+    _loudness(made, verbose="", quiet="show only what needs attention")
 
 
 def _completion(commands: _Commands[_Parser]) -> None:
@@ -176,33 +341,49 @@ def _completion(commands: _Commands[_Parser]) -> None:
         commands,
         "completion",
         "print a shell's completion script",
-        "for example: shipway completion bash > ~/.local/share/bash-completion/completions/shipway",
+        changes="nothing",
+        examples=(
+            'eval "$(shipway completion bash)"            for this shell',
+            "shipway completion bash > ~/.local/share/bash-completion/completions/shipway",
+            'shipway completion zsh > "${fpath[1]}/_shipway"',
+            "shipway completion fish > ~/.config/fish/completions/shipway.fish",
+        ),
     )
-    made.add_argument("shell", choices=("bash", "zsh", "fish"))
+    made.add_argument("shell", choices=("bash", "zsh", "fish"), help="whose script to print")
 
 
 def _action(commands: _Commands[_Parser]) -> None:
     made = _command(
-        commands, "action", "what the GitHub Action runs: `run` does the work of the event, `report` posts it"
+        commands,
+        "action",
+        "what the GitHub Action runs: `run` does the work of the event, `report` posts it",
+        changes="what the event leads to: docs/github.md#events",
+        codes=(0, 1, 2, 4, 5, 6),
     )
-    made.add_argument("part", choices=("run", "report"))
+    made.add_argument("part", choices=("run", "report"), help="which of the two")
+    made.add_argument("-v", "--verbose", action="store_true", help="show each phase and stage as well")
 
 
-def _with_guess(message: str) -> str:
-    """argparse's message in our words, with a guess for a mistyped choice or option."""
-    if "invalid choice: '" in message:
-        word = message.split("invalid choice: '")[1].split("'")[0]
-        known = [part.strip(" '()") for part in message.split("(choose from")[1].split(",")]
-        guess = did_you_mean(word, known)
-        return f"`{word}` is none of {', '.join(f'`{name}`' for name in known)}" + (f"; {guess}" if guess else "")
-    if message.startswith("unrecognized arguments: "):
-        word = message.removeprefix("unrecognized arguments: ").split()[0]
-        guess = did_you_mean(word.split("=")[0], _options())
-        return f"unknown argument `{word}`" + (f"; {guess}" if guess else "")
-    return message
+def _with_guess(message: str) -> tuple[str, str]:
+    """argparse's message in our words, and a guess at what a mistyped choice was meant to be, or an empty text."""
+    if "invalid choice: '" not in message:
+        return message.removeprefix("argument "), ""
+    word = message.split("invalid choice: '")[1].split("'")[0]
+    known = [part.strip(" '()") for part in message.split("(choose from")[1].split(",")]
+    option = message.removeprefix("argument ").split(":")[0]
+    what = f"unknown command `{word}`" if option == "COMMAND" else f"{option}: `{word}` is none of {_listed(known)}"
+    return what, did_you_mean(word, known)
 
 
-def _options() -> list[str]:
-    top = parser()
-    subparsers = [action for action in top._actions if isinstance(action, argparse._SubParsersAction)]
-    return sorted({option for made in subparsers[0].choices.values() for option in made._option_string_actions})
+def _unknown_argument(argument: str, command: str, made: argparse.ArgumentParser) -> UsageError:
+    word = argument.split("=")[0]
+    if word in made._option_string_actions:
+        return UsageError(
+            f"`{word}` stands before the command", next=f"write it behind: `shipway {command} {argument}`"
+        )
+    guess = did_you_mean(word, made._option_string_actions) if word.startswith("-") else ""
+    return UsageError(f"`shipway {command}` takes no `{argument}`", next=guess or f"see `shipway {command} --help`")
+
+
+def _listed(names: Sequence[str] | dict[str, argparse.ArgumentParser]) -> str:
+    return ", ".join(f"`{name}`" for name in names)

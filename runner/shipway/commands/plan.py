@@ -6,6 +6,7 @@ from argparse import Namespace
 
 from shipway.canonical import canonical_bytes
 from shipway.commands.documents import show_document, write_out
+from shipway.commands.notes import noting
 from shipway.commands.setting import (
     find_file,
     find_target,
@@ -17,7 +18,6 @@ from shipway.commands.setting import (
 )
 from shipway.context import read_context
 from shipway.errors import EXIT_CHANGES, EXIT_DONE
-from shipway.events import Events
 from shipway.lifecycle import Request, run_lifecycle
 from shipway.plan import Plan
 from shipway.receipt import Receipt
@@ -37,7 +37,7 @@ def run(arguments: Namespace) -> int:
     repository = repository_of(file, context)
     target = find_target(arguments.target, file, repository)
     request = Request(file, target, inputs=inputs_of(arguments), selection=selection_of(arguments))
-    around = surroundings(context, repository, Events(), _Unreported())
+    around = surroundings(context, repository, noting(arguments, context), _Unreported())
     with heeding_signals(around.interruption):
         finished = run_lifecycle(request, around)
     if finished.error is not None:
@@ -52,6 +52,8 @@ def run(arguments: Namespace) -> int:
             write_atomically(
                 path, show_document(finished.plan, form, context, terminal.standard_output()).encode(), 0o644
             )
-    if not arguments.output or (arguments.format is None and not arguments.quiet):
+    is_asked_for = arguments.json or (arguments.format is not None and not arguments.output)
+    is_wanted = not arguments.quiet and not (arguments.format and arguments.output)
+    if is_asked_for or is_wanted:
         write_out(show_document(finished.plan, form, context, terminal.standard_output()))
     return EXIT_CHANGES if arguments.detailed_exitcode and finished.plan.has_changes else EXIT_DONE

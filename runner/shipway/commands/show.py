@@ -2,35 +2,87 @@
 
 from __future__ import annotations
 
-import sys
 from argparse import Namespace
 from pathlib import Path
 
+from shipway import declaration
 from shipway.commands.documents import read_document, show_document, write_out
+from shipway.commands.setting import find_file, repository_of
 from shipway.context import Context, read_context
-from shipway.errors import Reason, UsageError
+from shipway.errors import Reason, UsageError, did_you_mean
+from shipway.receipt import Receipt
+from shipway.render import terminal
+from shipway.render.details import render_details
 from shipway.repository import open_repository
 from shipway.workspace import Workspace
 
 
 def run(arguments: Namespace) -> int:
-    """0 where the document is whole. Raises VerificationError where it was altered."""
+    """0 where the document is whole. Raises VerificationError where it was altered, UsageError where there is none."""
     context = read_context()
     document = read_document(_path(arguments, context))
     form = arguments.format or ("json" if arguments.json else "text")
-    write_out(show_document(document, form, context, sys.stdout))
+    if arguments.quiet:
+        return 0
+    write_out(show_document(document, form, context, terminal.standard_output()))
+    if arguments.verbose and form == "text" and isinstance(document, Receipt):
+        colour = terminal.standard_output().isatty() and not context.no_color
+        write_out(render_details(document, colour=colour, columns=context.columns))
     return 0
 
 
 def _path(arguments: Namespace, context: Context) -> Path:
-    if arguments.document:
-        return context.cwd / str(arguments.document)
-    root = open_repository(context.cwd, context.env).root
-    latest = Workspace(root).latest_receipt()
-    if latest is None:
-        raise UsageError(
-            f"there is no receipt in `{root}`",
-            reason=Reason.DOCUMENT_INVALID,
-            next="make one with `shipway run`, or name a file",
-        )
-    return latest
+    """The file that was named, else the receipt of the run that was named, else the last receipt."""
+    if not arguments.document:
+        return _latest(arguments, context)
+    path = context.cwd / str(arguments.document)
+    return path if path.is_file() else _of_run(str(arguments.document), context)
+
+
+def _of_run(run: str, context: Context) -> Path:
+    kept = {_run_of(path): path for path in _kept(context)}
+    if run in kept:
+        return kept[run]
+    last = f"the last run was `{next(iter(kept))}`" if kept else "no run left a receipt here yet"
+    raise UsageError(
+        f"`{run}` is neither a file nor a run whose receipt is here",
+        reason=Reason.DOCUMENT_INVALID,
+        next=did_you_mean(run, kept) or last,
+    )
+
+
+def _latest(arguments: Namespace, context: Context) -> Path:
+    """The receipt that was sealed last, of the lifecycle and for the target that were asked for."""
+    lifecycle = _lifecycle(arguments, context) if arguments.file else None
+    for path in _kept(context):
+        if _is_of(path, lifecycle, arguments.target):
+            return path
+    of = f" of `{lifecycle}`" if lifecycle else ""
+    towards = f" for the target `{arguments.target}`" if arguments.target else ""
+    raise UsageError(
+        f"there is no receipt{of}{towards} in `{open_repository(context.cwd, context.env).root}`",
+        reason=Reason.DOCUMENT_INVALID,
+        next="make one with `shipway run`, or name a file",
+    )
+
+
+def _lifecycle(arguments: Namespace, context: Context) -> str:
+    file = find_file(arguments, context)
+    return declaration.load(file, root=repository_of(file, context).root).name
+
+
+def _kept(context: Context) -> list[Path]:
+    return Workspace(open_repository(context.cwd, context.env).root).kept_receipts()
+
+
+def _run_of(path: Path) -> str:
+    """The run id in a receipt's name: its last two parts. See `receipt.file_name`."""
+    return "-".join(path.stem.split("-")[-2:])
+
+
+def _is_of(path: Path, lifecycle: str | None, target: str | None) -> bool:
+    """Whether a receipt is of that lifecycle and target. The document is asked, for names may hold `-` themselves."""
+    if not path.name.startswith(f"{lifecycle}-" if lifecycle else "") or f"-{target or ''}" not in path.name:
+        return False
+    document = read_document(path)
+    return lifecycle in (None, document.lifecycle) and target in (None, document.target)

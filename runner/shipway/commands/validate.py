@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from argparse import Namespace
 
+from shipway.commands.notes import noting
 from shipway.commands.setting import find_file, find_target, inputs_of, repository_of, selection_of, surroundings
 from shipway.context import read_context
-from shipway.events import Events
 from shipway.lifecycle import Request, check_lifecycle
 from shipway.plan import Plan
 from shipway.receipt import Receipt
@@ -27,7 +27,7 @@ def run(arguments: Namespace) -> int:
     repository = repository_of(file, context)
     target = find_target(arguments.target, file, repository)
     request = Request(file, target, inputs=inputs_of(arguments), selection=selection_of(arguments))
-    plan = check_lifecycle(request, surroundings(context, repository, Events(), _Nowhere()))
+    plan = check_lifecycle(request, surroundings(context, repository, noting(arguments, context), _Nowhere()))
     if arguments.json:
         facts = {
             "valid": True,
