@@ -38,7 +38,8 @@ def assemble(plan: Plan, execution: Execution, facts: RunFacts, seal: OutputSeal
     results = tuple(
         _sealed(result, plan.by_id[result.node], seal) for result in _with_ready_times(plan, execution.results)
     )
-    durations = {result.node: result.duration_ms for result in results}
+    ran = {result.node: result for result in results if result.started_ms is not None}
+    durations = {node: result.duration_ms for node, result in ran.items()}
     path, length = plan.graph().critical_path(durations)
     wall = max(1, execution.duration_ms)
     return Receipt(
@@ -64,7 +65,7 @@ def assemble(plan: Plan, execution: Execution, facts: RunFacts, seal: OutputSeal
             "dirty": plan.source.dirty,
             "file": plan.source.file,
         },
-        critical_path=tuple(node for node in path if node in durations),
+        critical_path=tuple(node for node in path if node in ran),
         critical_path_ms=length,
         parallelism_thousandths=sum(durations.values()) * 1000 // wall,
         redactions=facts.redactions,

@@ -76,6 +76,7 @@ def _show_bug(error: BaseException, argv: list[str], wants_json: bool) -> None:
     import traceback  # late: only a bug pays for it
 
     from shipway.errors import ShipwayError
+    from shipway.render.foreign import inert
 
     trace = "".join(traceback.format_exception(error))
     _show(
@@ -85,4 +86,4 @@ def _show_bug(error: BaseException, argv: list[str], wants_json: bool) -> None:
         ),
         wants_json,
     )
-    sys.stderr.write(trace)
+    sys.stderr.write(inert(trace))

@@ -26,7 +26,8 @@ from shipway.events import Events
 from shipway.lifecycle import Finished, Request, run_lifecycle
 from shipway.plan import Plan
 from shipway.redaction import trusted
-from shipway.render import failure, terminal
+from shipway.render import failure, terminal, text
+from shipway.render.foreign import inert
 from shipway.render.workflow import workflow_log
 from shipway.repository import Repository
 
@@ -99,7 +100,7 @@ def concluded(finished: Finished, path: Path | None, arguments: Namespace, conte
         if path is not None and not arguments.json:
             write_out(f"receipt: {_near(path, context)}\n")
     for name, error in finished.cleanup_failures:
-        terminal.write(terminal.standard_error(), trusted(f"cleanup of {name} failed: {error}\n"))
+        terminal.write(terminal.standard_error(), trusted(inert(f"cleanup of {name} failed: {error}\n")))
     code = receipt.exit_code if receipt is not None else EXIT_DONE
     if finished.error is not None:
         terminal.write(terminal.standard_error(), trusted(failure.as_text(finished.error)))
@@ -110,7 +111,8 @@ def concluded(finished: Finished, path: Path | None, arguments: Namespace, conte
 def confirmed(plan: Plan, arguments: Namespace, context: Context, *, must_ask: bool) -> bool:
     """Show the plan and ask on a terminal, unless `--yes`. Without a terminal to ask on, raises UsageError if `must_ask`."""
     if not arguments.json and not arguments.quiet:
-        write_out(show_document(plan, "text", context, terminal.standard_output()))
+        colour = context.stdout_is_tty and not context.no_color
+        write_out(text.render_plan(plan, colour=colour, columns=context.columns, has_next=False) + "\n")
     if arguments.yes or not plan.nodes:
         return True
     if not context.stdin_is_tty:
