@@ -58,8 +58,10 @@ class ShellExec:
             return Prediction(Change.RUN, Fidelity.OPAQUE, f"its plan waits for {waits}", reversible=reversible)
         done = work.execute(command)
         if done.exit_code != 0 or done.error:
-            why = done.error or f"exit {done.exit_code}"
-            raise ActionFailed(f"its `plan` command failed: {why}" + (f"\n{done.tail.rstrip()}" if done.tail else ""))
+            said = [line for line in done.tail.splitlines() if line.strip()][-3:]
+            raise ActionFailed(
+                ": ".join([f"its `plan` command failed ({done.error or f'exit {done.exit_code}'})", *said])
+            )
         return Prediction(
             Change.RUN,
             Fidelity.PREDICTED,
