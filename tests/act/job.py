@@ -46,8 +46,12 @@ class Job:
         return [(record["command"], record.get("arg", "")) for record in self.records if record.get("command") in names]
 
     def printed(self, step: str = "") -> str:
-        """All that was written to the log by the step with this id, or by all of them."""
-        return "".join(record["msg"] for record in self._of(step) if record.get("raw_output"))
+        """All text that the step with this id, or all of them, wrote to the log, commands that were stopped included."""
+        return "".join(
+            record["raw"] if record.get("command") == "ignored" else record["msg"]
+            for record in self._of(step)
+            if record.get("raw_output") or record.get("command") == "ignored"
+        )
 
     def summary(self) -> str:
         """The job summary, as far as act read it."""
