@@ -267,6 +267,7 @@ class GitHubServer:
                 document |= {"number": pull.number, "merge_commit_sha": pull.merge_commit or None}
                 document["merged_at"] = START if pull.merge_commit else None
                 document["head"]["sha"] = pull.head
+                document["requested_teams"] = []
                 listed.append(document)
         return Reply(200, listed)
 

@@ -12,10 +12,11 @@ from shipway.forges.connect import connect
 from shipway.forges.forge import Forge, ForgeError, Outcome, Posted
 from shipway.forges.sticky import Note, Purpose, post
 from shipway.plan import Plan
-from shipway.receipt import Receipt
+from shipway.receipt import Receipt, own_outcome
 from shipway.redaction import Redacted, Redactor, trusted
 from shipway.render import markdown
 from shipway.render.foreign import one_line
+from shipway.render.wording import outcome_word
 from shipway.render.workflow import Level, WorkflowLog
 from shipway.trigger import Work, WorkKind
 
@@ -46,7 +47,7 @@ def annotate_failures(receipt: Receipt, plan: Plan | None, log: WorkflowLog) -> 
         node = plan.by_id.get(result.node) if plan else None
         _annotate(
             log,
-            f"`{result.node}` {result.outcome.value.replace('_', ' ')}: {result.error}",
+            f"`{result.node}` {outcome_word(own_outcome(result))}: {result.error}",
             node.position if node else None,
         )
 
