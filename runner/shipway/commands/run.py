@@ -110,7 +110,8 @@ def concluded(finished: Finished, path: Path | None, arguments: Namespace, conte
 
 def confirmed(plan: Plan, arguments: Namespace, context: Context, *, must_ask: bool) -> bool:
     """Show the plan and ask on a terminal, unless `--yes`. Without a terminal to ask on, raises UsageError if `must_ask`."""
-    if not arguments.json and not arguments.quiet:
+    was_looked_at = arguments.yes and not must_ask
+    if not arguments.json and not arguments.quiet and not was_looked_at:
         colour = context.stdout_is_tty and not context.no_color
         write_out(text.render_plan(plan, colour=colour, columns=context.columns, has_next=False) + "\n")
     if arguments.yes or not plan.nodes:
