@@ -1,0 +1,198 @@
+"""`shipway init`: writes a working declaration and the two-job workflow for the repository it is called in. Runs nothing."""
+
+from __future__ import annotations
+
+import json
+from argparse import Namespace
+from dataclasses import dataclass
+from pathlib import Path
+
+from shipway import __version__, scaffold
+from shipway.commands.documents import write_out
+from shipway.commands.setting import DEFAULT_FILE
+from shipway.context import Context, read_context
+from shipway.detection import MANIFESTS, Part, Suggestion, detect
+from shipway.errors import UsageError
+from shipway.repository import Repository, open_repository
+from shipway.scaffold import Scaffold
+from shipway.workspace import unwritable, write_atomically
+
+ACTION = "shipway-dev/shipway"
+"""Where the action is published, if this installation does not say otherwise."""
+
+_MANIFEST_BYTES_MAX = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """One file of the result: `what` is written, replaced, changed or unchanged."""
+
+    path: str
+    what: str
+
+
+def run(arguments: Namespace) -> int:
+    """0 where everything was written. Raises UsageError where files exist already, or the default branch is not known."""
+    context = read_context()
+    repository = open_repository(context.cwd, context.env)
+    if not repository.is_git:
+        raise UsageError(
+            f"`{context.cwd}` is in no git repository", next="make one with `git init`, then call this again"
+        )
+    file = _declaration_path(arguments, context, repository)
+    planned, how = _planned(arguments, context, repository, file)
+    texts = {
+        planned.file: scaffold.declaration_text(planned),
+        scaffold.workflow_path(planned): scaffold.workflow_text(planned),
+    }
+    written = _write(repository.root, texts, is_forced=arguments.force)
+    written.append(_ignore(repository.root))
+    if arguments.json:
+        write_out(json.dumps(_facts(planned, written), ensure_ascii=False) + "\n")
+    elif not arguments.quiet:
+        write_out(_told(planned, written, how))
+    return 0
+
+
+def _declaration_path(arguments: Namespace, context: Context, repository: Repository) -> str:
+    """The declaration relative to the root. Raises UsageError for one that is outside."""
+    root = repository.root.resolve()
+    path = (context.cwd / arguments.file).resolve() if arguments.file else root / DEFAULT_FILE
+    if not path.is_relative_to(root) or path == root:
+        raise UsageError(f"`{arguments.file}` is outside the repository `{root}`", next="name a file inside it")
+    if path.suffix not in (".yml", ".yaml"):
+        raise UsageError(
+            f"`{arguments.file}` is no YAML file", next=f"call it `{path.name}/{DEFAULT_FILE}`, for example"
+        )
+    return path.relative_to(root).as_posix()
+
+
+def _planned(arguments: Namespace, context: Context, repository: Repository, file: str) -> tuple[Scaffold, str]:
+    """What to write, and how the default branch was found."""
+    from shipway.remotes import read_origin  # late: git's library takes 80 ms, and a call outside git needs none of it
+
+    origin = read_origin(repository.root)
+    told = context.ci.default_branch if context.ci else None
+    branch, how = (arguments.branch, "as you said") if arguments.branch else (told, "as the CI says")
+    if not branch:
+        branch, how = origin.default_branch, origin.how
+    if not branch:
+        raise UsageError(
+            "git does not know which branch is the default one",
+            next="ask the remote with `git remote set-head origin --auto`, or name it with `--branch NAME`",
+        )
+    folder = file.rpartition("/")[0]
+    files = [name.removeprefix(f"{folder}/") for name in origin.files if not folder or name.startswith(f"{folder}/")]
+    steps = detect(files, _contents(repository.root / folder, files)) or [scaffold.greeting()]
+    name = scaffold.lifecycle_name(_name_of(file) or origin.name)
+    return Scaffold(
+        name=name,
+        file=file,
+        folder=folder if _needs_folder(steps) else "",
+        target=_target(arguments.target),
+        branch=branch,
+        action=arguments.uses or _action(),
+        steps=tuple(steps),
+    ), how
+
+
+def _name_of(file: str) -> str:
+    """What a lifecycle that is not the root's is called after: its folder, or the file where that says more."""
+    folder, _, name = file.rpartition("/")
+    stem = name.rpartition(".")[0]
+    return "" if file == DEFAULT_FILE else folder if stem == "shipway" else stem.removeprefix("shipway.")
+
+
+def _needs_folder(steps: list[Suggestion]) -> bool:
+    return steps != [scaffold.greeting()]
+
+
+def _target(name: str | None) -> str:
+    if name and scaffold.lifecycle_name(name.replace(".", "-")) != name.replace(".", "-"):
+        raise UsageError(f"`{name}` is not the name of a target", next="use lower-case letters, digits, `-` and `.`")
+    return name or ""
+
+
+def _contents(folder: Path, files: list[str]) -> dict[str, str]:
+    """The manifests among the files. One that is no text, or too large for one, counts as empty."""
+    found = {}
+    for name in MANIFESTS:
+        path = folder / name
+        if name in files and path.is_file():
+            is_readable = path.stat().st_size <= _MANIFEST_BYTES_MAX
+            found[name] = path.read_text(encoding="utf-8", errors="replace") if is_readable else ""
+    return found
+
+
+def _action() -> str:
+    """The action of this version: by commit where the installation knows its own, else by tag, which is to be pinned."""
+    from shipway.installation import installed_from  # late: it reads package metadata
+
+    slug, commit = installed_from()
+    if commit:
+        return f"{slug or ACTION}@{commit} # v{__version__}"
+    return f"{ACTION}@v{__version__} # pin this by the full commit id of the release"
+
+
+def _write(root: Path, texts: dict[str, str], *, is_forced: bool) -> list[_Written]:
+    """Write all files, or none where one exists and may not be replaced. Raises UsageError, UnreachableError."""
+    there = [path for path in texts if (root / path).exists() or (root / path).is_symlink()]
+    if there and not is_forced:
+        raise UsageError(
+            f"{' and '.join(f'`{path}`' for path in there)} {'exists' if len(there) == 1 else 'exist'}; nothing was written",
+            next="keep it, or replace it with `--force`",
+        )
+    for path, text in texts.items():
+        _write_text(root / path, text)
+    return [_Written(path, "replaced" if path in there else "written") for path in texts]
+
+
+def _ignore(root: Path) -> _Written:
+    path = root / ".gitignore"
+    before = path.read_bytes().decode("utf-8", "surrogateescape") if path.is_file() else ""
+    after = scaffold.with_ignored(before)
+    if after == before:
+        return _Written(".gitignore", "unchanged")
+    write_atomically(path, after.encode("utf-8", "surrogateescape"), 0o644)
+    return _Written(".gitignore", "changed" if before else "written")
+
+
+def _write_text(path: Path, text: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise unwritable(path, error) from error
+    write_atomically(path, text.encode(), 0o644)
+
+
+def _facts(planned: Scaffold, written: list[_Written]) -> dict[str, object]:
+    return {
+        "lifecycle": planned.name,
+        "default_branch": planned.branch,
+        "action": planned.action,
+        "files": [{"path": one.path, "what": one.what} for one in written],
+        "steps": [{"stage": step.part.value, "id": step.id, "origin": step.origin} for step in planned.steps],
+    }
+
+
+def _told(planned: Scaffold, written: list[_Written], how: str) -> str:
+    stages = [part for part in Part if any(step.part is part for step in planned.steps)]
+    lines = [f"{one.what:<9}  {one.path}" for one in written]
+    lines += ["", f"lifecycle  {planned.name}: {', then '.join(_told_stage(part, planned) for part in stages)}"]
+    lines += [f"executes   on pushes to `{planned.branch}` ({how})"]
+    if "pin this" in planned.action:
+        lines += ["", f"Pin the action in {scaffold.workflow_path(planned)} by the full commit id of the release:"]
+        lines += [f"  git ls-remote https://github.com/{ACTION} refs/tags/v{__version__}"]
+    call = f" -f {planned.file}" if planned.file != DEFAULT_FILE else ""
+    call += f" --target {planned.target}" if planned.target else ""
+    lines += ["", "next"]
+    lines += [f"  {'shipway plan' + call:<40}  look at what would be done"]
+    lines += [f"  {'shipway run' + call:<40}  do it here; it asks first"]
+    lines += [f"  {'edit ' + planned.file:<40}  say what undoes each step that lasts"]
+    lines += [f"  {'shipway doctor' + call:<40}  see whether anything is missing"]
+    lines += ["  then commit the files above and open a pull request: it is shown the plan"]
+    return "\n".join(lines) + "\n"
+
+
+def _told_stage(part: Part, planned: Scaffold) -> str:
+    return f"{part.value} ({', '.join(step.id for step in planned.steps if step.part is part)})"
