@@ -255,7 +255,9 @@ class Attempts:
         attempt.code = attempt.child.reap()
         if not _group_is_alive(attempt):
             return [self._child_ended(attempt, attempt.code)]
-        if not attempt.is_to_stop:
+        if attempt.signals_sent > 2:
+            attempt.next_signal_ms = self._clock_ms() + _AFTER_KILL_MS
+        elif not attempt.is_to_stop:
             attempt.left_processes = True
             attempt.signals_sent = 1
             self._signal_next(attempt, self._clock_ms())

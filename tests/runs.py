@@ -1,0 +1,245 @@
+"""Real runs for tests: a declaration in a directory, taken through its phases here or by the real command line."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from textwrap import dedent
+
+from shipway.attempt import Grace
+from shipway.ci import ci_context
+from shipway.context import Context, Invoker, Platform
+from shipway.errors import ShipwayError
+from shipway.events import Event, Events, NodeFinished, NodeStarted
+from shipway.interruption import Interruption
+from shipway.lifecycle import Finished, Reporter, Request, Surroundings, run_lifecycle
+from shipway.nodes import Outcome
+from shipway.plan import Plan
+from shipway.receipt import NodeResult, Receipt
+from shipway.registry import Registry
+from shipway.repository import open_repository
+
+SHIPWAY = (sys.executable, "-I", "-m", "shipway")
+GRACE = Grace(interrupt_ms=200, terminate_ms=200)
+PATIENCE_S = 60
+"""How long a test waits for what must come; only a failing test ever waits that long."""
+
+
+@dataclass
+class Kept:
+    """A reporter that keeps what it is given, and raises `error` if it has one."""
+
+    error: ShipwayError | None = None
+    plan: Plan | None = None
+    receipt: Receipt | None = None
+    calls: int = 0
+
+    def report(self, plan: Plan | None, receipt: Receipt | None) -> None:
+        self.plan, self.receipt = plan, receipt
+        self.calls += 1
+        if self.error is not None:
+            raise self.error
+
+
+@dataclass
+class Ran:
+    """What came of a run, and what was announced on the way."""
+
+    root: Path
+    finished: Finished
+    events: list[Event]
+    faults: list[str]
+
+    @property
+    def receipt(self) -> Receipt:
+        assert self.finished.receipt is not None, self.finished.error
+        return self.finished.receipt
+
+    @property
+    def error(self) -> ShipwayError:
+        assert self.finished.error is not None
+        return self.finished.error
+
+    @property
+    def exit_code(self) -> int:
+        return self.receipt.exit_code
+
+    def __getitem__(self, node: str) -> NodeResult:
+        return self.receipt.by_id[node]
+
+    @property
+    def outcomes(self) -> dict[str, str]:
+        """Outcome by the id of the node without its stage, where that is `main`."""
+        return {result.node.removeprefix("main/"): result.outcome.value for result in self.receipt.nodes}
+
+    @property
+    def started(self) -> list[str]:
+        return [event.node.removeprefix("main/") for event in self.events if isinstance(event, NodeStarted)]
+
+    def log(self, node: str) -> str:
+        """The whole log of a node, empty where it has none."""
+        [event] = [event for event in self.events if isinstance(event, NodeFinished) and event.node == node]
+        return Path(event.log).read_text() if event.log else ""
+
+    def most_at_once(self) -> int:
+        """How many nodes were between their started and finished events at most."""
+        running = most = 0
+        for event in self.events:
+            running += isinstance(event, NodeStarted)
+            running -= isinstance(event, NodeFinished) and event.node in self._ever_started
+            most = max(most, running)
+        return most
+
+    @property
+    def _ever_started(self) -> set[str]:
+        return {event.node for event in self.events if isinstance(event, NodeStarted)}
+
+
+@dataclass
+class Setting:
+    """How a run is started; every part has a default that fits most tests."""
+
+    env: Mapping[str, str] = field(default_factory=dict)
+    registry: Registry = field(default_factory=Registry)
+    reporter: Reporter = field(default_factory=Kept)
+    interruption: Interruption = field(default_factory=Interruption)
+    subscribers: Sequence[Callable[[Event], None]] = ()
+    grace: Grace = GRACE
+    processors: int = 4
+    target: str = "default"
+    given: Plan | None = None
+    confirm: Callable[[Plan], bool] = lambda plan: True
+    is_terminal: bool = False
+
+
+def declare(root: Path, text: str, name: str = "shipway.yml") -> Path:
+    """Write a declaration; `text` is what follows `version` and `name`."""
+    file = root / name
+    file.write_text("version: 1\nname: test\n" + dedent(text))
+    return file
+
+
+def environment(**more: str) -> dict[str, str]:
+    """The environment of a run: where programs are, and what a test adds."""
+    return {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), **more}
+
+
+def context_of(root: Path, env: Mapping[str, str], *, is_terminal: bool = False) -> Context:
+    ci = ci_context(env, {})
+    return Context(
+        env=env,
+        cwd=root,
+        home=root,
+        invoker=Invoker.LOCAL if ci is None else Invoker.CI,
+        ci=ci,
+        platform=Platform("linux", "amd64", "3.11.0"),
+        stdin_is_tty=is_terminal,
+        stdout_is_tty=is_terminal,
+        stderr_is_tty=is_terminal,
+        no_color=True,
+        columns=100,
+    )
+
+
+def run(
+    root: Path, text: str | None = None, setting: Setting | None = None, *, execute: bool = True, live: bool = False
+) -> Ran:
+    """Take the lifecycle declared by `text`, or the one that is there, through all its phases in this process."""
+    setting = setting or Setting()
+    file = root / "shipway.yml" if text is None else declare(root, text)
+    context = context_of(root, environment(**setting.env), is_terminal=setting.is_terminal)
+    seen: list[Event] = []
+    events = Events(seen.append, *setting.subscribers, wants_output=live)
+    around = Surroundings(
+        context=context,
+        repository=open_repository(root, context.env),
+        registry=setting.registry,
+        events=events,
+        reporter=setting.reporter,
+        interruption=setting.interruption,
+        grace=setting.grace,
+        processors=setting.processors,
+    )
+    request = Request(file, setting.target, execute=execute, given=setting.given, confirm=setting.confirm)
+    return Ran(root, run_lifecycle(request, around), seen, events.faults)
+
+
+@dataclass
+class Called:
+    """What a call of the real command line left."""
+
+    exit_code: int
+    out: str
+    err: str
+
+    def __str__(self) -> str:
+        return f"exit {self.exit_code}\n{self.out}\n{self.err}"
+
+
+def begin(root: Path, *arguments: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
+    """Start `shipway` in `root` with null as input."""
+    return subprocess.Popen(
+        [*SHIPWAY, *arguments],
+        cwd=root,
+        env={**environment(), **(env or {})},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish(process: subprocess.Popen[str]) -> Called:
+    """Wait for its end."""
+    try:
+        out, err = process.communicate(timeout=PATIENCE_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        out, err = process.communicate()
+        raise AssertionError(f"shipway did not end\n{out}\n{err}") from None
+    return Called(process.returncode, out, err)
+
+
+def call(root: Path, *arguments: str, env: Mapping[str, str] | None = None) -> Called:
+    """Run `shipway` to its end."""
+    return finish(begin(root, *arguments, env=env))
+
+
+class Lifeline:
+    """A pipe that processes hold open: `is_held` as long as one of those that opened it for writing lives."""
+
+    def __init__(self, path: Path) -> None:
+        os.mkfifo(path)
+        self._descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+
+    def is_held(self) -> bool:
+        try:
+            while os.read(self._descriptor, 4096):
+                pass
+        except BlockingIOError:
+            return True
+        return False
+
+    def wait(self) -> str:
+        """What is written next, once something is."""
+        fcntl.fcntl(self._descriptor, fcntl.F_SETFL, 0)
+        text = os.read(self._descriptor, 4096).decode()
+        fcntl.fcntl(self._descriptor, fcntl.F_SETFL, os.O_NONBLOCK)
+        return text
+
+
+def outcomes(results: Sequence[NodeResult]) -> dict[str, Outcome]:
+    return {result.node: result.outcome for result in results}
+
+
+def stage(steps: str, *, lasting: bool = False, defaults: str = "", more: str = "") -> str:
+    """A declaration of one stage `main` with these steps; `more` are keys of the top level."""
+    lines = ["      " + line for line in dedent(steps).strip().splitlines()]
+    head = [dedent(more).strip(), f"defaults: {{{defaults}}}" if defaults else "", "stages:", "  main:"]
+    head += [f"    lasting: {str(lasting).lower()}", "    steps:"]
+    return "\n".join([*filter(None, head), *lines]) + "\n"
