@@ -209,7 +209,8 @@ def test_a_failing_lifecycle_fails_the_job_and_is_still_kept_and_told(
     act: Act, checkout: Checkout, github: GitHubServer
 ) -> None:
     checkout.write("shipway.yml", lifecycle(checkout, announce="exit 7"))
-    checkout.commit("a step that fails")
+    merged = checkout.commit("a step that fails")
+    github.world.pull(PULL, checkout.git("rev-parse", "HEAD~1")).merge_commit = merged
     job = run(act, checkout, github, "push.branch")
     assert job.exit_code == 1
     results = job.results()
@@ -222,6 +223,9 @@ def test_a_failing_lifecycle_fails_the_job_and_is_still_kept_and_told(
     assert outcomes == {"release/place": "undone", "release/announce": "failed"}
     assert list(checkout.store.iterdir()) == []
     assert "failed" in job.summary()
+    (comment,) = github.world.pulls[PULL].comments
+    assert "Shipway receipt: shop" in comment.body
+    assert "release/announce" in comment.body
 
 
 def test_nothing_of_the_checkout_is_imported(act: Act, checkout: Checkout, github: GitHubServer) -> None:
