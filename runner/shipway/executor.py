@@ -154,10 +154,11 @@ class Executor:
         self._give_up_retries()
 
     def _give_up_retries(self) -> None:
-        """Nodes that waited for another attempt end as their last one did."""
-        waiting, self._retries = self._retries, []
-        for _, _, node in waiting:
-            progress = self._progress[node]
+        """Nodes that waited for another attempt which will not come end as their last one did."""
+        if not self._scheduler.tries_again:
+            self._retries.clear()
+        while waiting := self._scheduler.abandoned():
+            progress = self._progress[waiting[0]]
             assert progress.last is not None
             self._finish(progress, replace(progress.last, warning="not tried again: the run was stopped"))
 
@@ -279,7 +280,7 @@ class Executor:
         return (
             ended.outcome in FAILURES
             and not progress.resolve_error
-            and not self._scheduler.stopping
+            and self._scheduler.tries_again
             and has_another(progress.node.retry, len(progress.attempts))
         )
 

@@ -44,7 +44,9 @@ def members_of(plan: Plan) -> dict[str, list[Node]]:
 
 def _item(node: Node, stage: PlannedStage, *, stage_outlives: bool, node_outlives: bool) -> Item:
     kind = NeedKind.OPTIONAL if stage_outlives else NeedKind.NEEDS
-    is_root = not any(need.node.startswith(node.stage + "/") for need in node.needs)
+    # An optional need keeps nothing back: such a node waits for the stages before its own like a first one.
+    inner = (need for need in node.needs if need.kind is not NeedKind.OPTIONAL)
+    is_root = not any(need.node.startswith(node.stage + "/") for need in inner)
     gates = tuple(Need(before, kind) for before in stage.needs) if is_root else ()
     return Item(
         id=node.id,
@@ -64,7 +66,9 @@ def _gates(plan: Plan) -> list[Item]:
     gates = []
     for stage in plan.stages:
         if stage.id in needed:
-            inner = {need.node for node in members[stage.id] for need in node.needs}
-            ends = [Need(node.id, NeedKind.ORDER) for node in members[stage.id] if node.id not in inner]
-            gates.append(Item(stage.id, tuple(ends or map(Need, stage.needs)), stage.id, gate=True))
+            needs = (need for node in members[stage.id] for need in node.needs)
+            inner = {need.node for need in needs if need.kind is not NeedKind.OPTIONAL}
+            ends = (Need(node.id, NeedKind.ORDER) for node in members[stage.id] if node.id not in inner)
+            # The stages before it count as well, so that a failure is known to all that come later, whatever outlived it.
+            gates.append(Item(stage.id, (*ends, *map(Need, stage.needs)), stage.id, gate=True))
     return gates

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -105,10 +105,11 @@ class Scheduler:
     """
 
     def __init__(self, items: Sequence[Item], bounds: Bounds) -> None:
-        """`items` in declared order, acyclic, their needs among them. Raises ValueError otherwise."""
+        """`items` in declared order, acyclic, with unique ids, their needs and limits known. Raises ValueError otherwise."""
         self._items = items
         self._bounds = bounds
         self._index = {item.id: place for place, item in enumerate(items)}
+        _check_ends(items, self._index, bounds)
         self._edges: list[list[tuple[int, NeedKind]]] = [[] for _ in items]
         self._missing = [0] * len(items)
         self._wire()
@@ -121,6 +122,8 @@ class Scheduler:
         self._behind = dependents_counts(order, after, real)
         self._state = [_State.WAITING] * len(items)
         self._cause: list[str] = [""] * len(items)
+        self._unreachable = [False] * len(items)
+        self._begun = [False] * len(items)
         self._lacks_promise: list[str] = [""] * len(items)
         self._groups: dict[tuple[str | None, tuple[str, ...], tuple[str, ...], bool], _Group] = {}
         self._turn: dict[str | None, int] = {}
@@ -137,10 +140,10 @@ class Scheduler:
         self._outcome: list[Outcome | None] = [None] * len(items)
         self._left = len(items)
         self.stopping = False
+        self._tries_again = True
         self._decided: list[Decision] = []
-        for place, count in enumerate(self._missing):
-            if not count:
-                self._needs_met(place)
+        for place in [place for place, count in enumerate(self._missing) if not count]:
+            self._needs_met(place)
 
     def _wire(self) -> None:
         for place, item in enumerate(self._items):
@@ -163,17 +166,15 @@ class Scheduler:
 
     def unjudged(self) -> list[str]:
         """Nodes whose needs are met and whose condition must be judged now: `admit` them, or `finish` them as skipped."""
-        found = [self._items[place].id for place in self._unjudged]
+        found = [self._items[place].id for place in self._unjudged if self._outcome[place] is None]
         self._unjudged.clear()
         return found
 
     def admit(self, node: str) -> None:
         """The node's condition holds: let it wait for its turn. While stopping, only one that outlives failure may."""
         place = self._index[node]
-        if self.stopping and not self._items[place].outlives_failure:
-            self._end(place, Outcome.NOT_STARTED)
-            return
-        self._make_ready(place)
+        if self._may_start(place):
+            self._make_ready(place)
 
     def finish(self, node: str, outcome: Outcome) -> None:
         """The node has ended, whether it ran or was judged not to. Frees what it took and decides what follows from it."""
@@ -185,8 +186,11 @@ class Scheduler:
         if failed:
             self._cause[place] = self._cause[place] or node
         self._end(place, outcome, announce=False)
-        if failed and not item.allow_failure and self.policy_of(item.stage) is not OnFailure.CONTINUE:
+        policy = self.policy_of(item.stage)
+        if outcome in _NEVER_RAN:
             self.stop()
+        elif failed and not item.allow_failure and policy is not OnFailure.CONTINUE:
+            self.stop(retries=policy is OnFailure.DRAIN)
 
     def pause(self, node: str) -> None:
         """The node waits for its next attempt and gives back what it took."""
@@ -195,22 +199,25 @@ class Scheduler:
         self._state[place] = _State.PAUSED
 
     def wake(self, node: str) -> None:
-        """The paused node may start again as soon as there is room. While stopping it is not started any more."""
+        """The paused node may start again as soon as there is room; where nothing is tried again, it stays `abandoned`."""
         place = self._index[node]
-        if self.stopping and not self._items[place].outlives_failure:
-            return
-        self._make_ready(place)
+        if self._may_start(place):
+            self._make_ready(place)
 
-    def stop(self) -> None:
-        """Start nothing more, except what outlives a failure. What is left is decided by `settle`, when all has ended."""
-        if self.stopping:
+    def stop(self, *, retries: bool = False) -> None:
+        """Start nothing new, except what outlives a failure; what was begun is tried again only with `retries`.
+
+        A stop without `retries` overrides one with them. What is left is decided by `settle`, when all has ended.
+        """
+        if self.stopping and (retries or not self._tries_again):
             return
         self.stopping = True
+        self._tries_again = retries
         for key, group in list(self._groups.items()):
-            kept = [entry for entry in group.heap if self._items[entry[2]].outlives_failure]
-            for entry in group.heap:
-                if not self._items[entry[2]].outlives_failure:
-                    self._state[entry[2]] = _State.WAITING
+            kept = [entry for entry in group.heap if self._may_start(entry[2])]
+            for _, _, place in group.heap:
+                if not self._may_start(place):
+                    self._state[place] = _State.PAUSED if self._begun[place] else _State.WAITING
                     self._leave_ring(group.turn_key)
             heapq.heapify(kept)
             group.heap = kept
@@ -218,11 +225,19 @@ class Scheduler:
                 del self._groups[key]
 
     def settle(self) -> None:
-        """Nothing runs any more and the run is stopping: what cannot start is `not_started`; what outlives it gets ready."""
+        """Nothing runs and nothing can start any more: what waits is `not_started`; what outlives that gets ready."""
+        if self.has_ready:
+            return
         for place in self._order:
             item = self._items[place]
-            if self._state[place] in (_State.WAITING, _State.PAUSED) and not item.outlives_failure and not item.gate:
-                self._end(place, Outcome.BLOCKED if self._cause[place] else Outcome.NOT_STARTED)
+            if self._state[place] is _State.WAITING and not item.outlives_failure and not item.gate:
+                self._end(place, Outcome.NOT_STARTED)
+
+    def abandoned(self) -> list[str]:
+        """Nodes between two attempts whose next one will never come: `finish` each as its last attempt ended."""
+        if self._tries_again:
+            return []
+        return [item.id for item, state in zip(self._items, self._state, strict=True) if state is _State.PAUSED]
 
     def decided(self) -> list[Decision]:
         """What was decided without running since the last call, in the order it was decided."""
@@ -236,6 +251,11 @@ class Scheduler:
     def failed_above(self, node: str) -> str:
         """The node whose failure reaches `node` through its needs, or empty: what `success()` and `failure()` ask."""
         return self._cause[self._index[node]]
+
+    @property
+    def tries_again(self) -> bool:
+        """Whether a node whose attempt failed may have another one: always, but after a stop without retries."""
+        return self._tries_again
 
     @property
     def running(self) -> int:
@@ -279,6 +299,8 @@ class Scheduler:
         item = self._items[follower]
         self._missing[follower] -= 1
         blames = "" if self._forgives(here, kind, item) else self._cause[here]
+        if how in _NEVER_RAN and kind is not NeedKind.OPTIONAL:
+            self._unreachable[follower] = True
         if blames and not self._cause[follower]:
             self._cause[follower] = blames
             if item.gate:
@@ -288,11 +310,10 @@ class Scheduler:
         if self._cause[follower] and not item.outlives_failure:
             # Decided at once: waiting for the other needs could not change it.
             return [(follower, Outcome.BLOCKED, True, "")]
-        if how in _NEVER_RAN and not item.outlives_failure and kind is not NeedKind.OPTIONAL:
-            return [(follower, Outcome.NOT_STARTED, True, "")]
         if kind is NeedKind.PROMISE and how is Outcome.SKIPPED:
             self._lacks_promise[follower] = self._items[here].id
-        if self._missing[follower]:
+        if self._missing[follower] or (self._unreachable[follower] and not item.outlives_failure):
+            # An unreachable node is left to `settle`: until all has ended, a failure may still turn out to block it.
             return ()
         if self._lacks_promise[follower]:
             return [(follower, Outcome.SKIPPED, True, self._lacks_promise[follower])]
@@ -301,19 +322,23 @@ class Scheduler:
 
     def _gate_ended(self, gate: int) -> list[tuple[int, Outcome, bool, str]]:
         """A stage has ended when all its leaves have, whatever became of them; those that outlive a failure wait for that."""
-        return [] if self._missing[gate] else [(gate, Outcome.SUCCEEDED, False, "")]
+        outcome = Outcome.NOT_STARTED if self._unreachable[gate] else Outcome.SUCCEEDED
+        return [] if self._missing[gate] else [(gate, outcome, False, "")]
 
-    def _blocked_behind(self, gate: int) -> Iterable[tuple[int, Outcome, bool, str]]:
+    def _blocked_behind(self, gate: int) -> Iterator[tuple[int, Outcome, bool, str]]:
         """A failure in a stage blocks at once what needs the stage, although the stage goes on."""
-        for follower, _ in self._edges[gate]:
-            item = self._items[follower]
-            if item.outlives_failure or self._outcome[follower] is not None:
-                continue
-            self._cause[follower] = self._cause[follower] or self._cause[gate]
-            if item.gate:
-                yield from self._blocked_behind(follower)
-            else:
-                yield (follower, Outcome.BLOCKED, True, "")
+        gates = [gate]
+        for here in gates:  # grows while it is walked
+            for follower, kind in self._edges[here]:
+                item = self._items[follower]
+                is_known = self._cause[follower] or self._outcome[follower] is not None
+                if is_known or kind is NeedKind.OPTIONAL or item.outlives_failure:
+                    continue
+                self._cause[follower] = self._cause[gate]
+                if item.gate:
+                    gates.append(follower)
+                else:
+                    yield (follower, Outcome.BLOCKED, True, "")
 
     def _forgives(self, before: int, kind: NeedKind, item: Item) -> bool:
         """Whether the failure of `before` does not matter to who waits: optional, or a tolerated one it merely follows."""
@@ -328,8 +353,14 @@ class Scheduler:
             self._end(place, Outcome.SUCCEEDED, announce=False)
         elif item.conditional:
             self._unjudged.append(place)
-        elif not self.stopping or item.outlives_failure:
+        elif self._may_start(place):
             self._make_ready(place)
+
+    def _may_start(self, place: int) -> bool:
+        """Whether a stop lets it: what was begun is tried again or not, the rest starts only if it outlives a failure."""
+        if not self.stopping:
+            return True
+        return self._tries_again if self._begun[place] else self._items[place].outlives_failure
 
     # Room: who of the ready ones is best, and what it takes.
 
@@ -394,6 +425,7 @@ class Scheduler:
         if not group.heap:
             del self._groups[(group.stage, group.limits, group.locks, group.exclusive)]
         self._state[place] = _State.RUNNING
+        self._begun[place] = True
         self._running += 1
         self._running_exclusive = item.exclusive
         if item.stage in self._bounds.stage_parallel:
@@ -431,3 +463,15 @@ class Scheduler:
             self._ready_under[key] = left
         else:
             del self._ready_under[key]
+
+
+def _check_ends(items: Sequence[Item], index: Mapping[str, int], bounds: Bounds) -> None:
+    if len(index) < len(items):
+        raise ValueError("two items have the same id")
+    for item in items:
+        for need in item.needs:
+            if need.node not in index:
+                raise ValueError(f"`{item.id}` needs `{need.node}`, which is not among the items")
+        for limit in item.limits:
+            if limit not in bounds.limits:
+                raise ValueError(f"`{item.id}` is under the limit `{limit}`, which has no size")
