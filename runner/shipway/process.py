@@ -83,7 +83,7 @@ def start(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], stdin: int,
 
 def _why_not_started(program: str, cwd: Path, error: OSError) -> str:
     if not cwd.is_dir():
-        return f"working directory `{cwd}` does not exist"
+        return f"working directory `{cwd}` {'is not a directory' if cwd.exists() else 'does not exist'}"
     if error.errno == errno.ENOENT:
         return f"`{program}` is not on PATH"
     if error.errno == errno.E2BIG:

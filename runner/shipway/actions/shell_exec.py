@@ -48,6 +48,8 @@ class ShellExec:
 
     def plan(self, work: PlanWork) -> Prediction:
         """Opaque without a `plan` command; predicted by what it writes, unless a variable that it requires is unknown."""
+        # A shell that makes no sense must be found now, and not when half of the run is done.
+        shell_argv(_shell(work.inputs), "", "")
         reversible = work.inputs.get("undo") is not None
         command = self._command(Verb.PLAN, work.inputs, work.env, work.root)
         if command is None:
@@ -81,7 +83,7 @@ class ShellExec:
             return None
         directory = inputs.get("working_directory")
         cwd = root / str(directory) if directory is not None else root
-        argv, needs_file = shell_argv(str(inputs.get("shell") or "bash"), str(script), env.get("PATH", ""))
+        argv, needs_file = shell_argv(_shell(inputs), str(script), env.get("PATH", ""))
         return Command(argv, cwd, env, script=str(script) if needs_file else None)
 
 
@@ -106,6 +108,10 @@ def shell_argv(shell: str, script: str, path: str) -> tuple[tuple[str, ...], boo
             f"`shell: {shell}` is neither bash, sh nor python, and has no {{0}} where the script's file goes"
         )
     return template, True
+
+
+def _shell(inputs: Mapping[str, Json]) -> str:
+    return str(inputs.get("shell") or "bash")
 
 
 def _list(value: Json) -> Sequence[Json]:
