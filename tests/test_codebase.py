@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import configparser
 import re
 import subprocess
 import sys
@@ -72,6 +73,15 @@ def test_layers_hold_and_every_module_has_one() -> None:
         check=False,
     )
     assert checked.returncode == 0, checked.stdout
+
+
+def test_rendering_is_kept_from_the_whole_core() -> None:
+    contracts = configparser.ConfigParser()
+    contracts.read(ROOT / ".importlinter", encoding="utf-8")
+    layers = contracts["importlinter:contract:layers"]["layers"].splitlines()
+    (core,) = [set(re.findall(r"\w+", layer)) for layer in layers if "(lifecycle)" in layer]
+    forbidden = set(re.findall(r"shipway\.(\w+)", contracts["importlinter:contract:render"]["forbidden_modules"]))
+    assert core - forbidden == set()
 
 
 def test_ground_imports_the_standard_library_only_but_for_its_named_exceptions() -> None:
