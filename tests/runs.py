@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
+import select
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -227,10 +227,10 @@ class Lifeline:
 
     def wait(self) -> str:
         """What is written next, once something is."""
-        fcntl.fcntl(self._descriptor, fcntl.F_SETFL, 0)
-        text = os.read(self._descriptor, 4096).decode()
-        fcntl.fcntl(self._descriptor, fcntl.F_SETFL, os.O_NONBLOCK)
-        return text
+        waiting = select.poll()
+        waiting.register(self._descriptor, select.POLLIN)
+        assert waiting.poll(PATIENCE_S * 1000), "nothing was written"
+        return os.read(self._descriptor, 4096).decode()
 
 
 def outcomes(results: Sequence[NodeResult]) -> dict[str, Outcome]:

@@ -25,7 +25,7 @@ from shipway.transcript import Transcript
 
 _GROUP_POLL_MS = 10
 _AFTER_KILL_MS = 250
-"""Where no init reaps orphans, as in many containers, a killed group looks alive for ever: then it counts as gone."""
+"""After this long a killed group counts as gone, even if the kernel still holds on to one of its processes."""
 
 _VERDICTS = {0: Verified.HOLDS, 3: Verified.GONE}
 

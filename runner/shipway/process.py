@@ -49,8 +49,26 @@ class Child:
         return True
 
     def group_is_alive(self) -> bool:
-        """Whether some process of the group is left. Ask only after `reap`: an unreaped leader counts."""
-        return self.signal_group(0)
+        """Whether some process of the group still runs. Ask only after `reap`: an unreaped leader counts."""
+        return self.signal_group(0) and not _is_dead(self.pid)
+
+
+def _is_dead(group: int) -> bool:
+    """Whether all that is left of a group are zombies: in a container whose init reaps nobody they stay for ever.
+
+    Source: proc(5), /proc/pid/stat. Without /proc, or where the group is not seen there, the answer is no.
+    """
+    try:
+        names = [name for name in os.listdir("/proc") if name.isdigit()]
+    except OSError:
+        return False
+    states = []
+    for name in names:
+        with suppress(OSError), open(f"/proc/{name}/stat", "rb") as stream:
+            state, _, of_group, *_ = stream.read().rpartition(b")")[2].split()
+            if int(of_group) == group:
+                states.append(state)
+    return bool(states) and all(state in (b"Z", b"X") for state in states)
 
 
 def most_children() -> int:
