@@ -14,7 +14,6 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
-import urllib.request
 import venv
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,10 +21,6 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 OLDEST = (3, 11)
 READY = ".shipway-ready"
-
-# What installs the packages where there is neither uv nor pip nor ensurepip, as on a Debian with nothing but python3.
-PIP_URL = "https://files.pythonhosted.org/packages/07/25/ee8c38ae72d66b844ce8eb9711ba905dba21ca1a8a0c960057c41cd23337/pip-26.3-py3-none-any.whl"
-PIP_SHA256 = "f3b60b20ffaadd4415ed7957212a38ac63fa4c5fa375bd0f4a797777940fad13"
 
 
 def main(arguments: list[str]) -> int:
@@ -109,12 +104,12 @@ def _install_packages(environment: Path, lock: Path) -> None:
     if uv := shutil.which("uv"):
         subprocess.run([uv, "pip", "install", "--python", python, *_options(lock)], cwd=environment, check=True)
         return
-    with tempfile.TemporaryDirectory() as folder:
-        pip = (
-            [sys.executable, "-I", "-m", "pip"]
-            if find_spec("pip")
-            else [sys.executable, "-I", _download_pip(Path(folder))]
+    if not find_spec("pip"):
+        raise SystemExit(
+            _refuse(f"{sys.executable} has no pip: install pip (Debian: python3-pip) or uv, then try again")
         )
+    pip = [sys.executable, "-I", "-m", "pip"]
+    with tempfile.TemporaryDirectory() as folder:
         quick = ["--no-compile", "--disable-pip-version-check"]
         halves = [
             [*pip, "--python", python, "install", *quick, *_options(half)] for half in _halves(lock, Path(folder))
@@ -136,16 +131,6 @@ def _halves(lock: Path, folder: Path) -> list[Path]:
     for start, path in enumerate(paths):
         path.write_text("".join(pins[start::2]), encoding="utf-8")
     return paths
-
-
-def _download_pip(folder: Path) -> str:
-    with urllib.request.urlopen(PIP_URL, timeout=60) as answer:
-        wheel = answer.read()
-    if hashlib.sha256(wheel).hexdigest() != PIP_SHA256:
-        raise SystemExit(_refuse(f"what {PIP_URL} answers is not the pip that was pinned"))
-    path = folder / PIP_URL.rpartition("/")[2]
-    path.write_bytes(wheel)
-    return f"{path}/pip"
 
 
 def _refuse(text: str) -> int:
