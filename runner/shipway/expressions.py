@@ -266,14 +266,18 @@ def _read_braced(text: str, start: int, names: Names, rendered: bool) -> tuple[E
 
 def _closing(text: str, at: int) -> int | None:
     """The offset of the `}}` that closes what opened before `at`: one inside a string does not count."""
-    while True:
-        end, quote = text.find(_CLOSE, at), text.find("'", at)
-        if end < 0 or quote < 0 or end < quote:
-            return end if end >= 0 else None
+    end = text.find(_CLOSE, at)
+    while end >= 0:
+        quote = text.find("'", at, end)
+        if quote < 0:
+            return end
         closing_quote = text.find("'", quote + 1)
         if closing_quote < 0:
             return None
         at = closing_quote + 1
+        if at > end:
+            end = text.find(_CLOSE, at)
+    return None
 
 
 def _read(text: str, start: int, end: int, names: Names, rendered: bool) -> Expression:

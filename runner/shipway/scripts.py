@@ -10,7 +10,8 @@ from shipway.canonical import Json
 from shipway.outline import leaves
 from shipway.places import Finding, place, step_of
 
-_EXPRESSION = re.compile(r"\$\{\{(.*?)\}\}", re.DOTALL)
+# None reaches over another `${{`: a text full of them would be searched to its end from each.
+_EXPRESSION = re.compile(r"\$\{\{((?:(?!\$\{\{).)*?)\}\}", re.DOTALL)
 _WORD = re.compile("[A-Za-z_][A-Za-z0-9_-]*")
 _MOST_SHOWN = 6
 _LONGEST_SHOWN = 200
