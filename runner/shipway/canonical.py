@@ -55,6 +55,21 @@ def keyed_digest(key: bytes, content: bytes) -> str:
     return "hmac-sha256:" + hmac.new(key, content, hashlib.sha256).hexdigest()
 
 
+def parse(content: bytes) -> Json:
+    """The value in JSON bytes. Raises ValueError or RecursionError for anything else.
+
+    An integer beyond ±(2**53 - 1) is read as the floating point number that it stands for, as everywhere in RFC 8785.
+    """
+    value: Json = json.loads(content.decode("utf-8"), parse_int=_number)
+    return value
+
+
+def _number(text: str) -> int | float:
+    # No integer of more digits is a safe one, and reading it as one would take time quadratic in its length.
+    whole = int(text) if len(text) <= 17 else None
+    return whole if whole is not None and abs(whole) <= MAX_SAFE_INTEGER else float(text)
+
+
 def load_sealed(content: bytes, *, kind: str, versions: Sequence[int], reason: Reason) -> Mapping[str, Json]:
     """The JSON document in `content`, after its seal was checked: canonical bytes, digest, then kind and schema version.
 
@@ -62,11 +77,11 @@ def load_sealed(content: bytes, *, kind: str, versions: Sequence[int], reason: R
     for another kind or an unknown schema version, naming those supported.
     """
     try:
-        data = json.loads(content.decode("utf-8"))
-        whole = isinstance(data, dict) and canonical_bytes(data) == content
+        value = parse(content)
+        data = value if isinstance(value, Mapping) and canonical_bytes(value) == content else None
     except (ValueError, RecursionError, NotCanonical) as error:
         raise VerificationError(f"not a {kind}: {error}", reason=reason, next=_RENEW[kind]) from error
-    if not whole:
+    if data is None:
         raise VerificationError(f"the {kind} is not in canonical form", reason=reason, next=_RENEW[kind])
     if data.get("digest") != digest(data):
         raise VerificationError(f"the {kind} was altered: its digest does not match", reason=reason, next=_RENEW[kind])

@@ -73,7 +73,7 @@ class Graph:
         return sorted(node for node in self.ids if not self._after[node])
 
     def cycle(self) -> list[str]:
-        """One cycle as `[a, b, c, a]`, each needing the one after it, or an empty list where there is none."""
+        """One cycle as `[a, b, c, a]`, each before the one after it, or an empty list where there is none."""
         waiting = self._unordered()
         if not waiting:
             return []
