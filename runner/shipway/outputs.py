@@ -7,7 +7,7 @@ import math
 import re
 from collections.abc import Mapping
 
-from shipway.canonical import MAX_SAFE_INTEGER, Json
+from shipway.canonical import MAX_SAFE_INTEGER, Json, NotCanonical, canonical_bytes
 from shipway.declaration import OutputRule
 from shipway.errors import did_you_mean
 
@@ -99,6 +99,11 @@ def _structure(name: str, text: str, kind: str) -> Json:
         value: Json = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise BadOutput(f"output `{name}` is declared {kind}; it is not JSON ({error})") from None
+    try:
+        canonical_bytes(value)
+    except NotCanonical as error:
+        # Python reads more than JSON has: what cannot stand in a receipt is refused here, with the name of the output.
+        raise BadOutput(f"output `{name}` is declared {kind}; {error.message}") from None
     if not isinstance(value, list if kind == "list" else dict):
         raise BadOutput(f"output `{name}` is declared {kind}; the JSON written is another type")
     return value
