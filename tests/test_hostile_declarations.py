@@ -20,7 +20,7 @@ _MANY = 500_000
     [
         (f"steps:\n  a: {{run: '{'${{ ' * _MANY}'}}\n", "an expression inside the script `run`"),
         (f"steps:\n  a: {{run: '{'${{ ' * _MANY} }}}}'}}\n", "an expression inside the script `run`"),
-        (f"steps:\n  a: {{run: 'true', title: '{'${{ ' * _MANY}'}}\n", "an expression cannot stand in `title`"),
+        (f"steps:\n  a: {{run: 'true', name: '{'${{ ' * _MANY}'}}\n", "an expression cannot stand in `name`"),
         (f'steps:\n  a: {{run: x, env: {{A: "${{{{ {chr(39) * (2 * _MANY + 1)} }}}}"}}}}\n', "`${{` is not closed"),
         (f'steps:\n  a: {{run: x, env: {{A: "${{{{ {chr(39) * 2 * _MANY} }}}}"}}}}\n', "GitHub takes 21000"),
     ],

@@ -44,8 +44,10 @@ def _dispatch(argv: list[str]) -> int:
     wants_json = "--json" in argv
     try:
         from shipway.commands.arguments import parse  # late, for the same reason
+        from shipway.context import hide_from_children
 
         arguments = parse(argv)
+        hide_from_children()
         wants_json = bool(getattr(arguments, "json", wants_json))
         command = importlib.import_module(f"shipway.commands.{arguments.module}")
         code: int = command.run(arguments)

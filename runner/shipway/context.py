@@ -99,6 +99,33 @@ def read_context() -> Context:
     )
 
 
+def hide_from_children() -> None:
+    """Keep what this process was given from those it starts: they may read `/proc/<pid>` of any process of their user.
+
+    Empties the memory that `environ` there shows, and closes the rest of it (memory, open files) to all but root. For
+    this process the environment stays as it is. Linux only: elsewhere no such file exists.
+    """
+    if sys.platform != "linux":
+        return
+    import ctypes  # late: what only draws or validates does not need it
+
+    try:
+        facts = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        facts = []
+    if len(facts) > _STAT_ENV_END:
+        start, end = int(facts[_STAT_ENV_START]), int(facts[_STAT_ENV_END])
+        for name, value in os.environ.items():
+            os.putenv(name, value)  # libc keeps its own copy from now on: the place that it had is emptied below
+        ctypes.memset(start, 0, end - start)
+    ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+# Fields 50 and 51 of proc_pid_stat(5), counted from the third, and 0 both where they are not shown; prctl(2).
+_STAT_ENV_START, _STAT_ENV_END = 47, 48
+_PR_SET_DUMPABLE = 4
+
+
 def read_event(path: str) -> Mapping[str, Json]:
     """The event file at `path`, or an empty mapping for an empty path.
 

@@ -1,0 +1,58 @@
+"""Steps that reach for what they were not given: Shipway's environment and memory, other files, other commands."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.runs import call, declare
+
+_TOKEN = "ghs_0123456789abcdef"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux shows a process's environment to others")
+def test_no_step_output_or_file_shows_the_environment_that_shipway_was_given(tmp_path: Path) -> None:
+    declare(
+        tmp_path,
+        """
+        defaults: {on_failure: continue}
+        steps:
+          parent: {run: 'tr "\\0" "\\n" < /proc/$PPID/environ | rev || true'}
+          output:
+            run: ln -s /proc/self/environ "$SHIPWAY_OUTPUT"
+            outputs: {PATH: {type: string, required: false}, SHIPWAY_INPUT_TOKEN: {type: string, required: false}}
+          file:
+            run: echo 'it=/proc/self/environ' >> "$SHIPWAY_OUTPUT"
+            outputs: {it: file}
+          read:
+            optional_needs: [file]
+            uses: file.source
+            with: {path: /proc/self/environ}
+        """,
+    )
+    done = call(tmp_path, "run", "--yes", env={"SHIPWAY_INPUT_TOKEN": _TOKEN})
+    assert "main/parent" in done.out
+    kept = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(kept) > 1
+    for text in (done.out, done.err, *(path.read_text(errors="replace") for path in kept)):
+        assert _TOKEN not in text
+        assert _TOKEN[::-1] not in text
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has prctl")
+def test_the_memory_of_shipway_is_closed_to_its_user_and_its_own_environment_stays() -> None:
+    script = (
+        "import ctypes, os\n"
+        "from shipway.context import hide_from_children\n"
+        "hide_from_children()\n"
+        "libc = ctypes.CDLL(None)\n"
+        "libc.getenv.restype = ctypes.c_char_p\n"
+        "print(libc.prctl(3, 0, 0, 0, 0), libc.getenv(b'KEPT').decode(), os.environ['KEPT'])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", script], env={"KEPT": "here"}, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["0", "here", "here"]
