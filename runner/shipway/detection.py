@@ -63,6 +63,15 @@ _HINTS: Mapping[str, tuple[str, ...]] = {
     "undo": ("rollback", "undeploy", "undo", "destroy"),
     "verify": ("verify", "status", "smoke"),
 }
+_LANGUAGES: Mapping[str, str] = {
+    "pyproject.toml": "python",
+    "setup.cfg": "python",
+    "setup.py": "python",
+    "package.json": "node",
+    "go.mod": "go",
+    "Cargo.toml": "rust",
+    "Dockerfile": "docker",
+}
 _PLAIN_NAME = re.compile(r"[\w@+=,./ -]+")
 _MAKE_RULE = re.compile(r"^([A-Za-z0-9_./ -]+?)\s*:(?![:=])", re.MULTILINE)
 _SOURCE_FOLDERS_MAX = 12
@@ -90,7 +99,7 @@ def _distinct(found: Iterable[Suggestion]) -> Iterator[Suggestion]:
     for one in found:
         name = one.id
         if (one.part, name) in taken:
-            name = f"{name}-{re.sub('[^a-z0-9]+', '-', PurePosixPath(one.origin).stem.lower())}"
+            name = f"{name}-{_LANGUAGES.get(one.origin, 'make')}"
         taken.add((one.part, name))
         yield replace(one, id=name)
 
@@ -220,7 +229,10 @@ def _terraform(files: Sequence[str]) -> Iterator[Suggestion]:
         reads,
         plan=f"{terraform} init -input=false >/dev/null\n{terraform} plan -input=false -lock=false -no-color",
         lasting=True,
-        hints={},
+        hints={
+            "undo": "./apply-previous-release",
+            "verify": f"{terraform} plan -input=false -lock=false -detailed-exitcode",
+        },
     )
 
 

@@ -101,7 +101,9 @@ def _stage(part: Part, before: Part | None, steps: Sequence[Suggestion], folder:
         yield f"    needs: [{before.value}]"
     if not any(step.lasting for step in steps):
         yield "    lasting: false"
-    yield "    steps: # a list runs in order; written as a mapping of id to step it runs in parallel, as `needs` allows"
+    yield "    steps:" + (
+        "" if before else " # a list runs in order; a mapping of id to step as `needs` allows, in parallel"
+    )
     for step in steps:
         yield from _step(step, folder, is_stage_lasting=any(other.lasting for other in steps))
     yield ""
@@ -260,4 +262,5 @@ def scalar(text: str) -> str:
     """`text` as YAML: plain where nothing in it could be read as anything else, otherwise quoted."""
     if _PLAIN.fullmatch(text) and text.lower() not in _YAML_WORDS:
         return text
-    return json.dumps(text, ensure_ascii=False)
+    quoted = json.dumps(text, ensure_ascii=False)
+    return "".join(char if char.isprintable() else f"\\U{ord(char):08x}" for char in quoted)

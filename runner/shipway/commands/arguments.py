@@ -293,7 +293,7 @@ def _show(commands: _Commands[_Parser]) -> None:
     made.add_argument("-t", "--target", metavar="NAME", help="the last receipt for this target")
     _json(made, _FORMATS)
     _loudness(
-        made, verbose="show attempts, outputs and last lines of every node", quiet="print nothing: check the seal only"
+        made, verbose="show attempts, outputs and log of every node", quiet="print nothing: check the seal only"
     )
 
 

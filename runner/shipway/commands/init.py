@@ -13,11 +13,12 @@ from shipway.commands.setting import DEFAULT_FILE
 from shipway.context import Context, read_context
 from shipway.detection import MANIFESTS, Part, Suggestion, detect
 from shipway.errors import UsageError
+from shipway.render.columns import wrap
 from shipway.repository import Repository, open_repository
 from shipway.scaffold import Scaffold
 from shipway.workspace import unwritable, write_atomically
 
-ACTION = "shipway-dev/shipway"
+ACTION = "shipway/shipway"
 """Where the action is published, if this installation does not say otherwise."""
 
 _MANIFEST_BYTES_MAX = 1_000_000
@@ -50,7 +51,7 @@ def run(arguments: Namespace) -> int:
     if arguments.json:
         write_out(json.dumps(_facts(planned, written), ensure_ascii=False) + "\n")
     elif not arguments.quiet:
-        write_out(_told(planned, written, how))
+        write_out(_told(planned, written, how, context.columns))
     return 0
 
 
@@ -175,23 +176,29 @@ def _facts(planned: Scaffold, written: list[_Written]) -> dict[str, object]:
     }
 
 
-def _told(planned: Scaffold, written: list[_Written], how: str) -> str:
-    stages = [part for part in Part if any(step.part is part for step in planned.steps)]
+def _told(planned: Scaffold, written: list[_Written], how: str, columns: int) -> str:
+    stages = ", then ".join(_told_stage(part, planned) for part in Part if any(s.part is part for s in planned.steps))
     lines = [f"{one.what:<9}  {one.path}" for one in written]
-    lines += ["", f"lifecycle  {planned.name}: {', then '.join(_told_stage(part, planned) for part in stages)}"]
-    lines += [f"executes   on pushes to `{planned.branch}` ({how})"]
+    lines += ["", *wrap(f"{planned.name}: {stages}", columns, f"{'lifecycle':<9}  ")]
+    lines += wrap(f"on pushes to `{planned.branch}` ({how})", columns, f"{'executes':<9}  ")
     if "pin this" in planned.action:
         lines += ["", f"Pin the action in {scaffold.workflow_path(planned)} by the full commit id of the release:"]
         lines += [f"  git ls-remote https://github.com/{ACTION} refs/tags/v{__version__}"]
     call = f" -f {planned.file}" if planned.file != DEFAULT_FILE else ""
     call += f" --target {planned.target}" if planned.target else ""
-    lines += ["", "next"]
-    lines += [f"  {'shipway plan' + call:<40}  look at what would be done"]
-    lines += [f"  {'shipway run' + call:<40}  do it here; it asks first"]
-    lines += [f"  {'edit ' + planned.file:<40}  say what undoes each step that lasts"]
-    lines += [f"  {'shipway doctor' + call:<40}  see whether anything is missing"]
-    lines += ["  then commit the files above and open a pull request: it is shown the plan"]
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, "", "next", *_next(planned, call)]) + "\n"
+
+
+def _next(planned: Scaffold, call: str) -> list[str]:
+    steps = {
+        f"shipway plan{call}": "look at what would be done",
+        f"shipway run{call}": "do it here; it asks first",
+        f"shipway doctor{call}": "see whether anything is missing",
+        f"edit {planned.file}": "say what undoes each step that lasts",
+    }
+    cells = max(map(len, steps))
+    told = [f"  {step:<{cells}}  {why}" for step, why in steps.items()]
+    return [*told, "  then commit these files and open a pull request: it is shown the plan"]
 
 
 def _told_stage(part: Part, planned: Scaffold) -> str:

@@ -40,13 +40,15 @@ class Command:
 
 
 # The names below a key of the nearest shipway.yml, in flow or in block form. It reads what people write, and is silent on the rest.
+# Only plain names come out: shells expand some of what they are handed for completion.
 _AWK = r"""
+function tell(name) { gsub(/[ "]/, "", name); if (name ~ /^[A-Za-z0-9][A-Za-z0-9.-]*$/) print name }
 function flow(text,    i, c, depth, word) {
   for (i = 1; i <= length(text); i++) {
     c = substr(text, i, 1)
     if (c == "{" || c == "[") { depth++; word = "" }
     else if (c == "}" || c == "]") depth--
-    else if (depth == 1 && c == ":") { gsub(/[ "]/, "", word); if (word != "") print word; word = "" }
+    else if (depth == 1 && c == ":") { tell(word); word = "" }
     else if (depth == 1 && c == ",") word = ""
     else if (depth == 1) word = word c
   }
@@ -60,7 +62,7 @@ inside && /^[^ #]/ { exit }
 inside && /^ +[A-Za-z0-9"]/ {
   match($0, /^ +/)
   if (!indent) indent = RLENGTH
-  if (RLENGTH == indent) { name = substr($0, RLENGTH + 1); sub(/:.*/, "", name); gsub(/"/, "", name); print name }
+  if (RLENGTH == indent) { name = substr($0, RLENGTH + 1); sub(/:.*/, "", name); tell(name) }
 }
 """
 
@@ -81,14 +83,23 @@ def completion_script(shell: str, commands: Sequence[Command]) -> str:
 
 # bash
 
+# Read line by line: word splitting would expand `*` in a name to the files that are there.
+_BASH_REPLIES = """\
+_shipway_words() {
+  local word
+  while IFS= read -r word; do [[ -n $word && $word == "$current"* ]] && COMPREPLY+=("$word"); done <<<"$1"
+}
+_shipway_files() {
+  local word
+  while IFS= read -r word; do COMPREPLY+=("$word"); done < <(compgen -f -- "$current")
+  compopt -o filenames 2>/dev/null
+}"""
+
 
 def _bash(commands: Sequence[Command]) -> Iterator[str]:
     yield "# bash completion for shipway"
     yield _FIND
-    yield '_shipway_words() { local IFS=$\'\\n\'; COMPREPLY=($(compgen -W "$1" -- "$current")); }'
-    yield "_shipway_files() {"
-    yield "  local IFS=$'\\n'; COMPREPLY=($(compgen -f -- \"$current\")); compopt -o filenames 2>/dev/null"
-    yield "}"
+    yield _BASH_REPLIES
     yield "_shipway() {"
     yield "  local current=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} command=${COMP_WORDS[1]}"
     yield "  COMPREPLY=()"

@@ -13,13 +13,13 @@ from shipway.render.wording import outcome_word
 
 
 def render_details(receipt: Receipt, *, colour: bool, columns: int) -> str:
-    """Every node that ran, in declared order: each try, each output, the last lines of its log. Ends with a line end."""
+    """Every node that ran, after an empty line each: its tries, outputs, log, and last lines if it failed. Ends with a line end."""
     lines = []
     for result in receipt.nodes:
         if result.attempts:
             lines += ["", paint(f"node {one_line(result.node)}", Colour.BOLD, colour)]
             lines += _node(result, max(columns, NARROWEST))
-    return "\n".join(lines).lstrip("\n") + "\n" if lines else ""
+    return "\n".join(lines) + "\n" if lines else ""
 
 
 def _node(result: NodeResult, columns: int) -> Iterator[str]:

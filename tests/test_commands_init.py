@@ -1,0 +1,352 @@
+"""`shipway init` in repositories of many kinds: what it writes is valid, plans, passes the checks of workflows, and teaches."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shipway.detection import Part, Suggestion, detect
+from shipway.scaffold import SCHEMA, Scaffold, declaration_text, lifecycle_name, scalar, with_ignored, workflow_text
+from tests.command_line import Project, make_project
+
+ROOT = Path(__file__).parent.parent
+WORKFLOW = ".github/workflows/shipway.yml"
+BIN = Path(sys.executable).parent
+
+KINDS: Mapping[str, Mapping[str, str]] = {
+    "empty": {},
+    "make": {"Makefile": "lint test:\n\ttrue\nbuild: test\n\ttrue\ndeploy:\n\ttrue\nrollback:\n\ttrue\nX := 1\n"},
+    "python": {
+        "pyproject.toml": '[build-system]\nrequires = ["x"]\n[project.optional-dependencies]\ntest = []\n[tool.ruff]\n',
+        "src/shop/__init__.py": "",
+        "tests/conftest.py": "",
+        "tests/test_shop.py": "",
+    },
+    "python-unittest": {"setup.cfg": "[metadata]\nname = shop\n", "test_shop.py": ""},
+    "python-uv": {"pyproject.toml": "[tool.pytest.ini_options]\n", "uv.lock": "", "tests/test_a.py": ""},
+    "python-broken": {"pyproject.toml": "[[[", "setup.py": ""},
+    "node": {
+        "package.json": '{"scripts": {"test": "jest", "build": "vite", "deploy": "x"}}',
+        "package-lock.json": "{}",
+    },
+    "node-pnpm": {"package.json": '{"scripts": {"lint": "eslint"}}', "pnpm-lock.yaml": "", "src/a.ts": ""},
+    "node-yarn": {"package.json": '{"scripts": {"test": "jest"}}', "yarn.lock": "", ".yarnrc.yml": ""},
+    "node-without-scripts": {"package.json": "{}", "index.js": ""},
+    "node-broken": {"package.json": "not json"},
+    "go": {"go.mod": "module x\n", "go.sum": "", "main.go": ""},
+    "rust": {"Cargo.toml": "[package]\n", "Cargo.lock": "", "src/main.rs": ""},
+    "docker": {"Dockerfile": "FROM scratch\n"},
+    "terraform": {"infra/main.tf": "", "infra/modules/net/main.tf": ""},
+    "terraform-at-the-top": {"main.tf": ""},
+    "everything": {
+        "Makefile": "test:\n\ttrue\nrelease:\n\ttrue\n",
+        "pyproject.toml": "[build-system]\n",
+        "package.json": '{"scripts": {"build": "x"}}',
+        "go.mod": "module x\n",
+        "Cargo.toml": "",
+        "Dockerfile": "",
+        "live/main.tf": "",
+        "a b/it's.py": "",
+        "we[ird]/${{ x }}/x.py": "",
+    },
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_it_writes_is_valid_and_passes_the_checks_of_workflows(tmp_path: Path, kind: str) -> None:
+    project = make_project(tmp_path)
+    project.write(KINDS[kind])
+    told = project.call("init")
+    assert told.out.startswith(
+        f"written    shipway.yml\nwritten    {WORKFLOW}\nwritten    .gitignore\n\nlifecycle  shop: "
+    )
+    assert project.call("validate").out.startswith("shipway.yml is valid: shop → default, ")
+    check_workflows(project)
+
+
+@pytest.mark.parametrize(("kind", "target"), [("make", "prod"), ("empty", "pr-1.x"), ("terraform", "")])
+def test_one_more_lifecycle_has_its_own_name_folder_and_workflow(tmp_path: Path, kind: str, target: str) -> None:
+    project = make_project(tmp_path)
+    project.call("init", "-q")
+    project.write({f"services/api/{name}": text for name, text in KINDS[kind].items()})
+    more = ["--target", target] if target else []
+    told = project.call("init", "-f", "services/api/shipway.yml", *more).out
+    assert "written    .github/workflows/shipway-services-api.yml\nunchanged  .gitignore\n" in told
+    assert project.call("validate", "-f", "services/api/shipway.yml").out.startswith(
+        "services/api/shipway.yml is valid"
+    )
+    assert project.call("validate", cwd="services/api").out.startswith(
+        "services/api/shipway.yml is valid: services-api"
+    )
+    check_workflows(project)
+    workflow = yaml.load(project.text(".github/workflows/shipway-services-api.yml"), yaml.BaseLoader)
+    given = workflow["jobs"]["execute"]["steps"][1]["with"]
+    assert given == {"command": "run", "file": "services/api/shipway.yml"} | ({"target": target} if target else {})
+    declared = yaml.safe_load(project.text("services/api/shipway.yml"))
+    folders = {step.get("working_directory") for stage in declared["stages"].values() for step in stage["steps"]}
+    assert folders == ({None} if kind == "empty" else {"services/api"})
+
+
+def check_workflows(project: Project) -> None:
+    """actionlint and zizmor, as this repository's own workflows are checked."""
+    project.git("add", "-A")
+    for command in (["zizmor", "--offline", "--no-progress", "--strict-collection", "."], ["actionlint"]):
+        done = subprocess.run(
+            [BIN / command[0], *command[1:]], cwd=project.root, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("kind", ["empty", "make"])
+def test_it_can_be_run_at_once(tmp_path: Path, kind: str) -> None:
+    project = make_project(tmp_path)
+    project.write(KINDS[kind])
+    project.call("init")
+    project.commit()
+    assert project.call("plan", "--json").json["source"]["dirty"] is False
+    assert project.call("run", "--yes", "--json").json["outcome"] == "succeeded"
+    assert project.git("status", "--porcelain") == ""
+
+
+def test_the_declaration_of_an_empty_repository(tmp_path: Path) -> None:
+    project = make_project(tmp_path)
+    project.call("init")
+    assert project.text("shipway.yml") == EMPTY
+
+
+EMPTY = """\
+# yaml-language-server: $schema=https://shipway.dev/schemas/declaration-1.schema.json
+# What is shipped from this repository, and what takes it back. `shipway plan` shows it, `shipway run` does it.
+version: 1
+name: shop
+
+# Where this may act. Without the list any name is taken; with it `--target` names one, and shipway.prod.yml
+# beside this file changes what is different there.
+# targets: {staging: {}, prod: {}}
+
+# Environment variables that are secret: masked everywhere, and given only to the steps that name them, with
+#   env: {TOKEN: "${{ secrets.TOKEN }}"}
+# secrets: [TOKEN]
+
+stages:
+  # Leaves nothing behind (`lasting: false`): a rollback has nothing to undo here.
+  check:
+    lasting: false
+    steps: # a list runs in order; a mapping of id to step as `needs` allows, in parallel
+      - id: hello # to be replaced by what is shipped
+        run: echo "nothing is shipped from here yet"
+
+  # What changes the world goes into a stage of its own. Take the `# ` away and say what your commands are:
+  # deploy:
+  #   needs: [check]
+  #   steps:
+  #     - id: deploy
+  #       run: ./deploy
+  #       plan: ./deploy --dry-run # read-only: says on the pull request what `run` would do
+  #       undo: ./deploy --previous # run when a later step fails; must bear a half-done `run`
+  #       verify: ./deploy --status # exit 0: it is there, 3: it is gone, anything else: not known
+  #       reads: ["deploy", "src/**"] # the files that decide what is done: an approval holds while they stay the same
+"""
+
+
+@pytest.mark.parametrize("kind", ["empty", "make"])
+def test_what_stands_in_comments_is_valid_once_it_is_uncommented(tmp_path: Path, kind: str) -> None:
+    project = make_project(tmp_path)
+    project.write(KINDS[kind])
+    project.call("init")
+    text = project.text("shipway.yml")
+    head, example = text.split("  # deploy:\n") if kind == "empty" else (text, "")
+    example = f"  deploy:\n{re.sub('^  # ', '  ', example, flags=re.MULTILINE)}" if example else ""
+    head = re.sub("^# (targets|secrets):", r"\1:", head, flags=re.MULTILINE)
+    head = re.sub("^        # (plan|undo|verify):", r"        \1:", head, flags=re.MULTILINE)
+    project.write({"shipway.yml": head + example})
+    plan = {node["id"]: node for node in project.call("graph", "--target", "prod", "--json").json["nodes"]}
+    assert "deploy/deploy" in plan
+    declared = yaml.safe_load(project.text("shipway.yml"))["stages"]["deploy"]["steps"][0]
+    assert {"run", "plan", "undo", "verify"} <= set(declared)
+
+
+def test_the_workflow_executes_on_the_default_branch_with_little_permission(tmp_path: Path) -> None:
+    project = make_project(tmp_path, branch="release/current")
+    project.call("init", "--target", "prod")
+    workflow = yaml.load(project.text(WORKFLOW), yaml.BaseLoader)
+    assert workflow["on"] == {"pull_request": "", "push": {"branches": ["release/current"]}}
+    assert workflow["permissions"] == {}
+    plan, execute = workflow["jobs"]["plan"], workflow["jobs"]["execute"]
+    granted = {"contents": "read", "pull-requests": "write", "actions": "read"}
+    assert plan["permissions"] == execute["permissions"] == granted
+    assert plan["if"] == "github.event_name == 'pull_request'"
+    assert execute["if"] == "github.event_name == 'push'"
+    assert execute["concurrency"] == {
+        "group": "shipway-execute-shop-prod",
+        "queue": "max",
+        "cancel-in-progress": "false",
+    }
+    for job in (plan, execute):
+        assert job["steps"][0]["with"]["persist-credentials"] == "false"
+        assert all(re.fullmatch("[a-z-]+/[a-z-]+@[0-9a-f]{40}", step["uses"]) for step in job["steps"])
+
+
+def test_the_checkout_is_the_one_that_this_repository_uses_itself() -> None:
+    own = (ROOT / ".github/workflows/shipway.yml").read_text("utf-8")
+    plain = Scaffold("a", "shipway.yml", "", "", "main", "x/y@z", ())
+    used = re.findall(r"uses: (actions/checkout@.*)", workflow_text(plain))
+    assert set(used) == set(re.findall(r"uses: (actions/checkout@.*)", own))
+    assert f'"$id": "{SCHEMA}"' in (ROOT / "schemas/declaration-1.schema.json").read_text("utf-8")
+
+
+def cloned(tmp_path: Path, *branches: str, head: str) -> Project:
+    """A clone of a repository with these branches, whose HEAD is `head`."""
+    source = make_project(tmp_path / "source", branch=branches[0])
+    source.commit()
+    for branch in branches[1:]:
+        source.git("branch", branch)
+    source.git("symbolic-ref", "HEAD", f"refs/heads/{head}")
+    clone = make_project(tmp_path / "clone", name="elsewhere")
+    clone.git("remote", "add", "origin", str(source.root))
+    return clone
+
+
+def test_the_default_branch_is_what_the_remote_says_whatever_is_checked_out(tmp_path: Path) -> None:
+    clone = cloned(tmp_path, "main", "trunk", head="trunk")
+    clone.git("fetch", "-q")
+    clone.git("remote", "set-head", "origin", "--auto")
+    clone.git("switch", "-q", "-c", "feature")
+    facts = clone.call("init", "--json").json
+    assert (facts["default_branch"], facts["lifecycle"]) == ("trunk", "shop")
+
+
+def test_the_only_branch_of_a_remote_is_the_default_one(tmp_path: Path) -> None:
+    clone = cloned(tmp_path, "develop", head="develop")
+    clone.git("fetch", "-q")
+    clone.git("update-ref", "-d", "refs/remotes/origin/HEAD")
+    assert clone.call("init", "--json").json["default_branch"] == "develop"
+
+
+def test_an_unknown_default_branch_is_never_guessed(tmp_path: Path) -> None:
+    clone = cloned(tmp_path, "main", "trunk", head="trunk")
+    clone.git("-c", "remote.origin.followRemoteHEAD=never", "fetch", "-q")
+    refused = clone.call("init", code=2)
+    assert refused.err == (
+        "git does not know which branch is the default one. "
+        "Ask the remote with `git remote set-head origin --auto`, or name it with `--branch NAME`\n"
+    )
+    assert not (clone.root / "shipway.yml").exists()
+    assert clone.call("init", "--branch", "main", "--json").json["default_branch"] == "main"
+
+
+def test_the_ci_knows_the_default_branch(tmp_path: Path) -> None:
+    project = make_project(tmp_path)
+    event = tmp_path / "event.json"
+    event.write_text('{"repository": {"default_branch": "live"}}')
+    env = {"GITHUB_ACTIONS": "true", "GITHUB_EVENT_NAME": "push", "GITHUB_EVENT_PATH": str(event)}
+    assert project.call("init", "--json", env=env).json["default_branch"] == "live"
+
+
+def test_nothing_is_replaced_without_force_and_then_nothing_is_written(tmp_path: Path) -> None:
+    project = make_project(tmp_path)
+    project.write({WORKFLOW: "mine\n"})
+    refused = project.call("init", code=2)
+    assert refused.err == f"`{WORKFLOW}` exists; nothing was written. Keep it, or replace it with `--force`\n"
+    assert not (project.root / "shipway.yml").exists()
+    assert not (project.root / ".gitignore").exists()
+    files = project.call("init", "--force", "--json").json["files"]
+    assert [(file["path"], file["what"]) for file in files] == [
+        ("shipway.yml", "written"),
+        (WORKFLOW, "replaced"),
+        (".gitignore", "written"),
+    ]
+
+
+def test_it_says_why_it_cannot_write(tmp_path: Path) -> None:
+    project = make_project(tmp_path)
+    project.write({".github": "a file\n"})
+    assert "cannot write" in project.call("init", code=6).err
+    assert project.call("init", "-f", "../x.yml", code=2).err.startswith("`../x.yml` is outside the repository")
+    assert project.call("init", "-f", "deploy", code=2).err.startswith("`deploy` is no YAML file")
+    assert project.call("init", "-t", "Prod", code=2).err.startswith("`Prod` is not the name of a target")
+
+
+def test_outside_git_it_says_what_to_do_first(tmp_path: Path) -> None:
+    project = make_project(tmp_path)
+    (tmp_path / "plain").mkdir()
+    assert "is in no git repository. Make one with `git init`" in project.call("init", cwd="../plain", code=2).err
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("", ".shipway/\n"),
+        ("a", "a\n.shipway/\n"),
+        ("a\n", "a\n.shipway/\n"),
+        ("a\r\n", "a\r\n.shipway/\r\n"),
+        ("/.shipway\n", "/.shipway\n"),
+        (" .shipway/ \n", " .shipway/ \n"),
+    ],
+)
+def test_what_git_ignores_is_added_once(before: str, after: str) -> None:
+    assert with_ignored(before) == after
+    assert with_ignored(after) == after
+
+
+def test_a_makefile_stands_for_what_a_language_would_do() -> None:
+    found = detect(["Makefile", "go.mod"], {"Makefile": "test:\n", "go.mod": "module x\n"})
+    assert [(one.part.value, one.id, one.run) for one in found] == [
+        ("check", "test", "make test"),
+        ("check", "lint", "go vet ./..."),
+        ("build", "build", "go build ./..."),
+    ]
+
+
+def test_what_a_makefile_calls_undoing_is_a_comment_and_no_promise() -> None:
+    (found,) = detect(["Makefile"], {"Makefile": "deploy: all\nundeploy:\nstatus:\nplan = x\n"})
+    assert found == Suggestion(
+        Part.DEPLOY,
+        "deploy",
+        "make deploy",
+        "Makefile",
+        lasting=True,
+        hints={"undo": "make undeploy", "verify": "make status"},
+    )
+
+
+def test_the_plan_of_terraform_is_shown_and_the_saved_plan_is_applied() -> None:
+    init, save, apply = detect(["infra/main.tf", "infra/modules/x/main.tf"], {})
+    assert save.run == "terraform -chdir=infra plan -input=false -out=tfplan"
+    assert apply.run == "terraform -chdir=infra apply -input=false tfplan"
+    assert "terraform -chdir=infra plan -input=false -lock=false" in apply.plan
+    assert (init.lasting, save.lasting, apply.lasting) == (False, False, True)
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])))
+def test_any_text_survives_as_a_scalar(text: str) -> None:
+    assert yaml.load(f"a: {scalar(text)}\n", yaml.BaseLoader) == {"a": text}
+    assert yaml.load(f"- a: {scalar(text)} # more\n", yaml.BaseLoader) == [{"a": text}]
+    assert yaml.load(f"[{scalar(text + '/**')}]\n", yaml.BaseLoader) == [text + "/**"]
+
+
+@given(st.text())
+def test_any_repository_has_a_valid_lifecycle_name(text: str) -> None:
+    assert re.fullmatch("[a-z0-9][a-z0-9-]{0,63}", lifecycle_name(text))
+
+
+@given(st.lists(st.text(min_size=1, max_size=20), max_size=6), st.text(max_size=60))
+def test_no_file_name_and_no_makefile_breaks_the_declaration(names: list[str], makefile: str) -> None:
+    files = [
+        *names,
+        "pyproject.toml",
+        "Makefile",
+        *(f"{name}/main.tf" for name in names),
+        *(f"{n}/x.py" for n in names),
+    ]
+    steps = detect(files, {"pyproject.toml": "", "Makefile": makefile + "\ntest:\n"})
+    text = declaration_text(Scaffold("a", "shipway.yml", "", "", "main", "x", tuple(steps)))
+    assert yaml.safe_load(text)["stages"]["check"]["steps"]
