@@ -30,8 +30,8 @@ fmt: $(READY) ## rewrite what a formatter can
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-bench: $(READY) ## what it costs: start-up, planning, dispatch
-	$(BIN)/python -m bench
+bench: $(READY) .cache/bench/.ready ## what it costs, beside other runners; ARGS=--record writes docs/benchmarks.md
+	$(BIN)/python -m bench $(ARGS)
 
 lock: ## write requirements/*.lock anew; needs uv
 	@bash .ci/lock
@@ -43,4 +43,9 @@ clean: ## remove everything that was made here
 
 $(READY): requirements/dev.lock requirements/install.py
 	$(PYTHON) -I requirements/install.py development .venv
+	@touch $@
+
+.cache/bench/.ready: bench/requirements.txt
+	$(PYTHON) -m venv .cache/bench
+	.cache/bench/bin/python -m pip install --quiet --requirement bench/requirements.txt
 	@touch $@

@@ -1,0 +1,48 @@
+"""Does a large declaration stay bearable, and does twice as much take twice as long?"""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+from bench.measure import SHIPWAY, Answer, Figure, Scale, at_most, commit, interleaved, started
+
+_PLAN = (*SHIPWAY, "plan", "--quiet", "--output", ".plan.json")
+
+
+def plan(scale: Scale, directory: Path) -> Answer:
+    """A declaration of about 180 bytes a step: validated, planned, written as a sealed document."""
+    _write(directory, scale.large, padding="# " + "a deployment step and why it is there; " * 3)
+    size = (directory / "shipway.yml").stat().st_size / 1000
+    taken = interleaved({"plan": partial(started, _PLAN, directory)}, scale.rounds)["plan"]
+    return Answer(
+        f"{scale.large:,} steps, {size:.0f} KB, validated and planned",
+        [at_most("in all", taken.wall, 3, " s"), at_most("peak memory", taken.peak_mb, 300, " MB")],
+    )
+
+
+def growth(scale: Scale, directory: Path) -> Answer:
+    """Time a node for growing declarations, without what an empty one costs."""
+    figures, per_node = [], []
+    for size in (1, *scale.sizes):
+        folder = directory / str(size)
+        folder.mkdir()
+        _write(folder, size)
+        rounds = 1 if size > 10_000 else scale.rounds
+        taken = interleaved({"plan": partial(started, _PLAN, folder)}, rounds)["plan"]
+        if size == 1:
+            empty = taken
+            continue
+        per_node.append((taken.wall - empty.wall) / size)
+        measured = f"{taken.wall:.2f} s, {taken.peak_mb:.0f} MB"
+        figures.append(Figure(f"{size:,} nodes", measured, f"{per_node[-1] * 1e6:.0f} µs a node"))
+    ratio = per_node[-1] / per_node[0]
+    last, first = scale.sizes[-1], scale.sizes[0]
+    figures.append(at_most(f"time a node, {last:,} against {first:,}", ratio, 1.5, " ×"))
+    return Answer(f"Planning from {first:,} to {last:,} nodes", figures)
+
+
+def _write(directory: Path, count: int, padding: str = "") -> None:
+    steps = "".join(f"  s{number}: {{run: ./deploy {number}}} {padding}\n" for number in range(count))
+    (directory / "shipway.yml").write_text(f"version: 1\nname: bench\nsteps:\n{steps}", encoding="utf-8")
+    commit(directory)

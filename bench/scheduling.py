@@ -1,0 +1,59 @@
+"""What do decisions cost, alone? The scheduler without processes, clocks or files, on large graphs."""
+
+from __future__ import annotations
+
+import tracemalloc
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.simulation import simulate
+
+from bench.measure import Answer, Scale, at_most, computed, interleaved
+from shipway.graph import Graph
+from shipway.nodes import Need
+from shipway.scheduler import Bounds, Item, Scheduler
+
+
+def decisions(scale: Scale, directory: Path) -> Answer:
+    """All decisions of independent nodes in virtual time, and the memory that they need, against half as many."""
+    items = [Item(f"n{number}") for number in range(scale.many)]
+    taken = interleaved({"all": lambda: computed(lambda: simulate(items, Bounds(4)))}, scale.rounds)["all"]
+    growth = _peak(items) / _peak(items[: scale.many // 2])
+    return Answer(
+        f"{scale.many:,} independent nodes in virtual time",
+        [
+            at_most("processor time, all decisions", taken.processor, 2, " s"),
+            at_most("memory, against half as many nodes", growth, 2.2, " ×"),
+        ],
+    )
+
+
+def layered(scale: Scale, directory: Path) -> Answer:
+    """A graph in layers of a hundred, each node needing three of the layer before: validated and prioritised."""
+    count, width = scale.many, min(100, scale.many // 5)
+    needs = {place: sorted({_before(place, width, k) for k in range(3)}) for place in range(width, count)}
+    items = [Item(f"n{place}", tuple(Need(f"n{before}") for before in needs.get(place, ()))) for place in range(count)]
+
+    def work() -> None:
+        graph = Graph((item.id for item in items), ((need.node, item.id) for item in items for need in item.needs))
+        assert len(graph.topological_order()) == count
+        Scheduler(items, Bounds(4))
+
+    taken = interleaved({"all": lambda: computed(work)}, scale.rounds)["all"]
+    edges = sum(map(len, needs.values()))
+    return Answer(
+        f"A layered graph of {count:,} nodes and {edges:,} edges",
+        [at_most("processor time, validated and prioritised", taken.processor, 1, " s")],
+    )
+
+
+def _before(place: int, width: int, number: int) -> int:
+    return (place // width - 1) * width + (place + number * 7) % width
+
+
+def _peak(items: Sequence[Item]) -> int:
+    tracemalloc.start()
+    simulate(items, Bounds(4))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return peak
