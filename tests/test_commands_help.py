@@ -39,6 +39,12 @@ def test_help_says_what_changes_and_how_it_exits(name: str) -> None:
     assert name == "action" or f"examples:\n  {'eval' if name == 'completion' else 'shipway'}" in text
 
 
+@pytest.mark.parametrize("name", ["", *COMMANDS])
+def test_no_line_of_the_help_is_wider_than_80_columns(tmp_path: Path, name: str) -> None:
+    text = make_project(tmp_path).call(*name.split(), "--help").out
+    assert [line for line in text.splitlines() if len(line) > 80] == []
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_example_of_the_help_is_a_call_that_parses(name: str) -> None:
     examples = re.findall(r"^  (shipway [^\n]*)$", str(COMMANDS[name].epilog).split("exit codes:")[0], re.MULTILINE)

@@ -16,18 +16,20 @@ _CODES = {
     3: "changes are present (plan --detailed-exitcode)",
     4: "failed, and something that was to be undone was not",
     5: "not what was approved or sealed",
-    6: "a store, disk or forge that is needed cannot be reached",
+    6: "a disk or forge that is needed cannot be reached",
     70: "a bug in Shipway",
     130: "interrupted",
 }
 
 _EXAMPLES = (
-    "shipway init                          write a first shipway.yml and the workflow",
-    "shipway plan --target prod            what would be done there, how sure that is, what undoes it",
-    "shipway run --target prod             plan, ask, execute, keep the receipt",
-    "shipway plan -o plan.json && shipway apply plan.json",
-    "shipway show                          the receipt of the last run",
+    ("shipway init", "write a first shipway.yml and the workflow"),
+    ("shipway plan --target prod", "what would be done, what undoes it"),
+    ("shipway run --target prod", "plan, ask, execute, keep the receipt"),
+    ("shipway plan -o plan.json && shipway apply plan.json", ""),
+    ("shipway show", "the receipt of the last run"),
 )
+
+_EXAMPLE_CELLS = 34
 
 _FORMATS = ("text", "markdown", "json", "mermaid")
 
@@ -84,10 +86,17 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def _epilog(examples: Sequence[str], codes: Sequence[int]) -> str:
+def _epilog(examples: Sequence[tuple[str, str]], codes: Sequence[int]) -> str:
     shown = [f"  {code:<4} {_CODES[code]}" for code in codes]
-    listed = ["examples:", *(f"  {example}" for example in examples), ""] if examples else []
+    listed = ["examples:", *(line for example in examples for line in _example(*example)), ""] if examples else []
     return "\n".join([*listed, "exit codes:", *shown])
+
+
+def _example(call: str, why: str) -> list[str]:
+    """A call and why: beside each other where 80 columns allow it, else below."""
+    if len(call) <= _EXAMPLE_CELLS:
+        return [f"  {call:<{_EXAMPLE_CELLS}}  {why}".rstrip()]
+    return [f"  {call}", *([f"  {'':<{_EXAMPLE_CELLS}}  {why}"] if why else [])]
 
 
 def _command(
@@ -96,7 +105,7 @@ def _command(
     text: str,
     *,
     changes: str,
-    examples: Sequence[str] = (),
+    examples: Sequence[tuple[str, str]] = (),
     codes: Sequence[int] = (0, 2),
 ) -> argparse.ArgumentParser:
     """A command whose help says what it does, what it changes, how it is called and how it exits."""
@@ -148,11 +157,11 @@ def _init(commands: _Commands[_Parser]) -> None:
         commands,
         "init",
         "write a working shipway.yml and the two-job workflow for this repository",
-        changes="writes the declaration, .github/workflows/shipway.yml and a line in .gitignore; runs nothing",
+        changes="writes declaration, workflow and a line of .gitignore; runs nothing",
         examples=(
-            "shipway init                          from what the repository holds",
-            "shipway init --target prod            for a named target",
-            "shipway init -f services/api/shipway.yml   one more lifecycle in the same repository",
+            ("shipway init", "from what the repository holds"),
+            ("shipway init --target prod", "for a named target"),
+            ("shipway init -f services/api/shipway.yml", "one more lifecycle in the same repository"),
         ),
         codes=(0, 2, 6),
     )
@@ -182,8 +191,8 @@ def _validate(commands: _Commands[_Parser]) -> None:
         "check a declaration and show every problem at once; starts nothing",
         changes="nothing",
         examples=(
-            "shipway validate",
-            "shipway validate -f deploy/shipway.yml --target prod   with its overlay shipway.prod.yml",
+            ("shipway validate", ""),
+            ("shipway validate -f deploy/shipway.yml --target prod", "with its overlay shipway.prod.yml"),
         ),
     )
     _on_part(made)
@@ -198,10 +207,10 @@ def _plan(commands: _Commands[_Parser]) -> None:
         "show what would be done, how sure that is, and what undoes it; changes nothing",
         changes="nothing; the `plan` commands of steps are run, and have to be read-only",
         examples=(
-            "shipway plan",
-            "shipway plan --target prod -o plan.json      keep it for `shipway apply plan.json`",
-            "shipway plan --stage release --format markdown",
-            "shipway plan -q --detailed-exitcode || echo changes",
+            ("shipway plan", ""),
+            ("shipway plan --target prod -o plan.json", "keep it for `shipway apply plan.json`"),
+            ("shipway plan --stage release --format markdown", ""),
+            ("shipway plan -q --detailed-exitcode || echo changes", ""),
         ),
         codes=(0, 1, 2, 3, 6),
     )
@@ -227,9 +236,9 @@ def _run(commands: _Commands[_Parser]) -> None:
         "plan, ask, execute, undo on failure, keep the receipt",
         changes="what the plan says; the receipt goes to .shipway/receipts",
         examples=(
-            "shipway run                                  asks before it starts",
-            "shipway run --target prod --yes              does not ask",
-            "shipway run --skip release/notes --input level=3",
+            ("shipway run", "asks before it starts"),
+            ("shipway run --target prod --yes", "does not ask"),
+            ("shipway run --skip release/notes --input level=3", ""),
         ),
         codes=(0, 1, 2, 4, 5, 6),
     )
@@ -246,8 +255,8 @@ def _apply(commands: _Commands[_Parser]) -> None:
         "execute a plan made earlier, if it is still what would be done",
         changes="what the plan says; the receipt goes to .shipway/receipts",
         examples=(
-            "shipway plan -o plan.json && shipway apply plan.json",
-            "shipway apply plan.json --target prod --yes  only if it is a plan for prod",
+            ("shipway plan -o plan.json && shipway apply plan.json", ""),
+            ("shipway apply plan.json --target prod --yes", "only if it is a plan for prod"),
         ),
         codes=(0, 1, 2, 4, 5, 6),
     )
@@ -275,11 +284,11 @@ def _show(commands: _Commands[_Parser]) -> None:
         "show a plan or a receipt after checking its seal",
         changes="nothing",
         examples=(
-            "shipway show                                 the receipt of the last run",
-            "shipway show 20260102T030405-a1b2c3          that of one run, as `run` names it",
-            "shipway show --target prod -v                the last one for prod, with every output",
-            "shipway show plan.json --format mermaid",
-            "shipway show -q plan.json && echo whole      check the seal only",
+            ("shipway show", "the receipt of the last run"),
+            ("shipway show 20260102T030405-a1b2c3", "that of one run, as `run` names it"),
+            ("shipway show --target prod -v", "the last one for prod, with every output"),
+            ("shipway show plan.json --format mermaid", ""),
+            ("shipway show -q plan.json && echo whole", "check the seal only"),
         ),
         codes=(0, 2, 5),
     )
@@ -292,9 +301,7 @@ def _show(commands: _Commands[_Parser]) -> None:
     made.add_argument("-f", "--file", metavar="FILE", help="the last receipt of this declaration's lifecycle")
     made.add_argument("-t", "--target", metavar="NAME", help="the last receipt for this target")
     _json(made, _FORMATS)
-    _loudness(
-        made, verbose="show attempts, outputs and log of every node", quiet="print nothing: check the seal only"
-    )
+    _loudness(made, verbose="show attempts, outputs and log of every node", quiet="print nothing: check the seal only")
 
 
 def _graph(commands: _Commands[_Parser]) -> None:
@@ -304,11 +311,11 @@ def _graph(commands: _Commands[_Parser]) -> None:
         "show how the nodes of a lifecycle depend on each other",
         changes="nothing; no command of a step is run",
         examples=(
-            "shipway graph                                levels, longest path, what is apart from what",
-            "shipway graph --from build/image             what waits for it",
-            "shipway graph --from build/image --to release/rollout    what lies between the two",
-            "shipway graph --format mermaid > graph.mmd",
-            "shipway graph -q                             node ids, each after what it needs",
+            ("shipway graph", "levels, ends, longest path, sets"),
+            ("shipway graph --from build/image", "what waits for it"),
+            ("shipway graph --from build/image --to release/rollout", "what lies between the two"),
+            ("shipway graph --format mermaid > graph.mmd", ""),
+            ("shipway graph -q", "node ids, each after what it needs"),
         ),
     )
     _on_part(made)
@@ -325,10 +332,10 @@ def _doctor(commands: _Commands[_Parser]) -> None:
         commands,
         "doctor",
         "check this machine and checkout for what a run will need",
-        changes="nothing; where a forge token is set, one request asks the forge what it may do",
+        changes="nothing; with a forge token set, two requests ask what it may read",
         examples=(
-            "shipway doctor --target prod",
-            "shipway doctor -q                            only what needs attention",
+            ("shipway doctor --target prod", ""),
+            ("shipway doctor -q", "only what needs attention"),
         ),
     )
     _on_lifecycle(made)
@@ -343,10 +350,10 @@ def _completion(commands: _Commands[_Parser]) -> None:
         "print a shell's completion script",
         changes="nothing",
         examples=(
-            'eval "$(shipway completion bash)"            for this shell',
-            "shipway completion bash > ~/.local/share/bash-completion/completions/shipway",
-            'shipway completion zsh > "${fpath[1]}/_shipway"',
-            "shipway completion fish > ~/.config/fish/completions/shipway.fish",
+            ('eval "$(shipway completion bash)"', "for this shell"),
+            ("shipway completion bash > ~/.local/share/bash-completion/completions/shipway", ""),
+            ('shipway completion zsh > "${fpath[1]}/_shipway"', ""),
+            ("shipway completion fish > ~/.config/fish/completions/shipway.fish", ""),
         ),
     )
     made.add_argument("shell", choices=("bash", "zsh", "fish"), help="whose script to print")
@@ -356,7 +363,7 @@ def _action(commands: _Commands[_Parser]) -> None:
     made = _command(
         commands,
         "action",
-        "what the GitHub Action runs: `run` does the work of the event, `report` posts it",
+        "what the GitHub Action runs: `run` does the work, `report` posts it",
         changes="what the event leads to: docs/github.md#events",
         codes=(0, 1, 2, 4, 5, 6),
     )
