@@ -7,7 +7,7 @@ import unicodedata
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shipway.errors import DeclarationError, Position, Problem, UsageError
+from shipway.errors import DeclarationError, Position, Problem, UsageError, VerificationError
 from shipway.render.problems import render_problems
 
 
@@ -31,6 +31,11 @@ def test_a_problem_and_the_closing_line() -> None:
 
 def test_an_error_without_problems_says_what_and_what_next() -> None:
     assert render_problems(UsageError("no such target", next="name another")) == "no such target. Name another\n"
+
+
+def test_what_a_message_lists_stands_on_lines_of_its_own() -> None:
+    error = VerificationError("they differ:\n  a/x: run\n  a/y: \x1b", next="plan anew")
+    assert render_problems(error) == "they differ:\n  a/x: run\n  a/y: \\x1b\nplan anew\n"
 
 
 def test_an_error_with_its_own_place() -> None:

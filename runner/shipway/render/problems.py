@@ -25,8 +25,16 @@ def render_problems(error: ShipwayError) -> str:
         blocks = [_block(error.message, error.where, error.line, "")]
         last = _visible(error.next)
     else:
-        last = _visible(f"{error.message}. {_sentence(error.next)}" if error.next else error.message)
+        last = _summed_up(error.message, error.next)
     return "".join([*blocks, last + "\n" if last else ""])
+
+
+def _summed_up(message: str, next: str) -> str:
+    shown = "\n".join(_visible(line) for line in message.split("\n"))
+    if not next:
+        return shown
+    # What is listed on lines of its own is not followed on the last of them.
+    return f"{shown}\n{_visible(next)}" if "\n" in shown else f"{shown}. {_visible(_sentence(next))}"
 
 
 def _sentence(text: str) -> str:
