@@ -452,7 +452,7 @@ def test_c032_a_node_past_its_time_is_timed_out_and_the_rest_goes_on_as_the_poli
         ),
     )
     assert ran.outcomes == {"slow": "timed_out", "after": "blocked", "free": "succeeded"}
-    assert ran["main/slow"].error == "timed out after 50 ms"
+    assert ran["main/slow"].error == "its time of 50ms was over"
     assert ran.exit_code == 1
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from shipway.action import Verb
 from shipway.canonical import Json
 from shipway.declaration import OutputRule
+from shipway.durations import format_ms
 from shipway.exchange import Exchange
 from shipway.nodes import Change, Outcome, Verified
 from shipway.process import Call, Child
@@ -113,5 +114,5 @@ class Ongoing:
     def why_stopped(self) -> str:
         """What to say of it where it was told to end."""
         if self.stop_outcome is Outcome.TIMED_OUT and self.deadline_ms is not None:
-            return f"timed out after {self.deadline_ms - self.started_ms} ms"
+            return f"its time of {format_ms(self.deadline_ms - self.started_ms)} was over"
         return ""

@@ -278,7 +278,7 @@ def _receipt_detail(result: NodeResult) -> Detail | None:
     outputs = [f"{one_line(key)} = {inline(value)}" for key, value in result.outputs.items()]
     tries = [
         f"attempt {each.number}: {wording.outcome_word(each.outcome)} after {format_ms(each.ended_ms - each.started_ms)}"
-        + (f" (exit {each.exit_code})" if each.exit_code else "")
+        + (f" (exit {each.exit_code})" if each.exit_code and each.exit_code > 0 else "")
         + (f": {one_line(each.error)}" if each.error else "")
         for each in result.attempts
         if len(result.attempts) > 1

@@ -124,7 +124,7 @@ def _retrying(event: NodeRetrying, nodes: Mapping[str, Node]) -> Line:
 def _finished(event: NodeFinished) -> Line:
     outcome = Outcome(event.outcome)
     text = outcome_word(outcome)
-    if outcome in FAILURES and event.exit_code:
+    if outcome in FAILURES and event.exit_code and event.exit_code > 0:  # the error names a signal
         text += f" (exit {event.exit_code})"
     if outcome is Outcome.BLOCKED and event.cause:
         text += f" by {event.cause}"

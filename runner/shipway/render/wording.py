@@ -252,10 +252,13 @@ def is_bad(result: NodeResult) -> bool:
 
 
 def cause_of(result: NodeResult) -> str:
-    """Why a node ended as it did, on one line: its error, who blocked it, why it was skipped; with its exit code."""
+    """Why a node ended as it did, on one line: its error, who blocked it, why it was skipped; with its exit code.
+
+    A negative code is a signal, which the error names.
+    """
     code = result.attempts[-1].exit_code if result.attempts else None
     error = one_line(result.error)
-    if own_outcome(result) in FAILURES and code and f"{code}" not in error:
+    if own_outcome(result) in FAILURES and code and (code > 0 or not error) and f"{code}" not in error:
         error = f"exit {code}" + (f": {error}" if error else "")
     blocked = result.outcome is Outcome.BLOCKED and result.cause
     cause = f"by {one_line(result.cause)}" if blocked else one_line(result.cause)
