@@ -203,8 +203,8 @@ class _Voyage:
         commands.close()
         self.finished.plan = plan
         if self.request.given is not None:
+            # The plan just made is executed, not the given one: only what `effect` covers was found equal in them.
             _check_given(self.request.given, plan)
-            self.finished.plan = self.request.given
 
     def execute(self) -> None:
         """Execute the plan and no other, then assemble its receipt."""

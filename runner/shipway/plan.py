@@ -9,8 +9,8 @@ from functools import cached_property
 from shipway import canonical
 from shipway.canonical import Json, integer_of, items_of, object_of, text_or_none
 from shipway.declaration import OnCancel, OnFailure, Rollback
-from shipway.errors import Position, Reason, VerificationError
-from shipway.graph import Graph
+from shipway.errors import Position, Reason, UsageError, VerificationError
+from shipway.graph import Graph, GraphError
 from shipway.nodes import Change, Fidelity, Node, effect_json, node_from_json, node_json
 
 PLAN_SCHEMA = 1
@@ -213,9 +213,24 @@ def load_plan(content: bytes, check: Callable[[Mapping[str, Json]], None]) -> Pl
     data = canonical.load_sealed(content, kind="plan", versions=(PLAN_SCHEMA,), reason=Reason.PLAN_DIGEST)
     check(data)
     plan = _plan_from_json(data)
+    _check_whole(plan)
     if plan.effect != data["effect"]:
         raise VerificationError("the plan's `effect` is not that of its nodes", reason=Reason.PLAN_DIGEST)
+    if plan.document != data:
+        raise VerificationError("the plan's `on_rollback` is not that of its nodes", reason=Reason.PLAN_DIGEST)
     return plan
+
+
+def _check_whole(plan: Plan) -> None:
+    """Refuse a document whose nodes make no graph: whoever reads it may rely on what planning has made sure of."""
+    for node in plan.nodes:
+        if node.stage not in plan.stages_by_id or not node.step or node.id != f"{node.stage}/{node.step}":
+            raise UsageError(f"node `{node.id}` is in no stage of the plan", reason=Reason.DOCUMENT_INVALID)
+    try:
+        plan.graph().topological_order()
+        Graph(stage.id for stage in plan.stages)
+    except GraphError as error:
+        raise UsageError(f"not a valid plan: {error.message}", reason=Reason.DOCUMENT_INVALID) from error
 
 
 @dataclass(frozen=True, slots=True)

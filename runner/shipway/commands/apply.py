@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from argparse import Namespace
+from pathlib import Path
 
 from shipway.commands.documents import read_plan
 from shipway.commands.run import confirmed, voyage
@@ -41,5 +43,13 @@ def run(arguments: Namespace) -> int:
 
 
 def _declaration_of(plan: Plan, context: Context) -> str:
-    """The declaration that the plan names, in the checkout around this directory."""
-    return str(open_repository(context.cwd, context.env).root / plan.source.file)
+    """The declaration that the plan names, in the checkout around this directory. Raises VerificationError for another."""
+    root = open_repository(context.cwd, context.env).root
+    file = Path(os.path.realpath(root / plan.source.file))
+    if not file.is_relative_to(os.path.realpath(root)):
+        raise VerificationError(
+            f"the plan's declaration `{plan.source.file}` is outside this checkout",
+            reason=Reason.TARGET_REFUSED,
+            next="name it with `-f FILE` if that is meant",
+        )
+    return str(root / plan.source.file)
