@@ -8,6 +8,7 @@ import struct
 from hashlib import sha256
 
 import pytest
+import rfc8785
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -235,3 +236,20 @@ def test_g077_another_version_or_kind_is_told_only_after_the_digest_held() -> No
     assert caught.value.exit_code == 2
     with pytest.raises(UsageError, match="this is a `receipt`, not a plan"):
         _load(_sealed(kind="receipt"))
+
+
+@settings(max_examples=500)
+@given(values)
+def test_the_bytes_are_those_of_rfc8785_whichever_way_they_are_written(value: Json) -> None:
+    assert canonical_bytes(value) == rfc8785.dumps(value)
+
+
+@given(st.characters(exclude_categories=["Cs"]))
+def test_every_character_is_written_as_rfc8785_writes_it(character: str) -> None:
+    assert canonical_bytes([character, {"k": character}]) == rfc8785.dumps([character, {"k": character}])
+    assert canonical_bytes({character: 1, "k": 2}) == rfc8785.dumps({character: 1, "k": 2})
+
+
+def test_control_characters_and_quotes_are_escaped_as_rfc8785_does() -> None:
+    text = "".join(map(chr, range(0x100))) + "\u2028\u2029\ufeff\U0001f600"
+    assert canonical_bytes(text) == rfc8785.dumps(text)
