@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from shipway.errors import UsageError, did_you_mean
@@ -31,11 +31,9 @@ def part_of(plan: Plan, graph: Graph, start: str | None, end: str | None) -> lis
     """
     kept = set(graph.ids)
     if start is not None:
-        first = _named(plan, start)
-        kept &= {*first, *(after for node in first for after in graph.all_dependents(node))}
+        kept &= _reached(_named(plan, start), graph.dependents)
     if end is not None:
-        last = _named(plan, end)
-        kept &= {*last, *(before for node in last for before in graph.all_dependencies(node))}
+        kept &= _reached(_named(plan, end), graph.depends_on)
     if not kept and start is not None and end is not None:
         raise UsageError(f"no path leads from `{start}` to `{end}`", next=f"try `--from {end} --to {start}`")
     return [node for node in graph.ids if node in kept]
@@ -47,6 +45,17 @@ def only(plan: Plan, nodes: Iterable[str]) -> Plan:
     left = tuple(node for node in plan.nodes if node.id in kept)
     names = {node.stage for node in left}
     return replace(plan, nodes=left, stages=tuple(stage for stage in plan.stages if stage.id in names))
+
+
+def _reached(start: Iterable[str], near: Callable[[str], Iterable[str]]) -> set[str]:
+    found = set(start)
+    waiting = list(found)
+    while waiting:
+        for node in near(waiting.pop()):
+            if node not in found:
+                found.add(node)
+                waiting.append(node)
+    return found
 
 
 def _named(plan: Plan, name: str) -> list[str]:
