@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -56,3 +57,36 @@ def test_the_memory_of_shipway_is_closed_to_its_user_and_its_own_environment_sta
         [sys.executable, "-I", "-c", script], env={"KEPT": "here"}, capture_output=True, text=True, check=True
     )
     assert done.stdout.split() == ["0", "here", "here"]
+
+
+def test_no_plan_holds_a_secret_that_a_command_or_a_file_told(tmp_path: Path) -> None:
+    (tmp_path / "kept.txt").write_text(f"before {_TOKEN} behind\n")
+    (tmp_path / "old.txt").write_text(f"before {_TOKEN} behind\n")
+    declare(
+        tmp_path,
+        """
+        secrets: [TOKEN]
+        steps:
+          say:
+            run: "true"
+            plan: 'printf "text=%s\\nobject={\\"%s\\":[\\"%s\\"]}\\nfine=1\\n" "$T" "$T" "$T" >> "$SHIPWAY_OUTPUT"; echo "$T"'
+            env: {T: "${{ secrets.TOKEN }}"}
+            outputs:
+              text: {type: string, required: false}
+              object: {type: object, required: false}
+              fine: {type: string, required: false}
+          take:
+            run: "true"
+            plan: {run: echo "$TEXT", requires: [TEXT]}
+            env: {TEXT: "${{ steps.say.outputs.text }}"}
+          read: {uses: file.source, with: {path: kept.txt}}
+          write: {uses: file.write, with: {path: old.txt, content: "${{ steps.read.outputs.content }}new"}}
+        """,
+    )
+    done = call(tmp_path, "plan", "-o", "plan.json", env={"TOKEN": _TOKEN})
+    document = json.loads((tmp_path / "plan.json").read_text())
+    nodes = {node["id"]: node for node in document["nodes"]}
+    assert nodes["main/say"]["predicted"] == {"fine": "1"}
+    assert nodes["main/read"]["predicted"] == {}
+    assert nodes["main/take"]["fidelity"] == "opaque"
+    assert _TOKEN not in done.out + (tmp_path / "plan.json").read_text()

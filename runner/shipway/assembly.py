@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePath
 
@@ -11,6 +11,7 @@ from shipway.executor import Execution
 from shipway.nodes import Node, Outcome
 from shipway.plan import Plan
 from shipway.receipt import MAX_OUTPUT_BYTES, NodeResult, RanBy, Receipt, RunOutcome
+from shipway.redaction import redacted_value
 from shipway.saga import is_whole
 
 TAIL_LINES = 30
@@ -165,18 +166,8 @@ def _sealed_output(name: str, value: Json, node: Node, seal: OutputSeal) -> Json
     if rule is not None and rule.type == "file":
         digest, _, file_name = str(value).rpartition("/artifacts/")[2].partition("/")
         return {"file": f"sha256:{digest}", "name": file_name}
-    redacted = _redacted(value, seal.redact)
+    redacted = redacted_value(value, seal.redact)
     content = canonical_bytes(redacted)
     if len(content) > MAX_OUTPUT_BYTES:
         return {"large": bytes_digest(content), "size": len(content)}
     return redacted
-
-
-def _redacted(value: Json, redact: Callable[[str], str]) -> Json:
-    if isinstance(value, str):
-        return redact(value)
-    if isinstance(value, Mapping):
-        return {redact(key): _redacted(item, redact) for key, item in value.items()}
-    if isinstance(value, Sequence):
-        return [_redacted(item, redact) for item in value]
-    return value

@@ -259,6 +259,7 @@ class _Voyage:
             base_env=base_environment(self.context.env),
             secrets=self.secrets,
             execute=commands.execute,
+            redact=self.redactor.redact,
         )
 
     def _execution_tools(self, directory: Path) -> ExecutionTools:

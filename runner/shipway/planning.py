@@ -27,6 +27,7 @@ from shipway.expressions import Reference
 from shipway.graph import Graph, GraphError
 from shipway.nodes import Computed, Fidelity, Immediate, Need, NeedKind, Node, Outcome, Promise, Reads, Slot
 from shipway.plan import Plan, PlannedSource, PlannedStage, build_graph
+from shipway.redaction import redacted_value
 from shipway.registry import Registry
 from shipway.repository import Repository
 from shipway.resolution import Resolved, backend_failed
@@ -58,7 +59,10 @@ class PlanRequest:
 
 @dataclass(frozen=True, slots=True)
 class PlanTools:
-    """What planning may use: actions and backends, the child environment's base, secrets by name, and a way to run a command."""
+    """What planning may use: actions and backends, the child environment's base, secrets by name, and a way to run a command.
+
+    `redact` masks secrets in what actions and commands say: a plan leaves the machine.
+    """
 
     registry: Registry
     resolved: Mapping[str, Resolved]
@@ -66,6 +70,7 @@ class PlanTools:
     base_env: Mapping[str, str]
     secrets: Mapping[str, str]
     execute: Callable[[Node, Command], Completed]
+    redact: Callable[[str], str]
 
 
 def build(request: PlanRequest, tools: PlanTools) -> Plan:
@@ -227,19 +232,24 @@ class _Predictor:
         )
         said = self._ask(action, work)
         fidelity, why = self._honest(node, said, unknown)
-        self._foretold[node.id] = said.outputs
-        self._evaluation.record(node, Outcome.SUCCEEDED, said.outputs)
+        outputs = self._tellable(said.outputs)
+        self._foretold[node.id] = outputs
+        self._evaluation.record(node, Outcome.SUCCEEDED, outputs)
         self._fidelity[node.id] = fidelity
         return replace(
             node,
             change=said.change,
             fidelity=fidelity,
-            why=why,
-            before=said.before,
-            after=said.after,
-            predicted=said.outputs,
+            why=self._tools.redact(why),
+            before=redacted_value(said.before, self._tools.redact),
+            after=redacted_value(said.after, self._tools.redact),
+            predicted=outputs,
             reversible=said.reversible,
         )
+
+    def _tellable(self, outputs: Mapping[str, Json]) -> dict[str, Json]:
+        """Outputs without those that hold a secret: masked they would foretell what will not be."""
+        return {name: value for name, value in outputs.items() if redacted_value(value, self._tools.redact) == value}
 
     def _ask(self, action: Action, work: PlanWork) -> Prediction:
         try:

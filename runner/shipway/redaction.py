@@ -9,11 +9,13 @@ import base64
 import json
 import re
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from threading import Lock
 from typing import NewType
 from urllib.parse import quote, quote_plus
+
+from shipway.canonical import Json
 
 Redacted = NewType("Redacted", str)
 """Text that may leave the machine: it was masked, or Shipway wrote it itself. What a sink accepts."""
@@ -47,6 +49,17 @@ def trusted(text: str) -> Redacted:
 def strip_control(text: str) -> str:
     """`text` without terminal sequences, control characters (tab and newline stay), bidi and zero-width characters."""
     return _CONTROL.sub("", text)
+
+
+def redacted_value(value: Json, redact: Callable[[str], str]) -> Json:
+    """A value of any shape with `redact` applied to every text in it, keys included."""
+    if isinstance(value, str):
+        return redact(value)
+    if isinstance(value, Mapping):
+        return {redact(key): redacted_value(item, redact) for key, item in value.items()}
+    if isinstance(value, Sequence):
+        return [redacted_value(item, redact) for item in value]
+    return value
 
 
 @dataclass(frozen=True, slots=True)
