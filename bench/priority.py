@@ -10,7 +10,7 @@ from tests.simulation import simulate
 
 from bench.measure import Answer, Figure, Scale, at_most
 from shipway.nodes import Need
-from shipway.scheduler import Bounds, Item
+from shipway.room import Bounds, Item
 
 _SLOTS = 4
 

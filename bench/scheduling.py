@@ -11,7 +11,8 @@ from tests.simulation import simulate
 from bench.measure import Answer, Scale, at_most, computed, interleaved
 from shipway.graph import Graph
 from shipway.nodes import Need
-from shipway.scheduler import Bounds, Item, Scheduler
+from shipway.room import Bounds, Item
+from shipway.scheduler import Scheduler
 
 
 def decisions(scale: Scale, directory: Path) -> Answer:

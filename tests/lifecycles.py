@@ -8,7 +8,7 @@ from random import Random
 
 from shipway.declaration import OnFailure
 from shipway.nodes import DONE, FAILURES, Need, NeedKind, Outcome
-from shipway.scheduler import Bounds, Item
+from shipway.room import Bounds, Item
 
 _OWN = (Outcome.SUCCEEDED,) * 6 + (Outcome.UNCHANGED, Outcome.FAILED, Outcome.TIMED_OUT, Outcome.SKIPPED)
 _LIMITS = ("docker", "cloud")

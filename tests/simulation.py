@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 from shipway.declaration import OnFailure
 from shipway.nodes import FAILURES, Outcome
-from shipway.scheduler import Bounds, Decision, Item, Scheduler
+from shipway.room import Bounds, Item
+from shipway.scheduler import Decision, Scheduler
 
 
 @dataclass

@@ -15,7 +15,8 @@ from shipway.errors import DeclarationError, Position
 from shipway.nodes import Need, NeedKind, Outcome, Reads
 from shipway.priority import dependents_counts, longest_paths, topological, weights
 from shipway.registry import Registry
-from shipway.scheduler import Bounds, Item, Scheduler, default_parallel
+from shipway.room import Bounds, Item
+from shipway.scheduler import Scheduler, default_parallel
 from tests.simulation import Simulated, simulate
 
 FAILED, BLOCKED, NOT_STARTED = Outcome.FAILED, Outcome.BLOCKED, Outcome.NOT_STARTED

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from shipway.declaration import OnFailure
 from shipway.graph import Graph
 from shipway.nodes import FAILURES, NeedKind, Outcome
-from shipway.scheduler import Bounds, Item
+from shipway.room import Bounds, Item
 from tests.lifecycles import Lifecycle, expected, may_follow, random_lifecycle, upstream
 from tests.simulation import Simulated, simulate
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from shipway.conditions import Conditions
 from shipway.nodes import Need, NeedKind, Node
 from shipway.plan import Plan, PlannedStage
-from shipway.scheduler import Bounds, Item
+from shipway.room import Bounds, Item
 
 
 def items_of(plan: Plan, conditions: Conditions) -> list[Item]:

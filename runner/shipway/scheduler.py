@@ -2,50 +2,15 @@
 
 from __future__ import annotations
 
-import heapq
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 
 from shipway.declaration import OnFailure
-from shipway.nodes import FAILURES, Need, NeedKind, Outcome
+from shipway.nodes import FAILURES, NeedKind, Outcome
 from shipway.priority import dependents_counts, longest_paths, topological, weights
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """What the scheduler knows of a node. A `gate` is a stage's vertex: it takes nothing and is never dispatched.
-
-    `conditional`: someone has to judge it when its needs are met. `outlives_failure`: its condition asks for the status
-    (always, failure, cancelled), so that it is judged once all its needs have ended, however they did.
-    """
-
-    id: str
-    needs: tuple[Need, ...] = ()
-    stage: str = ""
-    limits: tuple[str, ...] = ()
-    locks: tuple[str, ...] = ()
-    exclusive: bool = False
-    conditional: bool = False
-    outlives_failure: bool = False
-    allow_failure: bool = False
-    duration_ms: int | None = None
-    gate: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """What bounds concurrency: `parallel` of the run (at least 1), of stages, and how many at once under each limit.
-
-    `on_failure` is the run's policy; `stage_policies` those of stages that have another.
-    """
-
-    parallel: int
-    stage_parallel: Mapping[str, int] = field(default_factory=dict)
-    limits: Mapping[str, int] = field(default_factory=dict)
-    on_failure: OnFailure = OnFailure.DRAIN
-    stage_policies: Mapping[str, OnFailure] = field(default_factory=dict)
+from shipway.room import Bounds, Item, Room
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,22 +41,6 @@ class _State(Enum):
     ENDED = 4
 
 
-class _Group:
-    """Ready nodes that take exactly the same things: if one may start, so may any; hence one look per group."""
-
-    __slots__ = ("exclusive", "heap", "held_at", "held_by", "limits", "locks", "stage", "turn_key")
-
-    def __init__(self, stage: str | None, limits: tuple[str, ...], locks: tuple[str, ...], exclusive: bool) -> None:
-        self.stage = stage
-        self.limits = limits
-        self.locks = locks
-        self.exclusive = exclusive
-        self.turn_key = limits[0] if limits else None
-        self.heap: list[tuple[int, int, int]] = []
-        self.held_by = ""
-        self.held_at = -1
-
-
 def default_parallel(processors: int, nodes: int) -> int:
     """How many run at once where nobody said: twice the processors, at most the number of nodes, at least one."""
     return max(1, min(2 * processors, nodes))
@@ -118,24 +67,14 @@ class Scheduler:
         if len(order) < len(items):
             raise ValueError("the graph has a cycle")
         real = [not item.gate for item in items]
-        self._path = longest_paths(order, after, weights([item.duration_ms for item in items], real))
-        self._behind = dependents_counts(order, after, real)
+        paths = longest_paths(order, after, weights([item.duration_ms for item in items], real))
+        behind = dependents_counts(order, after, real)
+        self._room = Room(items, bounds, list(zip(paths, behind, strict=True)))
         self._state = [_State.WAITING] * len(items)
         self._cause: list[str] = [""] * len(items)
         self._unreachable = [False] * len(items)
         self._begun = [False] * len(items)
         self._lacks_promise: list[str] = [""] * len(items)
-        self._groups: dict[tuple[str | None, tuple[str, ...], tuple[str, ...], bool], _Group] = {}
-        self._turn: dict[str | None, int] = {}
-        self._ready_under: dict[str | None, int] = {}
-        self._turns = 0
-        self._running = 0
-        self._running_exclusive = False
-        self._in_stage: dict[str, int] = {}
-        self._in_limit: dict[str, int] = {}
-        self._locked: set[str] = set()
-        self._ready_at = [0] * len(items)
-        self._clock = 0
         self._unjudged: deque[int] = deque()
         self._outcome: list[Outcome | None] = [None] * len(items)
         self._left = len(items)
@@ -156,12 +95,11 @@ class Scheduler:
     def dispatch(self) -> list[Dispatch]:
         """The nodes to start now, best first. Call again after every `finish`, `admit` or `wake`."""
         started: list[Dispatch] = []
-        while self._ready_under:
-            group = self._best_group()
-            if group is None:
-                break
-            started.append(self._start(group))
-        self._note_waiting()
+        while (taken := self._room.take_best()) is not None:
+            place, waited_for = taken
+            self._state[place] = _State.RUNNING
+            self._begun[place] = True
+            started.append(Dispatch(self._items[place].id, waited_for))
         return started
 
     def unjudged(self) -> list[str]:
@@ -180,7 +118,7 @@ class Scheduler:
         """The node has ended, whether it ran or was judged not to. Frees what it took and decides what follows from it."""
         place = self._index[node]
         if self._state[place] is _State.RUNNING:
-            self._free(place)
+            self._room.give_back(place)
         item = self._items[place]
         failed = outcome in FAILURES
         if failed:
@@ -195,7 +133,7 @@ class Scheduler:
     def pause(self, node: str) -> None:
         """The node waits for its next attempt and gives back what it took."""
         place = self._index[node]
-        self._free(place)
+        self._room.give_back(place)
         self._state[place] = _State.PAUSED
 
     def wake(self, node: str) -> None:
@@ -213,16 +151,8 @@ class Scheduler:
             return
         self.stopping = True
         self._tries_again = retries
-        for key, group in list(self._groups.items()):
-            kept = [entry for entry in group.heap if self._may_start(entry[2])]
-            for _, _, place in group.heap:
-                if not self._may_start(place):
-                    self._state[place] = _State.PAUSED if self._begun[place] else _State.WAITING
-                    self._leave_ring(group.turn_key)
-            heapq.heapify(kept)
-            group.heap = kept
-            if not kept:
-                del self._groups[key]
+        for place in self._room.withdraw(self._may_start):
+            self._state[place] = _State.PAUSED if self._begun[place] else _State.WAITING
 
     def settle(self) -> None:
         """Nothing runs and nothing can start any more: what waits is `not_started`; what outlives that gets ready."""
@@ -260,7 +190,7 @@ class Scheduler:
     @property
     def running(self) -> int:
         """How many nodes run now."""
-        return self._running
+        return self._room.running
 
     @property
     def finished(self) -> bool:
@@ -270,7 +200,7 @@ class Scheduler:
     @property
     def has_ready(self) -> bool:
         """Whether some node waits only for room or for a judgement."""
-        return bool(self._ready_under) or bool(self._unjudged)
+        return self._room.has_ready or bool(self._unjudged)
 
     def unfinished(self) -> list[str]:
         """Ids of the nodes without an outcome."""
@@ -356,113 +286,15 @@ class Scheduler:
         elif self._may_start(place):
             self._make_ready(place)
 
+    def _make_ready(self, place: int) -> None:
+        self._state[place] = _State.READY
+        self._room.add(place)
+
     def _may_start(self, place: int) -> bool:
         """Whether a stop lets it: what was begun is tried again or not, the rest starts only if it outlives a failure."""
         if not self.stopping:
             return True
         return self._tries_again if self._begun[place] else self._items[place].outlives_failure
-
-    # Room: who of the ready ones is best, and what it takes.
-
-    def _make_ready(self, place: int) -> None:
-        item = self._items[place]
-        self._state[place] = _State.READY
-        stage = item.stage if self._bounds.stage_parallel.get(item.stage) else None
-        key = (stage, item.limits, item.locks, item.exclusive)
-        group = self._groups.get(key)
-        if group is None:
-            group = self._groups[key] = _Group(*key)
-        heapq.heappush(group.heap, (-self._path[place], -self._behind[place], place))
-        self._clock += 1
-        self._ready_at[place] = self._clock
-        ready = self._ready_under.get(group.turn_key, 0)
-        if not ready:
-            self._turn[group.turn_key] = self._next_turn()
-        self._ready_under[group.turn_key] = ready + 1
-
-    def _best_group(self) -> _Group | None:
-        """The group whose first node goes next, or None where nothing may start now.
-
-        An exclusive node that is best holds everything back until it can run alone: else it might wait for ever.
-        """
-        if self._running_exclusive or self._running >= self._bounds.parallel:
-            return None
-        best: _Group | None = None
-        best_key: tuple[int, int, int, int] | None = None
-        for group in self._groups.values():
-            if not group.heap or (not group.exclusive and self._held_by(group)):
-                continue
-            path, behind, place = group.heap[0]
-            key = (path, behind, self._turn[group.turn_key], place)
-            if best_key is None or key < best_key:
-                best, best_key = group, key
-        if best is not None and best.exclusive and (self._running or self._held_by(best)):
-            return None
-        return best
-
-    def _held_by(self, group: _Group) -> str:
-        """What keeps the nodes of a group from starting, or empty."""
-        if self._running_exclusive or (group.exclusive and self._running):
-            return "exclusive"
-        if self._running >= self._bounds.parallel:
-            return "slot"
-        if group.stage is not None and self._in_stage.get(group.stage, 0) >= self._bounds.stage_parallel[group.stage]:
-            return f"slot of stage {group.stage}"
-        for limit in group.limits:
-            if self._in_limit.get(limit, 0) >= self._bounds.limits[limit]:
-                return f"limit {limit}"
-        for lock in group.locks:
-            if lock in self._locked:
-                return f"lock {lock}"
-        return ""
-
-    def _start(self, group: _Group) -> Dispatch:
-        place = heapq.heappop(group.heap)[2]
-        item = self._items[place]
-        self._leave_ring(group.turn_key)
-        if group.turn_key in self._ready_under:
-            self._turn[group.turn_key] = self._next_turn()
-        if not group.heap:
-            del self._groups[(group.stage, group.limits, group.locks, group.exclusive)]
-        self._state[place] = _State.RUNNING
-        self._begun[place] = True
-        self._running += 1
-        self._running_exclusive = item.exclusive
-        if item.stage in self._bounds.stage_parallel:
-            self._in_stage[item.stage] = self._in_stage.get(item.stage, 0) + 1
-        for limit in item.limits:
-            self._in_limit[limit] = self._in_limit.get(limit, 0) + 1
-        self._locked.update(item.locks)
-        waited = group.held_by if group.held_at >= self._ready_at[place] else ""
-        return Dispatch(item.id, waited)
-
-    def _free(self, place: int) -> None:
-        item = self._items[place]
-        self._running -= 1
-        if item.exclusive:
-            self._running_exclusive = False
-        if item.stage in self._bounds.stage_parallel:
-            self._in_stage[item.stage] -= 1
-        for limit in item.limits:
-            self._in_limit[limit] -= 1
-        self._locked.difference_update(item.locks)
-
-    def _note_waiting(self) -> None:
-        """Remember what holds each group back, so that a node can say what it waited for."""
-        for group in self._groups.values():
-            held = self._held_by(group) or "exclusive"
-            group.held_by, group.held_at = held, self._clock
-
-    def _next_turn(self) -> int:
-        self._turns += 1
-        return self._turns
-
-    def _leave_ring(self, key: str | None) -> None:
-        left = self._ready_under[key] - 1
-        if left:
-            self._ready_under[key] = left
-        else:
-            del self._ready_under[key]
 
 
 def _check_ends(items: Sequence[Item], index: Mapping[str, int], bounds: Bounds) -> None:
