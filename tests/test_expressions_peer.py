@@ -15,6 +15,7 @@ import pytest
 
 from shipway.expressions import ExpressionError, Value, evaluate, parse
 from tests.expression_generator import Manner, mutated, random_contexts, random_expression
+from tests.peers import require
 
 TOOLS = Path(__file__).parent / "tools" / "expressions"
 SEED = 20261122
@@ -104,10 +105,10 @@ OURS = [
 def ask_peer(questions: Sequence[Question]) -> list[Mapping[str, object]]:
     """The package's answers, in order, from one node process. Skips, saying what to run, where node or package is missing."""
     node = shutil.which("node")
-    if node is None:
-        pytest.skip("NOT COMPARED WITH GITHUB'S PACKAGE: there is no `node`; install Node.js 20 or later")
-    if not (TOOLS / "node_modules" / "@actions" / "expressions").is_dir():
-        pytest.skip("NOT COMPARED WITH GITHUB'S PACKAGE: run `npm ci --prefix tests/tools/expressions`")
+    require("node", node is not None, "install Node.js 20 or later")
+    is_there = (TOOLS / "node_modules" / "@actions" / "expressions").is_dir()
+    require("@actions/expressions", is_there, "npm ci --prefix tests/tools/expressions")
+    assert node is not None
     lines = "".join(json.dumps({"text": q.text, "contexts": q.contexts}) + "\n" for q in questions)
     done = subprocess.run([node, TOOLS / "peer.mjs"], input=lines, capture_output=True, check=True, encoding="utf-8")
     answers: list[Mapping[str, object]] = [json.loads(line) for line in done.stdout.split("\n") if line]

