@@ -6,6 +6,7 @@ import os
 import select
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -115,6 +116,8 @@ class Setting:
     given: Plan | None = None
     confirm: Callable[[Plan], bool] = lambda plan: True
     is_terminal: bool = False
+    speed: int = 1
+    """How many times faster than real the run's clock goes."""
 
 
 def declare(root: Path, text: str, name: str = "shipway.yml") -> Path:
@@ -129,7 +132,7 @@ def environment(**more: str) -> dict[str, str]:
     return {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), **more}
 
 
-def context_of(root: Path, env: Mapping[str, str], *, is_terminal: bool = False) -> Context:
+def context_of(root: Path, env: Mapping[str, str], *, is_terminal: bool = False, speed: int = 1) -> Context:
     ci = ci_context(env, {})
     return Context(
         env=env,
@@ -143,6 +146,7 @@ def context_of(root: Path, env: Mapping[str, str], *, is_terminal: bool = False)
         stderr_is_tty=is_terminal,
         no_color=True,
         columns=100,
+        monotonic_ns=lambda: time.monotonic_ns() * speed,
     )
 
 
@@ -152,7 +156,7 @@ def run(
     """Take the lifecycle declared by `text`, or the one that is there, through all its phases in this process."""
     setting = setting or Setting()
     file = root / "shipway.yml" if text is None else declare(root, text)
-    context = context_of(root, environment(**setting.env), is_terminal=setting.is_terminal)
+    context = context_of(root, environment(**setting.env), is_terminal=setting.is_terminal, speed=setting.speed)
     seen: list[Event] = []
     events = Events(seen.append, *setting.subscribers, wants_output=live)
     around = Surroundings(

@@ -13,7 +13,7 @@ import pytest
 from shipway.action import ActionFailed, Done, PlanWork, Prediction, SlotRule, Work
 from shipway.attempt import Grace
 from shipway.declaration import OutputRule
-from shipway.events import Event, NodeFinished, NodeOutput, NodeRetrying, NodeStarted, Stopping
+from shipway.events import Event, NodeFinished, NodeOutput, NodeRetrying, NodeStarted, NodeStillRunning, Stopping
 from shipway.interruption import Interruption
 from shipway.nodes import Change, Fidelity, Outcome, Verified
 from shipway.registry import Registry
@@ -748,6 +748,17 @@ def test_c045_live_output_reaches_whoever_asked_for_it(tmp_path: Path) -> None:
     assert ran.outcomes == {"a": "succeeded"}
     assert heard[0] == "early\n"
     assert ran.log("main/a") == "early\nlate\n"
+
+
+def test_c046_a_node_that_is_silent_for_long_is_said_to_be_still_running(tmp_path: Path) -> None:
+    def listen(event: Event) -> None:
+        if isinstance(event, NodeStillRunning):
+            (tmp_path / "told").touch()
+
+    ran = run(tmp_path, stage("a: {run: 'until [ -e told ]; do :; done'}"), Setting(subscribers=[listen], speed=1000))
+    still = [event for event in ran.events if isinstance(event, NodeStillRunning)]
+    assert still[0].node == "main/a" and still[0].elapsed_ms >= 60_000
+    assert ran.outcomes == {"a": "succeeded"}
 
 
 def test_c047_a_cancelled_run_says_what_it_ends_and_how_long_that_may_take(tmp_path: Path) -> None:

@@ -1,0 +1,69 @@
+"""Shows how ended children are noticed with and without a pidfd, and when a group counts as gone."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from shipway.process import KILL, Child, StartFailed, Waiter, most_children, start
+from tests.runs import Lifeline, environment
+
+
+def begun(script: str, root: Path) -> Child:
+    with open(os.devnull, "r+b") as null:
+        return start(("sh", "-c", script), cwd=root, env=environment(), stdin=null.fileno(), output=null.fileno())
+
+
+def test_a_child_is_reported_once_by_its_pidfd(tmp_path: Path) -> None:
+    waiter, child = Waiter(), begun("exit 4", tmp_path)
+    waiter.watch(child)
+    assert waiter.wait(60_000) == [child]
+    assert child.reap() == 4
+    assert waiter.wait(0) == []
+    waiter.close()
+
+
+def test_a_child_without_a_pidfd_is_reported_by_a_thread(tmp_path: Path) -> None:
+    waiter = Waiter()
+    process = subprocess.Popen(["sh", "-c", "exit 5"], process_group=0)
+    child = Child(process, None)
+    waiter.watch(child)
+    found: list[Child] = []
+    while not found:
+        found = waiter.wait(60_000)
+    assert found == [child]
+    assert child.reap() == 5
+    waiter.close()
+
+
+def test_a_group_is_alive_as_long_as_one_of_it_runs_and_zombies_do_not_count(tmp_path: Path) -> None:
+    held = Lifeline(tmp_path / "held")
+    child = begun("(exec 9> held; echo up >&9; while :; do sleep 60; done) & exit 0", tmp_path)
+    assert child.reap() == 0
+    held.wait()
+    assert child.group_is_alive()
+    child.signal_group(KILL)
+    while held.is_held():
+        pass
+    while child.group_is_alive():
+        pass
+
+
+def test_a_wake_ends_a_wait() -> None:
+    waiter = Waiter()
+    waiter.wake()
+    assert waiter.wait(None) == []
+    waiter.close()
+
+
+@pytest.mark.parametrize(("argv", "why"), [(("no-such",), "is not on PATH"), (("sh", "a\0b"), "null byte")])
+def test_what_cannot_be_started_says_why(tmp_path: Path, argv: tuple[str, ...], why: str) -> None:
+    with open(os.devnull, "r+b") as null, pytest.raises(StartFailed, match=why):
+        start(argv, cwd=tmp_path, env=environment(), stdin=null.fileno(), output=null.fileno())
+
+
+def test_there_is_room_for_at_least_one_child() -> None:
+    assert most_children() >= 1
