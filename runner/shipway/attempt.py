@@ -54,6 +54,9 @@ class Ended:
     began: bool = True
 
 
+_NOWHERE = Path()
+
+
 class Ongoing:
     """One attempt in progress. `code` is the exit code of a leader that has ended, while others of its group have not."""
 
@@ -90,7 +93,7 @@ class Ongoing:
         self.child: Child | None = None
         self.code: int | None = None
         self.left_processes = False
-        self.cwd = Path()
+        self.cwd = _NOWHERE
         self.call: Call | None = None
         self.transcript: Transcript | None = None
         self.files: Exchange | None = None

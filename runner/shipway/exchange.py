@@ -21,10 +21,10 @@ _STATUS_BYTES = 4096
 class Exchange:
     """The files of one attempt, below `directory`; `name` is the attempt's own. Nothing is made but the script."""
 
-    def __init__(self, directory: Path, name: str) -> None:
-        self.output = directory / f"{name}.out"
-        self.status = directory / f"{name}.status"
-        self.script = directory / f"{name}.script"
+    def __init__(self, directory: str, name: str) -> None:
+        self.output = f"{directory}/{name}.out"
+        self.status = f"{directory}/{name}.status"
+        self.script = f"{directory}/{name}.script"
 
     def write_script(self, text: str) -> None:
         """Keep a script where only this user can read it."""
@@ -60,7 +60,9 @@ class Exchange:
         """Remove what is there, whatever the step made of it."""
         for path in (self.output, self.status, self.script):
             try:
-                path.unlink(missing_ok=True)
+                os.unlink(path)
+            except FileNotFoundError:
+                continue  # nearly always: few steps write any of them
             except OSError:
                 shutil.rmtree(path, ignore_errors=True)
 
@@ -81,7 +83,7 @@ def keep_file(path: Path, name: str, artifacts: Path) -> Path:
     return kept
 
 
-def _read(path: Path, name: str, most: int) -> bytes:
+def _read(path: str, name: str, most: int) -> bytes:
     """The first `most` bytes; none where there is no file."""
     try:
         with _opened(path) as stream:
@@ -92,7 +94,7 @@ def _read(path: Path, name: str, most: int) -> bytes:
         raise BadOutput(f"{name} cannot be read: {error.strerror or error}") from None
 
 
-def _opened(path: Path) -> BufferedReader:
+def _opened(path: str | Path) -> BufferedReader:
     """A regular file, open for reading. Raises OSError for anything else: opening or reading a pipe could take for ever."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):

@@ -58,7 +58,7 @@ class Surroundings:
 
     def scratch(self, node: str) -> Path:
         """The private directory of one node, the same for all that is asked of it."""
-        return self.directory / "scratch" / node
+        return self.directory / f"scratch/{node}"
 
     def unix_ms(self) -> int:
         """The wall clock, carried on from the start of the run."""

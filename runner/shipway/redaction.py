@@ -115,7 +115,7 @@ class Redactor:
 
     def clean(self, text: str) -> Redacted:
         """`text` stripped, then masked: a secret interrupted by invisible characters is found as well."""
-        return self.redact(strip_control(text))
+        return self.redact(strip_control(text)) if text else Redacted("")
 
     def stream(self) -> Stream:
         """A reader for one output that arrives in pieces."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 import os
-from pathlib import Path
+from contextlib import suppress
 
 from shipway.redaction import Redacted, Redactor
 
@@ -12,6 +12,8 @@ TAIL_CHARACTERS = 8192
 """How much of a log's end is kept in memory and in the receipt."""
 
 _CHUNK = 1 << 20
+
+_Decoder = codecs.getincrementaldecoder("utf-8")
 
 _CHUNKS_AT_ONCE = 8
 """A child may print faster than this reads: a turn of the loop must end all the same, or no timeout would be seen."""
@@ -23,7 +25,7 @@ class Transcript:
     `fault` says why the log is not whole (a full disk); the node's work does not depend on it.
     """
 
-    def __init__(self, raw: Path, log: Path, redactor: Redactor) -> None:
+    def __init__(self, raw: str, log: str, redactor: Redactor) -> None:
         self._raw = raw
         self._log = log
         self._redactor = redactor
@@ -31,15 +33,15 @@ class Transcript:
         self.descriptor = os.open(raw, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o600)
         self._position = 0
         self._stream = redactor.stream()
-        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._decoder = _Decoder("replace")
         self._sink: int | None = None
         self.tail = ""
         self.fault = ""
 
     @property
-    def log_path(self) -> Path | None:
-        """Where the log is, or None while there was no output."""
-        return self._log if self._sink is not None or self._closed_with_log else None
+    def log_path(self) -> str:
+        """Where the log is, or empty while there was no output."""
+        return self._log if self._sink is not None or self._closed_with_log else ""
 
     _closed_with_log = False
 
@@ -68,7 +70,8 @@ class Transcript:
         fresh += self._keep(self._stream.feed(self._decoder.decode(b"", final=True)))
         fresh += self._keep(self._stream.flush())
         os.close(self.descriptor)
-        self._raw.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            os.unlink(self._raw)
         if self._sink is not None:
             os.close(self._sink)
             self._sink = None
