@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shipway.errors import DeclarationError, Position, Problem, UsageError, VerificationError
+from shipway.render.columns import width as cells
 from shipway.render.problems import render_problems
 
 
@@ -83,6 +84,18 @@ def _columns(text: str) -> int:
         0 if unicodedata.combining(character) else 2 if unicodedata.east_asian_width(character) in "WF" else 1
         for character in text
     )
+
+
+@given(
+    st.text(alphabet="ab日é ", min_size=1, max_size=300), st.integers(0, 299), st.integers(1, 40), st.integers(60, 130)
+)
+def test_on_a_terminal_no_line_of_the_block_is_longer_than_it(line: str, at: int, width: int, columns: int) -> None:
+    where = Position("f.yml", 7, min(at, len(line) - 1) + 1, width)
+    problem = Problem("wrong", where, "x" + line[1:], "write it otherwise, " * 6 + "and plan again")
+    text = render_problems(DeclarationError("failed", problems=[problem]), columns=columns)
+    assert all(cells(shown) <= columns for shown in text.splitlines())
+    assert "^" in text
+    assert "and plan again" in " ".join(text.split())
 
 
 def test_a_line_of_megabytes_is_cut_to_what_can_be_shown() -> None:

@@ -71,7 +71,14 @@ def _show(error: ShipwayError, wants_json: bool) -> None:
     if wants_json:
         sys.stdout.write(failure.as_json(error))
     else:
-        sys.stderr.write(failure.as_text(error))
+        sys.stderr.write(failure.as_text(error, columns=_columns()))
+
+
+def _columns() -> int | None:
+    try:
+        return os.get_terminal_size(2).columns or None
+    except OSError:  # not a terminal
+        return None
 
 
 def _show_bug(error: BaseException, argv: list[str], wants_json: bool) -> None:

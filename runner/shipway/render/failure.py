@@ -9,10 +9,10 @@ from shipway.render.foreign import inert
 from shipway.render.problems import render_problems
 
 
-def as_text(error: ShipwayError) -> str:
-    """What failed, where, and what to do next, ending in a line break."""
+def as_text(error: ShipwayError, *, columns: int | None = None) -> str:
+    """What failed, where, and what to do next, ending in a line break. `columns` are those of a terminal, if it is one."""
     # An error may quote what a command printed, and ends up in the logs of CI.
-    return inert(render_problems(error).rstrip("\n")) + "\n"
+    return inert(render_problems(error, columns=columns).rstrip("\n")) + "\n"
 
 
 def as_json(error: ShipwayError) -> str:

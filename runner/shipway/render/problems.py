@@ -6,23 +6,27 @@ import unicodedata
 from dataclasses import dataclass
 
 from shipway.errors import Position, ShipwayError
+from shipway.render.columns import NARROWEST, wrap
 
 _WIDTH = 120
-"""Columns of a source line that are shown, around the caret where the line is longer."""
+"""Columns of a source line that are shown at most, around the caret where the line is longer."""
+
+_MARGIN = len("  1234 | ")
 
 _REACH = 400
 _LONGEST_TEXT = 1000
 _TAB = 8
 
 
-def render_problems(error: ShipwayError) -> str:
+def render_problems(error: ShipwayError, *, columns: int | None = None) -> str:
     """`error` as lines for a terminal or log, without colour, ending in a line break.
 
     Each problem shows its place, its source line and its hint under a caret; the last line sums up and says what next.
+    A terminal of `columns` would break longer lines, and the caret would stand under nothing; None is no terminal.
     """
-    blocks = [_block(problem.text, problem.where, problem.line, problem.hint) for problem in error.problems]
+    blocks = [_block(problem.text, problem.where, problem.line, problem.hint, columns) for problem in error.problems]
     if not blocks and error.where is not None:
-        blocks = [_block(error.message, error.where, error.line, "")]
+        blocks = [_block(error.message, error.where, error.line, "", columns)]
         last = _visible(error.next)
     else:
         last = _summed_up(error.message, error.next)
@@ -41,16 +45,26 @@ def _sentence(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _block(text: str, where: Position | None, line: str, hint: str) -> str:
+def _block(text: str, where: Position | None, line: str, hint: str, columns: int | None) -> str:
     if where is None:
         return f"{_visible(text)}\n" + (f"   {_visible(hint)}\n" if hint else "")
     head = f"{where}: {_visible(text)}\n"
     if not line.strip():
         return head + (f"   {_visible(hint)}\n" if hint else "")
-    shown = _window(line, where)
+    shown = _window(line, where, _room(columns))
     number = f"{where.line:>6} | "
     margin = " " * (len(number) - 2) + "| "
-    return f"{head}{number}{shown.line.rstrip()}\n{margin}{shown.caret}{' ' + _visible(hint) if hint else ''}\n"
+    marked = f"{head}{number}{shown.line.rstrip()}\n{margin}{shown.caret}"
+    if not hint:
+        return marked + "\n"
+    if columns is None or len(margin) + len(shown.caret) + 1 + len(hint) <= columns:
+        return f"{marked} {_visible(hint)}\n"
+    return "\n".join([marked, *wrap(_visible(hint), max(columns, NARROWEST), margin)]) + "\n"
+
+
+def _room(columns: int | None) -> int:
+    """Columns for a source line, with room for `…` at both ends."""
+    return _WIDTH if columns is None else min(_WIDTH, max(columns, NARROWEST) - _MARGIN - 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +92,7 @@ class _Shown:
     caret: str
 
 
-def _window(line: str, where: Position) -> _Shown:
+def _window(line: str, where: Position, room: int) -> _Shown:
     """The part of a line around its caret that fits into the width, with `…` where something is left out."""
     # A line can be megabytes long; of combining characters, which take no column, as many as fit in here are shown.
     start = max(where.column - 1 - _REACH, 0)
@@ -86,10 +100,10 @@ def _window(line: str, where: Position) -> _Shown:
     at = min(where.column - 1 - start, len(cells))
     end = min(at + where.width, len(cells))
     first = 0
-    if start or sum(cell.columns for cell in cells[:end]) > _WIDTH:
-        first = _first_shown(cells, at)
+    if start or sum(cell.columns for cell in cells[:end]) > room:
+        first = _first_shown(cells, at, room)
     last, columns = first, 0
-    while last < len(cells) and columns + cells[last].columns <= _WIDTH:
+    while last < len(cells) and columns + cells[last].columns <= room:
         columns += cells[last].columns
         last += 1
     before = "…" if first or start else ""
@@ -100,10 +114,10 @@ def _window(line: str, where: Position) -> _Shown:
     return _Shown(f"{before}{text}{after}", " " * padding + "^" * width)
 
 
-def _first_shown(cells: list[_Cell], at: int) -> int:
+def _first_shown(cells: list[_Cell], at: int, room: int) -> int:
     """The first character to show so that a third of the width stands before the caret."""
     first, columns = at, 0
-    while first > 0 and columns + cells[first - 1].columns <= _WIDTH // 3:
+    while first > 0 and columns + cells[first - 1].columns <= room // 3:
         first -= 1
         columns += cells[first].columns
     return first
