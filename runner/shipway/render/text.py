@@ -349,4 +349,6 @@ def _next(receipt: Receipt) -> str:
         return "shipway show, to see this again"
     if receipt.outcome is RunOutcome.NOT_UNDONE:
         return f"look at what is still there, then {again}"
+    if receipt.outcome is RunOutcome.CANCELLED:
+        return f"{again}, to begin again"
     return f"{again}, once the cause is gone"
