@@ -7,37 +7,19 @@ from argparse import Namespace
 from shipway.canonical import canonical_bytes
 from shipway.commands.documents import show_document, write_out
 from shipway.commands.notes import noting
-from shipway.commands.setting import (
-    find_file,
-    find_target,
-    heeding_signals,
-    inputs_of,
-    repository_of,
-    selection_of,
-    surroundings,
-)
+from shipway.commands.setting import Unreported, asked_of, heeding_signals, surroundings
 from shipway.context import read_context
 from shipway.errors import EXIT_CHANGES, EXIT_DONE
-from shipway.lifecycle import Request, run_lifecycle
-from shipway.plan import Plan
-from shipway.receipt import Receipt
+from shipway.lifecycle import run_lifecycle
 from shipway.render import terminal
 from shipway.workspace import write_atomically
-
-
-class _Unreported:
-    def report(self, plan: Plan | None, receipt: Receipt | None) -> None:
-        """The plan is shown by the command itself; a dry run leaves nothing behind."""
 
 
 def run(arguments: Namespace) -> int:
     """0, or 3 with --detailed-exitcode where there are changes. Raises what planning raised."""
     context = read_context()
-    file = find_file(arguments, context)
-    repository = repository_of(file, context)
-    target = find_target(arguments.target, file, repository)
-    request = Request(file, target, inputs=inputs_of(arguments), selection=selection_of(arguments))
-    around = surroundings(context, repository, noting(arguments, context), _Unreported())
+    request, repository = asked_of(arguments, context)
+    around = surroundings(context, repository, noting(arguments, context), Unreported())
     with heeding_signals(around.interruption):
         finished = run_lifecycle(request, around)
     if finished.error is not None:

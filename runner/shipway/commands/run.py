@@ -10,16 +10,7 @@ from pathlib import Path
 
 from shipway.ci import Provider
 from shipway.commands.documents import KeptReceipts, show_document, write_out
-from shipway.commands.setting import (
-    find_file,
-    find_target,
-    heeding_signals,
-    inputs_of,
-    refuse_on_windows,
-    repository_of,
-    selection_of,
-    surroundings,
-)
+from shipway.commands.setting import asked_of, heeding_signals, refuse_on_windows, surroundings
 from shipway.context import Context, read_context
 from shipway.errors import EXIT_DONE, EXIT_NOT_UNDONE, Reason, UsageError
 from shipway.events import Events
@@ -36,17 +27,8 @@ def run(arguments: Namespace) -> int:
     """The exit code of the run. Raises ShipwayError where it ended before anything was executed."""
     context = read_context()
     refuse_on_windows(context)
-    file = find_file(arguments, context)
-    repository = repository_of(file, context)
-    target = find_target(arguments.target, file, repository)
-    request = Request(
-        file,
-        target,
-        inputs=inputs_of(arguments),
-        selection=selection_of(arguments),
-        execute=True,
-        confirm=lambda plan: confirmed(plan, arguments, context, must_ask=True),
-    )
+    asked, repository = asked_of(arguments, context)
+    request = replace(asked, execute=True, confirm=lambda plan: confirmed(plan, arguments, context, must_ask=True))
     return voyage(request, arguments, context, repository)
 
 

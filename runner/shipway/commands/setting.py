@@ -15,8 +15,10 @@ from shipway.context import Context
 from shipway.errors import Reason, UsageError
 from shipway.events import Events
 from shipway.interruption import Interruption
-from shipway.lifecycle import Reporter, Surroundings
+from shipway.lifecycle import Reporter, Request, Surroundings
+from shipway.plan import Plan
 from shipway.planning import Selection
+from shipway.receipt import Receipt
 from shipway.registry import Registry
 from shipway.repository import Repository, open_repository
 
@@ -66,6 +68,21 @@ def find_target(wanted: str | None, file: Path, repository: Repository) -> str:
     raise UsageError(
         f"name a target: this lifecycle has {listed}", next="for example `--target " + (concrete or ["pr-1"])[0] + "`"
     )
+
+
+def asked_of(arguments: Namespace, context: Context) -> tuple[Request, Repository]:
+    """What a command on a lifecycle was asked for, as a dry run, and the checkout that it is about."""
+    file = find_file(arguments, context)
+    repository = repository_of(file, context)
+    target = find_target(arguments.target, file, repository)
+    return Request(file, target, inputs=inputs_of(arguments), selection=selection_of(arguments)), repository
+
+
+class Unreported:
+    """Reports to nobody: the command shows what it found by itself, and leaves nothing behind."""
+
+    def report(self, plan: Plan | None, receipt: Receipt | None) -> None:
+        """Nothing is delivered."""
 
 
 def selection_of(arguments: Namespace) -> Selection:
