@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.runs import call, declare
+from tests.runs import call, declare, run
 
 _TOKEN = "ghs_0123456789abcdef"
 
@@ -90,3 +90,75 @@ def test_no_plan_holds_a_secret_that_a_command_or_a_file_told(tmp_path: Path) ->
     assert nodes["main/read"]["predicted"] == {}
     assert nodes["main/take"]["fidelity"] == "opaque"
     assert _TOKEN not in done.out + (tmp_path / "plan.json").read_text()
+
+
+def test_a_step_may_clean_the_checkout_of_what_git_ignores_while_a_run_keeps_its_logs_there(tmp_path: Path) -> None:
+    ran = run(
+        tmp_path,
+        """
+        steps:
+          - {id: before, run: echo before, undo: echo undone > undone.txt}
+          - {id: clean, run: rm -rf .shipway; echo cleaned}
+          - {id: after, run: echo 'it=here' >> "$SHIPWAY_OUTPUT"; echo seen, outputs: {it: string}}
+          - {id: fail, run: 'echo "$IT"; exit 1', env: {IT: "${{ steps.after.outputs.it }}"}}
+        """,
+    )
+    assert ran["main/after"].outputs == {"it": "here"}
+    assert ran["main/fail"].tail == "here"
+    assert (tmp_path / "undone.txt").read_text() == "undone\n"
+
+
+def test_a_step_that_puts_a_file_where_the_run_keeps_its_own_fails_what_follows_and_breaks_nothing(
+    tmp_path: Path,
+) -> None:
+    ran = run(
+        tmp_path,
+        """
+        defaults: {on_failure: continue}
+        steps:
+          replace: {run: rm -rf .shipway; echo > .shipway; echo done}
+          after: {optional_needs: [replace], run: echo never}
+        """,
+    )
+    assert ran.outcomes == {"replace": "failed", "after": "failed"}
+    assert "ot a directory" in ran["main/replace"].error
+    assert ran.finished.error is None
+
+
+def test_links_and_pipes_planted_for_another_step_are_neither_followed_nor_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("kept")
+    ran = run(
+        tmp_path,
+        """
+        defaults: {on_failure: continue}
+        steps:
+          plant:
+            run: |
+              run=$(dirname "$(dirname "$SHIPWAY_OUTPUT")")
+              ln -s "$PWD/precious" "$run/raw/main.link"
+              mkfifo "$run/raw/main.pipe" "$run/logs/main.piped-log.log"
+              ln -s "$PWD/precious" "$run/logs/main.linked-log.log"
+          link: {optional_needs: [plant], run: echo link}
+          pipe: {optional_needs: [plant], run: echo pipe}
+          linked-log: {optional_needs: [plant], run: echo linked}
+          piped-log: {optional_needs: [plant], run: echo piped}
+        """,
+    )
+    assert ran.finished.error is None
+    assert (tmp_path / "precious").read_text() == "kept"
+    assert {name: ran.outcomes[name] for name in ("link", "pipe")} == {"link": "failed", "pipe": "failed"}
+    for name in ("linked-log", "piped-log"):
+        assert ran.outcomes[name] == "succeeded"
+        assert "the log is not whole" in ran[f"main/{name}"].warning
+
+
+def test_a_file_output_that_no_file_can_have_fails_its_step(tmp_path: Path) -> None:
+    ran = run(
+        tmp_path,
+        """
+        steps:
+          nul: {run: 'printf "it=a\\\\0b\\\\n" >> "$SHIPWAY_OUTPUT"', outputs: {it: file}}
+        """,
+    )
+    assert ran.outcomes == {"nul": "failed"}
+    assert "cannot be kept" in ran["main/nul"].error

@@ -128,6 +128,10 @@ class Attempts:
                 return self._end(attempt, Outcome.FAILED, error="its action has no command to run", began=False)
 
     def _transcript(self, attempt: Ongoing) -> Transcript:
+        if not os.path.isdir(self._raw):
+            # A step may clean the checkout of all that git ignores, and this with it.
+            for place in (self._raw, self._logs, self._io):
+                os.makedirs(place, mode=0o700, exist_ok=True)
         name = _file_name(attempt.node)
         log = f"{self._logs}/{name}{_suffix(attempt.verb)}.log"
         return Transcript(f"{self._raw}/{name}", log, self._redactor)
@@ -349,9 +353,7 @@ class Attempts:
             attempt.files.remove()
         tail = log = ""
         if attempt.notes:
-            attempt.transcript = attempt.transcript or self._transcript(attempt)
-            for note in attempt.notes:
-                attempt.transcript.note(note)
+            warning = "; ".join(filter(None, (warning, self._note_down(attempt))))
         if attempt.transcript is not None:
             attempt.transcript.close()
             tail = attempt.transcript.tail
@@ -375,6 +377,16 @@ class Attempts:
             log=log,
             began=began,
         )
+
+    def _note_down(self, attempt: Ongoing) -> str:
+        """Write an in-process action's notes into its log; what prevented it, if anything."""
+        try:
+            attempt.transcript = attempt.transcript or self._transcript(attempt)
+        except OSError as error:
+            return f"there is no log: {error.strerror}"
+        for note in attempt.notes:
+            attempt.transcript.note(note)
+        return ""
 
 
 def _made(directory: Path) -> str:

@@ -77,8 +77,8 @@ def keep_file(path: Path, name: str, artifacts: Path) -> Path:
             stream.seek(0)
             with open(kept, "wb") as copy:
                 shutil.copyfileobj(stream, copy)
-    except OSError as error:
-        why = error.strerror or error
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
         raise BadOutput(f"output `{name}` is declared file; `{path}` cannot be kept: {why}") from None
     return kept
 

@@ -29,8 +29,9 @@ class Transcript:
         self._raw = raw
         self._log = log
         self._redactor = redactor
-        # Mode 0600 from the start: between open and read it holds what was not masked yet.
-        self.descriptor = os.open(raw, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        # Mode 0600 from the start: between open and read it holds what was not masked yet. New, since another step may have
+        # put a link or a pipe there.
+        self.descriptor = os.open(raw, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
         self._position = 0
         self._stream = redactor.stream()
         self._decoder = _Decoder("replace")
@@ -70,7 +71,7 @@ class Transcript:
         fresh += self._keep(self._stream.feed(self._decoder.decode(b"", final=True)))
         fresh += self._keep(self._stream.flush())
         os.close(self.descriptor)
-        with suppress(FileNotFoundError):
+        with suppress(OSError):
             os.unlink(self._raw)
         if self._sink is not None:
             os.close(self._sink)
@@ -90,7 +91,9 @@ class Transcript:
             return
         try:
             if self._sink is None:
-                self._sink = os.open(self._log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+                # A step may leave a link or a pipe under the name of another one's log: neither is followed or waited for.
+                flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+                self._sink = os.open(self._log, flags, 0o600)
             view = memoryview(content)
             while view:
                 view = view[os.write(self._sink, view) :]
