@@ -19,9 +19,9 @@ from shipway.environment import base_environment, passed_through
 from shipway.evaluation import Evaluation
 from shipway.events import Events
 from shipway.executor import Execution, Executor
-from shipway.interruption import Interruption
+from shipway.interruption import Interruption, abort
 from shipway.journal import Unjournalled
-from shipway.nodes import FAILURES, Node
+from shipway.nodes import FAILURES, Node, Outcome
 from shipway.plan import Plan
 from shipway.process import most_children
 from shipway.progress import ExecutionOptions, Surroundings
@@ -122,7 +122,8 @@ def _surroundings(tools: ExecutionTools, attempts: Attempts, clock_ms: Callable[
 class PlanCommands:
     """Runs the `plan` commands of steps, one at a time, in a private directory that is gone after `close`."""
 
-    def __init__(self, context: Context, redactor: Redactor, grace: Grace) -> None:
+    def __init__(self, context: Context, redactor: Redactor, grace: Grace, interruption: Interruption) -> None:
+        self._interruption = interruption
         self._context = context
         self._redactor = redactor
         self._grace = grace
@@ -130,13 +131,24 @@ class PlanCommands:
         self._attempts: Attempts | None = None
 
     def execute(self, node: Node, command: Command) -> Completed:
-        """Run one command to its end. Outputs are typed as the node declares them; none is required of a plan."""
+        """Run one command to its end. Outputs are typed as the node declares them; none is required of a plan.
+
+        Raises Interrupted, once the command has ended, where a signal came meanwhile.
+        """
         attempts = self._opened()
         rules = {name: replace(rule, required=False) for name, rule in node.outputs.items()}
         timeout = node.timeout_ms or PLAN_COMMAND_TIMEOUT_MS
-        attempts.begin_command(node.id, Verb.PLAN, command, timeout_ms=timeout, outputs=rules)
-        while not (found := attempts.wait(None)):
-            pass
+        struck = self._interruption.struck
+        # An exception out of the signal handler could come between the start of the child and its being known.
+        with self._interruption.handled_by(attempts.wake):
+            attempts.begin_command(node.id, Verb.PLAN, command, timeout_ms=timeout, outputs=rules)
+            while not (found := attempts.wait(None)):
+                if self._interruption.struck > struck + 1:
+                    attempts.kill()
+                elif self._interruption.struck > struck:
+                    attempts.stop(node.id, Outcome.CANCELLED)
+        if self._interruption.struck > struck:
+            abort()
         ended = found[0]
         outputs: dict[str, Json] = {
             name: value for name, value in ended.outputs.items() if rules[name].type not in ("secret", "file")

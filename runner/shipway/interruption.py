@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-def _abort() -> None:
+def abort() -> None:
+    """Raises Interrupted: what a signal does where nothing was started."""
     raise Interrupted("interrupted", next="nothing was started; run the command again")
 
 
@@ -26,7 +27,7 @@ class Interruption:
     def __init__(self) -> None:
         self.struck = 0
         self._held_from: int | None = None
-        self._react: Callable[[], None] = _abort
+        self._react: Callable[[], None] = abort
 
     def strike(self) -> None:
         """A signal came. Raises Interrupted where nothing has been started that would have to be ended first."""

@@ -191,7 +191,7 @@ class _Voyage:
 
     def plan(self) -> None:
         """Make the plan, with predictions; where a plan was given, make sure that it still is what would be done."""
-        commands = PlanCommands(self.context, self.redactor, self.around.grace)
+        commands = PlanCommands(self.context, self.redactor, self.around.grace, self.around.interruption)
         self.cleanups.register("directory of plan commands", commands.close)
         self._plan_commands = commands
         plan = predict(
@@ -251,7 +251,9 @@ class _Voyage:
 
     def plan_tools(self) -> PlanTools:
         """What planning may use."""
-        commands = self._plan_commands or PlanCommands(self.context, self.redactor, self.around.grace)
+        commands = self._plan_commands or PlanCommands(
+            self.context, self.redactor, self.around.grace, self.around.interruption
+        )
         return PlanTools(
             registry=self.around.registry,
             resolved=self.resolved,
