@@ -15,8 +15,16 @@ from shipway.globs import match_globs
 
 _OURS = (".git", ".shipway")
 
+# The checkout's own settings may name programs (filters, as for large files), which are then run: they get what git needs
+# to find its settings, and no secret or token. The last line is for Windows.
+_PASSED = frozenset({"PATH", "HOME", "USER", "TMPDIR", "XDG_CONFIG_HOME", "LD_LIBRARY_PATH"})
+_PASSED |= {"SYSTEMROOT", "USERPROFILE", "HOMEDRIVE", "HOMEPATH", "APPDATA", "LOCALAPPDATA", "PROGRAMDATA", "TEMP"}
+
 # A plan must not take locks beside a running git, run hooks or a file monitor, or ask for a password.
 _QUIET = {"GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
+
+# A folder that only looks like a repository (`HEAD`, `objects`, `config`) can be part of a pull request: it is none.
+_SETTINGS = ("-c", "core.fsmonitor=false", "-c", "core.quotePath=false", "-c", "safe.bareRepository=explicit")
 
 
 @dataclass(frozen=True)
@@ -83,7 +91,8 @@ def open_repository(start: Path, env: Mapping[str, str]) -> Repository:
 
     Raises UsageError where git refuses the checkout, with what git says.
     """
-    env = {**env, **_QUIET}
+    passed = {name: value for name, value in env.items() if name in _PASSED or name.startswith("GIT_")}
+    env = {**passed, **_QUIET}
     try:
         root = Path(_git(start, env, "rev-parse", "--show-toplevel").strip())
     except FileNotFoundError:
@@ -113,7 +122,7 @@ def _branch(root: Path) -> str | None:
 
 def _git(directory: Path, env: Mapping[str, str], *arguments: str) -> str:
     """What git prints. Raises UsageError with its complaint, and FileNotFoundError where there is no git."""
-    command = ("git", "-c", "core.fsmonitor=false", "-c", "core.quotePath=false", *arguments)
+    command = ("git", *_SETTINGS, *arguments)
     done = subprocess.run(command, cwd=directory, env=env, stdin=subprocess.DEVNULL, capture_output=True, check=False)
     if done.returncode != 0:
         complaint = done.stderr.decode("utf-8", "replace").strip().removeprefix("fatal: ")

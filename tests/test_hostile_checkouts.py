@@ -1,0 +1,60 @@
+"""Checkouts that carry more than files: settings of git that name programs, folders that look like repositories, modules."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.runs import call, declare
+
+_TOKEN = "ghs_0123456789abcdef"
+
+
+def _git(directory: Path, *arguments: str) -> None:
+    command = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org", *arguments]
+    subprocess.run(command, cwd=directory, capture_output=True, check=True)
+
+
+def test_a_folder_that_looks_like_a_repository_is_none_and_runs_nothing(tmp_path: Path) -> None:
+    _git(tmp_path, "init", "-q")
+    folder = tmp_path / "docs"
+    _git(tmp_path, "init", "-q", "--bare", "docs")
+    declare(folder, "steps: {a: {run: 'true'}}")
+    (folder / ".gitattributes").write_text("* filter=x\n")
+    _git(folder, "--git-dir=.", "--work-tree=.", "add", "shipway.yml", ".gitattributes")
+    _git(folder, "--git-dir=.", "--work-tree=.", "commit", "-qm", "x")
+    declare(folder, "steps: {a: {run: 'true'} }")
+    settings = folder / "config"
+    settings.write_text(f'[core]\nbare = false\nworktree = .\n[filter "x"]\nclean = "touch {tmp_path}/ran; cat"\n')
+    done = call(folder, "plan")
+    assert done.exit_code == 2, done
+    assert "bare repository" in done.err
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_program_that_git_runs_for_the_checkout_gets_no_token_and_no_secret(tmp_path: Path) -> None:
+    _git(tmp_path, "init", "-q")
+    declare(tmp_path, "secrets: [PASSWORD]\nsteps: {a: {run: 'true'}}\n")
+    (tmp_path / ".gitattributes").write_text("* filter=x\n")
+    _git(tmp_path, "add", ".")
+    _git(tmp_path, "commit", "-qm", "x")
+    _git(tmp_path, "config", "filter.x.clean", f"env > {tmp_path}/.git/seen; cat")
+    declare(tmp_path, "secrets: [PASSWORD]\nsteps: {a: {run: 'true'} }\n")
+    done = call(tmp_path, "plan", env={"SHIPWAY_INPUT_TOKEN": _TOKEN, "GITHUB_TOKEN": _TOKEN, "PASSWORD": _TOKEN})
+    assert done.exit_code == 0, done
+    seen = (tmp_path / ".git" / "seen").read_text()
+    assert "PATH=" in seen
+    assert _TOKEN not in seen
+
+
+@pytest.mark.parametrize("name", ["sitecustomize.py", "yaml.py", "shipway/__init__.py", "json.py", "requests.py"])
+def test_no_module_of_the_checkout_is_imported(tmp_path: Path, name: str) -> None:
+    declare(tmp_path, "steps: {a: {run: 'true'}}")
+    module = tmp_path / name
+    module.parent.mkdir(exist_ok=True)
+    module.write_text(f"open({str(tmp_path / 'imported')!r}, 'w')\n")
+    done = call(tmp_path, "plan", env={"PYTHONPATH": str(tmp_path), "PYTHONSTARTUP": str(module)})
+    assert done.exit_code == 0, done
+    assert not (tmp_path / "imported").exists()
