@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import signal
 import subprocess
+from collections import UserDict
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from shipway.action import Command
+from shipway.errors import Interrupted
+from shipway.execution import PlanCommands
+from shipway.interruption import Interruption
 from shipway.receipt import Receipt, RunOutcome, load_receipt
-from tests.runs import Called, Lifeline, begin, declare, finish, stage
+from shipway.redaction import Redactor
+from tests.runs import GRACE, Called, Lifeline, begin, context_of, declare, environment, finish, run, stage
 
 ENDLESS = "while :; do sleep 0.05; done"
 CI = {"GITHUB_ACTIONS": "true", "CI": "true"}
@@ -141,6 +148,33 @@ def test_a_signal_while_planning_starts_nothing(tmp_path: Path) -> None:
     assert not ready.is_held()
     assert not (tmp_path / "ran").exists()
     assert receipt.outcome is RunOutcome.CANCELLED and receipt.nodes == ()
+
+
+class StrikingEnvironment(UserDict[str, str]):
+    """An environment during whose reading, just before the child is started, a signal comes."""
+
+    def __init__(self, strike: Callable[[], None]) -> None:
+        super().__init__(environment())
+        self._strike = strike
+
+    def __iter__(self) -> Iterator[str]:
+        self._strike()
+        return super().__iter__()
+
+
+def test_a_signal_while_a_plan_command_is_being_started_neither_loses_nor_awaits_it(tmp_path: Path) -> None:
+    held = Lifeline(tmp_path / "held")
+    interruption = Interruption()
+    plan = run(tmp_path, stage('- {id: a, run: "true"}'), execute=False).finished.plan
+    assert plan is not None
+    commands = PlanCommands(context_of(tmp_path, environment()), Redactor({}), GRACE, interruption)
+    script = f"exec 9> held; {ENDLESS}"
+    with pytest.raises(Interrupted):
+        commands.execute(
+            plan.nodes[0], Command(("bash", "-c", script), tmp_path, StrikingEnvironment(interruption.strike))
+        )
+    commands.close()
+    assert interruption.struck and not held.is_held()
 
 
 def test_a_signal_while_rolling_back_lets_the_undo_finish(tmp_path: Path) -> None:
