@@ -39,6 +39,16 @@ def part_of(plan: Plan, graph: Graph, start: str | None, end: str | None) -> lis
     return [node for node in graph.ids if node in kept]
 
 
+def tagged(plan: Plan, tag: str) -> list[str]:
+    """The nodes that have a tag, in declared order. Raises UsageError where none has, with the nearest tag there is."""
+    found = [node.id for node in plan.nodes if tag in node.tags]
+    if not found:
+        known = {name for node in plan.nodes for name in node.tags}
+        listed = "there are no tags" if not known else "tags: " + ", ".join(f"`{name}`" for name in sorted(known))
+        raise UsageError(f"no node has the tag `{tag}`", next=did_you_mean(tag, known) or listed)
+    return found
+
+
 def only(plan: Plan, nodes: Iterable[str]) -> Plan:
     """The plan with these nodes only, and the stages that they are in. For showing it, never for executing it."""
     kept = set(nodes)

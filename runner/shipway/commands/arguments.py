@@ -321,6 +321,7 @@ def _graph(commands: _Commands[_Parser]) -> None:
     _on_part(made)
     made.add_argument("--from", dest="start", metavar="NODE", help="only this node and what depends on it")
     made.add_argument("--to", dest="end", metavar="NODE", help="only this node and what it depends on")
+    made.add_argument("--tag", metavar="TAG", help="only nodes with this tag")
     _json(made, ("text", "mermaid", "json"))
     _loudness(
         made, verbose="show what each node needs, and each phase", quiet="print node ids only, in an order that works"

@@ -14,7 +14,7 @@ from shipway.plan import Plan, load_plan
 from shipway.receipt import Receipt, file_name, load_receipt
 from shipway.redaction import trusted
 from shipway.render import terminal
-from shipway.workspace import Workspace, write_atomically
+from shipway.workspace import Workspace, unwritable, write_atomically
 
 
 def read_plan(path: Path) -> Plan:
@@ -99,11 +99,17 @@ def _write_elsewhere(name: str, content: bytes) -> Path | None:
 
 
 def write_out(text: str) -> None:
-    """Print a rendered document. That its reader has gone (`| head`) changes nothing about how the command ends."""
+    """Print a rendered document. That its reader has gone (`| head`) changes nothing about how the command ends.
+
+    Raises UnreachableError where it cannot be written for another reason, such as a full disk.
+    """
     try:
         terminal.write(terminal.standard_output(), trusted(text))
-    except BrokenPipeError:
+    except OSError as error:
+        # What is still in the stream's buffer must go somewhere at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        if not isinstance(error, BrokenPipeError):
+            raise unwritable(Path("standard output"), error) from error
 
 
 def _content(path: Path) -> bytes:

@@ -10,7 +10,7 @@ from shipway.commands.notes import noting
 from shipway.commands.setting import Unreported, asked_of, surroundings
 from shipway.context import read_context
 from shipway.lifecycle import check_lifecycle
-from shipway.node_graph import node_graph, only, part_of
+from shipway.node_graph import node_graph, only, part_of, tagged
 from shipway.render import mermaid, terminal
 from shipway.render.graph import graph_json, render_graph
 
@@ -22,6 +22,9 @@ def run(arguments: Namespace) -> int:
     plan = check_lifecycle(request, surroundings(context, repository, noting(arguments, context), Unreported()))
     whole = node_graph(plan)
     kept = part_of(plan, whole, arguments.start, arguments.end)
+    if arguments.tag is not None:
+        chosen = set(tagged(plan, arguments.tag))
+        kept = [node for node in kept if node in chosen]
     graph = whole.subgraph(kept)
     if arguments.json or arguments.format == "json":
         write_out(json.dumps(graph_json(plan, graph), ensure_ascii=False) + "\n")

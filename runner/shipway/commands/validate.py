@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 from argparse import Namespace
 
+from shipway.commands.documents import write_out
 from shipway.commands.notes import noting
 from shipway.commands.setting import Unreported, asked_of, surroundings
 from shipway.context import read_context
 from shipway.lifecycle import check_lifecycle
-from shipway.redaction import trusted
-from shipway.render import terminal
 
 
 def run(arguments: Namespace) -> int:
@@ -26,12 +25,9 @@ def run(arguments: Namespace) -> int:
             "stages": len(plan.stages),
             "nodes": len(plan.nodes),
         }
-        terminal.write(terminal.standard_output(), trusted(json.dumps(facts) + "\n"))
+        write_out(json.dumps(facts) + "\n")
     elif not arguments.quiet:
         stages = "1 stage" if len(plan.stages) == 1 else f"{len(plan.stages)} stages"
         steps = "1 step" if len(plan.nodes) == 1 else f"{len(plan.nodes)} steps"
-        terminal.write(
-            terminal.standard_output(),
-            trusted(f"{plan.source.file} is valid: {plan.lifecycle} → {plan.target}, {stages}, {steps}\n"),
-        )
+        write_out(f"{plan.source.file} is valid: {plan.lifecycle} → {plan.target}, {stages}, {steps}\n")
     return 0

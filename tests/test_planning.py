@@ -1,0 +1,61 @@
+"""What a plan says of what it cannot know, of secrets, and of nodes by tag: through the command line, on real files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from shipway.canonical import Json, object_of
+from tests.command_line import Project, make_project
+
+LIFECYCLE = """\
+version: 1
+name: shop
+secrets: [PASSWORD]
+steps:
+  a: {run: 'true', tags: [deploy]}
+  b: {run: 'true', tags: [build]}
+  c: {run: 'true', tags: [deploy, late]}
+  told: {run: 'echo n=1 >> $SHIPWAY_OUTPUT', plan: 'echo n=1 >> $SHIPWAY_OUTPUT', outputs: {n: string}}
+  untold: {run: 'echo n=1 >> $SHIPWAY_OUTPUT', outputs: {n: string}}
+  from-told: {uses: file.write, with: {path: told.txt, content: "${{ steps.told.outputs.n }}"}}
+  from-untold: {uses: file.write, with: {path: untold.txt, content: "${{ steps.untold.outputs.n }}"}}
+  secret: {uses: file.write, with: {path: secret.env, content: "PASSWORD=${{ secrets.PASSWORD }}", mode: "0600"}}
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """A project with the lifecycle above."""
+    made = make_project(tmp_path)
+    made.write({"shipway.yml": LIFECYCLE})
+    return made
+
+
+def planned(project: Project, **env: str) -> dict[str, dict[str, Json]]:
+    """The nodes of the plan by step name."""
+    nodes = project.call("plan", "--json", env=env).json["nodes"]
+    return {node["id"].partition("/")[2]: node for node in nodes}
+
+
+def test_c006_nodes_by_tag_come_in_declared_order(project: Project) -> None:
+    assert project.call("graph", "--tag", "deploy", "-q").out == "main/a\nmain/c\n"
+    wrong = project.call("graph", "--tag", "deplo", code=2)
+    assert "did you mean `deploy`?" in wrong.err
+
+
+def test_g072_a_promise_that_cannot_be_known_is_shown_as_such(project: Project) -> None:
+    nodes = planned(project)
+    assert nodes["from-told"]["fidelity"] == "predicted"
+    assert object_of(nodes["from-told"]["after"])["content"] == "1"
+    assert nodes["from-untold"]["fidelity"] == "opaque"
+    assert "main/untold" in str(nodes["from-untold"]["why"])
+    assert nodes["from-untold"]["slots"] != nodes["from-told"]["slots"]
+
+
+def test_g073_a_secret_that_is_to_be_written_is_planned_by_digest_and_size(project: Project) -> None:
+    after = object_of(planned(project, PASSWORD="correct-horse")["secret"]["after"])
+    assert after["size"] == len("PASSWORD=correct-horse")
+    assert str(after["digest"]).startswith("sha256:")
+    assert "correct-horse" not in project.call("plan", "--json", env={"PASSWORD": "correct-horse"}).out
