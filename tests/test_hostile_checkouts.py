@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -58,3 +59,34 @@ def test_no_module_of_the_checkout_is_imported(tmp_path: Path, name: str) -> Non
     done = call(tmp_path, "plan", env={"PYTHONPATH": str(tmp_path), "PYTHONSTARTUP": str(module)})
     assert done.exit_code == 0, done
     assert not (tmp_path / "imported").exists()
+
+
+@pytest.mark.parametrize("name", [".shipway", ".shipway/.gitignore", ".shipway/runs", ".shipway/receipts"])
+def test_nothing_is_written_through_a_link_in_the_checkout(tmp_path: Path, name: str) -> None:
+    checkout, elsewhere = tmp_path / "checkout", tmp_path / "elsewhere"
+    checkout.mkdir()
+    declare(checkout, "steps: {a: {run: touch ran}}")
+    link = checkout / name
+    link.parent.mkdir(exist_ok=True)
+    link.symlink_to(elsewhere)
+    for exists in (False, True):
+        if exists:
+            elsewhere.mkdir()
+        done = call(checkout, "run", "--yes", env={"TMPDIR": str(tmp_path)})
+        assert done.exit_code == 6, done
+        assert f"`{name}` is a link" in done.err
+        assert not (checkout / "ran").exists()
+        assert elsewhere.exists() == exists
+    assert not list(elsewhere.iterdir())
+
+
+def test_what_is_no_file_among_the_receipts_is_passed_over(tmp_path: Path) -> None:
+    declare(tmp_path, "steps: {a: {run: 'true'}}")
+    assert call(tmp_path, "run", "--yes").exit_code == 0
+    receipts = tmp_path / ".shipway" / "receipts"
+    (receipts / "a.json").symlink_to(tmp_path / "nowhere")
+    (receipts / "b.json").mkdir()
+    os.mkfifo(receipts / "c.json")
+    shown = call(tmp_path, "show")
+    assert shown.exit_code == 0, shown
+    assert "succeeded" in shown.out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import tempfile
@@ -53,7 +54,8 @@ class Workspace:
 
     def kept_receipts(self) -> list[Path]:
         """Every receipt that is kept here, the one that was sealed last first."""
-        return sorted(self.receipts.glob("*.json"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
+        files = (path for path in self.receipts.glob("*.json") if path.is_file())
+        return sorted(files, key=lambda path: path.stat().st_mtime_ns, reverse=True)
 
     def remove_scratch(self, run: str) -> None:
         """Remove what only a run in progress needs: raw output, exchange files, scratch; its logs and files stay."""
@@ -61,8 +63,12 @@ class Workspace:
             shutil.rmtree(self.directory / "runs" / run / name, ignore_errors=True)
 
     def _make_own_directory(self) -> None:
-        self.directory.mkdir(mode=0o700, exist_ok=True)
         ignore = self.directory / ".gitignore"
+        for place in (self.directory, ignore, self.directory / "runs", self.receipts):
+            if place.is_symlink():
+                # It may have come with a pull request: what is written through it would be anywhere.
+                raise OSError(errno.ELOOP, f"`{place.relative_to(self.root)}` is a link, which is not followed")
+        self.directory.mkdir(mode=0o700, exist_ok=True)
         if not ignore.exists():
             # The directory ignores itself, so that a run never makes the checkout look changed.
             ignore.write_text("*\n")
