@@ -17,7 +17,15 @@ if TYPE_CHECKING:
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Run one command and exit with its code."""
+    _open_closed_streams()
     sys.exit(run(list(sys.argv[1:] if argv is None else argv)))
+
+
+def _open_closed_streams() -> None:
+    """Put the null device where a standard stream was closed: else the next file opened would get its number."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - open as long as the process is
 
 
 def run(argv: list[str]) -> int:
