@@ -18,9 +18,9 @@ steps:
   b: {run: 'true', tags: [build]}
   c: {run: 'true', tags: [deploy, late]}
   told: {run: 'echo n=1 >> $SHIPWAY_OUTPUT', plan: 'echo n=1 >> $SHIPWAY_OUTPUT', outputs: {n: string}}
-  untold: {run: 'echo n=1 >> $SHIPWAY_OUTPUT', outputs: {n: string}}
+  untold: {run: 'echo m=1 >> $SHIPWAY_OUTPUT', outputs: {m: string}}
   from-told: {uses: file.write, with: {path: told.txt, content: "${{ steps.told.outputs.n }}"}}
-  from-untold: {uses: file.write, with: {path: untold.txt, content: "${{ steps.untold.outputs.n }}"}}
+  from-untold: {uses: file.write, with: {path: untold.txt, content: "${{ steps.untold.outputs.m }}"}}
   secret: {uses: file.write, with: {path: secret.env, content: "PASSWORD=${{ secrets.PASSWORD }}", mode: "0600"}}
 """
 
