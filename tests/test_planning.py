@@ -42,7 +42,7 @@ def planned(project: Project, **env: str) -> dict[str, dict[str, Json]]:
 def test_c006_nodes_by_tag_come_in_declared_order(project: Project) -> None:
     assert project.call("graph", "--tag", "deploy", "-q").out == "main/a\nmain/c\n"
     wrong = project.call("graph", "--tag", "deplo", code=2)
-    assert "did you mean `deploy`?" in wrong.err
+    assert "Did you mean `deploy`?" in wrong.err
 
 
 def test_g072_a_promise_that_cannot_be_known_is_shown_as_such(project: Project) -> None:
