@@ -123,3 +123,12 @@ def test_validate_tells_as_much_as_is_asked_for(project: Project) -> None:
     assert project.call("validate", "-q").out == ""
     assert "phase validate done" in project.call("validate", "-v").err
     assert project.call("validate", "--json").json["nodes"] == 1
+
+
+def test_what_to_type_next_repeats_what_the_plan_was_asked_with(project: Project) -> None:
+    told = project.call("plan", "-f", "shipway.yml", "--target", "prod").out
+    assert "shipway run -f shipway.yml --target prod\n" in told
+    assert "shipway apply plan.json\n" in told
+    kept = project.call("plan", "--target", "prod", "-o", "my plan.json").out
+    assert "shipway apply 'my plan.json'\n" in kept
+    assert "or keep it" not in kept

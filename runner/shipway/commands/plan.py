@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import shlex
 from argparse import Namespace
 
 from shipway.canonical import canonical_bytes
 from shipway.commands.documents import show_document, write_out
 from shipway.commands.notes import noting
 from shipway.commands.setting import Unreported, asked_of, heeding_signals, surroundings
-from shipway.context import read_context
+from shipway.context import Context, read_context
 from shipway.errors import EXIT_CHANGES, EXIT_DONE
 from shipway.lifecycle import run_lifecycle
+from shipway.plan import Plan
 from shipway.render import terminal
 from shipway.workspace import write_atomically
 
@@ -37,5 +39,27 @@ def run(arguments: Namespace) -> int:
     is_asked_for = arguments.json or (arguments.format is not None and not arguments.output)
     is_wanted = not arguments.quiet and not (arguments.format and arguments.output)
     if is_asked_for or is_wanted:
-        write_out(show_document(finished.plan, form, context, terminal.standard_output()))
+        write_out(_shown(finished.plan, form, arguments, context))
     return EXIT_CHANGES if arguments.detailed_exitcode and finished.plan.has_changes else EXIT_DONE
+
+
+def _shown(plan: Plan, form: str, arguments: Namespace, context: Context) -> str:
+    stream = terminal.standard_output()
+    if form != "text":
+        return show_document(plan, form, context, stream)
+    from shipway.render.text import render_plan  # late: other forms need none of it
+
+    return render_plan(
+        plan,
+        colour=stream.isatty() and not context.no_color,
+        columns=context.columns,
+        file=shlex.quote(arguments.file) if arguments.file else "",
+        options=_options(arguments),
+        kept_as=shlex.quote(arguments.output) if arguments.output else "",
+    )
+
+
+def _options(arguments: Namespace) -> str:
+    """What has to be said again, so that it is the same plan: the file of a plan says the rest."""
+    given = ((name, value) for name in ("input", "stage", "skip") for value in getattr(arguments, name))
+    return shlex.join(word for name, value in given for word in (f"--{name}", value))

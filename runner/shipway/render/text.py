@@ -62,14 +62,29 @@ def outcome_colour(outcome: Outcome) -> Colour:
     return Colour.YELLOW if outcome is Outcome.UNDONE else Colour.DIM
 
 
-def render_plan(plan: Plan, *, colour: bool, columns: int, has_next: bool = True) -> str:
-    """The whole plan, stage by stage, with what a rollback would do; with `has_next`, what to type. Ends with a line end."""
+def render_plan(
+    plan: Plan,
+    *,
+    colour: bool,
+    columns: int,
+    has_next: bool = True,
+    file: str = "",
+    options: str = "",
+    kept_as: str = "",
+) -> str:
+    """The whole plan, stage by stage, with what a rollback would do; with `has_next`, what to type. Ends with a line end.
+
+    As typed, and typed next again: `file` the declaration that was named, `options` what else makes this plan and no other,
+    `kept_as` the file it is kept in.
+    """
     page = _Page(columns, colour)
     _plan_head(page, plan)
     for stage in plan.stages:
         _stage(page, stage, [node for node in plan.nodes if node.stage == stage.id])
     _rollback(page, plan)
-    _plan_foot(page, plan, has_next)
+    _plan_foot(page, plan)
+    if plan.has_changes and has_next:
+        _what_to_type(page, f"{f'-f {file} ' if file else ''}--target {plan.target}", options, kept_as)
     return page.text()
 
 
@@ -218,7 +233,7 @@ def _steps(stage: str, ids: Sequence[str]) -> str:
     return ", ".join(one_line(name.removeprefix(f"{stage}/")) for name in ids)
 
 
-def _plan_foot(page: _Page, plan: Plan, has_next: bool) -> None:
+def _plan_foot(page: _Page, plan: Plan) -> None:
     opaque = sum(node.fidelity is Fidelity.OPAQUE for node in plan.nodes)
     if opaque:
         page.line()
@@ -233,16 +248,16 @@ def _plan_foot(page: _Page, plan: Plan, has_next: bool) -> None:
     if not plan.has_changes:
         page.line()
         page.line("Nothing would change.")
-    elif has_next:
-        _what_to_type(page, plan)
 
 
-def _what_to_type(page: _Page, plan: Plan) -> None:
+def _what_to_type(page: _Page, what: str, options: str, kept_as: str) -> None:
     page.line()
-    target = one_line(plan.target)
-    page.fact("run it", f"shipway run --target {target}")
-    page.fact("or keep it", f"shipway plan --target {target} -o plan.json")
-    page.fact("", "shipway apply plan.json")
+    if kept_as:
+        page.fact("run it", one_line(f"shipway apply {kept_as} {options}"))
+        return
+    page.fact("run it", one_line(f"shipway run {what} {options}"))
+    page.fact("or keep it", one_line(f"shipway plan {what} {options} -o plan.json"))
+    page.fact("", one_line(f"shipway apply plan.json {options}"))
 
 
 def _receipt_head(page: _Page, receipt: Receipt) -> None:
