@@ -11,8 +11,8 @@ _PLAN = (*SHIPWAY, "plan", "--quiet", "--output", ".plan.json")
 
 
 def plan(scale: Scale, directory: Path) -> Answer:
-    """A declaration of about 180 bytes a step: validated, planned, written as a sealed document."""
-    _write(directory, scale.large, padding="# " + "a deployment step and why it is there; " * 3)
+    """A declaration of about 190 bytes a step: validated, planned, written as a sealed document."""
+    _write(directory, scale.large, padding="# " + "a deployment step and why it is there; " * 4)
     size = (directory / "shipway.yml").stat().st_size / 1000
     taken = interleaved({"plan": partial(started, _PLAN, directory)}, scale.rounds)["plan"]
     return Answer(
