@@ -238,3 +238,9 @@ def test_only_web_addresses_become_links() -> None:
     )
     page = read_page(plan_comment(small_plan(), budget=COMMENT_BUDGET, links=links))
     assert page.links == ["https://e/%28x%29%20y"]
+
+
+@pytest.mark.parametrize("name", ["gh-7", "gh-7gh-7", "fix-gh-7-again", "deadbee", "release-20261122", "x-0123abc-y"])
+def test_a_name_with_a_reference_anywhere_in_it_is_shown_as_code(name: str) -> None:
+    plan = replace(small_plan(), lifecycle=name, target=name)
+    check_safe(plan_comment(plan, budget=COMMENT_BUDGET, links=LINKS), COMMENT_BUDGET)

@@ -15,7 +15,7 @@ _PLAIN_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
 _PLAIN_WORD = re.compile(r"[A-Za-z0-9.,:;()'\"?!/→·–-]*[A-Za-z0-9→·–][A-Za-z0-9.,:;()'\"?!/→·–-]*")
 
 # GitHub turns commit ids and `GH-12` into references wherever they stand as text.
-_REFERENCE = re.compile(r"[0-9a-f]{7,64}|gh-[0-9]+|.*(?:://|www\.).*", re.IGNORECASE)
+_REFERENCE = re.compile(r".*\b(?:[0-9a-f]{7,64}\b|gh-[0-9]).*|.*(?:://|www\.).*", re.IGNORECASE)
 
 _LIST_ITEM = re.compile(r"[0-9]+[.)]")
 _MAX_URL = 500
