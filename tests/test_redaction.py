@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
+import html
 import itertools
 import json
 import threading
 from urllib.parse import quote, quote_plus
 
+import markupsafe
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
@@ -47,6 +49,13 @@ def test_g054_no_secret_survives_in_any_form(value: str, before: str, after: str
         json.dumps(bare, ensure_ascii=False)[1:-1],
         base64.b64encode(bare.encode()).decode(),
         base64.urlsafe_b64encode(bare.encode()).decode(),
+        bare.encode().hex(),
+        bare.encode().hex().upper(),
+        html.escape(bare),
+        html.escape(bare, quote=False),
+        str(markupsafe.escape(bare)),
+        bare.replace("'", "'\\''"),
+        bare.replace("'", "'\"'\"'"),
     ]
     for form in forms:
         shown = redactor.redact(f"{before} {form} {after}")

@@ -73,7 +73,8 @@ class _Patterns:
 
 
 class Redactor:
-    """Masks a run's secrets, in the forms in which they come back: plain, base64, URL, JSON, and line by line.
+    """Masks a run's secrets, in the forms in which they come back: plain, base64, hexadecimal, quoted for URL, JSON,
+    shell and HTML, and line by line.
 
     `too_short` names the secrets that are not masked because they are shorter than SHORTEST. `count` is the number of
     places masked so far. Threads may share one; `add` takes effect for every text that is redacted afterwards.
@@ -241,11 +242,16 @@ def _variants(value: str) -> Iterator[str]:
             yield part
             yield from _quoted(part)
             yield from _base64(_bytes(part))
+            yield from (_bytes(part).hex(), _bytes(part).hex().upper())
 
 
 def _quoted(value: str) -> Iterator[str]:
     escaped = json.dumps(value)[1:-1]
     yield from (escaped, json.dumps(value, ensure_ascii=False)[1:-1], escaped.replace("/", "\\/"))
+    # A text quoted for a shell, as `set -x` shows it and as Python's shlex does; HTML and XML.
+    yield from (value.replace("'", "'\\''"), value.replace("'", "'\"'\"'"))
+    marked_up = value.translate(_MARKUP)
+    yield from (marked_up, marked_up.translate(_MARKUP_QUOTES), marked_up.replace("'", "&#39;").replace('"', "&#34;"))
     content = _bytes(value)
     for text in (quote(content, safe=""), quote(content), quote(content, safe="!'()*"), quote_plus(content)):
         yield text
@@ -264,6 +270,8 @@ def _base64(content: bytes) -> Iterator[str]:
             yield text.translate(_URL_SAFE)
 
 
+_MARKUP = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
+_MARKUP_QUOTES = str.maketrans({"'": "&#x27;", '"': "&quot;"})
 _URL_SAFE = str.maketrans("+/", "-_")
 
 
