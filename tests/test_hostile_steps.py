@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.runs import call, declare, run
+from tests.runs import Setting, call, declare, run
 
 _TOKEN = "ghs_0123456789abcdef"
 
@@ -162,3 +162,28 @@ def test_a_file_output_that_no_file_can_have_fails_its_step(tmp_path: Path) -> N
     )
     assert ran.outcomes == {"nul": "failed"}
     assert "cannot be kept" in ran["main/nul"].error
+
+
+def test_no_pattern_passes_a_token_of_a_forge_or_a_file_that_steers_the_runner(tmp_path: Path) -> None:
+    tokens = "GITHUB_TOKEN GH_TOKEN GH_ENTERPRISE_TOKEN GITHUB_ENTERPRISE_TOKEN GITEA_TOKEN FORGEJO_TOKEN GITLAB_TOKEN"
+    tokens += " CI_JOB_TOKEN ACTIONS_ID_TOKEN_REQUEST_TOKEN ACTIONS_RUNTIME_TOKEN"
+    files = "GITHUB_ENV GITHUB_PATH GITHUB_OUTPUT GITHUB_STATE GITHUB_STEP_SUMMARY"
+    others = {
+        "SHIPWAY_INPUT_TOKEN": "x",
+        "INPUT_TOKEN": "x",
+        "PASSWORD": "declared",
+        "GITHUB_SHA": "fine",
+        "MINE": "fine",
+    }
+    env = {**dict.fromkeys([*tokens.split(), *files.split()], "never"), **others}
+    ran = run(
+        tmp_path,
+        """
+        secrets: [PASSWORD]
+        steps: {a: {run: env > seen.txt, env_from: ["*", "GITHUB_*", "GITHUB_TOKEN"]}}
+        """,
+        Setting(env=env),
+    )
+    assert ran.outcomes == {"a": "succeeded"}
+    seen = dict(line.partition("=")[::2] for line in (tmp_path / "seen.txt").read_text().splitlines())
+    assert {name for name in env if name in seen} == {"GITHUB_SHA", "MINE"}

@@ -8,7 +8,8 @@ from fnmatch import fnmatchcase
 BASE_NAMES = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "USER", "SHELL", "CI")
 """Passed on to every child where they are set."""
 
-_NEVER_PASSED = ("ACTIONS_*", "GITHUB_TOKEN", "GH_TOKEN", "GITHUB_ENV", "GITHUB_PATH", "GITHUB_OUTPUT", "GITHUB_STATE")
+_FORGE_TOKENS = ("GITHUB_*TOKEN", "GH_*TOKEN", "GITEA_*TOKEN", "FORGEJO_*TOKEN", "GITLAB_*TOKEN", "CI_JOB_*TOKEN*")
+_NEVER_PASSED = (*_FORGE_TOKENS, "ACTIONS_*", "GITHUB_ENV", "GITHUB_PATH", "GITHUB_OUTPUT", "GITHUB_STATE")
 """No `env_from` pattern reaches these: tokens of the forge, and the files by which a step would steer the runner."""
 
 _OURS = ("SHIPWAY_*", "GITHUB_STEP_SUMMARY", "INPUT_*")
