@@ -10,7 +10,7 @@ from shipway.canonical import Json, bytes_digest, canonical_bytes, keyed_digest
 from shipway.executor import Execution
 from shipway.nodes import Node, Outcome
 from shipway.plan import Plan
-from shipway.receipt import MAX_OUTPUT_BYTES, NodeResult, RanBy, Receipt, RunOutcome
+from shipway.receipt import MAX_OUTPUT_BYTES, NodeResult, RanBy, Receipt, RollbackEntry, RunOutcome
 from shipway.redaction import redacted_value
 from shipway.saga import is_whole
 
@@ -56,7 +56,7 @@ def assemble(plan: Plan, execution: Execution, facts: RunFacts, seal: OutputSeal
         outcome=_run_outcome(execution),
         nodes=results,
         stages=execution.stages,
-        rollback=execution.rollback,
+        rollback=tuple(_sealed_undo(entry) for entry in execution.rollback),
         by=facts.by,
         shipway=facts.shipway,
         platform=facts.platform,
@@ -150,13 +150,22 @@ def _sealed(result: NodeResult, node: Node, seal: OutputSeal) -> NodeResult:
     """The result as it may be kept: outputs redacted or as digests, the tail of a failure only, the log's name alone."""
     if not result.outputs and not result.tail and not result.log:
         return result
-    tail = "\n".join(result.tail.splitlines()[-TAIL_LINES:]) if result.outcome in _WITH_TAIL else ""
+    tail = _last_lines(result.tail) if result.outcome in _WITH_TAIL else ""
     return replace(
         result,
         outputs={name: _sealed_output(name, value, node, seal) for name, value in result.outputs.items()},
         tail=tail,
         log=PurePath(result.log).name,
     )
+
+
+def _sealed_undo(entry: RollbackEntry) -> RollbackEntry:
+    tail = "" if entry.outcome is Outcome.UNDONE else _last_lines(entry.tail)
+    return replace(entry, tail=tail, log=PurePath(entry.log).name)
+
+
+def _last_lines(tail: str) -> str:
+    return "\n".join(tail.splitlines()[-TAIL_LINES:])
 
 
 def _sealed_output(name: str, value: Json, node: Node, seal: OutputSeal) -> Json:

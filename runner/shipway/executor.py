@@ -51,6 +51,9 @@ class Execution:
     duration_ms: int
 
 
+_INTERRUPTED = "interrupted (once more: everything is killed, nothing more is undone)"
+
+
 class Executor:
     """One execution of one plan. `execute` runs it to its end, rollback included; `cancel` may come from a signal handler."""
 
@@ -145,7 +148,7 @@ class Executor:
         self._scheduler.stop()
         running = tuple(self._attempts.running())
         if self._cancellations == 1:
-            self._emit(Stopping("interrupted", running, self._options.grace.total_ms))
+            self._emit(Stopping(_INTERRUPTED, running, self._options.grace.total_ms))
             for node in running:
                 self._attempts.stop(node, Outcome.CANCELLED)
         else:

@@ -88,7 +88,10 @@ class NodeResult:
 
 @dataclass(frozen=True, slots=True)
 class RollbackEntry:
-    """One undo, in the order they were tried; `outcome` is undone, undo_failed, not_undoable or drifted."""
+    """One undo, in the order they were tried; `outcome` is undone, undo_failed, not_undoable or drifted.
+
+    `tail` is the last redacted lines of one that failed, `log` the name of its log; both may be empty.
+    """
 
     node: str
     stage: str
@@ -97,6 +100,8 @@ class RollbackEntry:
     ended_ms: int
     error: str = ""
     attempts: int = 0
+    tail: str = ""
+    log: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,6 +332,8 @@ def _rollback_json(entry: RollbackEntry) -> Json:
         "ended_ms": entry.ended_ms,
         "error": entry.error,
         "attempts": entry.attempts,
+        "tail": entry.tail,
+        "log": entry.log,
     }
 
 
@@ -339,6 +346,8 @@ def _rollback(data: Mapping[str, Json]) -> RollbackEntry:
         ended_ms=integer_of(data["ended_ms"]),
         error=str(data["error"]),
         attempts=integer_of(data["attempts"]),
+        tail=str(data["tail"]),
+        log=str(data["log"]),
     )
 
 

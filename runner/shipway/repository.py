@@ -126,6 +126,11 @@ def _git(directory: Path, env: Mapping[str, str], *arguments: str) -> str:
     done = subprocess.run(command, cwd=directory, env=env, stdin=subprocess.DEVNULL, capture_output=True, check=False)
     if done.returncode != 0:
         complaint = done.stderr.decode("utf-8", "replace").strip().removeprefix("fatal: ")
+        if "dubious ownership" in complaint:
+            raise UsageError(
+                f"git refuses this checkout, since another user owns it: {directory}",
+                next=f"if you trust it: git config --global --add safe.directory {directory}",
+            )
         raise UsageError(f"git {arguments[0]}: {complaint}", reason=Reason.USAGE)
     return done.stdout.decode("utf-8", "surrogateescape")
 

@@ -168,4 +168,5 @@ class Unwinding:
                 tail=ended.tail if ended else "",
             )
         )
-        return RollbackEntry(node.id, node.stage, outcome, started, now, error, tries)
+        tail, log = (ended.tail, ended.log) if ended else ("", "")
+        return RollbackEntry(node.id, node.stage, outcome, started, now, error, tries, tail, log)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
@@ -19,15 +21,27 @@ from shipway.workspace import Workspace, unwritable, write_atomically
 
 def read_plan(path: Path) -> Plan:
     """The plan in a file. Raises UsageError where it cannot be read, VerificationError where its seal is broken."""
-    return load_plan(_content(path), _check_plan)
+    with _naming(path):
+        return load_plan(_content(path), _check_plan)
 
 
 def read_document(path: Path) -> Plan | Receipt:
     """The plan or receipt in a file, by what it says it is."""
     content = _content(path)
-    if b'"kind":"receipt"' in content[:200_000]:
-        return load_receipt(content, _check_receipt)
-    return load_plan(content, _check_plan)
+    with _naming(path):
+        if b'"kind":"receipt"' in content[:200_000]:
+            return load_receipt(content, _check_receipt)
+        return load_plan(content, _check_plan)
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Errors from inside name the file that they are about."""
+    try:
+        yield
+    except ShipwayError as error:
+        error.message = f"`{path.name}`: {error.message}"
+        raise
 
 
 def show_document(
@@ -114,9 +128,16 @@ def write_out(text: str) -> None:
 
 def _content(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        content = path.read_bytes()
     except OSError as error:
         raise UsageError(f"cannot read `{path}`: {error.strerror}", reason=Reason.DOCUMENT_INVALID) from error
+    if not content.startswith(b"{") or b'"kind":' not in content:
+        raise UsageError(
+            f"`{path.name}` is neither a plan nor a receipt of Shipway",
+            reason=Reason.DOCUMENT_INVALID,
+            next="name a file that `shipway plan -o FILE` wrote, or a receipt below `.shipway/receipts`",
+        )
+    return content
 
 
 def _check_plan(data: object) -> None:

@@ -68,8 +68,7 @@ def _expecting(view: terminal.Terminal, confirm: Callable[[Plan], bool]) -> Call
 def concluded(finished: Finished, path: Path | None, arguments: Namespace, context: Context) -> int:
     """Show how it ended. Raises the error of a lifecycle that never came to execute."""
     if finished.declined:
-        write_out("nothing was started\n")
-        return EXIT_DONE
+        raise UsageError("nothing was started: the plan was not confirmed", reason=Reason.NOT_CONFIRMED)
     receipt = finished.receipt
     if (receipt is None or not receipt.nodes) and finished.error is not None:
         raise finished.error

@@ -271,7 +271,9 @@ def _undone(receipt: Receipt, share: int) -> str:
 def _undo_told(entry: RollbackEntry) -> str:
     if entry.outcome is Outcome.UNDONE:
         return wording.undo_text(entry)
-    return f"**{wording.outcome_word(entry.outcome)}**" + (f": {code(entry.error, 200)}" if entry.error else "")
+    said = lines_of(entry.tail)[-1:]
+    told = f"**{wording.outcome_word(entry.outcome)}**" + (f": {code(entry.error, 200)}" if entry.error else "")
+    return told + (f", its last line {code(said[0], 200)}" if said and said[0] else "")
 
 
 def _receipt_detail(result: NodeResult) -> Detail | None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from shipway.durations import format_ms
 from shipway.nodes import FAILURES, Change, Fidelity, Node, Outcome
 from shipway.plan import Plan, PlannedStage, rollback_preview
-from shipway.receipt import NodeResult, Receipt, RunOutcome, own_outcome
+from shipway.receipt import NodeResult, Receipt, RollbackEntry, RunOutcome, own_outcome
 from shipway.render import wording
 from shipway.render.columns import NARROWEST, Colour, cut, pad, paint, width, wrap
 from shipway.render.foreign import inert, lines_of, one_line
@@ -338,10 +338,19 @@ def _undone(page: _Page, receipt: Receipt) -> None:
     for entry in receipt.rollback:
         sign = f"  {OUTCOME_SIGNS[entry.outcome]} "
         page.labelled(one_line(entry.node), cells, wording.undo_text(entry), sign, outcome_colour(entry.outcome))
+        _undo_output(page, entry, receipt.run)
     left = wording.not_undone(receipt)
     if left:
         page.line()
         page.wrapped(f"Still there: {', '.join(one_line(result.node) for result in left)}.", colour=Colour.RED)
+
+
+def _undo_output(page: _Page, entry: RollbackEntry, run: str) -> None:
+    """What an undo that failed said last, and where the rest of it is."""
+    for line in lines_of(entry.tail)[-_TAIL_LINES:]:
+        page.line(cut(f"    | {line}", page.columns))
+    if entry.outcome is not Outcome.UNDONE and entry.log:
+        page.wrapped(f"    log: .shipway/runs/{one_line(run)}/logs/{one_line(entry.log)}", colour=Colour.DIM)
 
 
 def _receipt_foot(page: _Page, receipt: Receipt) -> None:
