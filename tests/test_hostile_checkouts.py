@@ -90,3 +90,16 @@ def test_what_is_no_file_among_the_receipts_is_passed_over(tmp_path: Path) -> No
     shown = call(tmp_path, "show")
     assert shown.exit_code == 0, shown
     assert "succeeded" in shown.out
+
+
+def test_a_plan_kept_among_files_without_git_is_none_of_those_that_decide_what_is_done(tmp_path: Path) -> None:
+    declare(tmp_path, "steps: {a: {run: touch ran}}")
+    for _ in range(2):
+        kept = call(tmp_path, "plan", "-q", "-o", "plan.json")
+        assert kept.exit_code == 0, kept
+    (tmp_path / "new.txt").write_text("not there when it was planned")
+    assert call(tmp_path, "apply", "plan.json", "--yes").exit_code == 5
+    (tmp_path / "new.txt").unlink()
+    done = call(tmp_path, "apply", "plan.json", "--yes")
+    assert done.exit_code == 0, done
+    assert (tmp_path / "ran").exists()

@@ -31,7 +31,8 @@ _SETTINGS = ("-c", "core.fsmonitor=false", "-c", "core.quotePath=false", "-c", "
 class Repository:
     """A checkout, or a plain directory (`commit` None and `is_git` False). `env` is what git is run with.
 
-    `commit` and `tree` are None in a repository without a commit. `branch` is None on a detached head.
+    `commit` and `tree` are None in a repository without a commit. `branch` is None on a detached head. `aside` is a document
+    of Shipway's own that may lie among the files without git: it is none of them.
     """
 
     root: Path
@@ -40,6 +41,7 @@ class Repository:
     commit: str | None = None
     tree: str | None = None
     branch: str | None = None
+    aside: Path | None = None
 
     @cached_property
     def changed(self) -> tuple[str, ...]:
@@ -53,7 +55,9 @@ class Repository:
     def files(self) -> Mapping[str, str]:
         """Path to digest (git's blob id and mode) of every tracked file as it is in the work tree; outside git every file."""
         if not self.is_git:
-            return {path: f"100644 {_blob_id(self.root / path)}" for path in sorted(_walk(self.root))}
+            aside = None if self.aside is None else Path(os.path.abspath(self.aside))
+            paths = (path for path in sorted(_walk(self.root)) if self.root / path != aside)
+            return {path: f"100644 {_blob_id(self.root / path)}" for path in paths}
         found: dict[str, str] = {}
         for entry in _git(self.root, self.env, "ls-files", "--stage", "-z").split("\0"):
             if entry:

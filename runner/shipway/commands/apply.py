@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from argparse import Namespace
+from dataclasses import replace
 from pathlib import Path
 
 from shipway.commands.documents import read_plan
@@ -39,7 +40,8 @@ def run(arguments: Namespace) -> int:
         given=plan,
         confirm=lambda given: confirmed(given, arguments, context, must_ask=False),
     )
-    return voyage(request, arguments, context, repository_of(file, context))
+    repository = replace(repository_of(file, context), aside=context.cwd / arguments.plan)
+    return voyage(request, arguments, context, repository)
 
 
 def _declaration_of(plan: Plan, context: Context) -> str:

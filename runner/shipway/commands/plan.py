@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from argparse import Namespace
+from dataclasses import replace
 
 from shipway.canonical import canonical_bytes
 from shipway.commands.documents import show_document, write_out
@@ -21,6 +22,8 @@ def run(arguments: Namespace) -> int:
     """0, or 3 with --detailed-exitcode where there are changes. Raises what planning raised."""
     context = read_context()
     request, repository = asked_of(arguments, context)
+    if arguments.output:
+        repository = replace(repository, aside=context.cwd / arguments.output)
     around = surroundings(context, repository, noting(arguments, context), Unreported())
     with heeding_signals(around.interruption):
         finished = run_lifecycle(request, around)
