@@ -16,9 +16,9 @@ from pathlib import Path
 from shipway.action import ActionFailed, Drifted, NotUndoable, Work
 from shipway.canonical import Json, items_of, object_of
 from shipway.file_state import ABSENT, Kind, fingerprint, kind_of, mode_of
+from shipway.made_folders import MadeFolders
 
 _LEDGER = "ledger.json"
-_PARENT_MODE = 0o755
 
 
 class Did(StrEnum):
@@ -55,6 +55,7 @@ class Ledger:
     def __init__(self, work: Work, entries: Sequence[Entry] = (), *, is_complete: bool = False) -> None:
         self._root = work.root
         self._scratch = work.scratch
+        self._made = MadeFolders(work)
         self._entries = list(entries)
         self._is_complete = is_complete
 
@@ -86,24 +87,23 @@ class Ledger:
     # Changes. Each is noted before it is made.
 
     def make_parents(self, path: Path) -> None:
-        """Make the directories above `path` that are missing."""
-        missing = []
-        for folder in path.parents:
-            if kind_of(folder) is not Kind.ABSENT:
-                break
-            missing.append(folder)
-        for folder in reversed(missing):
-            self._note(Entry(Did.MADE, self._name(folder)))
-            try:
-                folder.mkdir(_PARENT_MODE)
-            except FileExistsError:  # another node made it just now: it is not ours to remove
-                self._entries.pop()
-                self._save()
+        """Make the directories above `path` that are missing. Those that the run made stay until no node needs them."""
+        with self._made.locked():
+            folders = self._made.above(path)
+            self._entries += (Entry(Did.MADE, self._name(folder)) for folder in folders)
+            self._save()
+            for folder in folders:
+                self._made.make(folder)
 
     def make_directory(self, path: Path, mode: str) -> None:
         """Make the directory `path`, of which nothing may be left when it is put back but itself."""
         self._note(Entry(Did.MADE, self._name(path), after=f"directory {mode}"))
-        path.mkdir()
+        try:
+            path.mkdir()
+        except FileExistsError:  # another node made it just now: it is not ours to remove
+            self._entries.pop()
+            self._save()
+            raise
         path.chmod(int(mode, 8))
 
     def put_aside(self, path: Path) -> None:
@@ -226,9 +226,11 @@ class Ledger:
                 return self._stands_renamed(entry, now, cleared)
 
     def _stands_made(self, entry: Entry, path: Path, now: str) -> bool:
+        if not entry.after:  # a parent: even where it is gone, the claim on it is given up
+            return True
         if now == ABSENT:
             return False
-        if entry.after and self._is_complete:
+        if self._is_complete:
             if now != entry.after:
                 raise self._drifted(entry, now)
             if any(path.iterdir()):
@@ -269,8 +271,11 @@ class Ledger:
     def _reverse(self, entry: Entry) -> None:
         path = self._at(entry.path)
         match entry.did:
+            case Did.MADE if not entry.after:
+                with self._made.locked():
+                    self._made.leave(path)
             case Did.MADE:
-                if not any(path.iterdir()):  # what others put into a parent since is theirs
+                if not any(path.iterdir()):
                     path.rmdir()
             case Did.PRUNED:
                 path.mkdir()
