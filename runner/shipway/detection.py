@@ -5,25 +5,24 @@ from __future__ import annotations
 import json
 import re
 import shlex
-import tomllib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import PurePosixPath
 
+from shipway import python_project
+
 MANIFESTS = (
     "Makefile",
     "GNUmakefile",
     "makefile",
-    "pyproject.toml",
-    "setup.cfg",
-    "setup.py",
+    *python_project.MANIFESTS,
     "package.json",
     "go.mod",
     "Cargo.toml",
     "Dockerfile",
 )
-"""The files whose content says what can be done; of all others the name suffices."""
+"""The files that say what can be done in their folder."""
 
 
 class Part(StrEnum):
@@ -39,6 +38,7 @@ class Part(StrEnum):
 class Suggestion:
     """A step to begin with. `origin` is the file that it was found in; `reads` is empty where nothing can be told.
 
+    `**` in `reads` is the whole folder of the project. `leaves` is what the step makes that git has to ignore.
     `plan` is a command that is known to be read-only. `hints` are values of keys that a person has to decide on.
     """
 
@@ -50,6 +50,7 @@ class Suggestion:
     plan: str = ""
     lasting: bool = False
     hints: Mapping[str, str] | None = None
+    leaves: tuple[str, ...] = ()
 
 
 # What makefiles and package.json call things, in the order in which they are done.
@@ -64,9 +65,6 @@ _HINTS: Mapping[str, tuple[str, ...]] = {
     "verify": ("verify", "status", "smoke"),
 }
 _LANGUAGES: Mapping[str, str] = {
-    "pyproject.toml": "python",
-    "setup.cfg": "python",
-    "setup.py": "python",
     "package.json": "node",
     "go.mod": "go",
     "Cargo.toml": "rust",
@@ -74,11 +72,17 @@ _LANGUAGES: Mapping[str, str] = {
 }
 _PLAIN_NAME = re.compile(r"[\w@+=,./ -]+")
 _MAKE_RULE = re.compile(r"^([A-Za-z0-9_./ -]+?)\s*:(?![:=])", re.MULTILINE)
-_SOURCE_FOLDERS_MAX = 12
+# Never less than the sources: which of its files a project reads, only the project knows.
+_WHOLE = ("**",)
+
+
+def is_telling(name: str) -> bool:
+    """Whether the content of the file with this name (relative to the folder) is needed; of all others the name suffices."""
+    return name in MANIFESTS or python_project.is_telling(name)
 
 
 def detect(files: Collection[str], contents: Mapping[str, str]) -> list[Suggestion]:
-    """What can be done in a folder with these files (relative to it), given the contents of those named in MANIFESTS.
+    """What can be done in a folder with these files (relative to it), given the contents of those that are telling.
 
     A target of a makefile stands for what a language would do under the same name. In the order of the stages.
     """
@@ -99,9 +103,13 @@ def _distinct(found: Iterable[Suggestion]) -> Iterator[Suggestion]:
     for one in found:
         name = one.id
         if (one.part, name) in taken:
-            name = f"{name}-{_LANGUAGES.get(one.origin, 'make')}"
+            name = f"{name}-{_language(one.origin)}"
         taken.add((one.part, name))
         yield replace(one, id=name)
+
+
+def _language(origin: str) -> str:
+    return "python" if python_project.is_telling(origin) else _LANGUAGES.get(origin, "make")
 
 
 def _named(names: Collection[str], command: Callable[[str], str], origin: str) -> Iterator[Suggestion]:
@@ -124,46 +132,18 @@ def _make(contents: Mapping[str, str]) -> Iterator[Suggestion]:
 
 
 def _python(files: Sequence[str], contents: Mapping[str, str]) -> Iterator[Suggestion]:
-    origin = next((name for name in ("pyproject.toml", "setup.cfg", "setup.py") if name in contents), "")
-    if not origin:
+    found = python_project.commands(files, contents)
+    if found is None:
         return
-    project = _toml(contents.get("pyproject.toml", ""))
-    tools = _table(project, "tool")
-    reads = _reads(files, (".py",), ("pyproject.toml", "setup.cfg", "setup.py", "uv.lock", "poetry.lock"))
-    has_tests = any(re.search(r"(^|/)(test_[^/]*|[^/]*_test)\.py$", name) for name in files)
-    has_pytest = "pytest" in tools or "[tool:pytest]" in contents.get("setup.cfg", "") or "conftest.py" in _names(files)
-    has_ruff = "ruff" in tools or bool({"ruff.toml", ".ruff.toml"} & set(files))
-    needed = [name for name, wanted in (("pytest", has_pytest and has_tests), ("ruff", has_ruff)) if wanted]
-    install, run, build = _python_tools(files, project, needed)
-    yield Suggestion(Part.CHECK, "install", install, origin, reads)
-    if has_ruff:
-        yield Suggestion(Part.CHECK, "lint", f"{run}ruff check", origin, reads)
-    if has_tests:
-        command = "pytest" if has_pytest else "unittest discover" + (" -s tests" if _has_folder(files, "tests") else "")
-        yield Suggestion(Part.CHECK, "test", f"{run}{command}", origin, reads)
-    if "build-system" in project or "setup.py" in contents:
-        yield Suggestion(Part.BUILD, "build", build, origin, reads)
-
-
-def _python_tools(files: Sequence[str], project: Mapping[str, object], needed: Sequence[str]) -> tuple[str, str, str]:
-    """How to install, what stands before the name of a module that is run, and how to build."""
-    if "uv.lock" in files:
-        return "uv sync --locked", "uv run python -m ", "uv build"
-    if "poetry.lock" in files:
-        return "poetry install --no-interaction", "poetry run python -m ", "poetry build"
-    names = ("test", "tests", "dev")
-    extra = next((name for name in names if name in _table(_table(project, "project"), "optional-dependencies")), "")
-    group = next((name for name in names if name in _table(project, "dependency-groups")), "")
-    is_package = "build-system" in project or "setup.py" in files or "setup.cfg" in files
-    wanted = ["-r requirements.txt"] if "requirements.txt" in files else []
-    wanted += [f"-e '.[{extra}]'" if extra else "-e ."] if is_package else []
-    wanted += [f"--group {group}"] if group and not extra else []
-    wanted += needed
-    pip = ".venv/bin/python -m pip"
-    lines = ["python3 -m venv .venv"]
-    lines += [f"{pip} install --quiet --upgrade pip"] if group and not extra else []
-    lines += [f"{pip} install --quiet {' '.join(wanted)}"] if wanted else []
-    return "\n".join(lines), ".venv/bin/python -m ", f"{pip} wheel --quiet --no-deps --wheel-dir dist ."
+    leaves = (".venv/",) if ".venv" in found.install else ()
+    yield Suggestion(Part.CHECK, "install", found.install, found.origin, _WHOLE, leaves=leaves)
+    for part, name, command in (
+        (Part.CHECK, "lint", found.lint),
+        (Part.CHECK, "test", found.test),
+        (Part.BUILD, "build", found.build),
+    ):
+        if command:
+            yield Suggestion(part, name, command, found.origin, _WHOLE)
 
 
 def _node(files: Sequence[str], contents: Mapping[str, str]) -> Iterator[Suggestion]:
@@ -180,27 +160,23 @@ def _node(files: Sequence[str], contents: Mapping[str, str]) -> Iterator[Suggest
     }
     lock = next((name for name in locks if name in files), "")
     install, run = locks.get(lock, ("npm install", "npm run "))
-    manifests = tuple(name for name in ("package.json", lock, "tsconfig.json") if name)
-    reads = _reads(files, (".js", ".mjs", ".cjs", ".jsx", ".ts", ".mts", ".tsx", ".vue", ".svelte", ".css"), manifests)
-    yield Suggestion(Part.CHECK, "install", install, "package.json", manifests[:2] if lock else ())
+    yield Suggestion(Part.CHECK, "install", install, "package.json", _WHOLE)
     for one in _named(told, lambda name: run + name, "package.json"):
-        yield one if one.lasting else replace(one, reads=reads)
+        yield one if one.lasting else replace(one, reads=_WHOLE)
 
 
-def _go(files: Sequence[str], contents: Mapping[str, str]) -> Iterator[Suggestion]:
+def _go(_: Sequence[str], contents: Mapping[str, str]) -> Iterator[Suggestion]:
     if "go.mod" in contents:
-        reads = ("**/*.go", *(name for name in ("go.mod", "go.sum") if name in files))
-        yield Suggestion(Part.CHECK, "lint", "go vet ./...", "go.mod", reads)
-        yield Suggestion(Part.CHECK, "test", "go test ./...", "go.mod", reads)
-        yield Suggestion(Part.BUILD, "build", "go build ./...", "go.mod", reads)
+        yield Suggestion(Part.CHECK, "lint", "go vet ./...", "go.mod", _WHOLE)
+        yield Suggestion(Part.CHECK, "test", "go test ./...", "go.mod", _WHOLE)
+        yield Suggestion(Part.BUILD, "build", "go build ./...", "go.mod", _WHOLE)
 
 
 def _cargo(files: Sequence[str], contents: Mapping[str, str]) -> Iterator[Suggestion]:
     if "Cargo.toml" in contents:
         locked = " --locked" if "Cargo.lock" in files else ""
-        reads = ("**/*.rs", *(name for name in ("**/Cargo.toml", "Cargo.lock") if "*" in name or name in files))
-        yield Suggestion(Part.CHECK, "test", f"cargo test{locked}", "Cargo.toml", reads)
-        yield Suggestion(Part.BUILD, "build", f"cargo build --release{locked}", "Cargo.toml", reads)
+        yield Suggestion(Part.CHECK, "test", f"cargo test{locked}", "Cargo.toml", _WHOLE)
+        yield Suggestion(Part.BUILD, "build", f"cargo build --release{locked}", "Cargo.toml", _WHOLE)
 
 
 def _docker(contents: Mapping[str, str]) -> Iterator[Suggestion]:
@@ -216,7 +192,8 @@ def _terraform(files: Sequence[str]) -> Iterator[Suggestion]:
         return
     folder = min(own, key=lambda name: (name.count("/") if name != "." else -1, name))
     chdir = "" if folder == "." else f" {shlex.quote(f'-chdir={folder}')}"
-    reads = ("**/*.tf", "**/*.tfvars", ".terraform.lock.hcl") if folder == "." else (f"{folder}/**",)
+    is_alone = all(PurePosixPath(other).is_relative_to(folder) for other in folders)
+    reads = _WHOLE if folder == "." or not is_alone else (f"{folder}/**",)
     terraform, origin = f"terraform{chdir}", f"{folder}/*.tf" if folder != "." else "*.tf"
     where = Part.INFRASTRUCTURE
     yield Suggestion(where, "init", f"{terraform} init -input=false", origin, reads)
@@ -234,32 +211,6 @@ def _terraform(files: Sequence[str]) -> Iterator[Suggestion]:
             "verify": f"{terraform} plan -input=false -lock=false -detailed-exitcode",
         },
     )
-
-
-def _reads(files: Sequence[str], suffixes: tuple[str, ...], manifests: tuple[str, ...]) -> tuple[str, ...]:
-    """Patterns for the top folders that hold such files, and the manifests that are there; none for too many folders."""
-    folders = {name.split("/")[0] for name in files if "/" in name and name.endswith(suffixes)}
-    if len(folders) > _SOURCE_FOLDERS_MAX:
-        return ()
-    loose = sorted({f"*{PurePosixPath(name).suffix}" for name in files if "/" not in name and name.endswith(suffixes)})
-    requirements = [name for name in files if re.fullmatch(r"requirements[\w.-]*\.txt", name)]
-    kept = [name for name in (*manifests, *requirements) if name in files]
-    return (*(f"{folder}/**" for folder in sorted(folders)), *loose, *dict.fromkeys(kept))
-
-
-def _has_folder(files: Sequence[str], folder: str) -> bool:
-    return any(name.startswith(f"{folder}/") for name in files)
-
-
-def _names(files: Sequence[str]) -> set[str]:
-    return {PurePosixPath(name).name for name in files}
-
-
-def _toml(text: str) -> Mapping[str, object]:
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError:
-        return {}
 
 
 def _json(text: str) -> Mapping[str, object]:

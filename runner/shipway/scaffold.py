@@ -116,7 +116,7 @@ def _step(step: Suggestion, folder: str, *, is_stage_lasting: bool) -> Iterator[
         yield from _script("plan", step.plan)
     if folder:
         yield f"        working_directory: {scalar(folder)}"
-    if step.reads:
+    if step.reads and (folder or step.reads != ("**",)):  # the whole repository is what is taken without the key
         patterns = ", ".join(scalar(f"{folder}/{pattern}" if folder else pattern) for pattern in step.reads)
         yield f"        reads: [{patterns}]"
     if is_stage_lasting and not step.lasting:
@@ -250,12 +250,19 @@ def _filter(branch: str) -> str:
     return re.sub(r"^!|[*?+\[\]\\]", lambda found: "\\" + found[0], branch)
 
 
-def with_ignored(text: str) -> str:
-    """The text of `.gitignore` with `.shipway/` in it, once; what was there stays as it was."""
-    if {line.strip() for line in text.splitlines()} & {".shipway", ".shipway/", "/.shipway", "/.shipway/"}:
-        return text
+def ignored(scaffold: Scaffold) -> tuple[str, ...]:
+    """What `.gitignore` has to have: what Shipway keeps, and what the steps leave behind."""
+    return tuple(dict.fromkeys([IGNORED, *(pattern for step in scaffold.steps for pattern in step.leaves)]))
+
+
+def with_ignored(text: str, patterns: Sequence[str] = (IGNORED,)) -> str:
+    """The text of `.gitignore` with these folders (`.shipway/`) in it, each once; what was there stays as it was."""
     end = "\r\n" if "\r\n" in text else "\n"
-    return text + ("" if not text or text.endswith("\n") else end) + IGNORED + end
+    there = {line.strip().strip("/") for line in text.splitlines()}
+    missing = [pattern for pattern in patterns if pattern.strip("/") not in there]
+    if missing and text and not text.endswith("\n"):
+        text += end
+    return text + "".join(pattern + end for pattern in missing)
 
 
 def scalar(text: str) -> str:

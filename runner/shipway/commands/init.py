@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
 from argparse import Namespace
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +13,7 @@ from shipway import __version__, scaffold
 from shipway.commands.documents import write_out
 from shipway.commands.setting import DEFAULT_FILE
 from shipway.context import Context, read_context
-from shipway.detection import MANIFESTS, Part, Suggestion, detect
+from shipway.detection import MANIFESTS, Part, Suggestion, detect, is_telling
 from shipway.errors import UsageError
 from shipway.render.columns import wrap
 from shipway.repository import Repository, open_repository
@@ -22,6 +24,7 @@ ACTION = "shipway/shipway"
 """Where the action is published, if this installation does not say otherwise."""
 
 _MANIFEST_BYTES_MAX = 1_000_000
+_TELLING_MAX = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,29 @@ class _Written:
 
     path: str
     what: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """The root of the repository, and where in it the command was called; both resolved."""
+
+    root: Path
+    cwd: Path
+
+    def shown(self, path: str) -> str:
+        """A path from the root as it is typed from here."""
+        return os.path.relpath(self.root / path, self.cwd)
+
+    def is_found(self, file: str) -> bool:
+        """Whether a command that is called here takes this declaration where none is named."""
+        above = (folder / DEFAULT_FILE for folder in (self.cwd, *self.cwd.parents))
+        return next((path for path in above if path.is_file()), None) == self.root / file
+
+    @property
+    def own_manifest(self) -> str:
+        """The name of the file that makes the folder below the root, where the command was called, a project; or empty."""
+        is_below = self.cwd != self.root and not (self.cwd / DEFAULT_FILE).exists()
+        return next((name for name in MANIFESTS if (self.cwd / name).is_file()), "") if is_below else ""
 
 
 def run(arguments: Namespace) -> int:
@@ -46,12 +72,13 @@ def run(arguments: Namespace) -> int:
         planned.file: scaffold.declaration_text(planned),
         scaffold.workflow_path(planned): scaffold.workflow_text(planned),
     }
-    written = _write(repository.root, texts, is_forced=arguments.force)
-    written.append(_ignore(repository.root))
+    place = _Place(repository.root.resolve(), context.cwd.resolve())
+    written = _write(place, texts, is_forced=arguments.force)
+    written.append(_ignore(repository.root, scaffold.ignored(planned)))
     if arguments.json:
         write_out(json.dumps(_facts(planned, written), ensure_ascii=False) + "\n")
     elif not arguments.quiet:
-        write_out(_told(planned, written, how, context.columns))
+        write_out(_told(planned, written, how, place, context.columns))
     return 0
 
 
@@ -115,12 +142,13 @@ def _target(name: str | None) -> str:
 
 
 def _contents(folder: Path, files: list[str]) -> dict[str, str]:
-    """The manifests among the files. One that is no text, or too large for one, counts as empty."""
+    """The files that are telling. One that is too large for text counts as empty, and so do those after the first 500."""
     found = {}
-    for name in MANIFESTS:
+    telling = sorted(filter(is_telling, files), key=lambda name: (name.count("/"), name))
+    for number, name in enumerate(telling):
         path = folder / name
-        if name in files and path.is_file():
-            is_readable = path.stat().st_size <= _MANIFEST_BYTES_MAX
+        if path.is_file():
+            is_readable = number < _TELLING_MAX and path.stat().st_size <= _MANIFEST_BYTES_MAX
             found[name] = path.read_text(encoding="utf-8", errors="replace") if is_readable else ""
     return found
 
@@ -135,23 +163,26 @@ def _action() -> str:
     return f"{ACTION}@v{__version__} # pin this by the full commit id of the release"
 
 
-def _write(root: Path, texts: dict[str, str], *, is_forced: bool) -> list[_Written]:
+def _write(place: _Place, texts: dict[str, str], *, is_forced: bool) -> list[_Written]:
     """Write all files, or none where one exists and may not be replaced. Raises UsageError, UnreachableError."""
+    root = place.root
     there = [path for path in texts if (root / path).exists() or (root / path).is_symlink()]
     if there and not is_forced:
+        named = " and ".join(f"`{place.shown(path)}`" for path in there)
+        own = f"; {_own(place)}" if DEFAULT_FILE in there and place.own_manifest else ""
         raise UsageError(
-            f"{' and '.join(f'`{path}`' for path in there)} {'exists' if len(there) == 1 else 'exist'}; nothing was written",
-            next="keep it, or replace it with `--force`",
+            f"{named} {'exists' if len(there) == 1 else 'exist'}; nothing was written",
+            next=f"keep it, or replace it with `--force`{own}",
         )
     for path, text in texts.items():
         _write_text(root / path, text)
     return [_Written(path, "replaced" if path in there else "written") for path in texts]
 
 
-def _ignore(root: Path) -> _Written:
+def _ignore(root: Path, patterns: tuple[str, ...]) -> _Written:
     path = root / ".gitignore"
     before = path.read_bytes().decode("utf-8", "surrogateescape") if path.is_file() else ""
-    after = scaffold.with_ignored(before)
+    after = scaffold.with_ignored(before, patterns)
     if after == before:
         return _Written(".gitignore", "unchanged")
     write_atomically(path, after.encode("utf-8", "surrogateescape"), 0o644)
@@ -176,25 +207,40 @@ def _facts(planned: Scaffold, written: list[_Written]) -> dict[str, object]:
     }
 
 
-def _told(planned: Scaffold, written: list[_Written], how: str, columns: int) -> str:
+def _told(planned: Scaffold, written: list[_Written], how: str, place: _Place, columns: int) -> str:
     stages = ", then ".join(_told_stage(part, planned) for part in Part if any(s.part is part for s in planned.steps))
-    lines = [f"{one.what:<9}  {one.path}" for one in written]
+    lines = [f"{one.what:<9}  {place.shown(one.path)}" for one in written]
     lines += ["", *wrap(f"{planned.name}: {stages}", columns, f"{'lifecycle':<9}  ")]
     lines += wrap(f"on pushes to `{planned.branch}` ({how})", columns, f"{'executes':<9}  ")
     if "pin this" in planned.action:
-        lines += ["", f"Pin the action in {scaffold.workflow_path(planned)} by the full commit id of the release:"]
+        lines += [
+            "",
+            f"Pin the action in {place.shown(scaffold.workflow_path(planned))} by the full commit id of the release:",
+        ]
         lines += [f"  git ls-remote https://github.com/{ACTION} refs/tags/v{__version__}"]
-    call = f" -f {planned.file}" if planned.file != DEFAULT_FILE else ""
+    file = place.shown(planned.file)
+    call = "" if place.is_found(planned.file) else f" -f {shlex.quote(file)}"
     call += f" --target {planned.target}" if planned.target else ""
-    return "\n".join([*lines, "", "next", *_next(planned, call)]) + "\n"
+    if planned.file == DEFAULT_FILE and place.own_manifest:
+        lines += ["", *wrap(_own(place), columns)]
+    return "\n".join([*lines, "", "next", *_next(file, call)]) + "\n"
 
 
-def _next(planned: Scaffold, call: str) -> list[str]:
+def _own(place: _Place) -> str:
+    """What to type, from here, for a lifecycle of the folder where the command was called."""
+    folder = place.cwd.relative_to(place.root).as_posix()
+    return (
+        f"`{folder}` has a `{place.own_manifest}` of its own: "
+        f"`shipway init -f {DEFAULT_FILE}`, called here, writes `{folder}/{DEFAULT_FILE}`"
+    )
+
+
+def _next(file: str, call: str) -> list[str]:
     steps = {
         f"shipway plan{call}": "look at what would be done",
         f"shipway run{call}": "do it here; it asks first",
         f"shipway doctor{call}": "see whether anything is missing",
-        f"edit {planned.file}": "say what undoes each step that lasts",
+        f"edit {file}": "say what undoes each step that lasts",
     }
     cells = max(map(len, steps))
     told = [f"  {step:<{cells}}  {why}" for step, why in steps.items()]
