@@ -73,7 +73,11 @@ class GraphBuilder(ActionCalls):
             edges[(need.id, NeedKind.NEEDS) if isinstance(need, NodeHandle) else (need.node, need.kind)] = None
         refs = _Referrer(self, node_id, where)
         filled = refs.slots(slots or {}, found)
-        node = Node(
+        env = refs.environment({**self.stage.env, **options.env})
+        condition = refs.condition(options.condition)
+        for promised in refs.promised:
+            edges[(promised, NeedKind.PROMISE)] = None
+        self._nodes[node_id] = Node(
             id=node_id,
             stage=self.stage.id,
             action=action,
@@ -81,9 +85,10 @@ class GraphBuilder(ActionCalls):
             title=options.title or _title(action, filled),
             tags=options.tags,
             slots=filled,
-            env=refs.environment({**self.stage.env, **options.env}),
+            env=env,
             env_from=tuple(dict.fromkeys((*self.stage.env_from, *options.env_from))),
-            condition=refs.condition(options.condition),
+            needs=tuple(Need(*edge) for edge in edges),
+            condition=condition,
             outputs={**(found.outputs if found else {}), **options.outputs},
             change=Change.RUN,
             lasting=options.lasting,
@@ -94,9 +99,6 @@ class GraphBuilder(ActionCalls):
             allow_failure=options.allow_failure,
             reads=self._scope.read(options.reads if options.reads is not None else self.stage.reads),
         )
-        for promised in refs.promised:
-            edges[(promised, NeedKind.PROMISE)] = None
-        self._nodes[node_id] = replace(node, needs=tuple(Need(*edge) for edge in edges))
         return NodeHandle(node_id, self.stage.id)
 
     def order(self, *, before: NodeHandle, after: NodeHandle) -> None:
