@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 import stat
+import tempfile
 from io import BufferedReader
 from pathlib import Path
 
@@ -70,13 +71,15 @@ class Exchange:
 def keep_file(path: Path, name: str, artifacts: Path) -> Path:
     """`artifacts/<sha256>/<name of path>` with the content of `path`, the `file` output `name`. Raises BadOutput."""
     try:
-        with _opened(path) as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
-            kept = artifacts / digest / path.name
-            kept.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            stream.seek(0)
-            with open(kept, "wb") as copy:
-                shutil.copyfileobj(stream, copy)
+        artifacts.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # The digest is that of the copy: somebody may still be writing to the original.
+        with _opened(path) as stream, tempfile.NamedTemporaryFile(dir=artifacts, delete=False) as copy:
+            shutil.copyfileobj(stream, copy)
+        with open(copy.name, "rb") as copied:
+            digest = hashlib.file_digest(copied, "sha256").hexdigest()
+        kept = artifacts / digest / path.name
+        kept.parent.mkdir(mode=0o700, exist_ok=True)
+        os.replace(copy.name, kept)
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
         raise BadOutput(f"output `{name}` is declared file; `{path}` cannot be kept: {why}") from None
