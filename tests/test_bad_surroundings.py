@@ -246,3 +246,12 @@ def test_c046_with_json_there_is_nothing_but_json_on_standard_output(tmp_path: P
     called = call(tmp_path, "run", "--yes", "--json")
     assert called.exit_code == 1
     assert json.loads(called.out)["kind"] == "receipt"
+
+
+def test_outside_git_a_subfolder_finds_what_a_run_left_above(tmp_path: Path) -> None:
+    declare(tmp_path, "steps:\n  - run: echo hello\n")
+    deep = tmp_path / "sub" / "deep"
+    deep.mkdir(parents=True)
+    for arguments in (["run", "--yes"], ["show"], ["plan", "-o", "plan.json"], ["apply", "plan.json", "--yes"]):
+        called = call(deep, *arguments)
+        assert called.exit_code == 0, called

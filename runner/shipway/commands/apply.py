@@ -9,12 +9,11 @@ from pathlib import Path
 
 from shipway.commands.documents import read_plan
 from shipway.commands.run import confirmed, voyage
-from shipway.commands.setting import find_file, inputs_of, refuse_on_windows, repository_of, selection_of
+from shipway.commands.setting import find_file, inputs_of, refuse_on_windows, repository_of, root_here, selection_of
 from shipway.context import Context, read_context
 from shipway.errors import Reason, VerificationError
 from shipway.lifecycle import Request
 from shipway.plan import Plan
-from shipway.repository import open_repository
 
 
 def run(arguments: Namespace) -> int:
@@ -46,7 +45,7 @@ def run(arguments: Namespace) -> int:
 
 def _declaration_of(plan: Plan, context: Context) -> str:
     """The declaration that the plan names, in the checkout around this directory. Raises VerificationError for another."""
-    root = open_repository(context.cwd, context.env).root
+    root = root_here(context)
     file = Path(os.path.realpath(root / plan.source.file))
     if not file.is_relative_to(os.path.realpath(root)):
         raise VerificationError(

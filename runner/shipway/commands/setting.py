@@ -21,6 +21,7 @@ from shipway.planning import Selection
 from shipway.receipt import Receipt
 from shipway.registry import Registry
 from shipway.repository import Repository, open_repository
+from shipway.workspace import DIRECTORY
 
 DEFAULT_FILE = "shipway.yml"
 DEFAULT_TARGET = "default"
@@ -104,6 +105,15 @@ def inputs_of(arguments: Namespace) -> Mapping[str, str]:
 def repository_of(file: Path, context: Context) -> Repository:
     """The checkout that the declaration is in."""
     return open_repository(file.parent, context.env)
+
+
+def root_here(context: Context) -> Path:
+    """The root of the checkout around this directory; outside git the nearest directory above that Shipway has worked in."""
+    repository = open_repository(context.cwd, context.env)
+    if repository.is_git:
+        return repository.root
+    above = (context.cwd, *context.cwd.parents)
+    return next((path for path in above if (path / DIRECTORY).is_dir() or (path / DEFAULT_FILE).is_file()), context.cwd)
 
 
 def surroundings(context: Context, repository: Repository, events: Events, reporter: Reporter) -> Surroundings:

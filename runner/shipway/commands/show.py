@@ -7,13 +7,12 @@ from pathlib import Path
 
 from shipway import declaration
 from shipway.commands.documents import read_document, show_document, write_out
-from shipway.commands.setting import find_file, repository_of
+from shipway.commands.setting import find_file, repository_of, root_here
 from shipway.context import Context, read_context
 from shipway.errors import Reason, UsageError, did_you_mean
 from shipway.receipt import Receipt
 from shipway.render import terminal
 from shipway.render.details import render_details
-from shipway.repository import open_repository
 from shipway.workspace import Workspace
 
 
@@ -60,7 +59,7 @@ def _latest(arguments: Namespace, context: Context) -> Path:
     of = f" of `{lifecycle}`" if lifecycle else ""
     towards = f" for the target `{arguments.target}`" if arguments.target else ""
     raise UsageError(
-        f"there is no receipt{of}{towards} in `{open_repository(context.cwd, context.env).root}`",
+        f"there is no receipt{of}{towards} in `{root_here(context)}`",
         reason=Reason.DOCUMENT_INVALID,
         next="make one with `shipway run`, or name a file",
     )
@@ -72,7 +71,7 @@ def _lifecycle(arguments: Namespace, context: Context) -> str:
 
 
 def _kept(context: Context) -> list[Path]:
-    return Workspace(open_repository(context.cwd, context.env).root).kept_receipts()
+    return Workspace(root_here(context)).kept_receipts()
 
 
 def _run_of(path: Path) -> str:
