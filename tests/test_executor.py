@@ -769,5 +769,6 @@ def test_c047_a_cancelled_run_says_what_it_ends_and_how_long_that_may_take(tmp_p
     )
     ran = run(tmp_path, stage("a: {run: sleep 60}"), setting)
     [stopping] = [event for event in ran.events if isinstance(event, Stopping)]
-    assert stopping == Stopping("interrupted", ("main/a",), 400)
+    assert stopping == Stopping(stopping.why, ("main/a",), 400)
+    assert stopping.why.startswith("interrupted")
     assert ran.outcomes == {"a": "cancelled"}

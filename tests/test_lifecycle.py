@@ -13,12 +13,14 @@ from pathlib import Path
 
 import pytest
 
+from shipway.action import Action
 from shipway.backend import Capability, Cleanups, StagePlace
 from shipway.builder import GraphBuilder, NodeOptions
 from shipway.canonical import Json, canonical_bytes
 from shipway.declaration import Declaration, Stage
 from shipway.errors import Problem, Reason, UnreachableError
 from shipway.events import CleanupFailed, Event, NodeFinished, PhaseFinished, PhaseStarted
+from shipway.nodes import Outcome
 from shipway.plan import load_plan
 from shipway.registry import Registry
 from shipway.render.markdown import Links, plan_comment, receipt_comment
@@ -353,3 +355,34 @@ def test_g030_a_receipt_cannot_be_executed(tmp_path: Path) -> None:
     called = call(tmp_path, "apply", str(path), "--yes")
     assert called.exit_code in (2, 5), called
     assert "receipt" in called.err
+
+
+class _BreaksOnce(Registry):
+    """A registry that fails at one call, as a journal that cannot be written would, in the middle of an execution."""
+
+    def __init__(self, at: int) -> None:
+        super().__init__()
+        self.calls_left = at
+
+    def require_action(self, name: str) -> Action:
+        self.calls_left -= 1
+        if self.calls_left == 0:
+            raise UnreachableError("the journal cannot be written")
+        return super().require_action(name)
+
+
+def test_an_execution_that_breaks_is_ended_undone_and_told(tmp_path: Path) -> None:
+    text = """
+        steps:
+          - {id: a, run: echo done > made, undo: rm made}
+          - {id: b, run: "true", undo: touch b-undone}
+          - {id: c, run: touch never}
+    """
+    ran = run(tmp_path, text, Setting(registry=_BreaksOnce(at=5)))  # three while planning, then a, then b
+    assert ran.error.message == "the journal cannot be written"
+    assert ran.error.exit_code == 6
+    assert ran.outcomes == {"a": "undone", "b": "undone", "c": "not_started"}
+    assert ran["main/b"].attempts[0].outcome is Outcome.UNKNOWN
+    assert not (tmp_path / "made").exists()
+    assert (tmp_path / "b-undone").exists()
+    assert not (tmp_path / "never").exists()

@@ -49,6 +49,7 @@ class Execution:
     cancelled: bool
     failed: bool
     duration_ms: int
+    fault: Exception | None = None
 
 
 _INTERRUPTED = "interrupted (once more: everything is killed, nothing more is undone)"
@@ -91,8 +92,29 @@ class Executor:
         return self._cancellations > 0
 
     def execute(self) -> Execution:
-        """Run every node to its outcome, then undo what the policy says. Always returns the whole result."""
+        """Run every node to its outcome, then undo what the policy says. Always returns the whole result.
+
+        Where the execution itself fails (a journal that cannot be written, a bug), everything is ended, what was begun is
+        undone all the same, and `fault` says what happened.
+        """
         self._emit(RunStarted(self._around.directory.name, tuple(self._progress), self._parallel))
+        fault: Exception | None = None
+        try:
+            self._run_nodes()
+        except Exception as error:  # noqa: BLE001 - half a deployment stands: it must be undone and told, whatever broke
+            fault = error
+            self._abandon()
+        unwinding = Unwinding(
+            self._plan,
+            self._around,
+            self._options.on_cancel,
+            self._progress,
+            self._results,
+            struck=lambda: self._cancellations,
+        )
+        return replace(self._execution(unwinding, unwinding.roll_back(failed=self._failed)), fault=fault)
+
+    def _run_nodes(self) -> None:
         while not self._scheduler.finished:
             self._heed_cancellation()
             self._judge()
@@ -103,15 +125,36 @@ class Executor:
             elif not self._scheduler.finished:
                 self._settle()
         self._take_decisions()
-        unwinding = Unwinding(
-            self._plan,
-            self._around,
-            self._options.on_cancel,
-            self._progress,
-            self._results,
-            struck=lambda: self._cancellations,
+
+    def _abandon(self) -> None:
+        """End what runs, and give every node that has none an outcome: cancelled, unknown if begun, else not started."""
+        self._failed = True
+        self._attempts.kill()
+        while self._attempts.active:
+            for ended in self._attempts.wait(None):
+                progress = self._progress[ended.node]
+                progress.last, progress.attempts[-1] = ended, _attempt(progress.attempts[-1], ended)
+                progress.began = progress.began or ended.began
+        for node, progress in self._progress.items():
+            if node not in self._results:
+                self._keep(self._left(progress))
+
+    def _left(self, progress: Progress) -> NodeResult:
+        """The result of a node whose end was not dealt with."""
+        if not progress.attempts:
+            return NodeResult(progress.node.id, Outcome.NOT_STARTED)
+        last = progress.attempts[-1]
+        progress.began = progress.began or last.outcome is Outcome.UNKNOWN
+        return NodeResult(
+            progress.node.id,
+            last.outcome,
+            attempts=tuple(progress.attempts),
+            started_ms=progress.attempts[0].started_ms,
+            ended_ms=max(last.ended_ms, last.started_ms),
+            error=last.error,
+            tail=progress.last.tail if progress.last else "",
+            log=progress.last.log if progress.last else "",
         )
-        return self._execution(unwinding, unwinding.roll_back(failed=self._failed))
 
     # One turn of the loop.
 

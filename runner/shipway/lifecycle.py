@@ -222,6 +222,8 @@ class _Voyage:
         directory = workspace.make_run_directory(self._run)
         self.cleanups.register("scratch of the run", lambda: workspace.remove_scratch(self._run))
         self._execution = execute_plan(plan, self._execution_tools(directory))
+        if self._execution.fault is not None:
+            raise self._execution.fault
 
     def report(self) -> None:
         """Seal the receipt of whatever was executed, then deliver."""
