@@ -19,6 +19,7 @@ from shipway.redaction import Redactor
 from tests.runs import GRACE, Called, Lifeline, begin, context_of, declare, environment, finish, run, stage
 
 ENDLESS = "while :; do sleep 0.05; done"
+DEAF = "while :; do sleep 0.05 || :; done"  # the interrupt that ends the sleep must not end the shell
 CI = {"GITHUB_ACTIONS": "true", "CI": "true"}
 
 pytestmark = pytest.mark.acceptance
@@ -101,7 +102,7 @@ def test_what_was_to_be_undone_and_could_not_be_beats_the_interruption(tmp_path:
 def test_a_second_signal_kills_at_once_and_begins_nothing_more(tmp_path: Path) -> None:
     ready, told = Lifeline(tmp_path / "ready"), Lifeline(tmp_path / "told")
     steps = f"""
-        deaf: {{run: "exec 9> ready; trap 'echo once > told' INT; trap '' TERM; echo go >&9; {ENDLESS}", undo: touch never}}
+        deaf: {{run: "exec 9> ready; trap 'echo once > told' INT; trap '' TERM; echo go >&9; {DEAF}", undo: touch never}}
         tidy: {{run: touch never, needs: [deaf], if: always()}}
     """
     declare(tmp_path, stage(steps, lasting=True, defaults="on_cancel: undo"))
