@@ -26,16 +26,18 @@ class Exchange:
         self.output = f"{directory}/{name}.out"
         self.status = f"{directory}/{name}.status"
         self.script = f"{directory}/{name}.script"
+        self._absent = {self.script}
 
     def write_script(self, text: str) -> None:
         """Keep a script where only this user can read it."""
+        self._absent.discard(self.script)
         descriptor = os.open(self.script, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
             stream.write(text)
 
     def outputs(self) -> dict[str, str]:
         """What was written to $SHIPWAY_OUTPUT. Raises BadOutput, with the line's number where there is one."""
-        content = _read(self.output, "$SHIPWAY_OUTPUT", MAX_OUTPUT_FILE_BYTES + 1)
+        content = self._read(self.output, "$SHIPWAY_OUTPUT", MAX_OUTPUT_FILE_BYTES + 1)
         if len(content) > MAX_OUTPUT_FILE_BYTES:
             raise BadOutput(
                 f"$SHIPWAY_OUTPUT holds more than {MAX_OUTPUT_FILE_BYTES} bytes: hand on a `file` output instead"
@@ -48,7 +50,7 @@ class Exchange:
 
     def outcome(self) -> tuple[Outcome, str]:
         """The outcome of a step that exited 0, by what it wrote to $SHIPWAY_STATUS, and why. Raises BadOutput."""
-        text = _read(self.status, "$SHIPWAY_STATUS", _STATUS_BYTES).decode("utf-8", "replace").strip()
+        text = self._read(self.status, "$SHIPWAY_STATUS", _STATUS_BYTES).decode("utf-8", "replace").strip()
         if not text:
             return Outcome.SUCCEEDED, ""
         if text == "unchanged":
@@ -58,14 +60,26 @@ class Exchange:
         raise BadOutput("$SHIPWAY_STATUS takes `unchanged` or `skipped: why`")
 
     def remove(self) -> None:
-        """Remove what is there, whatever the step made of it."""
+        """Remove what is there, whatever the step made of it: the next attempt must not find it."""
         for path in (self.output, self.status, self.script):
-            try:
-                os.unlink(path)
-            except FileNotFoundError:
-                continue  # nearly always: few steps write any of them
-            except OSError:
-                shutil.rmtree(path, ignore_errors=True)
+            if path not in self._absent:
+                try:
+                    os.unlink(path)
+                except FileNotFoundError:
+                    continue
+                except OSError:
+                    shutil.rmtree(path, ignore_errors=True)
+
+    def _read(self, path: str, name: str, most: int) -> bytes:
+        """The first `most` bytes; none where there is no file."""
+        try:
+            with _opened(path) as stream:
+                return stream.read(most)
+        except FileNotFoundError:
+            self._absent.add(path)  # nearly always: few steps write any of them, and removing nothing costs too
+            return b""
+        except OSError as error:
+            raise BadOutput(f"{name} cannot be read: {error.strerror or error}") from None
 
 
 def keep_file(path: Path, name: str, artifacts: Path) -> Path:
@@ -84,17 +98,6 @@ def keep_file(path: Path, name: str, artifacts: Path) -> Path:
         why = getattr(error, "strerror", None) or error
         raise BadOutput(f"output `{name}` is declared file; `{path}` cannot be kept: {why}") from None
     return kept
-
-
-def _read(path: str, name: str, most: int) -> bytes:
-    """The first `most` bytes; none where there is no file."""
-    try:
-        with _opened(path) as stream:
-            return stream.read(most)
-    except FileNotFoundError:
-        return b""
-    except OSError as error:
-        raise BadOutput(f"{name} cannot be read: {error.strerror or error}") from None
 
 
 def _opened(path: str | Path) -> BufferedReader:

@@ -29,7 +29,7 @@ def paint(text: str, colour: Colour | None, enabled: bool) -> str:
 
 def width(text: str) -> int:
     """How many cells `text` takes; combining marks take none, wide characters two. `text` holds no control characters."""
-    return len(text) if text.isascii() else sum(_cells(char) for char in text)
+    return len(text) if text.isascii() else sum(map(_cells, text))
 
 
 def cut(text: str, cells: int) -> str:
@@ -49,6 +49,8 @@ def wrap(text: str, cells: int, first: str = "", rest: str | None = None) -> lis
 
     The first line begins with `first`, the others with `rest` (as many spaces as `first` is wide where not given).
     """
+    if width(first) + width(text) <= cells:
+        return [first + text]
     rest = " " * width(first) if rest is None else rest
     lines: list[str] = []
     line, empty = first, True
