@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,6 @@ import pytest
 from shipway.actions.shell_exec import ShellExec
 from shipway.backend import Cleanups, StagePlace
 from shipway.backends.steps_shell import StepsShell
-from shipway.canonical import Json
 from shipway.declaration import Declaration, Stage
 from shipway.errors import Problem
 from shipway.registry import Registry
@@ -76,9 +75,8 @@ class Exporting(StepsShell):
 
     mode = "loud"
 
-    def prepare(self, stage: Stage, place: StagePlace, cleanups: Cleanups) -> Mapping[str, Json]:
+    def prepare(self, stage: Stage, place: StagePlace, cleanups: Cleanups) -> None:
         os.environ["KUBECONFIG"] = "deleted"
-        return {}
 
 
 class Moving(StepsShell):
@@ -86,9 +84,8 @@ class Moving(StepsShell):
 
     mode = "loud"
 
-    def prepare(self, stage: Stage, place: StagePlace, cleanups: Cleanups) -> Mapping[str, Json]:
+    def prepare(self, stage: Stage, place: StagePlace, cleanups: Cleanups) -> None:
         os.chdir("/")
-        return {}
 
 
 @pytest.mark.parametrize(

@@ -49,11 +49,10 @@ class Shelves:
         self._called("validate")
         return []
 
-    def prepare(self, stage: Stage, place: StagePlace, cleanups: Cleanups) -> Mapping[str, Json]:
+    def prepare(self, stage: Stage, place: StagePlace, cleanups: Cleanups) -> None:
         for name, remove in self.removals:
             cleanups.register(name, remove)
         self._called("prepare")
-        return {}
 
     def plan(self, stage: Stage, lifecycle: Declaration, builder: GraphBuilder) -> Mapping[str, Json]:
         self._called("plan")

@@ -37,8 +37,8 @@ class Recorder:
             raise ValueError(self._fault)
         return []
 
-    def prepare(self, stage: Stage, place: StagePlace, cleanups: Cleanups) -> Mapping[str, Json]:
-        return {}
+    def prepare(self, stage: Stage, place: StagePlace, cleanups: Cleanups) -> None:
+        return
 
     def plan(self, stage: Stage, lifecycle: Declaration, builder: GraphBuilder) -> Mapping[str, Json]:
         return {}

@@ -77,11 +77,10 @@ def _names_host(compute: Json) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class StagePlace:
-    """Where a stage is planned: the directory relative paths are in, the target, and the ephemeral things `prepare` made."""
+    """Where a stage is prepared: the directory relative paths are in, and the target."""
 
     root: Path
     target: str
-    prepared: Mapping[str, Json] = field(default_factory=dict)
 
 
 class Cleanups(Protocol):
@@ -107,8 +106,8 @@ class Backend(Protocol):
     def validate(self, stage: Stage, lifecycle: Declaration) -> list[Problem]:
         """Everything wrong with the stage that the declaration's own checks cannot know: actions, slots, files, tools."""
 
-    def prepare(self, stage: Stage, place: StagePlace, cleanups: Cleanups) -> Mapping[str, Json]:
-        """Make ephemeral things (credentials files, worktrees); register each removal first. Returns what `plan` needs."""
+    def prepare(self, stage: Stage, place: StagePlace, cleanups: Cleanups) -> None:
+        """Make ephemeral things (credentials files, worktrees); register each removal first."""
 
     def plan(self, stage: Stage, lifecycle: Declaration, builder: GraphBuilder) -> Mapping[str, Json]:
         """Add the stage's nodes to `builder`. Read-only and deterministic. Returns the stage's context for the plan."""

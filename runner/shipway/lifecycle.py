@@ -13,7 +13,6 @@ from shipway import declaration as declarations
 from shipway.assembly import OutputSeal, RunFacts, assemble, failed_receipt
 from shipway.attempt import Grace
 from shipway.backend import StagePlace
-from shipway.canonical import Json
 from shipway.cleanup import CleanupStack
 from shipway.context import Context
 from shipway.declaration import Declaration
@@ -127,7 +126,6 @@ class _Voyage:
         self.redactor = Redactor({})
         self.secrets: Mapping[str, str] = {}
         self.resolved: Mapping[str, Resolved] = {}
-        self.prepared: dict[str, Mapping[str, Json]] = {}
         self._declaration: Declaration | None = None
         self._execution: Execution | None = None
         self._plan_commands: PlanCommands | None = None
@@ -185,7 +183,7 @@ class _Voyage:
         for stage in self.declaration.stages:
             chosen = self.resolved[stage.id]
             try:
-                self.prepared[stage.id] = chosen.backend.prepare(stage, place, self.cleanups)
+                chosen.backend.prepare(stage, place, self.cleanups)
             except Exception as error:
                 raise backend_failed("prepare", self.declaration, stage, chosen.key, error) from error
 

@@ -24,9 +24,8 @@ class StepsShell:
         """Nothing beyond what declaration and builder check."""
         return []
 
-    def prepare(self, stage: Stage, place: StagePlace, cleanups: Cleanups) -> Mapping[str, Json]:
+    def prepare(self, stage: Stage, place: StagePlace, cleanups: Cleanups) -> None:
         """Steps need nothing made beforehand."""
-        return {}
 
     def plan(self, stage: Stage, lifecycle: Declaration, builder: GraphBuilder) -> Mapping[str, Json]:
         """One node per step, in declared order."""

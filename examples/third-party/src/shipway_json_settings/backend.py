@@ -34,9 +34,8 @@ class SettingsJson:
             found.append(problem((*where, "set"), "`set` is no mapping of keys to values"))
         return found
 
-    def prepare(self, stage: Stage, place: StagePlace, cleanups: Cleanups) -> Mapping[str, Json]:
+    def prepare(self, stage: Stage, place: StagePlace, cleanups: Cleanups) -> None:
         """Nothing has to be made beforehand."""
-        return {}
 
     def plan(self, stage: Stage, lifecycle: Declaration, builder: GraphBuilder) -> Mapping[str, Json]:
         """One node for each member, one after the other: they write the same file."""
