@@ -17,9 +17,6 @@ from shipway.errors import Position, Problem, did_you_mean
 from shipway.expressions import ExpressionError, Reference
 from shipway.nodes import Change, Computed, Immediate, Need, NeedKind, Node, Promise, Reads, Slot
 
-PLANNED_CONTEXTS = frozenset({"values", "inputs", "target"})
-"""Contexts whose values are known when a lifecycle is planned."""
-
 _ID = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
 

@@ -69,7 +69,6 @@ class Context:
     platform: Platform
     stdin_is_tty: bool
     stdout_is_tty: bool
-    stderr_is_tty: bool
     no_color: bool
     columns: int
     processors: int = 1
@@ -92,7 +91,6 @@ def read_context() -> Context:
         platform=_read_platform(),
         stdin_is_tty=_is_tty(0),
         stdout_is_tty=_is_tty(1),
-        stderr_is_tty=_is_tty(2),
         no_color=no_color(env),
         columns=_columns(env),
         processors=_processors(),

@@ -78,11 +78,6 @@ def step_of(path: Path_) -> Path_ | None:
     return owner if owner and owner[-2] == "steps" else None
 
 
-def stage_of(path: Path_) -> Path_:
-    """The path of the stage that `path` leads into: `()` for top-level steps."""
-    return path[:2] if path[:1] == ("stages",) else ()
-
-
 def derived_id(step: Mapping[str, Json]) -> str:
     """The id of a step of a list: its `id`, else words of its `name`, of the first line of `run`, or of `uses`.
 
