@@ -29,7 +29,7 @@ def test_a_child_has_the_base_what_is_declared_and_nothing_else(tmp_path: Path) 
     by_the_shell = {"PWD", "OLDPWD", "SHLVL", "_"}
     assert set(found) - by_the_shell == {
         *environment(),
-        *("LANG", "CI", "MINE", "ON", "SHIPWAY_OUTPUT", "SHIPWAY_STATUS"),
+        *("LANG", "CI", "MINE", "ON", "SHIPWAY_OUTPUT", "SHIPWAY_STATUS", "SHIPWAY_RETRY_AFTER"),
     }
     assert (found["MINE"], found["ON"]) == ("3.10", "on")
     assert ran.exit_code == 0

@@ -144,7 +144,14 @@ class Done:
 
 
 class ActionFailed(Exception):
-    """Raised by an action whose work failed; its text is shown to the user. A built-in action leaves nothing half-done."""
+    """Raised by an action whose work failed; its text is shown to the user. A built-in action leaves nothing half-done.
+
+    `retry_after_ms` is how long whoever refused it wants to be left alone: a 429 with `Retry-After: 7` is 7000.
+    """
+
+    def __init__(self, text: str, *, retry_after_ms: int | None = None) -> None:
+        super().__init__(text)
+        self.retry_after_ms = retry_after_ms
 
 
 class NotUndoable(Exception):

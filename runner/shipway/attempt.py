@@ -34,6 +34,7 @@ class Ended:
     """How one attempt went. Times are on the runner's clock. `undo` is the state for a later undo; `log` empty without output.
 
     `began` is False where the program could not even be started, so that there is nothing to undo.
+    `retry_after_ms` is how long the step asked for a rest, whatever its outcome; None where it asked for none.
     """
 
     node: str
@@ -52,6 +53,7 @@ class Ended:
     tail: str = ""
     log: str = ""
     began: bool = True
+    retry_after_ms: int | None = None
 
 
 _NOWHERE = Path()

@@ -109,7 +109,12 @@ class Attempts:
         if command.script is not None:
             files.write_script(command.script)
             argv = tuple(word.replace("{0}", files.script) for word in argv)
-        env = {**command.env, "SHIPWAY_OUTPUT": files.output, "SHIPWAY_STATUS": files.status}
+        env = {
+            **command.env,
+            "SHIPWAY_OUTPUT": files.output,
+            "SHIPWAY_STATUS": files.status,
+            "SHIPWAY_RETRY_AFTER": files.retry_after,
+        }
         attempt.child = start(argv, cwd=command.cwd, env=env, stdin=self._stdin, output=attempt.transcript.descriptor)
         self._of_child[attempt.child.pid] = attempt
         self._waiter.watch(attempt.child)
@@ -308,17 +313,18 @@ class Attempts:
         if call.error is not None and not isinstance(call.error, (ActionFailed, NotUndoable, Drifted)):
             # What an action's author needs and its user does not: the log has it, the error only names it.
             attempt.notes.append("".join(traceback.format_exception(call.error)))
+        pause_ms = call.error.retry_after_ms if isinstance(call.error, ActionFailed) else None
         if attempt.stop_outcome is not None:
             done = call.result if isinstance(call.result, Done) else Done()
             error = "; ".join(filter(None, (attempt.why_stopped, _text(call.error) if call.error else "")))
-            return self._end(attempt, attempt.stop_outcome, error=error, done=done)
+            return self._end(attempt, attempt.stop_outcome, error=error, done=done, pause_ms=pause_ms)
         if call.error is None:
             return self._call_succeeded(attempt, call.result)
         if isinstance(call.error, NotUndoable):
             return self._end(attempt, Outcome.NOT_UNDOABLE, error=_text(call.error))
         if isinstance(call.error, Drifted):
             return self._end(attempt, Outcome.DRIFTED, error=_text(call.error))
-        return self._end(attempt, Outcome.FAILED, error=_text(call.error))
+        return self._end(attempt, Outcome.FAILED, error=_text(call.error), pause_ms=pause_ms)
 
     def _call_succeeded(self, attempt: Ongoing, result: object) -> Ended:
         if isinstance(result, Verified):
@@ -347,9 +353,14 @@ class Attempts:
         done: Done | None = None,
         verified: Verified = Verified.UNKNOWN,
         began: bool = True,
+        pause_ms: int | None = None,
     ) -> Ended:
         del self._active[attempt.node]
         if attempt.files is not None:
+            try:
+                pause_ms = attempt.files.pause_ms()
+            except BadOutput as doubt:
+                warning = "; ".join(filter(None, (warning, str(doubt))))
             attempt.files.remove()
         tail = log = ""
         if attempt.notes:
@@ -376,6 +387,7 @@ class Attempts:
             tail=tail,
             log=log,
             began=began,
+            retry_after_ms=pause_ms,
         )
 
     def _note_down(self, attempt: Ongoing) -> str:

@@ -18,6 +18,9 @@ MAX_OUTPUT_FILE_BYTES = 1 << 20
 
 _STATUS_BYTES = 4096
 
+LONGEST_PAUSE_MS = 86_400_000
+"""What a step asks for beyond a day counts as a day."""
+
 
 class Exchange:
     """The files of one attempt, below `directory`; `name` is the attempt's own. Nothing is made but the script."""
@@ -25,6 +28,7 @@ class Exchange:
     def __init__(self, directory: str, name: str) -> None:
         self.output = f"{directory}/{name}.out"
         self.status = f"{directory}/{name}.status"
+        self.retry_after = f"{directory}/{name}.retry-after"
         self.script = f"{directory}/{name}.script"
         self._absent = {self.script}
 
@@ -59,9 +63,21 @@ class Exchange:
             return Outcome.SKIPPED, text.partition(":")[2].strip() or "the step said so"
         raise BadOutput("$SHIPWAY_STATUS takes `unchanged` or `skipped: why`")
 
+    def pause_ms(self) -> int | None:
+        """How long the step wants a rest: the last line of $SHIPWAY_RETRY_AFTER; None where it said nothing. Raises BadOutput."""
+        text = self._read(self.retry_after, "$SHIPWAY_RETRY_AFTER", _STATUS_BYTES).decode("utf-8", "replace").strip()
+        if not text:
+            return None
+        last = text.splitlines()[-1].strip()
+        if not (last.isascii() and last.isdigit()):
+            raise BadOutput(
+                f"$SHIPWAY_RETRY_AFTER takes whole seconds, such as `7`, not `{last[:40]}`; no pause is made"
+            )
+        return min(int(last) * 1000, LONGEST_PAUSE_MS)
+
     def remove(self) -> None:
         """Remove what is there, whatever the step made of it: the next attempt must not find it."""
-        for path in (self.output, self.status, self.script):
+        for path in (self.output, self.status, self.retry_after, self.script):
             if path not in self._absent:
                 try:
                     os.unlink(path)
