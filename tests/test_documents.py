@@ -163,6 +163,7 @@ def _random_stage(rng: Random, name: str, before: Sequence[str]) -> PlannedStage
         rng.choice(list(OnFailure)),
         rng.choice((None, *Rollback)),
         rng.randint(0, 2),
+        tuple(_node(f"c{number}", f"{name}.compensate") for number in range(rng.randint(0, 2))),
     )
 
 
@@ -563,6 +564,7 @@ _STAGE_CHANGES: dict[str, tuple[object, bool]] = {
     "on_failure": (OnFailure.CANCEL, True),
     "rollback": (Rollback.NONE, True),
     "parallel": (2, False),
+    "compensation": ((_node("sorry", "build.compensate"),), True),
 }
 _PLAN_CHANGES: dict[str, tuple[object, bool]] = {
     "lifecycle": ("other", True),

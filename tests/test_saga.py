@@ -51,6 +51,19 @@ def test_policies(policy: Rollback, failed: tuple[str, ...], undone: list[str], 
     assert (order, left_behind(begun, order)) == (undone, left)
 
 
+def test_g041_compensations_come_before_the_undos_of_their_stage() -> None:
+    begun = [
+        Begun("a1", "a", 0, True),
+        Begun("b1", "b", 1, False),
+        Begun("c1", "c", 2, True),
+        Begun("c2", "c", 3, True),
+    ]
+    compensations = {"a": ["x", "y"], "b": ["z"], "d": ["never"]}
+    assert undo_order(begun, Rollback.RUN, (), compensations) == ["c2", "c1", "z", "x", "y", "a1"]
+    assert undo_order(begun, Rollback.STAGE, ["b"], compensations) == ["z"]
+    assert undo_order(begun, Rollback.NONE, ["b"], compensations) == []
+
+
 @many
 @given(runs, st.sampled_from(Rollback), stages)
 def test_nothing_is_undone_twice_or_without_having_been_begun(
@@ -93,6 +106,7 @@ def test_whatever_lasts_is_undone_or_listed(begun: list[Begun], policy: Rollback
 
 
 @pytest.mark.parametrize("outcome", Outcome)
-def test_a_rollback_is_whole_only_if_everything_was_undone(outcome: Outcome) -> None:
-    assert is_whole([Outcome.UNDONE, outcome]) is (outcome is Outcome.UNDONE)
+def test_a_rollback_is_whole_only_if_everything_was_undone_and_no_compensation_failed(outcome: Outcome) -> None:
+    whole = (Outcome.UNDONE, Outcome.SUCCEEDED, Outcome.UNCHANGED, Outcome.SKIPPED)
+    assert is_whole([Outcome.UNDONE, outcome]) is (outcome in whole)
     assert is_whole([])

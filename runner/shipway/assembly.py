@@ -8,7 +8,7 @@ from pathlib import PurePath
 
 from shipway.canonical import Json, bytes_digest, canonical_bytes, keyed_digest
 from shipway.executor import Execution
-from shipway.nodes import Node, Outcome
+from shipway.nodes import WHOLE, Node, Outcome
 from shipway.plan import Plan
 from shipway.receipt import MAX_OUTPUT_BYTES, NodeResult, RanBy, Receipt, RollbackEntry, RunOutcome
 from shipway.redaction import redacted_value
@@ -160,7 +160,7 @@ def _sealed(result: NodeResult, node: Node, seal: OutputSeal) -> NodeResult:
 
 
 def _sealed_undo(entry: RollbackEntry) -> RollbackEntry:
-    tail = "" if entry.outcome is Outcome.UNDONE else _last_lines(entry.tail)
+    tail = "" if entry.outcome in WHOLE else _last_lines(entry.tail)
     return replace(entry, tail=tail, log=PurePath(entry.log).name)
 
 

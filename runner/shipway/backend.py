@@ -43,7 +43,8 @@ class StageFacts:
 
 def facts_of(stage: Stage) -> StageFacts:
     """The facts of a declared stage."""
-    return StageFacts(stage.mode, stage.requires, stage.with_, rollback=stage.rollback is not None)
+    rolls_back = stage.rollback is not None or stage.compensation is not None
+    return StageFacts(stage.mode, stage.requires, stage.with_, rollback=rolls_back)
 
 
 _DERIVATION: tuple[tuple[Capability, Callable[[StageFacts], bool]], ...] = (

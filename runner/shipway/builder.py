@@ -141,6 +141,12 @@ class GraphBuilder(ActionCalls):
         stage = node_id.partition("/")[0]
         return next((node for node in self._scope.planned.get(stage, ()) if node.id == node_id), None)
 
+    def locate(self, step: str) -> str:
+        """The id of the node that `steps.<step>` means here: of this stage or, in a compensation, of what it compensates."""
+        stage, dot, _ = self.stage.id.partition(".")
+        of_stage = f"{stage}/{step}"
+        return of_stage if dot and self.find(of_stage) is not None else f"{self.stage.id}/{step}"
+
     def stage_outputs(self, stage: str) -> Mapping[str, str]:
         """Output name to node id, over the nodes of a stage planned before."""
         return {output: node.id for node in self._scope.planned.get(stage, ()) for output in node.outputs}
@@ -290,10 +296,9 @@ class _Referrer:
 
     def _producer(self, reference: Reference) -> tuple[str | None, str | None]:
         """The node and output that a reference names exactly, or None for what it leaves open."""
-        stage = self.builder.stage.id
         match reference.path:
             case ("steps", str(step), "outputs", str(output)):
-                return f"{stage}/{step}", output
+                return self.builder.locate(step), output
             case ("stages", str(other), "steps", str(step), "outputs", str(output)):
                 return f"{other}/{step}", output
             case ("stages", str(other), "outputs", str(output)):
@@ -305,7 +310,7 @@ class _Referrer:
         for reference in references:
             match reference.path:
                 case ("steps", str(step), *_):
-                    self._promise(f"{self.builder.stage.id}/{step}")
+                    self._promise(self.builder.locate(step))
                 case ("stages", str(other), "steps", str(step), *_):
                     self._promise(f"{other}/{step}")
                 case ("stages", str(other), "outputs", str(output), *_):

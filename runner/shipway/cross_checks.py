@@ -21,7 +21,7 @@ def cross_findings(data: Json, most: int) -> list[Finding]:
     found = chain(
         references.findings,
         _stage_findings(stages, references),
-        *(_step_findings(data, stage, references) for stage in stages),
+        *(_step_findings(data, body, references) for stage in stages for body in stage.bodies),
         _unknown_limits(data, stages),
         _wrong_defaults(data),
         misplaced_expressions(data),
@@ -34,16 +34,26 @@ def _stage_findings(stages: tuple[StageOutline, ...], references: References) ->
 
 
 def _step_findings(data: Json, stage: StageOutline, references: References) -> Iterator[Finding]:
-    where = f" of stage `{stage.id}`" if stage.path else ""
+    where = stage.words
     yield from duplicate_findings(stage, where)
     ids = tuple(dict.fromkeys(step.id for step in stage.steps))
-    yield from edge_findings("step", ids, step_edges(stage) + references.step_edges[stage.id], where)
+    yield from edge_findings("step", ids, step_edges(stage) + references.step_edges[stage.path], where)
     yield from _outputs_twice(stage, where)
+    yield from _ids_compensated_twice(stage)
     if not stage.is_ordered:
         for step in stage.steps:
             if "id" in step.data:
                 text = f"the id of {place(step.path, data)} is its key"
                 yield Finding((*step.path, "id"), text, "remove `id`", is_key=True, anchor="steps")
+
+
+def _ids_compensated_twice(compensation: StageOutline) -> Iterator[Finding]:
+    for step in compensation.steps:
+        if step.id and step.id in (compensation.compensates or ()):
+            path = (*step.path, "id") if "id" in step.data else step.path
+            text = f"a step of stage `{compensation.id}` and one of its compensation are both called `{step.id}`"
+            hint = "give this one an `id` of its own: `steps` refers to both"
+            yield Finding(path, text, hint, is_key=isinstance(path[-1], str) and path[-1] != "id", anchor="compensate")
 
 
 def _outputs_twice(stage: StageOutline, where: str) -> Iterator[Finding]:

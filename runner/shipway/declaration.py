@@ -148,6 +148,14 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class Compensation:
+    """`compensate` of a stage: steps that run only on its rollback. `ordered` is True where they were a list."""
+
+    steps: tuple[Step, ...]
+    ordered: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Stage:
     """One stage as written: `steps` (mode `steps`) or another `mode` with its `with_`. `needs` are stage ids.
 
@@ -173,6 +181,7 @@ class Stage:
     reads: tuple[str, ...] | None = None
     ordered: bool = False
     steps: tuple[Step, ...] = ()
+    compensation: Compensation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,7 +335,11 @@ class _Builder:
             reads=_names(data, "reads") if "reads" in data else None,
             ordered=stage.is_ordered,
             steps=tuple(self._step(step) for step in stage.steps),
+            compensation=self._compensation(stage.compensation) if stage.compensation else None,
         )
+
+    def _compensation(self, written: StageOutline) -> Compensation:
+        return Compensation(tuple(self._step(step) for step in written.steps), written.is_ordered)
 
     def _step(self, step: StepOutline) -> Step:
         data, path = step.data, step.path

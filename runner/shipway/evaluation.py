@@ -39,6 +39,7 @@ class Evaluation:
         self._outcomes: dict[str, Outcome] = {}
         self._steps: dict[str, dict[str, Value]] = {}
         self._stages: dict[str, dict[str, Value]] = {}
+        self._compensated: dict[str, str] = {}
         self._parsed: dict[str, Expression] = {}
 
     def record(self, node: Node, outcome: Outcome, outputs: Mapping[str, Json]) -> None:
@@ -60,6 +61,10 @@ class Evaluation:
         """The node's declared variables as text. Raises Unresolved naming the variable."""
         return {name: _env_text(self._value(slot, node, f"`env` {name}", {})) for name, slot in node.env.items()}
 
+    def compensates(self, part: str, stage: str) -> None:
+        """Let the nodes of `part` see the steps of `stage` among their own; what one of those never gave is null to them."""
+        self._compensated[part] = stage
+
     def holds(
         self, condition: str, node: Node, env: Mapping[str, str], functions: Mapping[str, Callable[..., Value]]
     ) -> bool:
@@ -77,6 +82,9 @@ class Evaluation:
         match slot:
             case Immediate(value):
                 return value
+            case Promise(producer, output) if node.stage in self._compensated:
+                given = self._outputs.get(producer, {})
+                return given if output is None else given.get(output)
             case Promise(producer, output):
                 return self._promised(producer, output, what)
             case Computed(expression):
@@ -110,7 +118,10 @@ class Evaluation:
                 raise ExpressionError(f"secret `{reference.path[1]}` is not set in the environment")
 
     def _contexts(self, node: Node, env: Mapping[str, str]) -> Mapping[str, Value]:
-        return {**self._fixed, "env": env, "steps": self._steps.get(node.stage, {}), "stages": self._stages}
+        steps = self._steps.get(node.stage, {})
+        if node.stage in self._compensated:
+            steps = {**self._steps.get(self._compensated[node.stage], {}), **steps}
+        return {**self._fixed, "env": env, "steps": steps, "stages": self._stages}
 
     def _functions(self) -> Mapping[str, Callable[..., Value]]:
         return {"hashfiles": self._hash_files}

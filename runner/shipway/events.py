@@ -118,7 +118,7 @@ class RollbackStarted:
 
 @dataclass(frozen=True, slots=True)
 class NodeUndone:
-    """One undo was tried; `outcome` is undone, undo_failed, not_undoable or drifted."""
+    """One undo was tried, or one node of a compensation; `outcome` is as in the receipt's rollback."""
 
     node: str
     outcome: str

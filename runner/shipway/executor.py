@@ -25,10 +25,10 @@ from shipway.events import (
     StageStarted,
     Stopping,
 )
-from shipway.nodes import DONE, FAILURES, Immediate, Node, Outcome
+from shipway.nodes import FAILURES, Immediate, Node, Outcome
 from shipway.plan import Plan, PlannedStage
 from shipway.progress import ExecutionOptions, Progress, Surroundings
-from shipway.receipt import Attempt, NodeResult, RollbackEntry, StageResult
+from shipway.receipt import Attempt, NodeResult, RollbackEntry, StageResult, stage_outcome
 from shipway.retry import delay_ms, has_another
 from shipway.schedule import bounds_of, items_of, members_of
 from shipway.scheduler import Scheduler, default_parallel
@@ -393,24 +393,9 @@ class Executor:
     # The whole.
 
     def _stage_outcome(self, stage: str) -> Outcome:
-        outcomes = {
-            result.outcome for node, result in self._results.items() if self._progress[node].node.stage == stage
-        }
-        order = (
-            Outcome.UNDO_FAILED,
-            Outcome.NOT_UNDOABLE,
-            Outcome.DRIFTED,
-            Outcome.FAILED,
-            Outcome.TIMED_OUT,
-            Outcome.UNDONE,
-            Outcome.CANCELLED,
-            Outcome.BLOCKED,
-            Outcome.NOT_STARTED,
+        return stage_outcome(
+            {result.outcome for node, result in self._results.items() if self._progress[node].node.stage == stage}
         )
-        worst = next((outcome for outcome in order if outcome in outcomes), None)
-        if worst is not None:
-            return worst
-        return Outcome.SUCCEEDED if outcomes & DONE or not outcomes else Outcome.SKIPPED
 
     def _execution(self, unwinding: Unwinding, rollback: list[RollbackEntry]) -> Execution:
         stopped = self._failed or self._cancellations > 0

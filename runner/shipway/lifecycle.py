@@ -280,7 +280,8 @@ class _Voyage:
         )
 
     def _check_secrets(self, plan: Plan) -> None:
-        missing = {name: node.id for node in plan.nodes for name in secrets_named(node) if name not in self.secrets}
+        nodes = (*plan.nodes, *plan.compensations)
+        missing = {name: node.id for node in nodes for name in secrets_named(node) if name not in self.secrets}
         if missing:
             shown = ", ".join(f"`{name}` (named by `{node}`)" for name, node in missing.items())
             raise UsageError(

@@ -57,6 +57,10 @@ FAILURES = frozenset({Outcome.FAILED, Outcome.TIMED_OUT, Outcome.UNKNOWN})
 """Outcomes that are a failure of the node itself."""
 
 
+WHOLE = frozenset({Outcome.UNDONE, *DONE, Outcome.SKIPPED})
+"""How an undo, or a node of a compensation, ends that did its part of a rollback."""
+
+
 class Verified(StrEnum):
     """Whether a node's work is there."""
 

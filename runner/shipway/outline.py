@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from shipway.canonical import Json
 from shipway.places import MAIN_STAGE, step_id
@@ -22,7 +22,10 @@ class StepOutline:
 
 @dataclass(frozen=True, slots=True)
 class StageOutline:
-    """A stage; `path` is `()` for top-level steps. `is_ordered` where `steps` is a list; of two equal ids the first counts."""
+    """A stage; `path` is `()` for top-level steps. `is_ordered` where `steps` is a list; of two equal ids the first counts.
+
+    `compensation` is its `compensate`, read like a stage of the same id; that has `compensates`, the steps it may refer to.
+    """
 
     id: str
     path: Path_
@@ -30,6 +33,22 @@ class StageOutline:
     steps: tuple[StepOutline, ...]
     is_ordered: bool
     step_by_id: Mapping[str, StepOutline]
+    compensation: StageOutline | None = None
+    compensates: Mapping[str, StepOutline] | None = None
+
+    @property
+    def words(self) -> str:
+        """Where its steps are, behind their names: ` of stage `x``; empty for the one stage of top-level steps."""
+        if self.compensates is not None:
+            return f" of the compensation of stage `{self.id}`"
+        return f" of stage `{self.id}`" if self.path else ""
+
+    @property
+    def bodies(self) -> Iterator[StageOutline]:
+        """All that has steps of its own: the stage, and its compensation."""
+        yield self
+        if self.compensation is not None:
+            yield self.compensation
 
     @property
     def outputs(self) -> tuple[str, ...] | None:
@@ -82,7 +101,11 @@ def _stage(name: str, path: Path_, data: Mapping[str, Json]) -> StageOutline:
     elif isinstance(written, Mapping):
         members.extend(written.items())
     steps = tuple(_step(key, (*path, "steps", key), step) for key, step in members if isinstance(step, Mapping))
-    return StageOutline(name, path, data, steps, isinstance(written, list), {step.id: step for step in reversed(steps)})
+    by_id = {step.id: step for step in reversed(steps)}
+    compensation = None
+    if isinstance(body := data.get("compensate"), Mapping):
+        compensation = replace(_stage(name, (*path, "compensate"), {"steps": body.get("steps")}), compensates=by_id)
+    return StageOutline(name, path, data, steps, isinstance(written, list), by_id, compensation)
 
 
 def _step(key: str | int, path: Path_, data: Mapping[str, Json]) -> StepOutline:

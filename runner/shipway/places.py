@@ -13,13 +13,16 @@ MAIN_STAGE = "main"
 """The id of the one stage that top-level `steps` are."""
 
 _ID_LENGTH = 32
+_COMPENSATING = 5
+"""How long the path of a step of a compensation is: `stages`, the stage, `compensate`, `steps`, the step."""
 _OWNERS = {"inputs": "input", "limits": "limit", "targets": "target"}
-_SECTIONS = frozenset({"defaults", "env", "inputs", "limits", "needs", "outputs", "plan", "reads"}) | frozenset(
-    {"retry", "secrets", "stages", "steps", "targets", "values", "with"}
+_SECTIONS = frozenset({"compensate", "defaults", "env", "inputs", "limits", "needs", "outputs", "plan"}) | frozenset(
+    {"reads", "retry", "secrets", "stages", "steps", "targets", "values", "with"}
 )
 _ABOUT = {
     "top-level": "keys of a declaration",
     "stages": "keys of a stage",
+    "compensate": "keys of a compensation",
     "steps": "keys of a step",
     "targets": "keys of a target",
     "inputs": "keys of an input",
@@ -61,6 +64,8 @@ def section(path: Path_) -> str:
         return first
     if not owner:
         return "top-level"
+    if len(owner) == _COMPENSATING:
+        return "compensate"
     return str(path[0]) if path[0] != "stages" or len(owner) == 2 else "steps"
 
 
@@ -124,6 +129,8 @@ def _slug(line: str) -> str:
 
 def _split(path: Path_) -> tuple[Path_, Path_]:
     """The path of the named thing that `path` leads into (step, stage, input …; empty: the declaration), and the rest."""
+    if len(path) >= _COMPENSATING and path[0] == "stages" and path[2:4] == ("compensate", "steps"):
+        return path[:_COMPENSATING], path[_COMPENSATING:]
     if len(path) >= 4 and path[0] == "stages" and path[2] == "steps":
         return path[:4], path[4:]
     if len(path) >= 2 and (path[0] in {"stages", "steps"} or path[0] in _OWNERS):
@@ -139,6 +146,8 @@ def _owner_words(owner: Path_, data: Json) -> str:
         return f"{_OWNERS[str(kind)]} `{key}`"
     name = step_id(at(data, owner), key)
     words = f"step `{name}`" if name else f"step number {int(key) + 1}"
+    if len(owner) == _COMPENSATING:
+        return f"{words} of the compensation of stage `{owner[1]}`"
     return words if len(owner) == 2 else f"{words} of stage `{owner[1]}`"
 
 

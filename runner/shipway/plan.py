@@ -11,9 +11,12 @@ from shipway.canonical import Json, integer_of, items_of, object_of, text_or_non
 from shipway.declaration import OnCancel, OnFailure, Rollback
 from shipway.errors import Position, Reason, UsageError, VerificationError
 from shipway.graph import Graph, GraphError
-from shipway.nodes import Change, Fidelity, Node, effect_json, node_from_json, node_json
+from shipway.nodes import Change, Fidelity, Node, Promise, effect_json, node_from_json, node_json
 
 PLAN_SCHEMA = 1
+
+COMPENSATION_PART = "compensate"
+"""The part of a stage that its compensation is: the ids of its nodes are `stage.compensate/step`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,7 @@ class PlannedStage:
     """A stage in the plan: who carries it out, under which `contract` number, and its policies.
 
     `context` is what the backend needs to be re-created from the plan alone. `parallel` 0 means no bound of its own.
+    `compensation` holds the nodes that run only on its rollback, in declared order.
     """
 
     id: str
@@ -51,6 +55,13 @@ class PlannedStage:
     on_failure: OnFailure = OnFailure.DRAIN
     rollback: Rollback | None = None
     parallel: int = 0
+    compensation: tuple[Node, ...] = ()
+
+    def compensation_order(self) -> list[Node]:
+        """The nodes of its compensation in the order they run: what one needs before it, else as declared."""
+        by_id = {node.id: node for node in self.compensation}
+        edges = [(need.node, node.id) for node in self.compensation for need in node.needs if need.node in by_id]
+        return [by_id[name] for name in Graph([node.id for node in self.compensation], edges).topological_order()]
 
 
 @dataclass(frozen=True)
@@ -83,6 +94,11 @@ class Plan:
     def stages_by_id(self) -> dict[str, PlannedStage]:
         """Stages by id."""
         return {stage.id: stage for stage in self.stages}
+
+    @property
+    def compensations(self) -> tuple[Node, ...]:
+        """The nodes of all compensations: they run on a rollback only, and are none of `nodes`."""
+        return tuple(node for stage in self.stages for node in stage.compensation)
 
     @cached_property
     def effect(self) -> str:
@@ -144,40 +160,64 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
+class StageRollback:
+    """What the rollback of one stage would do, as node ids: `compensated` runs first, then what is `undone`.
+
+    `stays` is lasting and cannot be undone.
+    """
+
+    stage: str
+    compensated: tuple[str, ...]
+    undone: tuple[str, ...]
+    stays: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class RollbackPreview:
-    """What a rollback would do, stage by stage, the last first: `undone` and `stays` (lasting, cannot be undone) node ids.
+    """What a rollback would do, stage by stage, the last first.
 
     `point_of_no_return` is the first node in order after which a rollback can no longer be whole, or None.
     """
 
-    stages: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...]
+    stages: tuple[StageRollback, ...]
     point_of_no_return: str | None
 
     def to_json(self) -> Json:
-        """`{"stages": [{"stage", "undone", "stays"}], "point_of_no_return"}`."""
+        """`{"stages": [{"stage", "compensated", "undone", "stays"}], "point_of_no_return"}`."""
         return {
-            "stages": [{"stage": s, "undone": list(undone), "stays": list(stays)} for s, undone, stays in self.stages],
+            "stages": [
+                {
+                    "stage": each.stage,
+                    "compensated": list(each.compensated),
+                    "undone": list(each.undone),
+                    "stays": list(each.stays),
+                }
+                for each in self.stages
+            ],
             "point_of_no_return": self.point_of_no_return,
         }
 
 
 def rollback_preview(plan: Plan) -> RollbackPreview:
     """What would be undone if the last node failed, and where undoing everything stops being possible."""
-    order = [node for node in plan.graph().topological_order() if node in plan.by_id]
+    if plan.rollback is Rollback.NONE:
+        return RollbackPreview((), None)
+    order = [plan.by_id[node] for node in plan.graph().topological_order() if node in plan.by_id]
+    point = next((node.id for node in order if node.must_be_undone and not node.reversible), None)
+    compensated = {
+        stage.id: tuple(node.id for node in stage.compensation_order()) for stage in plan.stages if stage.compensation
+    }
     backwards: dict[str, tuple[list[str], list[str]]] = {}
-    point: str | None = None
-    for node_id in order:
-        node = plan.by_id[node_id]
-        if node.must_be_undone and not node.reversible and point is None:
-            point = node_id
-    for node_id in reversed(order):
-        node = plan.by_id[node_id]
-        if node.must_be_undone and plan.rollback is not Rollback.NONE:
-            backwards.setdefault(node.stage, ([], []))[0 if node.reversible else 1].append(node_id)
-    return RollbackPreview(
-        tuple((stage, tuple(undone), tuple(stays)) for stage, (undone, stays) in backwards.items()),
-        point if plan.rollback is not Rollback.NONE else None,
-    )
+    for node in reversed(order):
+        if node.must_be_undone:
+            backwards.setdefault(node.stage, ([], []))[0 if node.reversible else 1].append(node.id)
+        elif node.stage in compensated:
+            backwards.setdefault(node.stage, ([], []))
+    stages = [
+        StageRollback(stage, compensated.get(stage, ()), tuple(undone), tuple(stays))
+        for stage, (undone, stays) in backwards.items()
+    ]
+    return RollbackPreview(tuple(stages), point)
 
 
 def build_graph(nodes: Sequence[Node], stage_needs: Mapping[str, Sequence[str]]) -> Graph:
@@ -226,11 +266,30 @@ def _check_whole(plan: Plan) -> None:
     for node in plan.nodes:
         if node.stage not in plan.stages_by_id or not node.step or node.id != f"{node.stage}/{node.step}":
             raise UsageError(f"node `{node.id}` is in no stage of the plan", reason=Reason.DOCUMENT_INVALID)
+    for stage in plan.stages:
+        _check_compensation(stage, plan)
     try:
         plan.graph().topological_order()
         Graph(stage.id for stage in plan.stages)
+        for stage in plan.stages:
+            stage.compensation_order()
     except GraphError as error:
         raise UsageError(f"not a valid plan: {error.message}", reason=Reason.DOCUMENT_INVALID) from error
+
+
+def _check_compensation(stage: PlannedStage, plan: Plan) -> None:
+    """Refuse nodes of a compensation under another name, and those that refer to a node there is not."""
+    part = f"{stage.id}.{COMPENSATION_PART}"
+    known = {*plan.by_id, *(node.id for node in stage.compensation)}
+    for node in stage.compensation:
+        if node.stage != part or not node.step or node.id != f"{part}/{node.step}":
+            text = f"node `{node.id}` is in the compensation of stage `{stage.id}` and does not belong there"
+            raise UsageError(text, reason=Reason.DOCUMENT_INVALID)
+        slots = (*node.slots.values(), *node.env.values())
+        named = {*(need.node for need in node.needs), *(slot.node for slot in slots if isinstance(slot, Promise))}
+        for unknown in sorted(named - known):
+            text = f"node `{node.id}` refers to the unknown node `{unknown}`"
+            raise UsageError(text, reason=Reason.DOCUMENT_INVALID)
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,6 +349,7 @@ def _stage_effect(stage: PlannedStage) -> Json:
         "context": dict(stage.context),
         "on_failure": stage.on_failure.value,
         "rollback": None if stage.rollback is None else stage.rollback.value,
+        "compensation": [effect_json(node) for node in stage.compensation],
     }
 
 
@@ -299,6 +359,7 @@ def _stage_json(stage: PlannedStage) -> Json:
         "id": stage.id,
         "needs": list(stage.needs),
         "parallel": stage.parallel,
+        "compensation": [node_json(node) for node in stage.compensation],
         "position": [stage.position.file, stage.position.line, stage.position.column],
     }
 
@@ -362,4 +423,5 @@ def _stage_from_json(data: Mapping[str, Json]) -> PlannedStage:
         on_failure=OnFailure(str(data["on_failure"])),
         rollback=None if data["rollback"] is None else Rollback(str(data["rollback"])),
         parallel=integer_of(data["parallel"]),
+        compensation=tuple(node_from_json(object_of(node)) for node in items_of(data["compensation"])),
     )

@@ -11,6 +11,7 @@ from shipway import __version__
 from shipway.action import Action, ActionFailed, Command, Completed, PlanWork, Prediction
 from shipway.builder import BuilderScope, GraphBuilder
 from shipway.canonical import Json, bytes_digest
+from shipway.compensation import plan_compensation
 from shipway.declaration import Declaration, OnFailure, Rollback, Stage
 from shipway.environment import passed_through
 from shipway.errors import (
@@ -91,9 +92,12 @@ def build(request: PlanRequest, tools: PlanTools) -> Plan:
             raise backend_failed("plan", declaration, stage, chosen.key, error) from error
         condition = builder.fold_condition(stage.condition)
         builder.check_references()
-        problems += builder.problems
+        steps = tools.registry.make_backend("steps", "shell")
+        compensation, wrong = plan_compensation(stage, declaration, builder, scope, steps)
+        problems += [*builder.problems, *wrong]
         planned[stage.id] = builder.nodes()
-        stages[stage.id] = _planned_stage(stage, declaration, chosen, builder, condition, context)
+        shown = _planned_stage(stage, declaration, chosen, builder, condition, context)
+        stages[stage.id] = replace(shown, compensation=compensation)
     nodes = [node for stage in declaration.stages for node in planned[stage.id]]
     ordered = [stages[stage.id] for stage in declaration.stages]
     if problems:
@@ -127,6 +131,8 @@ def predict(plan: Plan, tools: PlanTools, declaration: Declaration, root: Path) 
     for node_id in plan.graph().topological_order():
         if node_id in predicted:
             predicted[node_id] = predictor.predict(predicted[node_id])
+    for node in plan.compensations:
+        predictor.check(node)
     nodes = tuple(predicted[node.id] for node in plan.nodes)
     return replace(plan, nodes=nodes, rollback=_rollback(declaration, nodes))
 
@@ -155,9 +161,28 @@ def select(
                     next=f"leave out `{node.id}` as well, or keep `{need.node}`",
                 )
     return (
-        [replace(stage, needs=tuple(need for need in stage.needs if need in names)) for stage in kept_stages],
+        [_selected(stage, names, ids) for stage in kept_stages],
         [replace(node, needs=_bridged(node, nodes, ids)) for node in kept],
     )
+
+
+def _selected(stage: PlannedStage, stages: Collection[str], nodes: Collection[str]) -> PlannedStage:
+    """The stage without what is left out; to its compensation that is like a step that never ran."""
+    kept = {*nodes, *(node.id for node in stage.compensation)}
+    compensation = tuple(
+        replace(
+            node,
+            needs=tuple(need for need in node.needs if need.node in kept),
+            slots={name: _if_kept(slot, kept) for name, slot in node.slots.items()},
+            env={name: _if_kept(slot, kept) for name, slot in node.env.items()},
+        )
+        for node in stage.compensation
+    )
+    return replace(stage, needs=tuple(need for need in stage.needs if need in stages), compensation=compensation)
+
+
+def _if_kept(slot: Slot, kept: Collection[str]) -> Slot:
+    return Immediate(None) if isinstance(slot, Promise) and slot.node not in kept else slot
 
 
 def _bridged(node: Node, nodes: Sequence[Node], kept: Collection[str]) -> tuple[Need, ...]:
@@ -246,6 +271,11 @@ class _Predictor:
             predicted=outputs,
             reversible=said.reversible,
         )
+
+    def check(self, node: Node) -> None:
+        """Refuse a node of a compensation that could never run. What it will do, the world of a failed run decides."""
+        if self._tools.registry.require_action(node.action).runs_in == "process":
+            self.predict(node)
 
     def _tellable(self, outputs: Mapping[str, Json]) -> dict[str, Json]:
         """Outputs without those that hold a secret: masked they would foretell what will not be."""
@@ -346,7 +376,7 @@ _STAGE_REFERENCE = re.compile(r"\bstages(?:\.([A-Za-z0-9_-]+)|\[\s*'([^']+)'\s*\
 def _referred(stage: Stage) -> list[str]:
     """Stages named in the texts of a stage. Finding one too many only affects the order in which stages are planned."""
     texts = [str(stage.env), str(stage.with_), stage.condition or ""]
-    for step in stage.steps:
+    for step in (*stage.steps, *(stage.compensation.steps if stage.compensation else ())):
         texts += [str(step.env), str(step.with_), step.condition or ""]
     return [first or second for text in texts if "stages" in text for first, second in _STAGE_REFERENCE.findall(text)]
 
@@ -385,7 +415,7 @@ def _rollback(declaration: Declaration, nodes: Sequence[Node]) -> Rollback:
     """The declared policy; else nothing where nothing can be undone, the failed stage under `continue`, else the run."""
     if declaration.defaults.rollback is not None:
         return declaration.defaults.rollback
-    if not any(node.reversible for node in nodes):
+    if not any(node.reversible for node in nodes) and not any(stage.compensation for stage in declaration.stages):
         return Rollback.NONE
     return Rollback.STAGE if declaration.defaults.on_failure is OnFailure.CONTINUE else Rollback.RUN
 

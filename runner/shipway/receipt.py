@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
@@ -16,7 +16,7 @@ from shipway.errors import (
     EXIT_NOT_UNDONE,
     Reason,
 )
-from shipway.nodes import FAILURES, Change, Outcome
+from shipway.nodes import DONE, FAILURES, Change, Outcome
 
 RECEIPT_SCHEMA = 1
 
@@ -90,6 +90,7 @@ class NodeResult:
 class RollbackEntry:
     """One undo, in the order they were tried; `outcome` is undone, undo_failed, not_undoable or drifted.
 
+    Of a node of a compensation, whose id is `stage.compensate/step`, it is what became of a node that ran forward.
     `tail` is the last redacted lines of one that failed, `log` the name of its log; both may be empty.
     """
 
@@ -212,6 +213,27 @@ class Receipt:
 def own_outcome(result: NodeResult) -> Outcome:
     """The outcome of the node's last attempt, before an undo replaced it; the outcome itself where it was never tried."""
     return result.attempts[-1].outcome if result.attempts else result.outcome
+
+
+def stage_outcome(outcomes: Collection[Outcome]) -> Outcome:
+    """The outcome of a stage whose nodes ended so: the worst of them; skipped where all were."""
+    worst = next((outcome for outcome in _WORST_FIRST if outcome in outcomes), None)
+    if worst is not None:
+        return worst
+    return Outcome.SUCCEEDED if not DONE.isdisjoint(outcomes) or not outcomes else Outcome.SKIPPED
+
+
+_WORST_FIRST = (
+    Outcome.UNDO_FAILED,
+    Outcome.NOT_UNDOABLE,
+    Outcome.DRIFTED,
+    Outcome.FAILED,
+    Outcome.TIMED_OUT,
+    Outcome.UNDONE,
+    Outcome.CANCELLED,
+    Outcome.BLOCKED,
+    Outcome.NOT_STARTED,
+)
 
 
 def outcome_counts(results: Sequence[NodeResult]) -> dict[Outcome, int]:

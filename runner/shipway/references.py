@@ -44,16 +44,19 @@ class _Site:
 
 @dataclass(slots=True)
 class References:
-    """What all expressions of a declaration came to: findings, edges among stages, and edges among the steps of each stage."""
+    """What all expressions of a declaration came to: findings, edges among stages, and edges among the steps of each body.
+
+    `step_edges` are by the path of the stage or compensation that has the steps.
+    """
 
     findings: list[Finding]
     stage_edges: list[Edge]
-    step_edges: dict[str, list[Edge]]
+    step_edges: dict[Path_, list[Edge]]
 
 
 def read_references(data: Json, stages: tuple[StageOutline, ...], most: int) -> References:
     """Reads every expression of `data`; stops after `most` findings."""
-    result = References([], [], {stage.id: [] for stage in stages})
+    result = References([], [], {body.path: [] for stage in stages for body in stage.bodies})
     reader = _Reader(data, {stage.id: stage for stage in stages}, result)
     for site in _sites(stages):
         if len(result.findings) >= most:
@@ -64,9 +67,10 @@ def read_references(data: Json, stages: tuple[StageOutline, ...], most: int) -> 
 
 def _sites(stages: tuple[StageOutline, ...]) -> Iterator[_Site]:
     for stage in stages:
-        yield from _sites_in(stage, None)
-        for step in stage.steps:
-            yield from _sites_in(stage, step)
+        for body in stage.bodies:
+            yield from _sites_in(body, None)
+            for step in body.steps:
+                yield from _sites_in(body, step)
 
 
 def _sites_in(stage: StageOutline, step: StepOutline | None) -> Iterator[_Site]:
@@ -148,9 +152,12 @@ class _Reader:
             self._complain(
                 site, reference, f"step `{name}` refers to itself", "its own outputs are known when it is done"
             )
+        elif step := (site.stage.compensates or {}).get(name):
+            # Of what it compensates all has ended, however it did: no edge keeps the two in order.
+            self._check_members(site, reference, 2, _OF_STEP, step.outputs, f"step `{name}`")
         elif step := self._step(site, reference, site.stage, name):
             edge = Edge(site.step.id, name, site.path, (reference.offset, reference.width))
-            self._result.step_edges[site.stage.id].append(edge)
+            self._result.step_edges[site.stage.path].append(edge)
             self._check_members(site, reference, 2, _OF_STEP, step.outputs, f"step `{name}`")
 
     def _check_stage(self, site: _Site, reference: Reference) -> None:
@@ -180,7 +187,7 @@ class _Reader:
     def _step(self, site: _Site, reference: Reference, stage: StageOutline, name: str) -> StepOutline | None:
         step = stage.step_by_id.get(name)
         if step is None:
-            ids = [step.id for step in stage.steps]
+            ids = [*(step.id for step in stage.steps), *(stage.compensates or ())]
             hint = did_you_mean(name, ids) or (f"known steps: {_listed(ids[:8])}" if ids else "the stage has no steps")
             if name in self._stages and name != stage.id:
                 hint = f"`{name}` is a stage: write `stages.{name}`"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from shipway.declaration import Rollback
-from shipway.nodes import Outcome
+from shipway.nodes import WHOLE, Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,19 +19,28 @@ class Begun:
     must_be_undone: bool
 
 
-def undo_order(begun: Sequence[Begun], policy: Rollback, failed_stages: Collection[str] = ()) -> list[str]:
-    """The nodes to undo, first to last: stage by stage, the last begun first; in each by reverse order of start.
+def undo_order(
+    begun: Sequence[Begun],
+    policy: Rollback,
+    failed_stages: Collection[str] = (),
+    compensations: Mapping[str, Sequence[str]] | None = None,
+) -> list[str]:
+    """The nodes to roll back, first to last: stage by stage, the last begun first; in each by reverse order of start.
 
-    `policy` stage undoes the `failed_stages` only, none nothing. Nodes that leave nothing behind are not among them.
+    Before the nodes of a stage come those of its compensation, which `compensations` has by stage, in the order they run.
+    `policy` stage rolls back the `failed_stages` only, none nothing. Nodes that leave nothing behind are not among them.
     """
     if policy is Rollback.NONE:
         return []
-    first: dict[str, int] = {}
+    of_stage: dict[str, list[Begun]] = {}
     for node in sorted(begun, key=lambda node: node.order):
-        first.setdefault(node.stage, node.order)
-    chosen = [node for node in begun if node.must_be_undone and (policy is Rollback.RUN or node.stage in failed_stages)]
-    chosen.sort(key=lambda node: (-first[node.stage], -node.order))
-    return [node.node for node in chosen]
+        of_stage.setdefault(node.stage, []).append(node)
+    order: list[str] = []
+    for stage, nodes in reversed(of_stage.items()):
+        if policy is Rollback.RUN or stage in failed_stages:
+            order += (compensations or {}).get(stage, ())
+            order += [node.node for node in reversed(nodes) if node.must_be_undone]
+    return order
 
 
 def left_behind(begun: Sequence[Begun], undone: Collection[str]) -> list[str]:
@@ -45,4 +54,4 @@ def left_behind(begun: Sequence[Begun], undone: Collection[str]) -> list[str]:
 
 def is_whole(outcomes: Collection[Outcome]) -> bool:
     """Whether a rollback with these outcomes put everything back; unless it did, a run exits with 4."""
-    return all(outcome is Outcome.UNDONE for outcome in outcomes)
+    return WHOLE.issuperset(outcomes)

@@ -87,7 +87,7 @@ _HOLDERS = {
 _OTHER_BODIES = frozenset({"steps", "until"})
 _LATER = {
     "top-level": frozenset({"hooks", "lock", "locks", "policy", "signing", "state"}),
-    "stages": frozenset({"approval", "compensate", "locks", "policy", "retry"}),
+    "stages": frozenset({"approval", "locks", "policy", "retry"}),
     "steps": frozenset(
         {
             "approval",
@@ -252,7 +252,7 @@ def _not_exactly_one(refusal: Refusal, data: Json) -> Iterator[Finding]:
         return
     if not present and anchor == "steps" and not _OTHER_BODIES.isdisjoint(refusal.instance):
         return
-    kind = {"steps": "a step", "stages": "a stage"}.get(anchor, "a declaration")
+    kind = {"steps": "a step", "stages": "a stage", "compensate": "a step"}.get(anchor, "a declaration")
     of = f": {place(refusal.path, data)}" if refusal.path else ""
     what = "both" if len(present) > 1 else "none"
     text = (

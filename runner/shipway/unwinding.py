@@ -1,6 +1,6 @@
-"""Undoes what a run began when it fails or is stopped: in the saga's order, one node after the other, each at most once.
+"""Rolls back what a run began when it fails or is stopped: in the saga's order, one after the other, each at most once.
 
-Starts nothing forward and decides no order of its own; failures of an undo never stop the unwinding.
+Starts nothing forward but compensations and decides no order of its own; failures never stop the unwinding.
 """
 
 from __future__ import annotations
@@ -8,17 +8,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from shipway import expressions, saga
-from shipway.action import Verb, Work
+from shipway import saga
 from shipway.attempt import Ended
+from shipway.conditions import Conditions
 from shipway.declaration import OnCancel, Rollback
-from shipway.environment import output_variables
+from shipway.evaluation import Unresolved
 from shipway.events import NodeUndone, RollbackStarted
-from shipway.nodes import FAILURES, Outcome, Verified
-from shipway.plan import Plan
+from shipway.nodes import FAILURES, WHOLE, Node, Outcome
+from shipway.plan import COMPENSATION_PART, Plan
 from shipway.progress import Progress, Surroundings
-from shipway.receipt import NodeResult, RollbackEntry
-from shipway.retry import delay_ms, has_another
+from shipway.receipt import NodeResult, RollbackEntry, stage_outcome
+from shipway.undoing import Ask, Steps, Undoing
 
 
 class Unwinding:
@@ -42,14 +42,21 @@ class Unwinding:
         self._progress = progress
         self._results = results
         self._struck = struck
+        self._undoing = Undoing(around, struck)
+        self._conditions = Conditions(around.evaluation)
+        self._compensations = {node.id: node for node in plan.compensations}
+        self._missed: set[str] = set()
 
     def roll_back(self, *, failed: bool) -> list[RollbackEntry]:
         """Undo what the policies say of a run that `failed` or was cancelled; nothing of one that did neither."""
         order = self._order(failed)
         if not order:
             return []
+        for stage in self._plan.stages:
+            if stage.compensation:
+                self._around.evaluation.compensates(f"{stage.id}.{COMPENSATION_PART}", stage.id)
         self._around.events.emit(RollbackStarted(tuple(order)))
-        return [self._undo(self._progress[node]) for node in order]
+        return [self._roll_back(node) for node in order]
 
     def left_behind(self, rollback: Sequence[RollbackEntry]) -> tuple[str, ...]:
         """Lasting nodes that were begun and that this rollback did not touch, in order of start."""
@@ -74,12 +81,20 @@ class Unwinding:
         policies = {
             stage: self._plan.stages_by_id[stage].rollback or self._plan.rollback for stage in self._failed_stages()
         }
-        if not policies:
-            return saga.undo_order(self._begun(), self._plan.rollback)
+        policy = self._plan.rollback if not policies else Rollback.STAGE
         if Rollback.RUN in policies.values():
-            return saga.undo_order(self._begun(), Rollback.RUN)
-        chosen = {stage for stage, policy in policies.items() if policy is Rollback.STAGE}
-        return saga.undo_order(self._begun(), Rollback.STAGE, chosen)
+            policy = Rollback.RUN
+        chosen = {stage for stage, wanted in policies.items() if wanted is Rollback.STAGE}
+        return saga.undo_order(self._begun(), policy, chosen, self._to_compensate())
+
+    def _to_compensate(self) -> dict[str, list[str]]:
+        """By stage, the compensations of those that were begun."""
+        begun = {progress.node.stage for progress in self._progress.values() if progress.began}
+        return {
+            stage.id: [node.id for node in stage.compensation_order()]
+            for stage in self._plan.stages
+            if stage.compensation and stage.id in begun
+        }
 
     def _failed_stages(self) -> list[str]:
         return list(
@@ -90,39 +105,65 @@ class Unwinding:
             )
         )
 
-    def _undo(self, progress: Progress) -> RollbackEntry:
-        """Undo one node, trying again as its `retry` says; what `verify` still finds afterwards was not undone."""
-        node = progress.node
-        started = self._around.clock_ms()
-        if not node.reversible:
-            return self._undone(progress, Outcome.NOT_UNDOABLE, "it has no `undo`", started, 0)
-        if self._struck() > 1:
-            return self._undone(progress, Outcome.UNDO_FAILED, "interrupted before it was undone", started, 0)
-        self._around.journal.undo_begun(node.id)
-        tries = 0
+    def _roll_back(self, node: str) -> RollbackEntry:
+        if node in self._compensations:
+            entry = self._compensate(self._compensations[node])
+        else:
+            result = self._results[node]
+            entry = self._alone(self._undoing.undo(self._progress[node], result.outcome, result.outputs))
+            self._results[node] = replace(result, outcome=entry.outcome)
+        took = entry.ended_ms - entry.started_ms
+        self._around.events.emit(
+            NodeUndone(entry.node, entry.outcome.value, took, entry.error, log=entry.log, tail=entry.tail)
+        )
+        return entry
+
+    def _compensate(self, node: Node) -> RollbackEntry:
+        """Run a node of a compensation, unless one that it needs failed, or its condition is false."""
+        missed = next((need.node for need in node.needs if need.node in self._missed), "")
+        try:
+            if missed and not self._conditions.asks_status(node.condition):
+                entry = self._not_run(node, Outcome.BLOCKED, f"by {missed}")
+            elif node.condition is not None and not self._holds(node.condition, node, missed):
+                entry = self._not_run(node, Outcome.SKIPPED, "`if` is false")
+            else:
+                stage = node.stage.partition(".")[0]
+                outcomes = [self._results[each.id].outcome for each in self._plan.nodes if each.stage == stage]
+                entry = self._alone(self._undoing.compensate(Progress(node), stage_outcome(outcomes)))
+        except Unresolved as error:
+            entry = self._not_run(node, Outcome.FAILED, str(error))
+        if entry.outcome not in WHOLE:
+            self._missed.add(node.id)
+        return entry
+
+    def _holds(self, condition: str, node: Node, missed: str) -> bool:
+        return self._conditions.holds(condition, node, failed_above=missed, cancelled=False)
+
+    def _not_run(self, node: Node, outcome: Outcome, why: str) -> RollbackEntry:
+        now = self._around.clock_ms()
+        self._around.evaluation.record(node, outcome, {})
+        return RollbackEntry(node.id, node.stage.partition(".")[0], outcome, now, now, why)
+
+    def _alone(self, steps: Steps) -> RollbackEntry:
+        """Carry the steps out with nothing else running."""
+        answer: Ended | None = None
         while True:
-            tries += 1
-            ended = self._run_alone(progress, Verb.UNDO)
-            if ended.outcome not in FAILURES or not has_another(node.retry, tries) or self._struck() > 1:
-                break
-            self._pause_alone(delay_ms(node.retry, tries, self._around.fraction()))
-        outcome, error = ended.outcome, ended.error
-        if outcome in FAILURES or outcome is Outcome.CANCELLED:
-            outcome, error = Outcome.UNDO_FAILED, error or outcome.value
-        elif outcome is Outcome.UNDONE and self._still_holds(progress):
-            outcome, error = Outcome.UNDO_FAILED, "`undo` exited 0, but `verify` still finds the work"
-        self._around.journal.undo_ended(node.id, outcome)
-        return self._undone(progress, outcome, error, started, tries, ended)
+            try:
+                wanted = steps.send(answer)
+            except StopIteration as end:
+                entry: RollbackEntry = end.value
+                return entry
+            if isinstance(wanted, Ask):
+                answer = self._attempt(wanted)
+            else:
+                answer = None
+                self._wait(wanted.milliseconds)
 
-    def _still_holds(self, progress: Progress) -> bool:
-        return self._run_alone(progress, Verb.VERIFY).verified is Verified.HOLDS
-
-    def _run_alone(self, progress: Progress, verb: Verb) -> Ended:
-        """One attempt with nothing else running; only a second cancellation ends it early."""
-        node = progress.node
-        action = self._around.require_action(node.action)
-        attempts = self._around.attempts
-        attempts.begin(action, verb, self._work(progress), timeout_ms=node.timeout_ms, outputs={})
+    def _attempt(self, wanted: Ask) -> Ended:
+        """One attempt; only a second cancellation ends it early."""
+        work, attempts = wanted.work, self._around.attempts
+        action = self._around.require_action(work.node.action)
+        attempts.begin(action, wanted.verb, work, timeout_ms=wanted.timeout_ms, outputs=wanted.outputs)
         while True:
             if self._struck() > 1:
                 attempts.kill()
@@ -130,43 +171,7 @@ class Unwinding:
             if ended:
                 return ended[0]
 
-    def _work(self, progress: Progress) -> Work:
-        node = progress.node
-        result = self._results[node.id]
-        texts = {name: expressions.to_text(value) for name, value in result.outputs.items()}
-        env = {**progress.env, **output_variables(texts), "SHIPWAY_OUTCOME": result.outcome.value}
-        return Work(
-            node,
-            progress.inputs,
-            env,
-            self._around.root,
-            self._around.scratch(node.id),
-            started_ms=self._around.unix_ms(),
-            outcome=result.outcome,
-            outputs=result.outputs,
-            state=progress.last.undo if progress.last else None,
-        )
-
-    def _pause_alone(self, milliseconds: int) -> None:
+    def _wait(self, milliseconds: int) -> None:
         due = self._around.clock_ms() + milliseconds
         while self._around.clock_ms() < due and self._struck() < 2:
             self._around.attempts.wait(due)
-
-    def _undone(
-        self, progress: Progress, outcome: Outcome, error: str, started: int, tries: int, ended: Ended | None = None
-    ) -> RollbackEntry:
-        node = progress.node
-        now = self._around.clock_ms()
-        self._results[node.id] = replace(self._results[node.id], outcome=outcome)
-        self._around.events.emit(
-            NodeUndone(
-                node.id,
-                outcome.value,
-                now - started,
-                error,
-                log=ended.log if ended else "",
-                tail=ended.tail if ended else "",
-            )
-        )
-        tail, log = (ended.tail, ended.log) if ended else ("", "")
-        return RollbackEntry(node.id, node.stage, outcome, started, now, error, tries, tail, log)

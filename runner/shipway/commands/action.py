@@ -161,7 +161,7 @@ def _voyage(job: _Job, log: WorkflowLog, arguments: Namespace, *, validate_only:
 
     def show(plan: Plan) -> bool:
         write_out(text.render_plan(plan, colour=False, columns=job.context.columns))
-        view.expect(plan.nodes)
+        view.expect((*plan.nodes, *plan.compensations))
         return True
 
     with heeding_signals(around.interruption), view:

@@ -59,7 +59,7 @@ def _expecting(view: terminal.Terminal, confirm: Callable[[Plan], bool]) -> Call
     def ask(plan: Plan) -> bool:
         if not confirm(plan):
             return False
-        view.expect(plan.nodes)
+        view.expect((*plan.nodes, *plan.compensations))
         return True
 
     return ask

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from shipway.durations import format_ms
-from shipway.nodes import Change, Node, Outcome
-from shipway.plan import Plan, differences, rollback_preview
+from shipway.nodes import WHOLE, Change, Node, Outcome
+from shipway.plan import Plan, StageRollback, differences, rollback_preview
 from shipway.receipt import NodeResult, Receipt, RollbackEntry, RunOutcome
 from shipway.redaction import Redacted, trusted
 from shipway.render import wording
@@ -64,7 +64,7 @@ def plan_report(plan: Plan, budget: int, links: Links, previous: Plan | None = N
         folded_row=lambda stage, text: f"| … | {name(stage)} | {text} | | |",
         graphs=(_graph(flowchart(plan)), _graph(stage_flowchart(plan))),
         after=(_rollback(plan, budget // 10),),
-        details=tuple(detail for node in plan.nodes if (detail := _plan_detail(node))),
+        details=tuple(detail for node in (*plan.nodes, *plan.compensations) if (detail := _plan_detail(node))),
         foot=lambda left_out: _plan_foot(plan, links, left_out),
     )
 
@@ -172,22 +172,26 @@ def _graph(text: str) -> str:
 def _rollback(plan: Plan, share: int) -> str:
     preview = rollback_preview(plan)
     head = wording.failure_policy(plan).replace("If a node fails", "**If a node fails**", 1)
-    lines = [f"- {name(stage)}: {_undo_and_stays(stage, undone, left)}" for stage, undone, left in preview.stages]
+    lines = [f"- {name(each.stage)}: {_undo_and_stays(each)}" for each in preview.stages]
     text = "\n".join([head, "", *lines]) if lines else head
     if len(text.encode()) <= share:
         return text
-    counts = [_undo_counts(stage, len(undone), len(left)) for stage, undone, left in preview.stages]
-    return _listed(head, counts, share - len(head))
+    return _listed(head, [_undo_counts(each) for each in preview.stages], share - len(head))
 
 
-def _undo_and_stays(stage: str, undone: Sequence[str], left: Sequence[str]) -> str:
-    parts = (f"undo {_codes(stage, undone)}" if undone else "", f"**stays**: {_codes(stage, left)}" if left else "")
+def _undo_and_stays(each: StageRollback) -> str:
+    parts = (
+        f"run {_codes(wording.compensation_of(each.stage), each.compensated)}" if each.compensated else "",
+        f"undo {_codes(each.stage, each.undone)}" if each.undone else "",
+        f"**stays**: {_codes(each.stage, each.stays)}" if each.stays else "",
+    )
     return "; ".join(part for part in parts if part)
 
 
-def _undo_counts(stage: str, undone: int, left: int) -> str:
-    kept = f", **{left} stay{'s' if left == 1 else ''}**" if left else ""
-    return f"- {name(stage)}: {wording.plural(undone, 'node')} undone{kept}"
+def _undo_counts(each: StageRollback) -> str:
+    run = f"{wording.plural(len(each.compensated), 'node')} run, " if each.compensated else ""
+    kept = f", **{len(each.stays)} stay{'s' if len(each.stays) == 1 else ''}**" if each.stays else ""
+    return f"- {name(each.stage)}: {run}{wording.plural(len(each.undone), 'node')} undone{kept}"
 
 
 def _codes(stage: str, ids: Iterable[str]) -> str:
@@ -202,7 +206,8 @@ def _plan_detail(node: Node) -> Detail | None:
     if not (facts or scripts or said or diff):
         return None
     title = f" {html_code(node.title, 60)}" if node.title else ""
-    summary = f"{html_code(node.id, 80)}{title} · {node.change.value} · {node.fidelity.value}"
+    when = "only on rollback" if wording.is_compensation(node.id) else f"{node.change.value} · {node.fidelity.value}"
+    summary = f"{html_code(node.id, 80)}{title} · {when}"
     rank = _rank(node.change)
     return _detail(rank, summary, (("diff", diff), ("", [*facts, *said, *scripts])))
 
@@ -261,15 +266,15 @@ def _undone(receipt: Receipt, share: int) -> str:
     if not receipt.rollback:
         return ""
     lines = [f"- {code(entry.node, 80)}: {_undo_told(entry)}" for entry in receipt.rollback]
-    left = wording.not_undone(receipt)
+    left = sum(entry.outcome not in WHOLE for entry in receipt.rollback)
     head = "**Rolled back**, in this order:"
     if left:
-        head = f"**Rolled back, but for {wording.plural(len(left), 'node')}**, in this order:"
+        head = f"**Rolled back, but for {wording.plural(left, 'node')}**, in this order:"
     return _listed(head, lines, share)
 
 
 def _undo_told(entry: RollbackEntry) -> str:
-    if entry.outcome is Outcome.UNDONE:
+    if entry.outcome in WHOLE:
         return wording.undo_text(entry)
     said = lines_of(entry.tail)[-1:]
     told = f"**{wording.outcome_word(entry.outcome)}**" + (f": {code(entry.error, 200)}" if entry.error else "")

@@ -21,7 +21,7 @@ from shipway.events import (
     Stopping,
     Warned,
 )
-from shipway.nodes import DONE, FAILURES, Node, Outcome
+from shipway.nodes import DONE, FAILURES, WHOLE, Node, Outcome
 from shipway.render.columns import Colour, cut, pad, paint, width, wrap
 from shipway.render.foreign import lines_of, one_line
 from shipway.render.text import OUTCOME_SIGNS, outcome_colour
@@ -83,7 +83,7 @@ def tell(event: Event, nodes: Mapping[str, Node], *, is_verbose: bool) -> Line |
 def tail_of(event: NodeFinished | NodeUndone) -> list[str]:
     """The last lines of a node that failed, or whose undo did, cleaned; none of any other."""
     outcome = Outcome(event.outcome)
-    failed = outcome in FAILURES if isinstance(event, NodeFinished) else outcome is Outcome.UNDO_FAILED
+    failed = outcome in FAILURES or outcome is Outcome.UNDO_FAILED
     return lines_of(event.tail)[-TAIL_LINES:] if failed else []
 
 
@@ -150,9 +150,7 @@ def _stopping(event: Stopping) -> Line:
 
 def _undone(event: NodeUndone) -> Line:
     outcome = Outcome(event.outcome)
-    text = outcome_word(outcome)
-    text += f" in {format_ms(event.duration_ms)}" if outcome is Outcome.UNDONE else ""
-    text += f": {event.error}" if event.error else ""
-    return Line(
-        OUTCOME_SIGNS[outcome], event.node, text, outcome_colour(outcome), is_alarm=outcome is not Outcome.UNDONE
-    )
+    text = "ran" if outcome in DONE else outcome_word(outcome)  # what did not undo anything was a compensation
+    text += f" in {format_ms(event.duration_ms)}" if outcome in (Outcome.UNDONE, *DONE) else ""
+    text += (" " if outcome is Outcome.BLOCKED else ": ") + event.error if event.error else ""
+    return Line(OUTCOME_SIGNS[outcome], event.node, text, outcome_colour(outcome), is_alarm=outcome not in WHOLE)

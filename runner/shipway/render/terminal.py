@@ -30,7 +30,7 @@ from shipway.redaction import Redacted, trusted
 from shipway.render.columns import Colour, paint
 from shipway.render.foreign import inert, one_line
 from shipway.render.progress import Line, laid_out, name_cells, tail_of, tell
-from shipway.render.wording import outcome_word
+from shipway.render.wording import is_compensation, outcome_word
 
 if TYPE_CHECKING:
     from shipway.render.live import LiveView
@@ -224,7 +224,7 @@ class Terminal:
             for lines in _line_batches(Path(event.log)):
                 self._block(lines)
             return
-        verb = "undo of " if isinstance(event, NodeUndone) else ""
+        verb = "undo of " if isinstance(event, NodeUndone) and not is_compensation(event.node) else ""
         title = f"output of {verb}{one_line(event.node)} ({outcome_word(Outcome(event.outcome))}, {format_ms(event.duration_ms)})"
         with self._workflow.group(trusted(title)), self._workflow.stopped_commands() as foreign:
             for piece in _pieces(Path(event.log)):

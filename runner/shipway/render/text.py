@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from shipway.durations import format_ms
-from shipway.nodes import FAILURES, Change, Fidelity, Node, Outcome
+from shipway.nodes import FAILURES, WHOLE, Change, Fidelity, Node, Outcome
 from shipway.plan import Plan, PlannedStage, rollback_preview
 from shipway.receipt import NodeResult, Receipt, RollbackEntry, RunOutcome, own_outcome
 from shipway.render import wording
@@ -167,6 +167,18 @@ def _stage(page: _Page, stage: PlannedStage, nodes: Sequence[Node]) -> None:
         _node(page, node)
     if not nodes:
         page.line("  nothing to do", Colour.DIM)
+    for node in stage.compensation:
+        _compensation(page, node)
+
+
+def _compensation(page: _Page, node: Node) -> None:
+    right = "only on rollback"
+    name, title = one_line(node.step), one_line(node.title)
+    room = page.columns - len(right) - 1
+    label = cut(f"  ↩ {node.change.value:<8}" + (f"{name}  {title}" if title and title != name else name), room)
+    page.line(label + " " * (room - width(label) + 1) + right, Colour.DIM)
+    for fact in wording.node_facts(node):
+        page.fact(*fact, indent="      ", colour=Colour.DIM)
 
 
 def _node(page: _Page, node: Node) -> None:
@@ -215,11 +227,12 @@ def _rollback(page: _Page, plan: Plan) -> None:
     preview = rollback_preview(plan)
     page.line()
     page.wrapped(wording.failure_policy(plan))
-    cells = _widest([stage for stage, _, _ in preview.stages], page.columns // 3)
-    for stage, undone, left in preview.stages:
-        parts = ["undo " + _steps(stage, undone)] if undone else []
-        parts += ["stays: " + _steps(stage, left)] if left else []
-        page.labelled(one_line(stage), cells, parts[0])
+    cells = _widest([each.stage for each in preview.stages], page.columns // 3)
+    for each in preview.stages:
+        parts = ["run " + _steps(wording.compensation_of(each.stage), each.compensated)] if each.compensated else []
+        parts += ["undo " + _steps(each.stage, each.undone)] if each.undone else []
+        parts += ["stays: " + _steps(each.stage, each.stays)] if each.stays else []
+        page.labelled(one_line(each.stage), cells, parts[0])
         for part in parts[1:]:
             page.labelled("", cells, part)
     if preview.point_of_no_return:
@@ -349,7 +362,7 @@ def _undo_output(page: _Page, entry: RollbackEntry, run: str) -> None:
     """What an undo that failed said last, and where the rest of it is."""
     for line in lines_of(entry.tail)[-_TAIL_LINES:]:
         page.line(cut(f"    | {line}", page.columns))
-    if entry.outcome is not Outcome.UNDONE and entry.log:
+    if entry.outcome not in WHOLE and entry.log:
         page.wrapped(f"    log: .shipway/runs/{one_line(run)}/logs/{one_line(entry.log)}", colour=Colour.DIM)
 
 

@@ -22,7 +22,7 @@ from shipway.nodes import (
     Promise,
     Slot,
 )
-from shipway.plan import Plan, PlannedStage, change_counts, fidelity_counts, rollback_preview
+from shipway.plan import COMPENSATION_PART, Plan, PlannedStage, change_counts, fidelity_counts, rollback_preview
 from shipway.receipt import NodeResult, Receipt, RollbackEntry, RunOutcome, own_outcome
 from shipway.render.difference import SignedLine, diff_lines, inline
 from shipway.render.foreign import one_line
@@ -87,6 +87,16 @@ def undo_word(node: Node) -> str:
     return "" if not node.must_be_undone else "undo" if node.reversible else "stays"
 
 
+def compensation_of(stage: str) -> str:
+    """The part of a stage whose nodes run only when it is rolled back; their ids begin with it."""
+    return f"{stage}.{COMPENSATION_PART}"
+
+
+def is_compensation(node: str) -> bool:
+    """Whether the node of this id runs only when its stage is rolled back."""
+    return node.partition("/")[0].endswith(f".{COMPENSATION_PART}")
+
+
 def kept_last(node: Node) -> bool:
     """Whether a shortened view gives the node up last: it deletes, replaces, cannot be foretold or cannot be undone."""
     return node.change in (Change.DELETE, Change.REPLACE) or node.fidelity is Fidelity.OPAQUE or stays(node)
@@ -114,7 +124,7 @@ def receipt_counts(receipt: Receipt) -> list[str]:
 
 def ending(receipt: Receipt) -> str:
     """How the run ended, in a few words."""
-    undone = any(entry.outcome is Outcome.UNDONE for entry in receipt.rollback)
+    undone = any(entry.outcome in (Outcome.UNDONE, *DONE) for entry in receipt.rollback)
     if receipt.outcome in (RunOutcome.FAILED, RunOutcome.CANCELLED) and undone:
         return f"{ENDINGS[receipt.outcome]}, rolled back"
     return ENDINGS[receipt.outcome]
@@ -272,11 +282,13 @@ def not_undone(receipt: Receipt) -> list[NodeResult]:
 
 
 def undo_text(entry: RollbackEntry) -> str:
-    """`undone in 2.0s`, `undo failed: …`: how one undo went."""
-    if entry.outcome is Outcome.UNDONE:
-        return f"undone in {format_ms(entry.ended_ms - entry.started_ms)}"
+    """`undone in 2.0s`, `undo failed: …`, of a compensation `ran in 2.0s`: how one undo went."""
+    if entry.outcome is Outcome.UNDONE or entry.outcome in DONE:
+        word = "undone" if entry.outcome is Outcome.UNDONE else "ran"
+        return f"{word} in {format_ms(entry.ended_ms - entry.started_ms)}"
     error = one_line(entry.error)
-    return outcome_word(entry.outcome) + (f": {error}" if error else "")
+    separator = " " if entry.outcome is Outcome.BLOCKED else ": "
+    return outcome_word(entry.outcome) + (separator + error if error else "")
 
 
 def parallelism(receipt: Receipt) -> str:
