@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from random import Random
 
 from shipway.declaration import OnFailure
+from shipway.limits import Rate
 from shipway.nodes import DONE, FAILURES, Need, NeedKind, Outcome
 from shipway.room import Bounds, Item
 
@@ -103,6 +104,11 @@ def _random_bounds(rng: Random, stages: list[str]) -> Bounds:
         parallel=rng.randint(1, 6),
         stage_parallel={stage: rng.randint(1, 2) for stage in stages if rng.random() < 0.3},
         limits={name: rng.randint(1, 2) for name in _LIMITS},
+        rates={
+            name: Rate(rng.randint(1, 3), rng.randint(1, 9), rng.randint(1, 3))
+            for name in _LIMITS
+            if rng.random() < 0.3
+        },
         on_failure=rng.choice(list(OnFailure)),
         stage_policies={stage: rng.choice(list(OnFailure)) for stage in stages if rng.random() < 0.3},
     )

@@ -42,6 +42,7 @@ class Simulation:
     """One run in virtual time. Absent from the maps: duration 1, outcome succeeded, condition true, no failed tries before.
 
     `tries` counts the attempts that fail before the one that ends with `outcomes`; the next follows after 1.
+    `throttled` are nodes that report, when an attempt of theirs ends, that their limits should rest so long.
     With the policy `cancel`, and when cancelled at `cancel_at`, running nodes end at once as cancelled.
     """
 
@@ -54,6 +55,7 @@ class Simulation:
         conditions: Mapping[str, bool] | None = None,
         tries: Mapping[str, int] | None = None,
         cancel_at: int | None = None,
+        throttled: Mapping[str, int] | None = None,
     ) -> None:
         self.result = Simulated()
         self.scheduler = Scheduler(items, bounds)
@@ -63,6 +65,8 @@ class Simulation:
         self._conditions = conditions or {}
         self._tries = dict(tries or {})
         self._cancel_at = cancel_at
+        self._throttled = throttled or {}
+        self._limits = {item.id: item.limits for item in items}
         self._clock = 0
         self._sequence = 0
         self._running: list[tuple[int, int, str]] = []
@@ -71,7 +75,7 @@ class Simulation:
     def run(self) -> Simulated:
         while not self.scheduler.finished:
             self._start_what_may()
-            if self._running or self._waiting:
+            if self._running or self._waiting or self.scheduler.next_moment(self._clock) is not None:
                 self._next_moment()
             elif not self.scheduler.finished and not self.scheduler.has_ready:
                 assert self.scheduler.stopping, f"never became ready: {self.scheduler.unfinished()}"
@@ -91,7 +95,7 @@ class Simulation:
                 else:
                     self.result.log.append(("decide", node))
                     self._end(node, Outcome.SKIPPED)
-        for dispatch in self.scheduler.dispatch():
+        for dispatch in self.scheduler.dispatch(self._clock):
             node = dispatch.id
             self.result.started.append((self._clock, node))
             self.result.log.append(("start", node))
@@ -101,7 +105,9 @@ class Simulation:
         self._take_decisions()
 
     def _next_moment(self) -> None:
-        due = min(queue[0][0] for queue in (self._running, self._waiting) if queue)
+        token = self.scheduler.next_moment(self._clock)
+        moments = [queue[0][0] for queue in (self._running, self._waiting) if queue]
+        due = min(moments if token is None else [*moments, token[0]])
         if self._cancel_at is not None and self._cancel_at <= due:
             self._clock, self._cancel_at = max(self._clock, self._cancel_at), None
             self.scheduler.stop()
@@ -110,12 +116,16 @@ class Simulation:
         elif self._running and self._running[0][0] == due:
             self._clock, _, node = heapq.heappop(self._running)
             self._attempt_ended(node)
-        else:
+        elif self._waiting and self._waiting[0][0] == due:
             self._clock, _, node = heapq.heappop(self._waiting)
             self.scheduler.wake(node)
+        else:
+            self._clock = due
 
     def _attempt_ended(self, node: str) -> None:
         self.result.log.append(("end", node))
+        if node in self._throttled:
+            self.scheduler.pace.rest(self._limits[node], self._clock, self._clock + self._throttled[node])
         if self._tries.get(node, 0) and self.scheduler.tries_again:
             self._tries[node] -= 1
             self.scheduler.pause(node)
@@ -171,6 +181,7 @@ def simulate(
     conditions: Mapping[str, bool] | None = None,
     tries: Mapping[str, int] | None = None,
     cancel_at: int | None = None,
+    throttled: Mapping[str, int] | None = None,
 ) -> Simulated:
     """Run `items` to their end; see `Simulation`."""
-    return Simulation(items, bounds, durations, outcomes, conditions, tries, cancel_at).run()
+    return Simulation(items, bounds, durations, outcomes, conditions, tries, cancel_at, throttled).run()

@@ -17,6 +17,7 @@ from shipway.declaration import Backoff, OnCancel, OnFailure, Retry, Rollback
 from shipway.declaration_files import overlays
 from shipway.durations import PATTERN
 from shipway.errors import DeclarationError, Reason, UsageError
+from shipway.limits import RATE_PATTERN, Limit
 from shipway.places import derived_id
 from shipway.references import CONTEXTS
 
@@ -44,7 +45,7 @@ def test_every_key_arrives() -> None:
     assert (loaded.name, loaded.file, loaded.files) == ("shop", "shipway.yml", ("shipway.yml",))
     assert loaded.secrets == ("DB_URL", "TOKEN")
     assert loaded.values == {"hosts": ["eu-1", "us-1"], "replicas": 1, "extra": "x"}
-    assert loaded.limits == {"docker": 2}
+    assert loaded.limits == {"docker": Limit(2)}
     assert loaded.targets is not None
     assert loaded.targets["prod"].on == ("main", "release/*")
     assert loaded.inputs["level"].default == "3.10", "a default of type string keeps its spelling"
@@ -260,12 +261,13 @@ def test_patterns_mean_the_same_to_both_validators() -> None:
         assert not re.search(r"\\[dwspc]", pattern)
 
 
-def test_the_schema_knows_the_form_of_durations() -> None:
+@pytest.mark.parametrize(("name", "pattern"), [("duration", PATTERN), ("rate", RATE_PATTERN)])
+def test_the_schema_knows_the_form_of_durations_and_rates(name: str, pattern: str) -> None:
     rules = _schema()["$defs"]
     assert isinstance(rules, dict)
-    duration = rules["duration"]
-    assert isinstance(duration, dict)
-    assert duration["pattern"] == PATTERN
+    rule = rules[name]
+    assert isinstance(rule, dict)
+    assert rule["pattern"] == pattern
 
 
 def test_check_gives_paths_and_texts() -> None:

@@ -23,6 +23,7 @@ from shipway import schema
 from shipway.canonical import Json, canonical_bytes, digest, object_of
 from shipway.declaration import Backoff, OnCancel, OnFailure, OutputRule, Retry, Rollback
 from shipway.errors import Position, Reason, ShipwayError, UnreachableError, UsageError, VerificationError
+from shipway.limits import Limit, Rate
 from shipway.nodes import (
     Change,
     Computed,
@@ -101,12 +102,17 @@ def _random_plan(seed: int, size: int) -> Plan:
         stages,
         tuple(nodes),
         rng.choice(((), ("TOKEN",))),
-        rng.choice(({}, {"docker": 2})),
+        _random_limits(rng),
         rng.randint(0, 3),
         rng.choice(list(OnFailure)),
         rng.choice(list(Rollback)),
         rng.choice((None, *OnCancel)),
     )
+
+
+def _random_limits(rng: Random) -> dict[str, Limit]:
+    rates = (None, Rate(rng.randint(1, 9), rng.randint(1, 9), rng.randint(1, 9)))
+    return {"docker": Limit(rng.randint(1, 9), rng.choice(rates))} if rng.random() < 0.7 else {}
 
 
 def _random_node(rng: Random, number: int, earlier: Sequence[Node]) -> Node:
@@ -344,7 +350,7 @@ def test_g008_a_slot_of_two_forms_is_refused() -> None:
 
 _REAL = """\
 secrets: [TOKEN]
-limits: {docker: {parallel: 2}}
+limits: {docker: {parallel: 2, rate: 10/1m, burst: 3}}
 stages:
   build:
     lasting: false
@@ -575,7 +581,7 @@ _PLAN_CHANGES: dict[str, tuple[object, bool]] = {
     "stages": ((), True),
     "nodes": ((), True),
     "secrets": (("TOKEN",), False),
-    "limits": ({"docker": 3}, True),
+    "limits": ({"docker": Limit(3)}, True),
     "parallel": (3, False),
     "on_failure": (OnFailure.CONTINUE, True),
     "rollback": (Rollback.NONE, True),

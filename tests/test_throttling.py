@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -13,10 +13,17 @@ from shipway.attempt import Ended
 from shipway.attempts import Attempts
 from shipway.declaration import OutputRule
 from shipway.errors import Position
+from shipway.events import Event, LimitsResting, RunWaiting
 from shipway.exchange import LONGEST_PAUSE_MS
+from shipway.interruption import Interruption
+from shipway.limits import Limit, Rate
 from shipway.nodes import Change, Fidelity, Node, Outcome, Verified
+from shipway.pace import Standing
+from shipway.pacing import Pacing
 from shipway.redaction import Redactor
-from tests.runs import GRACE, environment
+from shipway.room import Bounds, Item
+from shipway.scheduler import Scheduler
+from tests.runs import GRACE, Ran, Setting, environment, run, stage
 
 
 def attempts_in(directory: Path) -> Attempts:
@@ -103,3 +110,112 @@ def test_an_action_asks_for_a_pause_with_its_failure(tmp_path: Path) -> None:
         "429 Too Many Requests",
         7000,
     )
+
+
+# What a run makes of it. Its clock goes faster than the real one, so that nobody waits.
+
+
+def test_d043_the_limits_of_a_step_that_was_told_to_slow_down_rest_for_all(tmp_path: Path) -> None:
+    told = 'echo 60 > "$SHIPWAY_RETRY_AFTER"; exit 1'
+    ran = run(
+        tmp_path,
+        stage(
+            f"""
+            told: {{run: '{told}', limits: [api], allow_failure: true}}
+            free: {{run: 'true'}}
+            next: {{run: 'true', limits: [api], retry: 3}}
+            """,
+            more="limits: {api: {}}",
+        ),
+        Setting(speed=1000),
+    )
+    assert [event for event in ran.events if isinstance(event, LimitsResting)] == [
+        LimitsResting("main/told", ("api",), 60_000)
+    ]
+    assert ran["main/next"].waited_for == "pause of limit api"
+    assert len(ran["main/next"].attempts) == 1
+    assert started(ran, "next") >= ended(ran, "told") + 60_000 > started(ran, "free")
+
+
+def test_a_rate_bounds_the_starts_of_a_real_run(tmp_path: Path) -> None:
+    ran = run(
+        tmp_path,
+        stage(
+            "\n".join(f"n{number}: {{run: 'true', limits: [registry]}}" for number in range(4)),
+            more="limits: {registry: {parallel: 9, rate: 10/1m, burst: 2}}",
+            defaults="parallel: 9",
+        ),
+        Setting(speed=1000),
+    )
+    starts = [started(ran, f"n{number}") for number in range(4)]
+    assert starts[2] >= 6000 + starts[0] and starts[3] >= 12_000 + starts[0] and starts[1] < starts[2]
+    assert [ran[f"main/n{number}"].waited_for for number in range(4)] == ["", "", *["rate of limit registry"] * 2]
+
+
+def test_an_interruption_ends_a_wait_and_a_second_one_whatever_waits_for_time(tmp_path: Path) -> None:
+    interruption = Interruption()
+
+    def strike(event: Event) -> None:
+        if isinstance(event, RunWaiting):
+            interruption.strike()
+            interruption.strike()
+
+    ran = run(
+        tmp_path,
+        stage(
+            """
+            a: {run: 'true', limits: [l]}
+            b: {run: 'true', limits: [l]}
+            c: {run: 'true', limits: [l], if: always()}
+            """,
+            more="limits: {l: {rate: 1/24h}}",
+        ),
+        Setting(interruption=interruption, subscribers=[strike]),
+    )
+    assert ran.outcomes == {"a": "succeeded", "b": "not_started", "c": "not_started"}
+
+
+class Crowded:
+    """Others that share the limits and are always a little faster: the first claims are refused."""
+
+    def __init__(self, refusals: int) -> None:
+        self.refusals = refusals
+        self.rested: list[tuple[tuple[str, ...], int]] = []
+
+    def look(self, limits: Mapping[str, Rate | None]) -> Mapping[str, Standing]:
+        return {"l": Standing(1000), "m": Standing(None, rests_ms=30)}
+
+    def claim(self, limits: Mapping[str, Rate]) -> tuple[bool, Mapping[str, Standing]]:
+        self.refusals -= 1
+        return self.refusals < 0, {"l": Standing(0)}
+
+    def rest(self, limits: Sequence[str], for_ms: int) -> None:
+        self.rested.append((tuple(limits), for_ms))
+
+
+def test_a_token_that_others_took_is_waited_for() -> None:
+    items = [Item("a", limits=("l",)), Item("b", limits=("m",)), Item("c")]
+    bounds = Bounds(1, limits={"l": 9, "m": 9}, rates={"l": Rate(1, 1000)})
+    scheduler, tokens, events = Scheduler(items, bounds), Crowded(2), list[Event]()
+    limits = {"l": Limit(9, Rate(1, 1000)), "m": Limit(9)}
+    pacing = Pacing(scheduler, limits, tokens, events.append)
+    pacing.begin(0)
+    assert [one.id for one in pacing.dispatch(0)] == ["c"], "`a` was refused; the limit of `b` rests"
+    scheduler.finish("c", Outcome.SUCCEEDED)
+    assert pacing.next_moment_ms(0, idle=True) == 30
+    assert [one.id for one in pacing.dispatch(30)] == ["b"]
+    scheduler.finish("b", Outcome.SUCCEEDED)
+    assert [pacing.next_moment_ms(30, idle=True), list(pacing.dispatch(999))] == [1000, []]
+    assert [one.id for one in pacing.dispatch(1000)] == [], "refused once more"
+    assert [(one.id, one.waited_for) for one in pacing.dispatch(2000)] == [("a", "rate of limit l")]
+    assert not events, "none of the waits was worth a line"
+    pacing.heed(("l",), "a", 5000, 2001)
+    assert tokens.rested == [(("l",), 5000)]
+
+
+def started(ran: Ran, step: str) -> int:
+    return ran[f"main/{step}"].attempts[0].started_ms
+
+
+def ended(ran: Ran, step: str) -> int:
+    return ran[f"main/{step}"].attempts[-1].ended_ms

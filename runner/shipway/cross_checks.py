@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from itertools import chain, islice
 
 from shipway.canonical import Json
 from shipway.edges import duplicate_findings, edge_findings, stage_edges, step_edges
 from shipway.errors import did_you_mean
+from shipway.limits import RATE_PATTERN, parse_rate
 from shipway.outline import StageOutline, mapping, outline, texts
 from shipway.places import Finding, place
 from shipway.references import References, read_references
@@ -22,6 +24,7 @@ def cross_findings(data: Json, most: int) -> list[Finding]:
         references.findings,
         _stage_findings(stages, references),
         *(_step_findings(data, body, references) for stage in stages for body in stage.bodies),
+        _wrong_rates(data),
         _unknown_limits(data, stages),
         _wrong_defaults(data),
         misplaced_expressions(data),
@@ -75,6 +78,21 @@ def _unknown_limits(data: Json, stages: tuple[StageOutline, ...]) -> Iterator[Fi
                 if name not in known:
                     hint = did_you_mean(name, known) or f"declare it: `limits: {{{name}: {{parallel: 1}}}}`"
                     yield Finding(path, f"unknown limit `{name}` of {place(step.path, data)}", hint, anchor="limits")
+
+
+def _wrong_rates(data: Json) -> Iterator[Finding]:
+    """Rates that let nothing start, which a pattern cannot tell from others, and bursts of no rate."""
+    for name, rule in mapping(mapping(data).get("limits")).items():
+        rate, path = mapping(rule).get("rate"), ("limits", name)
+        if isinstance(rate, str) and re.fullmatch(RATE_PATTERN, rate):
+            try:
+                parse_rate(rate)
+            except ValueError as error:
+                hint = "write a number and a duration that are not 0, such as `10/1m`"
+                yield Finding((*path, "rate"), f"{error}: the rate of limit `{name}`", hint, anchor="limits")
+        if "burst" in mapping(rule) and "rate" not in mapping(rule):
+            text = f"limit `{name}` has a `burst` and no `rate`"
+            yield Finding((*path, "burst"), text, "give it a rate, such as `rate: 10/1m`", is_key=True, anchor="limits")
 
 
 def _wrong_defaults(data: Json) -> Iterator[Finding]:

@@ -16,6 +16,7 @@ from shipway.cross_checks import cross_findings
 from shipway.declaration_files import read_merged
 from shipway.durations import parse_ms
 from shipway.errors import DeclarationError, Position, Problem, UsageError, did_you_mean
+from shipway.limits import Limit, Rate, parse_rate
 from shipway.outline import StageOutline, StepOutline, mapping, outline, texts
 from shipway.places import Finding, about
 from shipway.source import MAX_PROBLEMS, Path_, SourceTree, load_failed
@@ -189,7 +190,7 @@ class Declaration:
     """A whole lifecycle for one target, overlay merged in. `file` is relative to the repository root, `files` all that were read.
 
     `source` finds positions and spellings by path (`("stages", "build", "steps", 0, "run")`).
-    `targets` is None where the declaration gives no closed list. `limits` maps a name to how many at once.
+    `targets` is None where the declaration gives no closed list.
     """
 
     name: str
@@ -202,7 +203,7 @@ class Declaration:
     secrets: tuple[str, ...] = ()
     values: Mapping[str, Json] = field(default_factory=dict)
     defaults: Defaults = field(default_factory=Defaults)
-    limits: Mapping[str, int] = field(default_factory=dict)
+    limits: Mapping[str, Limit] = field(default_factory=dict)
 
 
 def load(file: Path, *, root: Path, target: str | None = None) -> Declaration:
@@ -282,9 +283,7 @@ class _Builder:
             secrets=_names(self._data, "secrets"),
             values=mapping(self._data.get("values")),
             defaults=self._defaults(mapping(self._data.get("defaults"))),
-            limits={
-                name: _count(mapping(rule), "parallel") or 1 for name, rule in mapping(self._data.get("limits")).items()
-            },
+            limits={name: _limit(mapping(rule)) for name, rule in mapping(self._data.get("limits")).items()},
         )
 
     def _targets(self) -> Mapping[str, TargetRule] | None:
@@ -395,6 +394,11 @@ def _output(rule: Json) -> OutputRule:
     if isinstance(rule, Mapping):
         return OutputRule(str(rule["type"]), rule.get("required") is not False)
     return OutputRule(str(rule))
+
+
+def _limit(rule: Mapping[str, Json]) -> Limit:
+    rate = Rate(*parse_rate(str(rule["rate"])), _count(rule, "burst") or 1) if "rate" in rule else None
+    return Limit(_count(rule, "parallel") or 1, rate)
 
 
 def _retry(written: Json) -> Retry:

@@ -69,6 +69,23 @@ class NodeRetrying:
 
 
 @dataclass(frozen=True, slots=True)
+class LimitsResting:
+    """Somebody told a node to slow down: nothing more starts under these limits for `for_ms`."""
+
+    node: str
+    limits: tuple[str, ...]
+    for_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunWaiting:
+    """Nothing runs, and nothing can start for `for_ms`: `why` is the rate or the pause of a limit. Said once for each."""
+
+    why: str
+    for_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class NodeStillRunning:
     """A node printed nothing for a while; it has been running for `elapsed_ms`."""
 
@@ -152,6 +169,8 @@ Event: TypeAlias = (
     | StageFinished
     | NodeStarted
     | NodeRetrying
+    | LimitsResting
+    | RunWaiting
     | NodeStillRunning
     | NodeOutput
     | NodeFinished

@@ -26,6 +26,7 @@ from shipway.events import (
     Stopping,
 )
 from shipway.nodes import FAILURES, Immediate, Node, Outcome
+from shipway.pacing import Pacing
 from shipway.plan import Plan, PlannedStage
 from shipway.progress import ExecutionOptions, Progress, Surroundings
 from shipway.receipt import Attempt, NodeResult, RollbackEntry, StageResult, stage_outcome
@@ -68,6 +69,7 @@ class Executor:
         wanted = plan.parallel or default_parallel(options.processors, len(plan.nodes))
         self._parallel = min(wanted, options.most_children)
         self._scheduler = Scheduler(items_of(plan, self._conditions), bounds_of(plan, self._parallel))
+        self._pacing = Pacing(self._scheduler, plan.limits, around.tokens, self._emit)
         self._progress = {node.id: Progress(node) for node in plan.nodes}
         self._results: dict[str, NodeResult] = {}
         self._stage_holds: dict[str, bool] = {}
@@ -115,12 +117,13 @@ class Executor:
         return replace(self._execution(unwinding, unwinding.roll_back(failed=self._failed)), fault=fault)
 
     def _run_nodes(self) -> None:
+        self._pacing.begin(self._around.clock_ms())
         while not self._scheduler.finished:
             self._heed_cancellation()
             self._judge()
             self._dispatch()
             self._take_decisions()
-            if self._attempts.active or self._retries:
+            if self._attempts.active or self._retries or self._waits_for_time:
                 self._step()
             elif not self._scheduler.finished:
                 self._settle()
@@ -170,7 +173,13 @@ class Executor:
     def _next_moment(self) -> int:
         tick = _LIVE_TICK_MS if self._around.events.wants_output else _QUIET_TICK_MS
         self._next_tick = self._next_tick or self._around.clock_ms() + tick
-        return min([self._next_tick, *(due for due, _, _ in self._retries[:1])])
+        moments = [self._next_tick, *(due for due, _, _ in self._retries[:1])]
+        token = self._pacing.next_moment_ms(self._around.clock_ms(), idle=not self._attempts.active)
+        return min(moments if token is None else [*moments, token])
+
+    @property
+    def _waits_for_time(self) -> bool:
+        return self._scheduler.next_moment(self._around.clock_ms()) is not None
 
     def _tick(self, now: int) -> None:
         """Read what running nodes printed; say which have been silent for long."""
@@ -195,6 +204,7 @@ class Executor:
             for node in running:
                 self._attempts.stop(node, Outcome.CANCELLED)
         else:
+            self._scheduler.pace.lift()
             self._emit(Stopping("interrupted again", running, 0))
             self._attempts.kill()
         self._give_up_retries()
@@ -266,7 +276,7 @@ class Executor:
     # Attempts, forward.
 
     def _dispatch(self) -> None:
-        for dispatch in self._scheduler.dispatch():
+        for dispatch in self._pacing.dispatch(self._around.clock_ms()):
             progress = self._progress[dispatch.id]
             if self._cancellations > 1:
                 # The second signal ends everything: not even what outlives a failure is begun any more.
@@ -314,6 +324,7 @@ class Executor:
         progress.began = progress.began or ended.began
         progress.attempts[-1] = _attempt(progress.attempts[-1], ended)
         self._around.journal.ended(ended.node, progress.attempts[-1].number, ended.outcome)
+        self._pacing.heed(progress.node.limits, ended.node, ended.retry_after_ms, self._around.clock_ms())
         if self._may_retry(progress, ended):
             delay = delay_ms(progress.node.retry, len(progress.attempts), self._around.fraction())
             self._emit(NodeRetrying(ended.node, len(progress.attempts), ended.error, delay))

@@ -11,6 +11,7 @@ from shipway.canonical import Json, integer_of, items_of, object_of, text_or_non
 from shipway.declaration import OnCancel, OnFailure, Rollback
 from shipway.errors import Position, Reason, UsageError, VerificationError
 from shipway.graph import Graph, GraphError
+from shipway.limits import Limit, limit_from_json, limit_json
 from shipway.nodes import Change, Fidelity, Node, Promise, effect_json, node_from_json, node_json
 
 PLAN_SCHEMA = 1
@@ -79,7 +80,7 @@ class Plan:
     stages: tuple[PlannedStage, ...]
     nodes: tuple[Node, ...]
     secrets: tuple[str, ...] = ()
-    limits: Mapping[str, int] = field(default_factory=dict)
+    limits: Mapping[str, Limit] = field(default_factory=dict)
     parallel: int = 0
     on_failure: OnFailure = OnFailure.DRAIN
     rollback: Rollback = Rollback.RUN
@@ -129,7 +130,7 @@ class Plan:
             "target": self.target,
             "on_failure": self.on_failure.value,
             "rollback": self.rollback.value,
-            "limits": dict(self.limits),
+            "limits": {name: limit_json(limit) for name, limit in self.limits.items()},
             "stages": {stage.id: _stage_effect(stage) for stage in self.stages},
             "nodes": {node.id: effect_json(node) for node in self.nodes},
         }
@@ -148,7 +149,7 @@ class Plan:
             "source": _source_json(self.source),
             "versions": {"shipway": self.shipway},
             "secrets": list(self.secrets),
-            "limits": dict(self.limits),
+            "limits": {name: limit_json(limit) for name, limit in self.limits.items()},
             "parallel": self.parallel,
             "on_failure": self.on_failure.value,
             "rollback": self.rollback.value,
@@ -388,7 +389,7 @@ def _plan_from_json(data: Mapping[str, Json]) -> Plan:
         stages=tuple(_stage_from_json(object_of(stage)) for stage in items_of(data["stages"])),
         nodes=tuple(node_from_json(object_of(node)) for node in items_of(data["nodes"])),
         secrets=tuple(str(name) for name in items_of(data["secrets"])),
-        limits={name: integer_of(size) for name, size in object_of(data["limits"]).items()},
+        limits={name: limit_from_json(object_of(limit)) for name, limit in object_of(data["limits"]).items()},
         parallel=integer_of(data["parallel"]),
         on_failure=OnFailure(str(data["on_failure"])),
         rollback=Rollback(str(data["rollback"])),

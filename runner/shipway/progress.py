@@ -15,6 +15,7 @@ from shipway.evaluation import Evaluation
 from shipway.events import Events
 from shipway.journal import Journal
 from shipway.nodes import Node
+from shipway.pace import OwnTokens, Tokens
 from shipway.receipt import Attempt
 
 STILL_RUNNING_MS = 60_000
@@ -55,6 +56,7 @@ class Surroundings:
     events: Events
     journal: Journal
     started_unix_ms: int
+    tokens: Tokens = field(default_factory=OwnTokens)
 
     def scratch(self, node: str) -> Path:
         """The private directory of one node, the same for all that is asked of it."""

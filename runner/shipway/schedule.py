@@ -28,7 +28,8 @@ def bounds_of(plan: Plan, parallel: int) -> Bounds:
     return Bounds(
         parallel=parallel,
         stage_parallel={stage.id: stage.parallel for stage in plan.stages if stage.parallel},
-        limits=plan.limits,
+        limits={name: limit.parallel for name, limit in plan.limits.items()},
+        rates={name: limit.rate for name, limit in plan.limits.items() if limit.rate is not None},
         on_failure=plan.on_failure,
         stage_policies={stage.id: stage.on_failure for stage in plan.stages},
     )

@@ -9,6 +9,7 @@ from enum import Enum
 
 from shipway.declaration import OnFailure
 from shipway.nodes import FAILURES, NeedKind, Outcome
+from shipway.pace import Pace
 from shipway.priority import dependents_counts, longest_paths, topological, weights
 from shipway.room import Bounds, Item, Room
 
@@ -24,10 +25,14 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Dispatch:
-    """A node to start now; all it needs is taken. `waited_for` says what held it back since it was ready, or is empty."""
+    """A node to start now; all it needs is taken. `waited_for` says what held it back since it was ready, or is empty.
+
+    `tokens` are the limits with a rate that it took a token of: where others share them, `put_back` what they do not grant.
+    """
 
     id: str
     waited_for: str = ""
+    tokens: tuple[str, ...] = ()
 
 
 _NEVER_RAN = frozenset({Outcome.NOT_STARTED, Outcome.CANCELLED})
@@ -73,7 +78,7 @@ class Scheduler:
         self._state = [_State.WAITING] * len(items)
         self._cause: list[str] = [""] * len(items)
         self._unreachable = [False] * len(items)
-        self._begun = [False] * len(items)
+        self._begun = [0] * len(items)
         self._lacks_promise: list[str] = [""] * len(items)
         self._unjudged: deque[int] = deque()
         self._outcome: list[Outcome | None] = [None] * len(items)
@@ -92,15 +97,37 @@ class Scheduler:
 
     # What the caller asks and tells.
 
-    def dispatch(self) -> list[Dispatch]:
-        """The nodes to start now, best first. Call again after every `finish`, `admit` or `wake`."""
+    def dispatch(self, now_ms: int = 0) -> list[Dispatch]:
+        """The nodes to start now, best first. Call again after every `finish`, `admit` or `wake`, and at `next_moment`.
+
+        `now_ms` is on the caller's own clock; it matters only to limits with a rate and to those that rest.
+        """
         started: list[Dispatch] = []
-        while (taken := self._room.take_best()) is not None:
-            place, waited_for = taken
-            self._state[place] = _State.RUNNING
-            self._begun[place] = True
-            started.append(Dispatch(self._items[place].id, waited_for))
+        while (taken := self._room.take_best(now_ms)) is not None:
+            self._state[taken.place] = _State.RUNNING
+            self._begun[taken.place] += 1
+            started.append(Dispatch(self._items[taken.place].id, taken.waited_for, taken.tokens))
         return started
+
+    def put_back(self, node: str) -> None:
+        """The node was dispatched and has not started: somebody else was given its token. It waits on."""
+        place = self._index[node]
+        self._begun[place] -= 1
+        if self._may_start(place):
+            self._state[place] = _State.READY
+            self._room.put_back(place)
+        else:
+            self._state[place] = _State.PAUSED if self._begun[place] else _State.WAITING
+            self._room.give_back(place)
+
+    @property
+    def pace(self) -> Pace:
+        """How fast nodes may start under each limit: tell it who was told to slow down, and what others have taken."""
+        return self._room.pace
+
+    def next_moment(self, now_ms: int) -> tuple[int, str] | None:
+        """When to `dispatch` again even if nothing ends meanwhile, and what is waited for: a token, or the end of a pause."""
+        return self._room.next_moment(now_ms)
 
     def unjudged(self) -> list[str]:
         """Nodes whose needs are met and whose condition must be judged now: `admit` them, or `finish` them as skipped."""

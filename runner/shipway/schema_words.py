@@ -36,6 +36,7 @@ _TYPES = {
 }
 _FORMS = {
     "duration": ("a duration", "write a number and a unit, such as `250ms`, `30s`, `1m30s`, `2h`"),
+    "rate": ("a rate", "write a number and a duration, such as `10/1m` or `2/s`"),
     "text": ("a text", ""),
     "name": ("a name", "use lower-case letters, digits and `-`"),
     "target": ("the name of a target", "use lower-case letters, digits, `-` and `.`; `*` makes it a pattern"),
@@ -104,7 +105,6 @@ _LATER = {
             "writes",
         }
     ),
-    "limits": frozenset({"burst", "rate"}),
     "targets": frozenset({"after"}),
 }
 """Keys that a later version will know: refused like any other, but not as a slip of the pen."""
@@ -166,6 +166,8 @@ def _type_hint(refusal: Refusal, types: Sequence[str]) -> str:
         return f"write `{'true' if _BOOLEANS[value] else 'false'}`, without quotes"
     if title == "duration" and isinstance(value, int) and not isinstance(value, bool):
         return f"write a unit: `{value}s`, or `{value}m`" if value else "write `0s`"
+    if title == "rate" and isinstance(value, int) and not isinstance(value, bool):
+        return f"write in which time: `{value}/1m`"
     if title == "percentage" and isinstance(value, int) and not isinstance(value, bool):
         return f"write `{value}%`"
     if types == ["array"] and is_scalar and isinstance(key, str):

@@ -9,6 +9,7 @@ from shipway.durations import format_ms
 from shipway.events import (
     CleanupFailed,
     Event,
+    LimitsResting,
     NodeFinished,
     NodeRetrying,
     NodeStarted,
@@ -17,6 +18,7 @@ from shipway.events import (
     PhaseFinished,
     RollbackStarted,
     RunStarted,
+    RunWaiting,
     StageFinished,
     Stopping,
     Warned,
@@ -54,6 +56,11 @@ def tell(event: Event, nodes: Mapping[str, Node], *, is_verbose: bool) -> Line |
             return Line(">", node, f"started{again}", Colour.DIM)
         case NodeRetrying():
             return _retrying(event, nodes)
+        case LimitsResting(node, limits, for_ms):
+            resting = "limit " + ", ".join(limits) if len(limits) == 1 else "limits " + ", ".join(limits)
+            return Line("…", node, f"told to slow down: nothing more starts under {resting} for {format_ms(for_ms)}")
+        case RunWaiting(why, for_ms):
+            return Line("…", "", f"waiting {format_ms(for_ms)} for the {why}", Colour.DIM)
         case NodeStillRunning(node, elapsed_ms):
             return Line("…", node, f"still running after {format_ms(elapsed_ms)}", Colour.DIM)
         case NodeFinished():
