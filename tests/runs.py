@@ -18,12 +18,14 @@ from shipway.context import Context, Invoker, Platform
 from shipway.errors import ShipwayError
 from shipway.events import Event, Events, NodeFinished, NodeStarted
 from shipway.interruption import Interruption
+from shipway.journal_file import JournalFile
 from shipway.lifecycle import Finished, Reporter, Request, Surroundings, run_lifecycle
 from shipway.nodes import Outcome
 from shipway.plan import Plan
 from shipway.receipt import NodeResult, Receipt
 from shipway.registry import Registry
 from shipway.repository import open_repository
+from shipway.workspace import Workspace
 
 SHIPWAY = (sys.executable, "-I", "-m", "shipway")
 GRACE = Grace(interrupt_ms=200, terminate_ms=200)
@@ -149,6 +151,16 @@ def context_of(root: Path, env: Mapping[str, str], *, is_terminal: bool = False,
     )
 
 
+def journal_of(root: Path, context: Context | None = None) -> JournalFile:
+    """The journal of what ran in `root`."""
+    context = context or context_of(root, environment())
+    return JournalFile(
+        Workspace(root),
+        token=lambda: context.random_hex(16),
+        unix_ms=lambda: int(context.now().timestamp() * 1000),
+    )
+
+
 def run(
     root: Path, text: str | None = None, setting: Setting | None = None, *, execute: bool = True, live: bool = False
 ) -> Ran:
@@ -167,6 +179,7 @@ def run(
         interruption=setting.interruption,
         grace=setting.grace,
         processors=setting.processors,
+        journals=lambda: journal_of(root, context),
     )
     request = Request(file, setting.target, execute=execute, given=setting.given, confirm=setting.confirm)
     return Ran(root, run_lifecycle(request, around), seen, events.faults)

@@ -35,6 +35,7 @@ class Ended:
 
     `began` is False where the program could not even be started, so that there is nothing to undo.
     `retry_after_ms` is how long the step asked for a rest, whatever its outcome; None where it asked for none.
+    `emitted` are the children it asked for.
     """
 
     node: str
@@ -54,6 +55,7 @@ class Ended:
     log: str = ""
     began: bool = True
     retry_after_ms: int | None = None
+    emitted: tuple[Json, ...] = ()
 
 
 _NOWHERE = Path()

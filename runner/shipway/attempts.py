@@ -177,6 +177,10 @@ class Attempts:
                 attempt.signals_sent = 2
                 self._signal_next(attempt, self._clock_ms())
 
+    def groups(self) -> dict[str, int]:
+        """The process group of each child in progress, by its node."""
+        return {attempt.node: attempt.child.pid for attempt in self._active.values() if attempt.child is not None}
+
     def running(self) -> list[str]:
         """Nodes with an attempt in progress."""
         return list(self._active)

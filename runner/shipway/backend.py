@@ -90,6 +90,9 @@ class Cleanups(Protocol):
     def register(self, name: str, remove: Callable[[], None]) -> None:
         """Run `remove` in phase cleanup, last registered first, whatever happens in between."""
 
+    def register_path(self, name: str, path: Path) -> None:
+        """Remove `path`, a file or a whole folder, in phase cleanup; where Shipway is killed, `runs repair` removes it."""
+
 
 class Backend(Protocol):
     """Turns a stage into nodes. Made afresh for each stage of each run, and never asked to execute.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from shipway.action import Command, Completed, Verb
@@ -20,7 +20,7 @@ from shipway.evaluation import Evaluation
 from shipway.events import Events
 from shipway.executor import Execution, Executor
 from shipway.interruption import Interruption, abort
-from shipway.journal import Unjournalled
+from shipway.journal import Journal, Unjournalled
 from shipway.nodes import FAILURES, Node, Outcome
 from shipway.plan import Plan
 from shipway.process import most_children
@@ -48,6 +48,7 @@ class ExecutionTools:
     root: Path
     directory: Path
     processors: int
+    journal: Journal = field(default_factory=Unjournalled)
 
 
 def execute_plan(plan: Plan, tools: ExecutionTools) -> Execution:
@@ -114,7 +115,7 @@ def _surroundings(tools: ExecutionTools, attempts: Attempts, clock_ms: Callable[
         evaluation=evaluation,
         attempts=attempts,
         events=tools.events,
-        journal=Unjournalled(),
+        journal=tools.journal,
         started_unix_ms=int(context.now().timestamp() * 1000),
     )
 

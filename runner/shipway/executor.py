@@ -25,6 +25,7 @@ from shipway.events import (
     StageStarted,
     Stopping,
 )
+from shipway.journal import BestEffort, Decided, LeaseLost
 from shipway.nodes import FAILURES, Immediate, Node, Outcome
 from shipway.pacing import Pacing
 from shipway.plan import Plan, PlannedStage
@@ -36,6 +37,9 @@ from shipway.scheduler import Scheduler, default_parallel
 from shipway.unwinding import Unwinding
 
 _LIVE_TICK_MS = 100
+_SETTLED_MS = 10
+"""After this long without an end it pays to note in the journal which process groups there are."""
+
 _QUIET_TICK_MS = 1_000
 
 
@@ -81,7 +85,10 @@ class Executor:
         self._heeded = 0
         self._failed = False
         self._next_tick = 0
+        if not self._cancellations and self._around.journal.is_cancelled():
+            self.cancel()
         self._announced: dict[str, int] = {}
+        self._has_ungrouped = False
 
     def cancel(self) -> None:
         """Stop the run: the first time gracefully, the second time at once."""
@@ -105,8 +112,17 @@ class Executor:
             self._run_nodes()
         except Exception as error:  # noqa: BLE001 - half a deployment stands: it must be undone and told, whatever broke
             fault = error
+            self._around = replace(self._around, journal=BestEffort(self._around.journal))
             self._abandon()
-        unwinding = Unwinding(
+            self._around.journal.commit()
+            if isinstance(error, LeaseLost):
+                # Whoever has taken the run over undoes it, or goes on with it.
+                return replace(self._execution(self._unwinding(), []), fault=fault)
+        unwinding = self._unwinding()
+        return replace(self._execution(unwinding, unwinding.roll_back(failed=self._failed)), fault=fault)
+
+    def _unwinding(self) -> Unwinding:
+        return Unwinding(
             self._plan,
             self._around,
             self._options.on_cancel,
@@ -114,7 +130,6 @@ class Executor:
             self._results,
             struck=lambda: self._cancellations,
         )
-        return replace(self._execution(unwinding, unwinding.roll_back(failed=self._failed)), fault=fault)
 
     def _run_nodes(self) -> None:
         self._pacing.begin(self._around.clock_ms())
@@ -128,6 +143,7 @@ class Executor:
             elif not self._scheduler.finished:
                 self._settle()
         self._take_decisions()
+        self._around.journal.commit()
 
     def _abandon(self) -> None:
         """End what runs, and give every node that has none an outcome: cancelled, unknown if begun, else not started."""
@@ -138,6 +154,7 @@ class Executor:
                 progress = self._progress[ended.node]
                 progress.last, progress.attempts[-1] = ended, _attempt(progress.attempts[-1], ended)
                 progress.began = progress.began or ended.began
+                self._around.journal.ended(progress.node, progress.attempts[-1].number, ended)
         for node, progress in self._progress.items():
             if node not in self._results:
                 self._keep(self._left(progress))
@@ -162,8 +179,15 @@ class Executor:
     # One turn of the loop.
 
     def _step(self) -> None:
-        for ended in self._attempts.wait(self._next_moment()):
+        until = self._next_moment()
+        if self._has_ungrouped:
+            until = min(until, self._around.clock_ms() + _SETTLED_MS)
+        found = self._attempts.wait(until)
+        for ended in found:
             self._forward_ended(ended)
+        if self._has_ungrouped and not found:
+            self._around.journal.groups(self._attempts.groups())
+            self._has_ungrouped = False
         now = self._around.clock_ms()
         while self._retries and self._retries[0][0] <= now:
             self._scheduler.wake(heapq.heappop(self._retries)[2])
@@ -276,6 +300,8 @@ class Executor:
     # Attempts, forward.
 
     def _dispatch(self) -> None:
+        """Start what may start now; first, in one commit, all that ended meanwhile and what is about to start."""
+        starting = []
         for dispatch in self._pacing.dispatch(self._around.clock_ms()):
             progress = self._progress[dispatch.id]
             if self._cancellations > 1:
@@ -283,9 +309,20 @@ class Executor:
                 self._decide(progress.node, Outcome.NOT_STARTED, "")
                 continue
             progress.waited_for = progress.waited_for or dispatch.waited_for
+            self._note(progress)
+            starting.append(progress)
+        try:
+            self._around.journal.commit()
+        except Exception:
+            for progress in starting:
+                progress.attempts.pop()  # it was noted and will not begin: it must not be taken for begun
+            raise
+        for progress in starting:
             self._begin(progress)
+        self._has_ungrouped = self._has_ungrouped or bool(starting)
 
-    def _begin(self, progress: Progress) -> None:
+    def _note(self, progress: Progress) -> None:
+        """Write down that an attempt is about to begin."""
         node = progress.node
         number = len(progress.attempts) + 1
         if progress.order < 0:
@@ -296,7 +333,11 @@ class Executor:
                 self._emit(StageStarted(node.stage))
         now = self._around.clock_ms()
         progress.attempts.append(Attempt(number, Outcome.UNKNOWN, now, now))
-        self._around.journal.begun(node.id, number)
+        self._around.journal.begun(node, number, now)
+
+    def _begin(self, progress: Progress) -> None:
+        node = progress.node
+        number, now = len(progress.attempts), progress.attempts[-1].started_ms
         self._emit(NodeStarted(node.id, number, now))
         try:
             work = self._work(progress)
@@ -323,7 +364,7 @@ class Executor:
         progress.last = ended
         progress.began = progress.began or ended.began
         progress.attempts[-1] = _attempt(progress.attempts[-1], ended)
-        self._around.journal.ended(ended.node, progress.attempts[-1].number, ended.outcome)
+        self._around.journal.ended(progress.node, progress.attempts[-1].number, ended)
         self._pacing.heed(progress.node.limits, ended.node, ended.retry_after_ms, self._around.clock_ms())
         if self._may_retry(progress, ended):
             delay = delay_ms(progress.node.retry, len(progress.attempts), self._around.fraction())
@@ -383,6 +424,7 @@ class Executor:
         node = self._progress[result.node].node
         if not result.attempts:
             self._around.evaluation.record(node, result.outcome, {})
+            self._around.journal.decided(node.id, Decided(result.outcome, result.cause, result.error))
         self._emit(
             NodeFinished(
                 node=result.node,

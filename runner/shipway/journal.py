@@ -1,39 +1,344 @@
-"""The seam for a run's write-ahead record: what is told before and after each effect on the world. Stores nothing itself."""
+"""The seam for a run's write-ahead record, and the values it is made of. Stores nothing itself: `journal_file` does."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Protocol
 
-from shipway.nodes import Outcome
+from shipway.action import Verb
+from shipway.attempt import Ended
+from shipway.canonical import Json
+from shipway.errors import Reason, UnreachableError
+from shipway.nodes import Change, Node, Outcome
+from shipway.plan import Plan
+from shipway.receipt import Attempt
+
+
+class LeaseLost(UnreachableError):
+    """Another process took this run over: nothing that this one reports is taken any more, and it must touch nothing."""
+
+    default_reason = Reason.LEASE_LOST
+
+
+class RunStatus(StrEnum):
+    """How far a run is. `running` and `rolling_back` say what its owner was doing, also where that is gone."""
+
+    RUNNING = "running"
+    ROLLING_BACK = "rolling_back"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    NOT_UNDONE = "not_undone"
+    CANCELLED = "cancelled"
+
+
+UNFINISHED = frozenset({RunStatus.RUNNING, RunStatus.ROLLING_BACK})
+"""A run with one of these whose owner is gone has crashed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """The process that carries a run out. `started` is `process_identity.start_of` it, `token` is random and its alone."""
+
+    machine: str
+    pid: int
+    started: int | None
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What is known of a run before anything of it happens: all that resuming it, or sealing it for a killed one, takes.
+
+    `inputs` are as they were given, `file` is the declaration relative to the root, `stages` and `skipped` the part that
+    was asked for, `by` who ran it as in a receipt. `began_ms` is Unix time.
+    """
+
+    run: str
+    lifecycle: str
+    target: str
+    file: str
+    began_ms: int
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    stages: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
+    approved: str | None = None
+    by: Mapping[str, Json] = field(default_factory=dict)
+    shipway: str = ""
+    platform: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """An outcome without an attempt: blocked, skipped, not started, or failed before it could be tried."""
+
+    outcome: Outcome
+    cause: str = ""
+    error: str = ""
 
 
 class Journal(Protocol):
-    """Told of each effect, synchronously: before it is begun and once it has ended. What it raises stops the run."""
+    """Told, synchronously, of all that an execution does. What it raises stops the run.
 
-    def begun(self, node: str, attempt: int) -> None:
-        """An attempt of `node` is about to start."""
+    What was told is on disk once `commit` returns; `undo_begun` and `undo_ended` commit by themselves. Times are
+    milliseconds since the run began.
+    """
 
-    def ended(self, node: str, attempt: int, outcome: Outcome) -> None:
+    def begun(self, node: Node, number: int, at_ms: int) -> None:
+        """An attempt of `node` is about to start, after the next `commit`."""
+
+    def ended(self, node: Node, number: int, ended: Ended) -> None:
         """That attempt has ended."""
 
-    def undo_begun(self, node: str) -> None:
+    def decided(self, node: str, decided: Decided) -> None:
+        """A node got its outcome without an attempt."""
+
+    def commit(self) -> None:
+        """What was told so far is on disk when this returns. Raises LeaseLost, or UnreachableError for a full disk."""
+
+    def groups(self, groups: Mapping[str, int]) -> None:
+        """Children run in these process groups, by node; on disk when this returns."""
+
+    def rolling_back(self) -> None:
+        """From now on the run undoes what it began; on disk when this returns."""
+
+    def undo_begun(self, node: Node, at_ms: int) -> None:
         """The undo of `node` is about to start."""
 
-    def undo_ended(self, node: str, outcome: Outcome) -> None:
+    def undo_ended(self, node: Node, ended: Undone) -> None:
         """That undo has ended."""
+
+    def is_cancelled(self) -> bool:
+        """Whether somebody else asked for this run to be stopped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Undone:
+    """How the undo of a node went: undone, undo_failed, not_undoable or drifted; `tries` is how often it was tried.
+
+    A node of a compensation has the outcome of a step that ran, and `outputs` for those behind it.
+    """
+
+    outcome: Outcome
+    ended_ms: int
+    error: str = ""
+    tries: int = 1
+    tail: str = ""
+    log: str = ""
+    outputs: Mapping[str, Json] = field(default_factory=dict)
 
 
 class Unjournalled:
     """Keeps nothing: what a killed process had begun is then not known to the next one."""
 
-    def begun(self, node: str, attempt: int) -> None:
+    def begun(self, node: Node, number: int, at_ms: int) -> None:
         """Nothing is kept."""
 
-    def ended(self, node: str, attempt: int, outcome: Outcome) -> None:
+    def ended(self, node: Node, number: int, ended: Ended) -> None:
         """Nothing is kept."""
 
-    def undo_begun(self, node: str) -> None:
+    def decided(self, node: str, decided: Decided) -> None:
         """Nothing is kept."""
 
-    def undo_ended(self, node: str, outcome: Outcome) -> None:
+    def commit(self) -> None:
         """Nothing is kept."""
+
+    def groups(self, groups: Mapping[str, int]) -> None:
+        """Nothing is kept."""
+
+    def rolling_back(self) -> None:
+        """Nothing is kept."""
+
+    def undo_begun(self, node: Node, at_ms: int) -> None:
+        """Nothing is kept."""
+
+    def undo_ended(self, node: Node, ended: Undone) -> None:
+        """Nothing is kept."""
+
+    def is_cancelled(self) -> bool:
+        """Nobody can ask."""
+        return False
+
+
+class BestEffort:
+    """Goes on telling a journal that has failed once: what was begun has to be undone, written down or not."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+
+    def begun(self, node: Node, number: int, at_ms: int) -> None:
+        """Nothing is begun any more."""
+
+    def ended(self, node: Node, number: int, ended: Ended) -> None:
+        """As `Journal`, told with the next `commit`."""
+        self._journal.ended(node, number, ended)
+
+    def decided(self, node: str, decided: Decided) -> None:
+        """As `Journal`, told with the next `commit`."""
+        self._journal.decided(node, decided)
+
+    def commit(self) -> None:
+        """As `Journal`, where that is possible."""
+        with suppress(UnreachableError):
+            self._journal.commit()
+
+    def groups(self, groups: Mapping[str, int]) -> None:
+        """As `Journal`, where that is possible."""
+        with suppress(UnreachableError):
+            self._journal.groups(groups)
+
+    def rolling_back(self) -> None:
+        """As `Journal`, where that is possible."""
+        with suppress(UnreachableError):
+            self._journal.rolling_back()
+
+    def undo_begun(self, node: Node, at_ms: int) -> None:
+        """As `Journal`, where that is possible."""
+        with suppress(UnreachableError):
+            self._journal.undo_begun(node, at_ms)
+
+    def undo_ended(self, node: Node, ended: Undone) -> None:
+        """As `Journal`, where that is possible."""
+        with suppress(UnreachableError):
+            self._journal.undo_ended(node, ended)
+
+    def is_cancelled(self) -> bool:
+        """As `Journal`."""
+        return self._journal.is_cancelled()
+
+
+class RunJournal(Journal, Protocol):
+    """The journal of one run, held by this process until `close`."""
+
+    def finished(self, status: RunStatus, ended_ms: int) -> None:
+        """The run came to its end, and nobody carries it out any more; `ended_ms` is Unix time. On disk when it returns."""
+
+    def sealed(self, receipt: str) -> None:
+        """Its receipt, of this digest, was kept. On disk when this returns."""
+
+    def close(self) -> None:
+        """Let go of it. What was told and not committed is dropped."""
+
+
+class Journals(Protocol):
+    """The record of every run of a workspace."""
+
+    def begin(self, opening: Opening, plan: Plan, holds_secret: Callable[[str], bool]) -> RunJournal:
+        """A new run, held by this process. Raises UnreachableError (`lock-held`) while one of that lifecycle and target runs.
+
+        `holds_secret` says of a text whether it must not be kept.
+        """
+
+    def crashed(self, lifecycle: str, target: str) -> Sequence[RunSummary]:
+        """Runs of that lifecycle and target that were never finished and that nobody carries out, the latest first."""
+
+    def making(self, path: str) -> int:
+        """Something ephemeral is about to be made at `path`; the number is for `removed`. On disk when this returns."""
+
+    def removed(self, number: int) -> None:
+        """It was removed again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """One attempt as it is on disk, in the order in which attempts began (`sequence`, unique in the run).
+
+    `verb` is do or undo; `number` counts a node's attempts from 1, of an undo it is how often it was tried. `outcome` and
+    `ended_ms` are None where it was begun and never reported. `outputs` are the real values, without those that are or
+    hold a secret: `lost` names them, and `is_undo_lost` says the same of `undo`. `emitted` are the children it asked for.
+    `group` is the process group of its child, `group_started` when that started; `log` is the name of its log.
+    """
+
+    sequence: int
+    node: str
+    verb: Verb
+    number: int
+    execution: int
+    started_ms: int
+    ended_ms: int | None = None
+    outcome: Outcome | None = None
+    began: bool = True
+    error: str = ""
+    warning: str = ""
+    cause: str = ""
+    code: str = ""
+    exit_code: int | None = None
+    change: Change | None = None
+    outputs: Mapping[str, Json] = field(default_factory=dict)
+    lost: tuple[str, ...] = ()
+    undo: Json = None
+    is_undo_lost: bool = False
+    tail: str = ""
+    log: str = ""
+    group: int | None = None
+    group_started: int | None = None
+    emitted: tuple[Json, ...] = ()
+
+    def attempt(self) -> Attempt:
+        """As it stands in a receipt."""
+        outcome = self.outcome or Outcome.UNKNOWN
+        return Attempt(
+            self.number, outcome, self.started_ms, self.ended_ms or self.started_ms, self.error, self.exit_code
+        )
+
+    def ended(self) -> Ended:
+        """As the attempt reported its end; unknown where it never did."""
+        return Ended(
+            node=self.node,
+            verb=self.verb,
+            outcome=self.outcome or Outcome.UNKNOWN,
+            started_ms=self.started_ms,
+            ended_ms=self.ended_ms or self.started_ms,
+            error=self.error,
+            warning=self.warning,
+            exit_code=self.exit_code,
+            outputs=self.outputs,
+            undo=self.undo,
+            change=self.change,
+            cause=self.cause,
+            tail=self.tail,
+            log=self.log,
+            began=self.began,
+            emitted=self.emitted,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """A run as the list of runs shows it. Times are Unix time in milliseconds; `receipt` is its digest once it is sealed.
+
+    `is_alive` says that its owner still carries it out; `executions` how often it was begun or resumed.
+    """
+
+    run: str
+    lifecycle: str
+    target: str
+    status: RunStatus
+    is_alive: bool
+    effect: str
+    began_ms: int
+    ended_ms: int | None
+    executions: int
+    owner: Owner
+    receipt: str | None
+
+    @property
+    def has_crashed(self) -> bool:
+        """Whether it was never finished and nobody carries it out any more."""
+        return self.status in UNFINISHED and not self.is_alive
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """All that is known of one run but its plan, which is large and rarely asked for.
+
+    `opened` says of nodes that were opened again from which place in `history` on their attempts count.
+    """
+
+    summary: RunSummary
+    opening: Opening
+    history: Sequence[Recorded] = ()
+    decided: Mapping[str, Decided] = field(default_factory=dict)
+    opened: Mapping[str, int] = field(default_factory=dict)

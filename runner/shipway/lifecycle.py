@@ -24,9 +24,10 @@ from shipway.execution import ExecutionTools, PlanCommands, execute_plan
 from shipway.executor import Execution
 from shipway.inputs import read_inputs
 from shipway.interruption import Interruption
+from shipway.journal import Journals, LeaseLost, Opening, RunJournal, RunStatus, Unjournalled
 from shipway.plan import Plan, differences
 from shipway.planning import PlanRequest, PlanTools, Selection, build, predict
-from shipway.receipt import RanBy, Receipt, RunOutcome
+from shipway.receipt import RanBy, Receipt, RunOutcome, by_json
 from shipway.redaction import Redactor
 from shipway.registry import Registry
 from shipway.repository import Repository
@@ -60,7 +61,10 @@ class Reporter(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a lifecycle works in. `grace` bounds how long endings take; `processors` the default parallelism."""
+    """What a lifecycle works in. `grace` bounds how long endings take; `processors` the default parallelism.
+
+    `journals` gives the journal of the workspace, where one is kept: without it a killed run cannot be resumed.
+    """
 
     context: Context
     repository: Repository
@@ -70,6 +74,7 @@ class Surroundings:
     interruption: Interruption
     grace: Grace
     processors: int
+    journals: Callable[[], Journals] | None = None
 
 
 @dataclass(slots=True)
@@ -101,7 +106,7 @@ def run_lifecycle(request: Request, around: Surroundings) -> Finished:
         try:
             voyage.enter(voyage.report)
         except ShipwayError as error:
-            voyage.finished.error = voyage.finished.error or error
+            _both(voyage.finished, error)
         voyage.enter(voyage.cleanup)
     return voyage.finished
 
@@ -114,6 +119,14 @@ def check_lifecycle(request: Request, around: Surroundings) -> Plan:
     return build(voyage.plan_request(), voyage.plan_tools())
 
 
+def _both(finished: Finished, late: ShipwayError) -> None:
+    """Keep the first error, with what the report's own one says to do."""
+    if finished.error is None:
+        finished.error = late
+    else:
+        finished.error.next = "; ".join(filter(None, (finished.error.next, late.next)))
+
+
 class _Voyage:
     """One pass through the phases; each is one method, which finds what those before it left."""
 
@@ -122,7 +135,7 @@ class _Voyage:
         self.around = around
         self.context = around.context
         self.finished = Finished()
-        self.cleanups = CleanupStack(around.events)
+        self.cleanups = CleanupStack(around.events, around.journals)
         self.redactor = Redactor({})
         self.secrets: Mapping[str, str] = {}
         self.resolved: Mapping[str, Resolved] = {}
@@ -130,6 +143,7 @@ class _Voyage:
         self._execution: Execution | None = None
         self._plan_commands: PlanCommands | None = None
         self._run = ""
+        self._journal: RunJournal | None = None
         self._began: datetime = self.context.now()
         self._began_ns = self.context.monotonic_ns()
 
@@ -217,6 +231,7 @@ class _Voyage:
         self._began, self._began_ns = self.context.now(), self.context.monotonic_ns()
         self._run = self._new_run_id()
         workspace = Workspace(self.around.repository.root)
+        self._begin_journal(plan)
         directory = workspace.make_run_directory(self._run)
         self.cleanups.register("scratch of the run", lambda: workspace.remove_scratch(self._run))
         self._execution = execute_plan(plan, self._execution_tools(directory))
@@ -226,9 +241,16 @@ class _Voyage:
     def report(self) -> None:
         """Seal the receipt of whatever was executed, then deliver."""
         finished = self.finished
+        if isinstance(finished.error, LeaseLost):
+            return  # whoever has taken the run over reports it
         if self.request.execute and not finished.declined and self._declaration is not None:
             finished.receipt = self._receipt()
-        self.around.reporter.report(finished.plan, finished.receipt)
+        try:
+            self._end_journal()
+        finally:
+            self.around.reporter.report(finished.plan, finished.receipt)
+        if self._journal is not None and finished.receipt is not None:
+            self._journal.sealed(finished.receipt.digest)
 
     def cleanup(self) -> None:
         """Remove everything that was registered, last in first out."""
@@ -277,7 +299,41 @@ class _Voyage:
             root=around.repository.root,
             directory=directory,
             processors=around.processors,
+            journal=self._journal or Unjournalled(),
         )
+
+    def _begin_journal(self, plan: Plan) -> None:
+        """From here on everything is written down before it happens. Raises UnreachableError where another run is on."""
+        if self.around.journals is None:
+            return
+        journals, request = self.around.journals(), self.request
+        for crashed in journals.crashed(plan.lifecycle, plan.target):
+            self.around.events.emit(
+                Warned(
+                    f"run {crashed.run} was killed and is unfinished: `shipway resume {crashed.run}` goes on with it"
+                )
+            )
+        opening = Opening(
+            run=self._run,
+            lifecycle=plan.lifecycle,
+            target=plan.target,
+            file=plan.source.file,
+            began_ms=int(self._began.timestamp() * 1000),
+            inputs=request.inputs,
+            stages=request.selection.stages,
+            skipped=request.selection.skip,
+            approved=request.given.effect if request.given else None,
+            by=by_json(_ran_by(self.context, self.around.repository)),
+            shipway=__version__,
+            platform=plan.platform,
+        )
+        self._journal = journals.begin(opening, plan, self.redactor.finds)
+        self.cleanups.register("journal", self._journal.close)
+
+    def _end_journal(self) -> None:
+        receipt = self.finished.receipt
+        if self._journal is not None and receipt is not None:
+            self._journal.finished(RunStatus(receipt.outcome.value), int(self.context.now().timestamp() * 1000))
 
     def _check_secrets(self, plan: Plan) -> None:
         nodes = (*plan.nodes, *plan.compensations)

@@ -109,9 +109,16 @@ class Plan:
     @cached_property
     def document(self) -> dict[str, Json]:
         """The plan as JSON, digest included; `canonical.canonical_bytes` of it are the file."""
-        body = self._body()
-        body["effect"] = self.effect
-        return {**body, "digest": canonical.digest(body)}
+        return {**self._whole, "digest": canonical.bytes_digest(self.canonical_body)}
+
+    @cached_property
+    def canonical_body(self) -> bytes:
+        """The canonical bytes of the document without its digest: what that is the digest of."""
+        return canonical.canonical_bytes(self._whole)
+
+    @cached_property
+    def _whole(self) -> dict[str, Json]:
+        return {**self._body(), "effect": self.effect}
 
     @property
     def digest(self) -> str:
@@ -253,7 +260,7 @@ def load_plan(content: bytes, check: Callable[[Mapping[str, Json]], None]) -> Pl
     """
     data = canonical.load_sealed(content, kind="plan", versions=(PLAN_SCHEMA,), reason=Reason.PLAN_DIGEST)
     check(data)
-    plan = _plan_from_json(data)
+    plan = plan_from_json(data)
     _check_whole(plan)
     if plan.effect != data["effect"]:
         raise VerificationError("the plan's `effect` is not that of its nodes", reason=Reason.PLAN_DIGEST)
@@ -378,7 +385,8 @@ def _source_json(source: PlannedSource) -> Json:
     }
 
 
-def _plan_from_json(data: Mapping[str, Json]) -> Plan:
+def plan_from_json(data: Mapping[str, Json]) -> Plan:
+    """The plan that `document` wrote. What was read from outside has passed the schema; see `load_plan`."""
     on_cancel = data["on_cancel"]
     return Plan(
         lifecycle=str(data["lifecycle"]),

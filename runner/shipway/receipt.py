@@ -170,6 +170,11 @@ class Receipt:
         return {result.node: result for result in self.nodes}
 
     @property
+    def digest(self) -> str:
+        """`sha256:…` over the whole document; what seals it."""
+        return str(self.document["digest"])
+
+    @property
     def failed(self) -> tuple[NodeResult, ...]:
         """The nodes that failed by themselves, before any undo changed their outcome, first failure first."""
         failures = [result for result in self.nodes if own_outcome(result) in FAILURES]
@@ -199,7 +204,7 @@ class Receipt:
             "nodes": [_result_json(result) for result in self.nodes],
             "stages": [{"stage": stage.stage, "outcome": stage.outcome.value} for stage in self.stages],
             "rollback": [_rollback_json(entry) for entry in self.rollback],
-            "by": _by_json(self.by),
+            "by": by_json(self.by),
             "versions": {"shipway": self.shipway},
             "platform": self.platform,
             "source": dict(self.source),
@@ -268,7 +273,7 @@ def load_receipt(content: bytes, check: Callable[[Mapping[str, Json]], None]) ->
         nodes=tuple(_result(object_of(item)) for item in items_of(data["nodes"])),
         stages=tuple(_stage(object_of(item)) for item in items_of(data["stages"])),
         rollback=tuple(_rollback(object_of(item)) for item in items_of(data["rollback"])),
-        by=_by(object_of(data["by"])),
+        by=by_from_json(object_of(data["by"])),
         shipway=str(object_of(data["versions"])["shipway"]),
         platform=str(data["platform"]),
         source=object_of(data["source"]),
@@ -373,7 +378,8 @@ def _rollback(data: Mapping[str, Json]) -> RollbackEntry:
     )
 
 
-def _by_json(by: RanBy) -> Json:
+def by_json(by: RanBy) -> dict[str, Json]:
+    """Who ran it, as it stands in a receipt."""
     return {
         "invoker": by.invoker,
         "actor": by.actor,
@@ -386,7 +392,8 @@ def _by_json(by: RanBy) -> Json:
     }
 
 
-def _by(data: Mapping[str, Json]) -> RanBy:
+def by_from_json(data: Mapping[str, Json]) -> RanBy:
+    """Who ran it, as `by_json` wrote it."""
     return RanBy(
         invoker=str(data["invoker"]),
         actor=text_or_none(data["actor"]),

@@ -118,6 +118,11 @@ class Redactor:
         """`text` stripped, then masked: a secret interrupted by invisible characters is found as well."""
         return self.redact(strip_control(text)) if text else Redacted("")
 
+    def finds(self, text: str) -> bool:
+        """Whether a secret stands in `text`. Counts nothing."""
+        patterns = self._patterns
+        return patterns is not None and patterns.search.search(text) is not None
+
     def stream(self) -> Stream:
         """A reader for one output that arrives in pieces."""
         return Stream(self)

@@ -17,6 +17,7 @@ from shipway.canonical import Json
 from shipway.declaration import OutputRule
 from shipway.environment import output_variables
 from shipway.evaluation import Unresolved
+from shipway.journal import Undone
 from shipway.nodes import FAILURES, Node, Outcome, Verified
 from shipway.progress import Progress, Surroundings
 from shipway.receipt import RollbackEntry
@@ -65,7 +66,7 @@ class Undoing:
             return self._entry(node, Outcome.NOT_UNDOABLE, "it has no `undo`", started)
         if self._struck() > 1:
             return self._entry(node, Outcome.UNDO_FAILED, "interrupted before it was undone", started)
-        self._around.journal.undo_begun(node.id)
+        self._around.journal.undo_begun(node, started)
         work = self._undo_work(progress, outcome, outputs)
         ended, tries = yield from self._tried(Verb.UNDO, work)
         how, error = ended.outcome, ended.error
@@ -73,7 +74,8 @@ class Undoing:
             how, error = Outcome.UNDO_FAILED, error or how.value
         elif how is Outcome.UNDONE and (yield from self._still_holds(work)):
             how, error = Outcome.UNDO_FAILED, "`undo` exited 0, but `verify` still finds the work"
-        self._around.journal.undo_ended(node.id, how)
+        now = self._around.clock_ms()
+        self._around.journal.undo_ended(node, Undone(how, now, error, tries, ended.tail, ended.log))
         return self._entry(node, how, error, started, tries, ended)
 
     def compensate(self, progress: Progress, outcome: Outcome) -> Steps:
@@ -85,10 +87,13 @@ class Undoing:
             work = self._compensation_work(progress, outcome)
         except Unresolved as error:
             return self._entry(node, Outcome.FAILED, str(error), started)
-        self._around.journal.undo_begun(node.id)
+        self._around.journal.undo_begun(node, started)
         ended, tries = yield from self._tried(Verb.DO, work)
         self._around.evaluation.record(node, ended.outcome, ended.outputs)
-        self._around.journal.undo_ended(node.id, ended.outcome)
+        now, why = self._around.clock_ms(), ended.error or ended.cause
+        self._around.journal.undo_ended(
+            node, Undone(ended.outcome, now, why, tries, ended.tail, ended.log, ended.outputs)
+        )
         return self._entry(node, ended.outcome, ended.error or ended.cause, started, tries, ended)
 
     def _tried(self, verb: Verb, work: Work) -> Generator[Ask | Pause, Ended | None, tuple[Ended, int]]:

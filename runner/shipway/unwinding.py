@@ -52,6 +52,7 @@ class Unwinding:
         order = self._order(failed)
         if not order:
             return []
+        self._around.journal.rolling_back()
         for stage in self._plan.stages:
             if stage.compensation:
                 self._around.evaluation.compensates(f"{stage.id}.{COMPENSATION_PART}", stage.id)

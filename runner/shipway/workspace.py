@@ -31,9 +31,25 @@ class Workspace:
         """Where sealed receipts are kept; their names sort by time."""
         return self.directory / "receipts"
 
+    @property
+    def journal(self) -> Path:
+        """The journal of every run here."""
+        return self.directory / "journal.sqlite"
+
+    def run_directory(self, run: str) -> Path:
+        """The directory of one run."""
+        return self.directory / "runs" / run
+
+    def make_directory(self) -> None:
+        """Make sure that `.shipway` is there. Raises UnreachableError (`unwritable`) where it cannot be made."""
+        try:
+            self._make_own_directory()
+        except OSError as error:
+            raise unwritable(self.directory, error) from error
+
     def make_run_directory(self, run: str) -> Path:
         """A directory private to one run. Raises UnreachableError (`unwritable`) where it cannot be made."""
-        path = self.directory / "runs" / run
+        path = self.run_directory(run)
         try:
             self._make_own_directory()
             path.mkdir(mode=0o700, parents=True)
@@ -60,7 +76,7 @@ class Workspace:
     def remove_scratch(self, run: str) -> None:
         """Remove what only a run in progress needs: raw output, exchange files, scratch; its logs and files stay."""
         for name in ("raw", "io", "scratch"):
-            shutil.rmtree(self.directory / "runs" / run / name, ignore_errors=True)
+            shutil.rmtree(self.run_directory(run) / name, ignore_errors=True)
 
     def _make_own_directory(self) -> None:
         ignore = self.directory / ".gitignore"

@@ -14,6 +14,7 @@ from pathlib import Path
 from shipway.backend import Backend, Capability, StagePlace
 from shipway.builder import BuilderScope, GraphBuilder
 from shipway.canonical import Json, canonical_bytes
+from shipway.cleanup import remove_path
 from shipway.declaration import Declaration, Stage, load
 from shipway.errors import Problem
 from shipway.nodes import Node, Reads, node_from_json, node_json
@@ -44,6 +45,9 @@ class _Cleanups:
 
     def register(self, name: str, remove: Callable[[], None]) -> None:
         self.removals.append((name, remove))
+
+    def register_path(self, name: str, path: Path) -> None:
+        self.register(name, lambda: remove_path(path))
 
     def run(self) -> None:
         while self.removals:

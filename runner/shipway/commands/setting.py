@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from shipway import declaration
 from shipway.attempt import Grace
@@ -21,7 +22,10 @@ from shipway.planning import Selection
 from shipway.receipt import Receipt
 from shipway.registry import Registry
 from shipway.repository import Repository, open_repository
-from shipway.workspace import DIRECTORY
+from shipway.workspace import DIRECTORY, Workspace
+
+if TYPE_CHECKING:
+    from shipway.journal_file import JournalFile
 
 DEFAULT_FILE = "shipway.yml"
 DEFAULT_TARGET = "default"
@@ -127,6 +131,18 @@ def surroundings(context: Context, repository: Repository, events: Events, repor
         interruption=Interruption(),
         grace=GRACE_IN_CI if context.ci else GRACE_AT_TERMINAL,
         processors=context.processors,
+        journals=lambda: journal_of(repository.root, context),
+    )
+
+
+def journal_of(root: Path, context: Context) -> JournalFile:
+    """The journal of the checkout at `root`; nothing is made before something is written to it."""
+    from shipway.journal_file import JournalFile  # late: only what executes or looks back needs SQLite
+
+    return JournalFile(
+        Workspace(root),
+        token=lambda: context.random_hex(16),
+        unix_ms=lambda: int(context.now().timestamp() * 1000),
     )
 
 

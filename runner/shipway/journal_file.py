@@ -1,0 +1,373 @@
+"""The journal of a workspace: one SQLite file for all its runs. Opens it for writing one run, lists runs, reads one back.
+
+Loaded only where a run is executed or read: planning needs no journal.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
+
+from shipway import journal_plans
+from shipway.action import Verb
+from shipway.canonical import Json, integer_of, items_of, object_of, text_or_none
+from shipway.errors import Reason, UnreachableError, UsageError, did_you_mean
+from shipway.journal import (
+    UNFINISHED,
+    Decided,
+    Opening,
+    Owner,
+    Recorded,
+    RunRecord,
+    RunStatus,
+    RunSummary,
+)
+from shipway.journal_schema import failure, opened
+from shipway.journal_writer import LEASE_MS, RunWriter
+from shipway.nodes import Change, Outcome
+from shipway.plan import Plan
+from shipway.process_identity import is_running, machine_name, start_of, was_restarted
+from shipway.workspace import Workspace
+
+_SUMMARY = (
+    "SELECT run, id, lifecycle, target, status, effect, began_ms, ended_ms, executions, machine, pid, process_started,"
+    " token, lease_until_ms, receipt FROM run"
+)
+_ATTEMPTS = (
+    "SELECT sequence, node, verb, number, execution, started_ms, ended_ms, outcome, began, error, warning, cause, code,"
+    " exit_code, change, outputs, lost, undo, tail, log, child, child_started, emitted FROM attempt WHERE run=?"
+    " ORDER BY sequence"
+)
+_UNFINISHED = ", ".join(f"'{status.value}'" for status in sorted(UNFINISHED))
+
+
+def _pass(name: str) -> None:
+    """A fault point of the journal that nobody listens to."""
+
+
+def _nothing(text: str) -> bool:
+    """Nothing is secret."""
+    return False
+
+
+class JournalFile:
+    """The journal of a workspace; see `journal.Journals`. Nothing is opened, and no file made, before it is needed.
+
+    `token()` gives a fresh random text, `unix_ms()` the wall clock. `strike` is told the name of each point at which a
+    killed process leaves another state on disk; tests use it to die there.
+    """
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        *,
+        token: Callable[[], str],
+        unix_ms: Callable[[], int],
+        strike: Callable[[str], None] = _pass,
+    ) -> None:
+        self._workspace = workspace
+        self._path = workspace.journal
+        self._token = token
+        self._unix_ms = unix_ms
+        self._strike = strike
+        self._machine = ""
+
+    # Writing.
+
+    def begin(self, opening: Opening, plan: Plan, holds_secret: Callable[[str], bool] = _nothing) -> RunWriter:
+        """See `Journals`."""
+        self._workspace.make_directory()
+        connection = opened(self._path)
+        try:
+            with self._writing(connection, "begin"):
+                self._refuse_second(connection, opening.lifecycle, opening.target)
+                key = journal_plans.store(connection, plan)
+                token = self._token()
+                row = (opening.run, opening.lifecycle, opening.target, key, plan.effect, _opening_json(opening))
+                cursor = connection.execute(
+                    "INSERT INTO run (id, lifecycle, target, plan, effect, opening, status, began_ms, machine, pid,"
+                    " process_started, token, lease_until_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    (*row, RunStatus.RUNNING.value, opening.began_ms, *self._me(), token, self._unix_ms() + LEASE_MS),
+                )
+            assert cursor.lastrowid is not None
+            return self._writer(connection, cursor.lastrowid, 1, 0, token, holds_secret)
+        except BaseException:
+            connection.close()
+            raise
+
+    def making(self, path: str) -> int:
+        """See `Journals`."""
+        self._workspace.make_directory()
+        with self._connected() as connection, self._writing(connection, "making"):
+            cursor = connection.execute(
+                "INSERT INTO ephemeral (path, machine, pid, process_started) VALUES (?, ?, ?, ?)", (path, *self._me())
+            )
+            assert cursor.lastrowid is not None
+            return cursor.lastrowid
+
+    def removed(self, number: int) -> None:
+        """See `Journals`."""
+        with self._connected() as connection, self._writing(connection, "removed"):
+            connection.execute("DELETE FROM ephemeral WHERE number=?", (number,))
+
+    def ask_cancel(self, run: str) -> None:
+        """Have the owner of `run` stop it as soon as it looks."""
+        with self._connected() as connection, self._writing(connection, "cancel"):
+            connection.execute("UPDATE run SET is_cancelled=1 WHERE id=?", (run,))
+
+    def _writer(
+        self,
+        connection: sqlite3.Connection,
+        run: int,
+        execution: int,
+        sequence: int,
+        token: str,
+        holds_secret: Callable[[str], bool],
+    ) -> RunWriter:
+        return RunWriter(
+            connection,
+            self._path,
+            run=run,
+            execution=execution,
+            sequence=sequence,
+            token=token,
+            unix_ms=self._unix_ms,
+            holds_secret=holds_secret,
+            strike=self._strike,
+        )
+
+    def _refuse_second(self, connection: sqlite3.Connection, lifecycle: str, target: str) -> None:
+        for summary in self._unfinished(connection, lifecycle, target):
+            if summary.is_alive:
+                raise held(summary)
+
+    def _unfinished(self, connection: sqlite3.Connection, lifecycle: str, target: str) -> list[RunSummary]:
+        rows = connection.execute(
+            f"{_SUMMARY} WHERE lifecycle=? AND target=? AND status IN ({_UNFINISHED}) ORDER BY run DESC",
+            (lifecycle, target),
+        )
+        return [self._summary(row) for row in rows]
+
+    def _me(self) -> tuple[str, int, int | None]:
+        self._machine = self._machine or machine_name()
+        pid = os.getpid()
+        return self._machine, pid, start_of(pid)
+
+    # Reading.
+
+    @property
+    def exists(self) -> bool:
+        """Whether any run was ever journalled here."""
+        return self._path.exists()
+
+    def runs(self) -> list[RunSummary]:
+        """Every run, the one begun last first."""
+        if not self.exists:
+            return []
+        with self._connected() as connection:
+            return [self._summary(row) for row in connection.execute(f"{_SUMMARY} ORDER BY run DESC")]
+
+    def crashed(self, lifecycle: str, target: str) -> list[RunSummary]:
+        """See `Journals`."""
+        if not self.exists:
+            return []
+        with self._connected() as connection:
+            found = self._unfinished(connection, lifecycle, target)
+        return [summary for summary in found if summary.has_crashed]
+
+    def find(self, run: str) -> RunSummary:
+        """One run. Raises UsageError (`run-unknown`) with the nearest id where there is none of that name."""
+        runs = {summary.run: summary for summary in self.runs()}
+        if run in runs:
+            return runs[run]
+        last = f"the last run is `{next(iter(runs))}`" if runs else "no run was begun here yet"
+        raise UsageError(
+            f"there is no run `{run}` here", reason=Reason.RUN_UNKNOWN, next=did_you_mean(run, runs) or last
+        )
+
+    def read(self, run: str) -> RunRecord:
+        """All that is known of a run. Raises UsageError (`run-unknown`)."""
+        with self._connected() as connection:
+            connection.execute("BEGIN")  # one moment of it, whatever is written meanwhile
+            row = connection.execute(f"{_SUMMARY} WHERE id=?", (run,)).fetchone()
+            if row is None:
+                raise UsageError(f"there is no run `{run}` here", reason=Reason.RUN_UNKNOWN, next="see `shipway runs`")
+            return self._record(connection, row)
+
+    def plan(self, run: str) -> Plan:
+        """What a run executes."""
+        with self._connected() as connection:
+            row = connection.execute("SELECT plan FROM run WHERE id=?", (run,)).fetchone()
+            return journal_plans.load(connection, row[0])
+
+    def _record(self, connection: sqlite3.Connection, row: Sequence[object]) -> RunRecord:
+        key = row[0]
+        (opening,) = connection.execute("SELECT opening FROM run WHERE run=?", (key,)).fetchone()
+        decided = connection.execute("SELECT node, outcome, cause, error FROM decided WHERE run=?", (key,))
+        reopened = connection.execute("SELECT node, sequence FROM opened WHERE run=?", (key,))
+        return RunRecord(
+            summary=self._summary(row),
+            opening=_opening_from_json(json.loads(opening)),
+            history=[_recorded(attempt) for attempt in connection.execute(_ATTEMPTS, (key,))],
+            decided={node: Decided(Outcome(how), cause, error) for node, how, cause, error in decided},
+            opened=dict(reopened.fetchall()),
+        )
+
+    def _summary(self, row: Sequence[object]) -> RunSummary:
+        (
+            _,
+            run,
+            lifecycle,
+            target,
+            status,
+            effect,
+            began,
+            ended,
+            executions,
+            machine,
+            pid,
+            started,
+            token,
+            lease,
+            seal,
+        ) = row
+        owner = Owner(str(machine), _integer(pid), None if started is None else _integer(started), str(token))
+        return RunSummary(
+            run=str(run),
+            lifecycle=str(lifecycle),
+            target=str(target),
+            status=RunStatus(str(status)),
+            is_alive=RunStatus(str(status)) in UNFINISHED and self._is_alive(owner, _integer(lease)),
+            effect=str(effect),
+            began_ms=_integer(began),
+            ended_ms=None if ended is None else _integer(ended),
+            executions=_integer(executions),
+            owner=owner,
+            receipt=None if seal is None else str(seal),
+        )
+
+    def _is_alive(self, owner: Owner, lease_until_ms: int) -> bool:
+        """Whether an owner still lives: seen where it is on this machine, else as long as its lease runs."""
+        self._machine = self._machine or machine_name()
+        if owner.machine == self._machine:
+            return is_running(owner.pid, owner.started)
+        return not was_restarted(owner.machine) and self._unix_ms() < lease_until_ms
+
+    # The file.
+
+    @contextmanager
+    def _connected(self) -> Iterator[sqlite3.Connection]:
+        connection = opened(self._path)
+        try:
+            yield connection
+        except sqlite3.Error as error:
+            raise failure(self._path, error) from error
+        finally:
+            connection.close()
+
+    @contextmanager
+    def _writing(self, connection: sqlite3.Connection, name: str) -> Iterator[None]:
+        self._strike(f"{name}.begin")
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._strike(f"{name}.written")
+                connection.execute("COMMIT")
+            except BaseException:
+                with suppress(sqlite3.Error):
+                    connection.execute("ROLLBACK")
+                raise
+        except sqlite3.Error as error:
+            raise failure(self._path, error) from error
+        self._strike(f"{name}.done")
+
+
+def held(summary: RunSummary) -> UnreachableError:
+    """The refusal of whoever wants what a run in progress holds."""
+    return UnreachableError(
+        f"run `{summary.run}` of `{summary.lifecycle}` for `{summary.target}` is in progress (process {summary.owner.pid})",
+        reason=Reason.LOCK_HELD,
+        next=f"wait for it, or stop it with `shipway cancel {summary.run}`",
+    )
+
+
+def _opening_json(opening: Opening) -> str:
+    return json.dumps(asdict(opening), ensure_ascii=False)
+
+
+def _opening_from_json(data: Mapping[str, Json]) -> Opening:
+    return Opening(
+        run=str(data["run"]),
+        lifecycle=str(data["lifecycle"]),
+        target=str(data["target"]),
+        file=str(data["file"]),
+        began_ms=integer_of(data["began_ms"]),
+        inputs={name: str(text) for name, text in object_of(data["inputs"]).items()},
+        stages=tuple(map(str, items_of(data["stages"]))),
+        skipped=tuple(map(str, items_of(data["skipped"]))),
+        approved=text_or_none(data["approved"]),
+        by=object_of(data["by"]),
+        shipway=str(data["shipway"]),
+        platform=str(data["platform"]),
+    )
+
+
+def _recorded(row: Sequence[object]) -> Recorded:
+    (
+        sequence,
+        node,
+        verb,
+        number,
+        execution,
+        started,
+        ended,
+        outcome,
+        began,
+        error,
+        warning,
+        cause,
+        code,
+        exit_code,
+    ) = row[:14]
+    change, outputs, lost, undo, tail, log, child, child_started, emitted = row[14:]
+    names = () if lost is None else json.loads(str(lost))
+    return Recorded(
+        sequence=_integer(sequence),
+        node=str(node),
+        verb=Verb(str(verb)),
+        number=_integer(number),
+        execution=_integer(execution),
+        started_ms=_integer(started),
+        ended_ms=None if ended is None else _integer(ended),
+        outcome=None if outcome is None else Outcome(str(outcome)),
+        began=began is None or bool(began),
+        error=_text(error),
+        warning=_text(warning),
+        cause=_text(cause),
+        code=_text(code),
+        exit_code=None if exit_code is None else _integer(exit_code),
+        change=None if change is None else Change(str(change)),
+        outputs={} if outputs is None else json.loads(str(outputs)),
+        lost=tuple(name for name in names if name),
+        is_undo_lost="" in names,
+        undo=None if undo is None else json.loads(str(undo)),
+        tail=_text(tail),
+        log=_text(log),
+        group=None if child is None else _integer(child),
+        group_started=None if child_started is None else _integer(child_started),
+        emitted=() if emitted is None else tuple(json.loads(str(emitted))),
+    )
+
+
+def _integer(value: object) -> int:
+    assert isinstance(value, int)
+    return value
+
+
+def _text(value: object) -> str:
+    return "" if value is None else str(value)

@@ -1,0 +1,85 @@
+"""How a plan is kept in the journal: once by its digest, and a large text that many nodes share once by its own."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+
+from shipway import canonical
+from shipway.canonical import Json
+from shipway.journal_schema import Damaged
+from shipway.plan import Plan, plan_from_json
+
+_SMALL = 4 << 20
+"""Up to this many bytes a plan is kept as it is: looking for what its nodes share would take longer than writing it."""
+
+_LARGE_TEXT = 4096
+
+
+def store(connection: sqlite3.Connection, plan: Plan) -> int:
+    """The row of `plan`, made where it is not there yet. Inside a transaction of the caller's."""
+    row = connection.execute("SELECT plan FROM plan WHERE digest=?", (plan.digest,)).fetchone()
+    if row is not None:
+        return int(row[0])
+    content, shared = plan.canonical_body, "[]"
+    if len(content) > _SMALL:
+        content, shared = _shared_apart(connection, plan)
+    cursor = connection.execute(
+        "INSERT INTO plan (digest, content, shared) VALUES (?, ?, ?)", (plan.digest, zlib.compress(content, 1), shared)
+    )
+    assert cursor.lastrowid is not None
+    return cursor.lastrowid
+
+
+def load(connection: sqlite3.Connection, key: int) -> Plan:
+    """The plan of a row. Raises Damaged where it is not the one that was stored."""
+    row = connection.execute("SELECT digest, content, shared FROM plan WHERE plan=?", (key,)).fetchone()
+    try:
+        digest, content, shared = row
+        data = json.loads(zlib.decompress(content))
+        for path, name in json.loads(shared):
+            (text,) = connection.execute("SELECT content FROM content WHERE digest=?", (name,)).fetchone()
+            _put(data, path, zlib.decompress(text).decode())
+        plan = plan_from_json(data)
+    except (TypeError, ValueError, KeyError, AssertionError, zlib.error) as error:
+        raise Damaged("a plan in the journal cannot be read", next="move the journal away") from error
+    if plan.digest != digest:
+        raise Damaged("a plan in the journal is not the one that was stored", next="move the journal away")
+    return plan
+
+
+def _shared_apart(connection: sqlite3.Connection, plan: Plan) -> tuple[bytes, str]:
+    """The plan without its large texts, which are stored on their own, and where each of them belongs."""
+    body = json.loads(plan.canonical_body)
+    places: list[tuple[list[str | int], str]] = []
+    digests: dict[str, str] = {}
+    for path, text in list(_large_texts(body, [])):
+        digest = digests.get(text)
+        if digest is None:
+            content = text.encode()
+            digest = digests[text] = canonical.bytes_digest(content)
+            connection.execute("INSERT OR IGNORE INTO content VALUES (?, ?)", (digest, zlib.compress(content, 1)))
+        places.append((path, digest))
+        _put(body, path, "")
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode(), json.dumps(places)
+
+
+def _large_texts(value: Json, path: list[str | int]) -> Iterator[tuple[list[str | int], str]]:
+    if isinstance(value, str):
+        if len(value) > _LARGE_TEXT:
+            yield path, value
+    elif isinstance(value, Mapping):
+        for key, member in value.items():
+            yield from _large_texts(member, [*path, key])
+    elif isinstance(value, Sequence):
+        for place, member in enumerate(value):
+            yield from _large_texts(member, [*path, place])
+
+
+def _put(body: Json, path: Sequence[str | int], text: str) -> None:
+    here: Json = body
+    for step in path[:-1]:
+        here = here[step]  # type: ignore[index]
+    here[path[-1]] = text  # type: ignore[index]

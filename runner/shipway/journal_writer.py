@@ -1,0 +1,291 @@
+"""Writes the journal of one run: collects what a turn of the executor told, and commits it at once, fenced by the lease.
+
+Reads nothing back and decides nothing. Used on one thread; a second one, with a connection of its own, renews the lease.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from shipway.action import Verb
+from shipway.attempt import Ended
+from shipway.canonical import Json
+from shipway.errors import ShipwayError
+from shipway.journal import Decided, LeaseLost, RunStatus, Undone
+from shipway.journal_schema import failure, opened
+from shipway.nodes import FAILURES, Node, Outcome
+from shipway.process_identity import start_of
+
+LEASE_MS = 30_000
+"""How long a run belongs to a process that no longer says so, where nobody can see whether that process lives."""
+
+_BEGUN = "INSERT INTO attempt (run, sequence, node, verb, number, execution, started_ms) VALUES (?, ?, ?, ?, ?, ?, ?)"
+_ENDED = "UPDATE attempt SET ended_ms=?, outcome=?, began=?, error=?, exit_code=? WHERE run=? AND sequence=?"
+_ENDED_WITH_MORE = (
+    "UPDATE attempt SET ended_ms=?, outcome=?, began=?, error=?, exit_code=?, warning=?, cause=?, code=?, change=?,"
+    " outputs=?, lost=?, undo=?, emitted=?, tail=?, log=?, number=? WHERE run=? AND sequence=?"
+)
+_DECIDED = "INSERT OR REPLACE INTO decided (run, node, outcome, cause, error) VALUES (?, ?, ?, ?, ?)"
+_HELD = "SELECT token, is_cancelled FROM run WHERE run=?"
+
+
+class RunWriter:
+    """The journal of one run, held by the process that `token` stands for. See `journal.RunJournal`."""
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        path: Path,
+        *,
+        run: int,
+        execution: int,
+        sequence: int,
+        token: str,
+        unix_ms: Callable[[], int],
+        holds_secret: Callable[[str], bool],
+        strike: Callable[[str], None],
+    ) -> None:
+        """`sequence` is the last one there is; `strike` is told the name of each fault point that is passed."""
+        self._connection = connection
+        self._path = path
+        self._run = run
+        self._execution = execution
+        self._sequence = sequence
+        self._token = token
+        self._holds_secret = holds_secret
+        self._strike = strike
+        self._is_cancelled = False
+        self._open: dict[str, int] = {}
+        self._undo: dict[str, int] = {}
+        self._begun: list[tuple[object, ...]] = []
+        self._ended: list[tuple[object, ...]] = []
+        self._more: list[tuple[object, ...]] = []
+        self._decided: list[tuple[object, ...]] = []
+        self._grouped: dict[str, int] = {}
+        self._renewal = _Renewal(path, run, token, unix_ms)
+
+    # What an execution tells.
+
+    def begun(self, node: Node, number: int, at_ms: int) -> None:
+        """See `Journal`."""
+        self._sequence += 1
+        self._open[node.id] = self._sequence
+        self._begun.append((self._run, self._sequence, node.id, "do", number, self._execution, at_ms))
+
+    def ended(self, node: Node, number: int, ended: Ended) -> None:
+        """See `Journal`."""
+        key = (self._run, self._open.pop(node.id))
+        self._grouped.pop(node.id, None)
+        head = (ended.ended_ms, ended.outcome.value, ended.began, ended.error or None, ended.exit_code)
+        has_more = ended.outputs or ended.undo is not None or ended.log or ended.warning or ended.cause or ended.emitted
+        if not has_more and ended.change is None:
+            self._ended.append((*head, *key))
+            return
+        outputs, undo, lost = self._storable(node, ended)
+        self._more.append(
+            (
+                *head,
+                ended.warning or None,
+                ended.cause or None,
+                None,
+                ended.change.value if ended.change is not None else None,
+                outputs,
+                lost,
+                undo,
+                _json(ended.emitted) if ended.emitted else None,
+                ended.tail if ended.outcome in FAILURES or ended.outcome is Outcome.CANCELLED else None,
+                os.path.basename(ended.log) or None,
+                number,
+                *key,
+            )
+        )
+
+    def decided(self, node: str, decided: Decided) -> None:
+        """See `Journal`."""
+        self._decided.append((self._run, node, decided.outcome.value, decided.cause, decided.error))
+
+    def commit(self) -> None:
+        """See `Journal`."""
+        if not (self._begun or self._ended or self._more or self._decided):
+            return
+        begun, self._begun = self._begun, []  # where this fails, nothing of it will begin; what has ended is told again
+        self._strike("commit.begin")
+        try:
+            execute, many = self._connection.execute, self._connection.executemany
+            execute("BEGIN IMMEDIATE")
+            try:
+                self._check_held()
+                if begun:
+                    many(_BEGUN, begun)
+                if self._ended:
+                    many(_ENDED, self._ended)
+                if self._more:
+                    many(_ENDED_WITH_MORE, self._more)
+                if self._decided:
+                    many(_DECIDED, self._decided)
+                self._strike("commit.written")
+                execute("COMMIT")
+            except BaseException:
+                self._give_up()
+                raise
+        except sqlite3.Error as error:
+            raise failure(self._path, error) from error
+        self._ended, self._more, self._decided = [], [], []
+        self._strike("commit.done")
+
+    def groups(self, groups: Mapping[str, int]) -> None:
+        """See `Journal`."""
+        fresh = {node: group for node, group in groups.items() if self._grouped.get(node) != group}
+        rows: list[tuple[object, ...]] = [
+            (group, start_of(group), self._run, self._open.get(node) or self._undo.get(node))
+            for node, group in fresh.items()
+        ]
+        self._transact("groups", ("UPDATE attempt SET child=?, child_started=? WHERE run=? AND sequence=?", rows))
+        self._grouped |= fresh
+
+    def rolling_back(self) -> None:
+        """See `Journal`."""
+        self.commit()
+        self._transact(
+            "rolling_back", ("UPDATE run SET status=? WHERE run=?", [(RunStatus.ROLLING_BACK.value, self._run)])
+        )
+
+    def undo_begun(self, node: Node, at_ms: int) -> None:
+        """See `Journal`."""
+        self._sequence += 1
+        self._undo[node.id] = self._sequence
+        row = (self._run, self._sequence, node.id, Verb.UNDO.value, 1, self._execution, at_ms)
+        self._transact("undo_begun", (_BEGUN, [row]))
+
+    def undo_ended(self, node: Node, ended: Undone) -> None:
+        """See `Journal`."""
+        self._grouped.pop(node.id, None)
+        sequence = self._undo.pop(node.id)
+        tail = ended.tail if ended.outcome is not Outcome.UNDONE else None
+        outputs, _, lost = self._storable(node, ended)
+        row = (
+            ended.ended_ms,
+            ended.outcome.value,
+            True,
+            ended.error or None,
+            None,
+            None,
+            None,
+            None,
+            None,
+            outputs,
+            lost,
+        )
+        more = (None, None, tail, os.path.basename(ended.log) or None, ended.tries, self._run, sequence)
+        self._transact("undo_ended", (_ENDED_WITH_MORE, [(*row, *more)]))
+
+    def is_cancelled(self) -> bool:
+        """See `Journal`."""
+        with suppress(sqlite3.Error):
+            self._check_held()
+        return self._is_cancelled
+
+    # What becomes of the run.
+
+    def finished(self, status: RunStatus, ended_ms: int) -> None:
+        """See `RunJournal`."""
+        self.commit()
+        row = (status.value, ended_ms, self._run)
+        self._transact("finished", ("UPDATE run SET status=?, ended_ms=?, lease_until_ms=0 WHERE run=?", [row]))
+
+    def sealed(self, receipt: str) -> None:
+        """See `RunJournal`."""
+        self._transact("sealed", ("UPDATE run SET receipt=? WHERE run=?", [(receipt, self._run)]))
+
+    def close(self) -> None:
+        """See `RunJournal`."""
+        self._renewal.stop()
+        self._connection.close()
+
+    # Fenced writing.
+
+    def _transact(self, name: str, *writes: tuple[str, list[tuple[object, ...]]]) -> None:
+        self._strike(f"{name}.begin")
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                self._check_held()
+                for statement, rows in writes:
+                    self._connection.executemany(statement, rows)
+                self._strike(f"{name}.written")
+                self._connection.execute("COMMIT")
+            except BaseException:
+                self._give_up()
+                raise
+        except sqlite3.Error as error:
+            raise failure(self._path, error) from error
+        self._strike(f"{name}.done")
+
+    def _storable(self, node: Node, ended: Ended | Undone) -> tuple[str | None, str | None, str | None]:
+        """Outputs and undo state as JSON without what is secret, and the names of the outputs left out; "" for the state."""
+        outputs, undo = ended.outputs, ended.undo if isinstance(ended, Ended) else None
+        if not outputs and undo is None:
+            return None, None, None
+        kept, lost = dict(outputs), []
+        for name, value in outputs.items():
+            rule = node.outputs.get(name)
+            if (rule is not None and rule.type == "secret") or self._holds_secret(_json(value)):
+                del kept[name]
+                lost.append(name)
+        state = None if undo is None else _json(undo)
+        if state is not None and self._holds_secret(state):
+            state = None
+            lost.append("")
+        return (_json(kept) if kept else None), state, (_json(lost) if lost else None)
+
+    def _check_held(self) -> None:
+        row = self._connection.execute(_HELD, (self._run,)).fetchone()
+        if row is None or row[0] != self._token:
+            raise LeaseLost(
+                "another process took this run over; what this one still had to report is dropped",
+                next="see it with `shipway runs`",
+            )
+        self._is_cancelled = bool(row[1])
+
+    def _give_up(self) -> None:
+        # Where SQLite has rolled back by itself, as on a full disk, there is nothing left to roll back.
+        with suppress(sqlite3.Error):
+            self._connection.execute("ROLLBACK")
+
+
+class _Renewal:
+    """Renews the lease every third of its length, as long as the run is held; a short run never gets there."""
+
+    def __init__(self, path: Path, run: int, token: str, unix_ms: Callable[[], int]) -> None:
+        self._path = path
+        self._key = (run, token)
+        self._unix_ms = unix_ms
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._renew, name="lease", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Renew no more."""
+        self._over.set()
+        self._thread.join()
+
+    def _renew(self) -> None:
+        while not self._over.wait(LEASE_MS / 3000):
+            # A full disk or a slow one: what it means is found out, and told, by the next commit.
+            with suppress(ShipwayError, sqlite3.Error):
+                connection = opened(self._path)
+                try:
+                    until = self._unix_ms() + LEASE_MS
+                    connection.execute("UPDATE run SET lease_until_ms=? WHERE run=? AND token=?", (until, *self._key))
+                finally:
+                    connection.close()
+
+
+def _json(value: Json) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
