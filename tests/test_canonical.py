@@ -158,7 +158,6 @@ def test_digest_is_of_the_bytes_whatever_the_order_of_keys(document: dict[str, J
         ([0, 2**53], "$[1]"),
         ([-(2**53)], "$[0]"),
         ({"a": "\ud800"}, "$.a"),
-        ({"a": {1: 2}}, "$.a"),
         ({"a": (1, b"x")}, "$.a[1]"),
     ],
 )

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from pathlib import Path
 
 import pytest
 
+from shipway.context import keep_open_files
 from shipway.process import KILL, Child, StartFailed, Waiter, most_children, start
 from tests.runs import Lifeline, environment
 
@@ -28,8 +28,7 @@ def test_a_child_is_reported_once_by_its_pidfd(tmp_path: Path) -> None:
 
 def test_a_child_without_a_pidfd_is_reported_by_a_thread(tmp_path: Path) -> None:
     waiter = Waiter()
-    process = subprocess.Popen(["sh", "-c", "exit 5"], process_group=0)
-    child = Child(process, None)
+    child = Child(os.posix_spawn("/bin/sh", ("sh", "-c", "exit 5"), {}, setpgroup=0), None)
     waiter.watch(child)
     found: list[Child] = []
     while not found:
@@ -60,9 +59,35 @@ def test_a_wake_ends_a_wait() -> None:
 
 
 @pytest.mark.parametrize(("argv", "why"), [(("no-such",), "is not on PATH"), (("sh", "a\0b"), "null byte")])
-def test_what_cannot_be_started_says_why(tmp_path: Path, argv: tuple[str, ...], why: str) -> None:
+@pytest.mark.parametrize("is_here", [True, False])
+def test_what_cannot_be_started_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, argv: tuple[str, ...], why: str, is_here: bool
+) -> None:
+    if is_here:
+        monkeypatch.chdir(tmp_path)
     with open(os.devnull, "r+b") as null, pytest.raises(StartFailed, match=why):
         start(argv, cwd=tmp_path, env=environment(), stdin=null.fileno(), output=null.fileno())
+
+
+@pytest.mark.parametrize("is_here", [True, False])
+def test_a_child_gets_its_directory_environment_and_group_and_no_open_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_here: bool
+) -> None:
+    if is_here:
+        monkeypatch.chdir(tmp_path)
+    keep_open_files()
+    said = tmp_path / "said"
+    script = "trap -p; pwd; env | sort; cut -d' ' -f5 /proc/$$/stat; echo $$; ls /dev/fd"
+    with open(os.devnull, "rb") as null, open(said, "wb") as output:
+        argv = ("/bin/bash", "--norc", "-c", script)
+        child = start(argv, cwd=tmp_path, env={"ONLY": "this"}, stdin=null.fileno(), output=output.fileno())
+    assert child.reap() == 0
+    cwd, *env, group, leader, _, _, _, _ = lines = said.read_text().splitlines()
+    assert cwd == str(tmp_path.resolve())
+    assert "ONLY=this" in env
+    assert {line.partition("=")[0] for line in env} == {"ONLY", "PWD", "SHLVL", "_"}  # the rest is bash's own
+    assert group == leader == str(child.pid)
+    assert lines[-4:] == ["0", "1", "2", "3"]  # the last is the listing's own
 
 
 def test_there_is_room_for_at_least_one_child() -> None:

@@ -290,6 +290,8 @@ class Attempts:
     def _take_results(self, attempt: Ongoing, warning: str) -> Ended:
         assert attempt.files is not None
         try:
+            if attempt.files.is_empty and not attempt.outputs:
+                return self._end(attempt, Outcome.SUCCEEDED, warning=warning, code=0)
             outputs, dropped = take_outputs(attempt.files.outputs(), attempt.outputs)
             outcome, cause = attempt.files.outcome()
             outputs |= self._kept_files(attempt, outputs)

@@ -27,14 +27,13 @@ class NotCanonical(ShipwayError, ValueError):
 
 
 def canonical_bytes(value: Json) -> bytes:
-    """The RFC 8785 bytes of `value`. Tuples count as lists; keys are strings; integers lie within ±(2**53 - 1).
+    """The RFC 8785 bytes of `value`. Tuples count as lists; integers lie within ±(2**53 - 1).
 
-    Raises NotCanonical, naming the path, for NaN, infinities, lone surrogates, larger integers and non-string keys.
+    Raises NotCanonical, naming the path, for NaN, infinities, lone surrogates, larger integers and what JSON has no word for.
     """
     try:
-        if _is_plain(value):
-            return _PLAIN.encode(value).encode()
-        return rfc8785.dumps(value)
+        text = _PLAIN.encode(value) if isinstance(value, (dict, list, tuple)) else ""
+        return text.encode() if text and _is_same(text) else rfc8785.dumps(value)
     except (ValueError, TypeError, RecursionError) as error:
         raise NotCanonical(f"{_offending_path(value)} has no canonical form: {error}") from error
 
@@ -137,19 +136,19 @@ def object_checksum(kind: str, base_name: str, content: bytes) -> str:
 
 
 _PLAIN = json.JSONEncoder(ensure_ascii=False, check_circular=False, sort_keys=True, separators=(",", ":"))
-"""Writes what `_is_plain` admits exactly as RFC 8785 does, in a tenth of the time that rfc8785 takes."""
+"""Writes most of what there is exactly as RFC 8785 does, in a tenth of the time that rfc8785 takes."""
+
+_OTHER_NUMBER = re.compile(r'(?:":|\[|,)-?(?:[0-9]+[.eE]|[0-9]{16}|NaN|Infinity)')
+_OTHER_TEXT = re.compile("[\ud800-\U0010ffff]")
 
 
-def _is_plain(value: Json) -> bool:
-    """Whether the two agree on `value`: no floats, no integer that is not safe, keys whose order no encoding changes."""
-    kind = type(value)
-    if kind is str or kind is bool or value is None:
-        return True
-    if isinstance(value, dict):
-        return all(type(key) is str and key.isascii() for key in value) and all(map(_is_plain, value.values()))
-    if isinstance(value, (list, tuple)):
-        return all(map(_is_plain, value))
-    return isinstance(value, int) and kind is int and -MAX_SAFE_INTEGER <= value <= MAX_SAFE_INTEGER
+def _is_same(text: str) -> bool:
+    """Whether `text`, which _PLAIN wrote, is what RFC 8785 asks for; no where it only looks as if it might not be.
+
+    The two differ in floats and integers that are not safe, in keys sorted by code point or by UTF-16 unit, and in what
+    they say of lone surrogates.
+    """
+    return not _OTHER_NUMBER.search(text) and (text.isascii() or not _OTHER_TEXT.search(text))
 
 
 def _offending_path(value: Json, path: str = "$") -> str:

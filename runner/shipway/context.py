@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import os
 import platform
-import secrets
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -74,7 +74,7 @@ class Context:
     processors: int = 1
     now: Callable[[], datetime] = field(default=_utc_now, repr=False, compare=False)
     monotonic_ns: Callable[[], int] = field(default=time.monotonic_ns, repr=False, compare=False)
-    random_hex: Callable[[int], str] = field(default=secrets.token_hex, repr=False, compare=False)
+    random_hex: Callable[[int], str] = field(default=lambda count: os.urandom(count).hex(), repr=False, compare=False)
     sleep: Callable[[float], None] = field(default=time.sleep, repr=False, compare=False)
 
 
@@ -101,8 +101,10 @@ def hide_from_children() -> None:
     """Keep what this process was given from those it starts: they may read `/proc/<pid>` of any process of their user.
 
     Empties the memory that `environ` there shows, and closes the rest of it (memory, open files) to all but root. For
-    this process the environment stays as it is. Linux only: elsewhere no such file exists.
+    this process the environment stays as it is. Linux only: elsewhere no such file exists. Files that were left open for
+    this process are not left open for its children.
     """
+    keep_open_files()
     if sys.platform != "linux":
         return
     import ctypes  # late: what only draws or validates does not need it
@@ -117,6 +119,14 @@ def hide_from_children() -> None:
             os.putenv(name, value)  # libc keeps its own copy from now on: the place that it had is emptied below
         ctypes.memset(start, 0, end - start)
     ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+def keep_open_files() -> None:
+    """Let no child inherit a file that somebody left open for this process; those of its own Python never hands on."""
+    for name in os.listdir("/dev/fd") if os.path.isdir("/dev/fd") else ():
+        if int(name) > 2:
+            with suppress(OSError):  # the directory's own
+                os.set_inheritable(int(name), False)
 
 
 # Fields 50 and 51 of proc_pid_stat(5), counted from the third, and 0 both where they are not shown; prctl(2).

@@ -26,18 +26,29 @@ class Exchange:
     """The files of one attempt, below `directory`; `name` is the attempt's own. Nothing is made but the script."""
 
     def __init__(self, directory: str, name: str) -> None:
+        self._directory = directory
         self.output = f"{directory}/{name}.out"
         self.status = f"{directory}/{name}.status"
         self.retry_after = f"{directory}/{name}.retry-after"
         self.script = f"{directory}/{name}.script"
-        self._absent = {self.script}
+        self._has_script = False
 
     def write_script(self, text: str) -> None:
         """Keep a script where only this user can read it."""
-        self._absent.discard(self.script)
+        self._has_script = True
         descriptor = os.open(self.script, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
             stream.write(text)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was written, as by nearly every step: asked once, instead of opening what is not there."""
+        try:
+            return not self._has_script and not os.listdir(self._directory)
+        except FileNotFoundError:
+            return True
+        except OSError:
+            return False  # reading says what is wrong with it
 
     def outputs(self) -> dict[str, str]:
         """What was written to $SHIPWAY_OUTPUT. Raises BadOutput, with the line's number where there is one."""
@@ -77,14 +88,15 @@ class Exchange:
 
     def remove(self) -> None:
         """Remove what is there, whatever the step made of it: the next attempt must not find it."""
+        if self.is_empty:
+            return
         for path in (self.output, self.status, self.retry_after, self.script):
-            if path not in self._absent:
-                try:
-                    os.unlink(path)
-                except FileNotFoundError:
-                    continue
-                except OSError:
-                    shutil.rmtree(path, ignore_errors=True)
+            try:
+                os.unlink(path)
+            except FileNotFoundError:
+                continue
+            except OSError:
+                shutil.rmtree(path, ignore_errors=True)
 
     def _read(self, path: str, name: str, most: int) -> bytes:
         """The first `most` bytes; none where there is no file."""
@@ -92,7 +104,6 @@ class Exchange:
             with _opened(path) as stream:
                 return stream.read(most)
         except FileNotFoundError:
-            self._absent.add(path)  # nearly always: few steps write any of them, and removing nothing costs too
             return b""
         except OSError as error:
             raise BadOutput(f"{name} cannot be read: {error.strerror or error}") from None

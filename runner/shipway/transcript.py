@@ -60,6 +60,11 @@ class Transcript:
             fresh = (fresh + self._keep(self._stream.feed(self._decoder.decode(piece))))[-TAIL_CHARACTERS:]
         return fresh
 
+    def _rest(self, size: int) -> str:
+        fresh = self._take(size)
+        fresh += self._keep(self._stream.feed(self._decoder.decode(b"", final=True)))
+        return fresh + self._keep(self._stream.flush())
+
     def note(self, text: str) -> None:
         """Add a line of Shipway's or an in-process action's own to the log."""
         self._keep(self._redactor.clean(text if text.endswith("\n") else text + "\n"))
@@ -67,9 +72,8 @@ class Transcript:
     def close(self) -> str:
         """Take the rest, give back the descriptors, remove the raw file; the last text that came."""
         # Up to here and no further: a process that left its group could go on writing for ever.
-        fresh = self._take(os.fstat(self.descriptor).st_size)
-        fresh += self._keep(self._stream.feed(self._decoder.decode(b"", final=True)))
-        fresh += self._keep(self._stream.flush())
+        size = os.fstat(self.descriptor).st_size
+        fresh = self._rest(size) if size else ""
         os.close(self.descriptor)
         with suppress(OSError):
             os.unlink(self._raw)

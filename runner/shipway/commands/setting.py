@@ -155,6 +155,9 @@ def heeding_signals(interruption: Interruption) -> Iterator[None]:
         interruption.strike()
 
     before = {number: signal.signal(number, strike) for number in heeded}
+    if hasattr(signal, "SIGCHLD"):
+        # Whoever started us may ignore it, and then no child's exit code could be learnt.
+        before[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     try:
         yield
     finally:

@@ -34,6 +34,8 @@ def clean(text: str) -> str:
 
 def one_line(text: str) -> str:
     """`text` cleaned, on one line: line ends and runs of spaces become one space."""
+    if text.isascii() and text.isprintable() and "  " not in text and "<!-" not in text:
+        return text.strip()
     return " ".join(clean(text).split())
 
 

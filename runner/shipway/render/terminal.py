@@ -58,8 +58,10 @@ class Groups(Protocol):
 
 def write(stream: TextIO, text: Redacted) -> None:
     """Write `text` and flush; a character that the stream's encoding lacks becomes `?`. The way everything is printed."""
-    encoding = stream.encoding or "utf-8"
-    stream.write(text.encode(encoding, "replace").decode(encoding))
+    if not text.isascii():
+        encoding = stream.encoding or "utf-8"
+        text = Redacted(text.encode(encoding, "replace").decode(encoding))
+    stream.write(text)
     stream.flush()
 
 
