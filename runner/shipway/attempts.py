@@ -362,7 +362,7 @@ class Attempts:
         pause_ms: int | None = None,
     ) -> Ended:
         del self._active[attempt.node]
-        if attempt.files is not None:
+        if attempt.files is not None and not attempt.files.is_empty:
             try:
                 pause_ms = attempt.files.pause_ms()
             except BadOutput as doubt:

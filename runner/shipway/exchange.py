@@ -88,8 +88,6 @@ class Exchange:
 
     def remove(self) -> None:
         """Remove what is there, whatever the step made of it: the next attempt must not find it."""
-        if self.is_empty:
-            return
         for path in (self.output, self.status, self.retry_after, self.script):
             try:
                 os.unlink(path)
