@@ -146,7 +146,7 @@ class Attempts:
         if self._failed_to_start:
             ended, self._failed_to_start = self._failed_to_start, []
             return ended
-        children = self._waiter.wait(self._timeout(until_ms))
+        children = self._waiter.wait(self._timeout(until_ms), self._threads.has_done)
         ended = [gone for child in children for gone in self._leader_ended(self._of_child.pop(child.pid))]
         for call in self._threads.done():
             attempt = self._of_call.pop(id(call), None)

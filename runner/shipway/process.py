@@ -9,7 +9,7 @@ import signal
 import subprocess
 import threading
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
@@ -166,6 +166,7 @@ class Waiter:
         os.set_blocking(self._write_end, False)
         self._poll.register(self._read_end, select.POLLIN)
         self._ended: deque[Child] = deque()
+        self._is_asleep = False
 
     def watch(self, child: Child) -> None:
         """Report `child` from `wait` once its leader has ended."""
@@ -175,15 +176,21 @@ class Waiter:
         else:
             threading.Thread(target=self._await_end, args=(child,), daemon=True).start()
 
-    def wait(self, timeout_ms: int | None) -> list[Child]:
-        """Children whose leader has ended since, reported once each; empty after a wake-up or the timeout."""
+    def wait(self, timeout_ms: int | None, has_news: Callable[[], object] = lambda: False) -> list[Child]:
+        """Children whose leader has ended since, reported once each; empty after a wake-up or the timeout.
+
+        Does not wait where `has_news()`, which says whether there is something else that `nudge` told of.
+        """
         found: list[Child] = []
-        for descriptor, _ in self._poll.poll(timeout_ms):
-            if descriptor == self._read_end:
-                self._drain()
-            else:
-                found.append(self._children.pop(descriptor))
-                self._poll.unregister(descriptor)
+        self._is_asleep = True  # first, so that whoever has news from now on nudges
+        if not has_news():
+            for descriptor, _ in self._poll.poll(timeout_ms):
+                if descriptor == self._read_end:
+                    self._drain()
+                else:
+                    found.append(self._children.pop(descriptor))
+                    self._poll.unregister(descriptor)
+        self._is_asleep = False
         while self._ended:
             found.append(self._ended.popleft())
         return found
@@ -193,6 +200,12 @@ class Waiter:
         with suppress(BlockingIOError, OSError):
             os.write(self._write_end, b".")
 
+    def nudge(self) -> None:
+        """There is news for `has_news`, put there before: a waiting `wait` returns, any other one will see it by itself."""
+        if self._is_asleep:
+            self._is_asleep = False  # one nudge is enough
+            self.wake()
+
     def close(self) -> None:
         """Give back the descriptors."""
         os.close(self._read_end)
@@ -200,8 +213,7 @@ class Waiter:
 
     def _drain(self) -> None:
         with suppress(BlockingIOError):
-            while os.read(self._read_end, 4096):
-                pass
+            os.read(self._read_end, 4096)  # more than that makes the next `wait` return at once, and no harm
 
     def _await_end(self, child: Child) -> None:
         # WNOWAIT leaves the zombie: `reap` takes it on the loop's own thread, and the group id cannot be reused before.
@@ -231,6 +243,10 @@ class Threads:
             thread.start()
         self._calls.put(call)
 
+    def has_done(self) -> bool:
+        """Whether `done` has something to return."""
+        return bool(self._done)
+
     def done(self) -> list[Call]:
         """Calls that ended since."""
         found: list[Call] = []
@@ -248,7 +264,7 @@ class Threads:
         while (call := self._calls.get()) is not None:
             call.run()
             self._done.append(call)
-            self._waiter.wake()
+            self._waiter.nudge()
 
 
 class Call:
