@@ -8,15 +8,17 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import action, dispatch, hostile, in_process, large, machine, priority, scheduling, start_up, tables
+from bench import action, dispatch, durable, hostile, in_process, large, machine, priority, scheduling, start_up, tables
 from bench.measure import FULL, QUICK, Answer, Scale
 
 PAGE = Path(__file__).resolve().parent.parent / "docs/benchmarks.md"
 
 QUESTIONS: tuple[Callable[[Scale, Path], Answer], ...] = (
     dispatch.independent,
+    dispatch.many_independent,
     dispatch.chain,
     in_process.no_ops,
+    durable.journalled,
     priority.random_graphs,
     scheduling.decisions,
     scheduling.layered,

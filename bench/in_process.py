@@ -16,6 +16,9 @@ from shipway.events import Events
 from shipway.execution import ExecutionTools, execute_plan
 from shipway.executor import Execution
 from shipway.interruption import Interruption
+from shipway.journal import Journal, Opening, RunStatus, Unjournalled
+from shipway.journal_file import JournalFile
+from shipway.journal_writer import RunWriter
 from shipway.lifecycle import Reporter, Request, Surroundings, check_lifecycle
 from shipway.nodes import Change, Fidelity, Outcome, Verified
 from shipway.plan import Plan
@@ -23,6 +26,7 @@ from shipway.receipt import Receipt
 from shipway.redaction import Redactor
 from shipway.registry import Registry
 from shipway.repository import open_repository
+from shipway.workspace import Workspace
 
 _GRACE = Grace(interrupt_ms=1_000, terminate_ms=1_000)
 
@@ -58,21 +62,63 @@ class _Nobody(Reporter):
 
 
 @dataclass(slots=True)
-class _Runs:
-    """One plan, executed as often as it is measured, each time in a directory of its own."""
+class NoOps:
+    """A plan of nodes that do nothing, executed as often as it is measured, each time in a directory of its own."""
 
     plan: Plan
     around: Surroundings
     directory: Path
     number: int = 0
 
-    def measured(self) -> Sample:
+    @staticmethod
+    def made(count: int, directory: Path) -> NoOps:
+        """`count` independent ones, two at a time, planned in a new repository."""
+        steps = "".join(f"  s{number}: {{uses: bench.noop}}\n" for number in range(count))
+        file = directory / "shipway.yml"
+        file.write_text(f"version: 1\nname: bench\ndefaults: {{parallel: 2}}\nsteps:\n{steps}", encoding="utf-8")
+        commit(directory)
+        context = read_context()
+        registry = Registry()
+        registry.register_action(NoOp(), "bench")
+        around = Surroundings(
+            context=context,
+            repository=open_repository(directory, context.env),
+            registry=registry,
+            events=Events(),
+            reporter=_Nobody(),
+            interruption=Interruption(),
+            grace=_GRACE,
+            processors=2,
+        )
+        return NoOps(check_lifecycle(Request(file, "default"), around), around, directory)
+
+    def measured(self, rounds: int, *, journalled: bool) -> Sample:
+        """The best of some rounds."""
+        return interleaved({"no-op": lambda: self._measured(journalled)}, rounds)["no-op"]
+
+    def journal_bytes(self) -> float:
+        """How large the journal of all rounds is, what SQLite has not moved into its file yet included."""
+        journal = Workspace(self.directory).journal
+        return sum(file.stat().st_size for file in journal.parent.glob(f"{journal.name}*"))
+
+    def _measured(self, journalled: bool) -> Sample:
         self.number += 1
         directory = self.directory / f"run-{self.number}"
         directory.mkdir()
-        return computed(lambda: self._execute(directory))
+        journal = self._journal() if journalled else Unjournalled()
+        try:
+            return computed(lambda: self._execute(directory, journal))
+        finally:
+            if isinstance(journal, RunWriter):
+                journal.finished(RunStatus.SUCCEEDED, 0)
+                journal.close()
 
-    def _execute(self, directory: Path) -> Execution:
+    def _journal(self) -> RunWriter:
+        context = self.around.context
+        file = JournalFile(Workspace(self.directory), token=lambda: context.random_hex(16), unix_ms=lambda: 0)
+        return file.begin(Opening(f"run-{self.number}", "bench", "default", "shipway.yml", 0), self.plan)
+
+    def _execute(self, directory: Path, journal: Journal) -> Execution:
         around = self.around
         execution = execute_plan(
             self.plan,
@@ -87,6 +133,7 @@ class _Runs:
                 root=around.repository.root,
                 directory=directory,
                 processors=around.processors,
+                journal=journal,
             ),
         )
         assert all(result.outcome is Outcome.SUCCEEDED for result in execution.results)
@@ -95,25 +142,7 @@ class _Runs:
 
 def no_ops(scale: Scale, directory: Path) -> Answer:
     """Independent nodes of an action that does nothing, two at a time, from a plan that is there already."""
-    steps = "".join(f"  s{number}: {{uses: bench.noop}}\n" for number in range(scale.many))
-    file = directory / "shipway.yml"
-    file.write_text(f"version: 1\nname: bench\ndefaults: {{parallel: 2}}\nsteps:\n{steps}", encoding="utf-8")
-    commit(directory)
-    context = read_context()
-    registry = Registry()
-    registry.register_action(NoOp(), "bench")
-    around = Surroundings(
-        context=context,
-        repository=open_repository(directory, context.env),
-        registry=registry,
-        events=Events(),
-        reporter=_Nobody(),
-        interruption=Interruption(),
-        grace=_GRACE,
-        processors=2,
-    )
-    runs = _Runs(check_lifecycle(Request(file, "default"), around), around, directory)
-    taken = interleaved({"no-op": runs.measured}, scale.rounds)["no-op"]
+    taken = NoOps.made(scale.many, directory).measured(scale.rounds, journalled=False)
     return Answer(
         f"{scale.many:,} in-process nodes that do nothing",
         [

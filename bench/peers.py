@@ -32,11 +32,17 @@ def command(name: str) -> tuple[str, ...] | None:
 
 def missing() -> list[str]:
     """A loud line for each peer that is not there."""
-    return [
-        f"**{name} is missing and was not measured**: `make bench` installs bench/requirements.txt"
-        for name in _PROGRAMS
-        if find(name) is None
-    ]
+    return [is_missing(name) for name in _PROGRAMS if find(name) is None]
+
+
+def is_missing(name: str) -> str:
+    """The loud line for a peer."""
+    return f"**{name} is missing and was not measured**: `make bench` installs bench/requirements.txt"
+
+
+def dbos_python() -> Path | None:
+    """The interpreter that DBOS is installed for, or None."""
+    return INSTALLED / "python" if (INSTALLED / "dbos").exists() else None
 
 
 def write_steps(directory: Path, count: int, *, chained: bool) -> None:
