@@ -56,4 +56,5 @@ def main() -> None:
         tables.record(arguments.record, "\n\n".join([facts, *map(tables.as_markdown, answers)]))
 
 
-main()
+if __name__ == "__main__":
+    main()
