@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
+from enum import Enum, StrEnum
 from pathlib import Path
 from typing import Literal, Protocol, TypeAlias
 
@@ -29,14 +29,27 @@ class SlotType(StrEnum):
     ANY = "any"
 
 
+class Access(Enum):
+    """What an action does to the file whose path a slot holds: read it, or write it; `CLEARS` writes all below it as well."""
+
+    READS = "reads"
+    WRITES = "writes"
+    CLEARS = "clears"
+
+
 @dataclass(frozen=True, slots=True)
 class SlotRule:
-    """A declared input of an action. Without `required`, an absent slot takes `default` (None: stays absent)."""
+    """A declared input of an action. Without `required`, an absent slot takes `default` (None: stays absent).
+
+    `access` is for slots that hold a path: two nodes that write one file without an order between them are refused when
+    planned, and who reads it comes after who writes it.
+    """
 
     type: SlotType
     required: bool = False
     default: Json = None
     description: str = ""
+    access: Access | None = None
 
 
 class Verb(StrEnum):

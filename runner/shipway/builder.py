@@ -7,15 +7,18 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from shipway import expressions
+from shipway.accesses import accesses_of
 from shipway.action import Action, SlotRule, SlotType
 from shipway.builder_calls import DEFAULT_OPTIONS, ActionCalls
 from shipway.builder_calls import NodeHandle as NodeHandle
 from shipway.builder_calls import NodeOptions as NodeOptions
 from shipway.canonical import MAX_SAFE_INTEGER, Json
+from shipway.conflicts import Accesses
 from shipway.declaration import Stage
 from shipway.errors import Position, Problem, did_you_mean
 from shipway.expressions import ExpressionError, Reference
 from shipway.nodes import Change, Computed, Immediate, Need, NeedKind, Node, Promise, Reads, Slot
+from shipway.resources import file_patterns
 
 _ID = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
@@ -43,6 +46,7 @@ class GraphBuilder(ActionCalls):
         self.stage = stage
         self.problems: list[Problem] = []
         self.stage_needs: dict[str, None] = dict.fromkeys(stage.needs)
+        self.accesses: dict[str, Accesses] = {}
         self._scope = scope
         self._nodes: dict[str, Node] = {}
 
@@ -94,9 +98,18 @@ class GraphBuilder(ActionCalls):
             limits=options.limits,
             exclusive=options.exclusive,
             allow_failure=options.allow_failure,
-            reads=self._scope.read(options.reads if options.reads is not None else self.stage.reads),
+            reads=self._scope.read(self._files_read(options)),
         )
+        touched = accesses_of(found, filled, options.reads or (), options.writes)
+        if touched is not None:
+            self.accesses[node_id] = touched
         return NodeHandle(node_id, self.stage.id)
+
+    def _files_read(self, options: NodeOptions) -> tuple[str, ...] | None:
+        """The files that decide what a node does; where its `reads` names none but other things, those of its stage."""
+        if options.reads is None or (options.reads and not file_patterns(options.reads)):
+            return self.stage.reads
+        return file_patterns(options.reads)
 
     def order(self, *, before: NodeHandle, after: NodeHandle) -> None:
         """Start `after` only when `before` has ended well."""

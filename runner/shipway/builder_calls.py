@@ -40,6 +40,7 @@ class NodeOptions:
     exclusive: bool = False
     allow_failure: bool = False
     reads: tuple[str, ...] | None = None
+    writes: tuple[str, ...] = ()
     position: Position | None = None
 
 

@@ -25,6 +25,7 @@ def cross_findings(data: Json, most: int) -> list[Finding]:
         _stage_findings(stages, references),
         *(_step_findings(data, body, references) for stage in stages for body in stage.bodies),
         _wrong_rates(data),
+        _wrong_writes(data, stages),
         _unknown_limits(data, stages),
         _wrong_defaults(data),
         misplaced_expressions(data),
@@ -78,6 +79,19 @@ def _unknown_limits(data: Json, stages: tuple[StageOutline, ...]) -> Iterator[Fi
                 if name not in known:
                     hint = did_you_mean(name, known) or f"declare it: `limits: {{{name}: {{parallel: 1}}}}`"
                     yield Finding(path, f"unknown limit `{name}` of {place(step.path, data)}", hint, anchor="limits")
+
+
+def _wrong_writes(data: Json, stages: tuple[StageOutline, ...]) -> Iterator[Finding]:
+    for stage in stages:
+        for step in stage.steps:
+            for path, text in texts(step.data, step.path, "writes"):
+                if text.startswith("!"):
+                    yield Finding(
+                        path,
+                        f"`writes` of {place(step.path, data)} takes nothing away: `{text}`",
+                        "list what it writes, and nothing else",
+                        anchor="reads",
+                    )
 
 
 def _wrong_rates(data: Json) -> Iterator[Finding]:

@@ -140,6 +140,7 @@ class Step:
     env: Mapping[str, str] = field(default_factory=dict)
     env_from: tuple[str, ...] = ()
     reads: tuple[str, ...] | None = None
+    writes: tuple[str, ...] = ()
     lasting: bool | None = None
     retry: Retry | None = None
     timeout_ms: int | None = None
@@ -363,6 +364,7 @@ class _Builder:
             env=self._env(data, path),
             env_from=_names(data, "env_from"),
             reads=_names(data, "reads") if "reads" in data else None,
+            writes=_names(data, "writes"),
             lasting=_flag(data, "lasting"),
             retry=_retry(data["retry"]) if "retry" in data else None,
             timeout_ms=_duration(data, "timeout"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from shipway.action import ActionFailed, Done, PlanWork, Prediction, SlotRule, SlotType, Work
+from shipway.action import Access, ActionFailed, Done, PlanWork, Prediction, SlotRule, SlotType, Work
 from shipway.canonical import Json
 from shipway.file_content import outside, unplanned, verified
 from shipway.file_state import Kind, describe, kind_of, locate, locate_target
@@ -13,7 +13,12 @@ from shipway.nodes import Change, Fidelity, Verified
 from shipway.replacement import changing, faults_told
 
 REMOVAL_SLOTS: Mapping[str, SlotRule] = {
-    "path": SlotRule(SlotType.STRING, required=True, description="what to remove; in the workspace, or absolute"),
+    "path": SlotRule(
+        SlotType.STRING,
+        required=True,
+        description="what to remove; in the workspace, or absolute",
+        access=Access.CLEARS,
+    ),
     "prune": SlotRule(
         SlotType.BOOLEAN, default=False, description="also remove the folders above it that become empty"
     ),

@@ -5,7 +5,7 @@ Matching takes time in proportion to pattern times path, whatever the pattern is
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 
 def match_glob(path: str, pattern: str) -> bool:
@@ -105,3 +105,58 @@ def _in_set(character: str, members: str) -> bool:
             found = found or members[at] == character
             at += 1
     return found != excluded
+
+
+def globs_meet(one: str, other: str) -> bool:
+    """Whether some path is named by both patterns. A set is compared by its ends and by plain characters."""
+    return _meet(_segments(one), _segments(other), "**", _names_meet)
+
+
+def _names_meet(one: str, other: str) -> bool:
+    if one == other:
+        return True
+    return _meet(_characters(one), _characters(other), "*", _characters_meet)
+
+
+def _meet(one: Sequence[str], other: Sequence[str], many: str, fits: Callable[[str, str], bool]) -> bool:
+    """Whether both lists have a common reading, where `many` stands for any number of the other things."""
+    width = len(other) + 1
+    row = [False] * width
+    for place in range(len(one), -1, -1):
+        below, row = row, [False] * width
+        for column in range(len(other), -1, -1):
+            if place == len(one) and column == len(other):
+                row[column] = True
+            elif place < len(one) and one[place] == many:
+                row[column] = below[column] or (column < len(other) and row[column + 1])
+            elif column < len(other) and other[column] == many:
+                row[column] = row[column + 1] or (place < len(one) and below[column])
+            elif place < len(one) and column < len(other):
+                row[column] = below[column + 1] and fits(one[place], other[column])
+    return row[0]
+
+
+def _characters(pattern: str) -> list[str]:
+    """The pattern of one segment, one character or set at a time; `*` alone stands for many."""
+    found, where = [], 0
+    while where < len(pattern):
+        end = where + 1
+        if pattern[where] == "\\" and end < len(pattern):
+            end += 1
+        elif pattern[where] == "[":
+            end = _set_end(pattern, where) or end
+        found.append(pattern[where:end])
+        where = end
+    return found
+
+
+_PLAIN = "".join(map(chr, range(32, 127)))
+
+
+def _characters_meet(one: str, other: str) -> bool:
+    tried = _PLAIN if len(one) > 2 and len(other) > 2 else ""
+    return any(
+        _match_character(character, one, 0) is not None and _match_character(character, other, 0) is not None
+        for character in {*one, *other, *tried, "x"}
+        if character != "/"
+    )

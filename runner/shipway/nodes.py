@@ -98,20 +98,22 @@ Slot: TypeAlias = Immediate | Promise | Computed
 
 
 class NeedKind(StrEnum):
-    """Why a node waits for another: its place in a list, `needs`, an output it takes, or `optional_needs`."""
+    """Why a node waits for another: its place in a list, `needs`, an output it takes, something it reads, `optional_needs`."""
 
     ORDER = "order"
     NEEDS = "needs"
     PROMISE = "promise"
+    RESOURCE = "resource"
     OPTIONAL = "optional"
 
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """An edge from `node` to the node that holds this need."""
+    """An edge from `node` to the node that holds this need; `resource` is what that one writes and this one reads, or empty."""
 
     node: str
     kind: NeedKind = NeedKind.NEEDS
+    resource: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +221,7 @@ def node_json(node: Node) -> dict[str, Json]:
         "position": [node.position.file, node.position.line, node.position.column],
         "title": node.title,
         "tags": list(node.tags),
-        "needs": [{"node": need.node, "kind": need.kind.value} for need in node.needs],
+        "needs": [{"node": need.node, "kind": need.kind.value, "resource": need.resource} for need in node.needs],
         "change": node.change.value,
         "fidelity": node.fidelity.value,
         "why": node.why,
@@ -266,7 +268,7 @@ def node_from_json(data: Mapping[str, Json]) -> Node:
 
 
 def _need(data: Mapping[str, Json]) -> Need:
-    return Need(str(data["node"]), NeedKind(str(data["kind"])))
+    return Need(str(data["node"]), NeedKind(str(data["kind"])), str(data["resource"]))
 
 
 def _output(data: Mapping[str, Json]) -> OutputRule:

@@ -8,10 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from shipway import __version__
+from shipway.accesses import settled
 from shipway.action import Action, ActionFailed, Command, Completed, PlanWork, Prediction
 from shipway.builder import BuilderScope, GraphBuilder
 from shipway.canonical import Json, bytes_digest
 from shipway.compensation import plan_compensation
+from shipway.conflicts import Accesses
 from shipway.declaration import Declaration, OnFailure, Rollback, Stage
 from shipway.environment import passed_through
 from shipway.errors import (
@@ -81,6 +83,7 @@ def build(request: PlanRequest, tools: PlanTools) -> Plan:
     known: dict[str, Json] = {"values": declaration.values, "inputs": request.inputs, "target": request.target}
     planned: dict[str, Sequence[Node]] = {}
     stages: dict[str, PlannedStage] = {}
+    accesses: dict[str, Accesses] = {}
     problems: list[Problem] = []
     for stage in _in_order(declaration.stages):
         chosen = tools.resolved[stage.id]
@@ -95,6 +98,7 @@ def build(request: PlanRequest, tools: PlanTools) -> Plan:
         steps = tools.registry.make_backend("steps", "shell")
         compensation, wrong = plan_compensation(stage, declaration, builder, scope, steps)
         problems += [*builder.problems, *wrong]
+        accesses |= builder.accesses
         planned[stage.id] = builder.nodes()
         shown = _planned_stage(stage, declaration, chosen, builder, condition, context)
         stages[stage.id] = replace(shown, compensation=compensation)
@@ -102,7 +106,10 @@ def build(request: PlanRequest, tools: PlanTools) -> Plan:
     ordered = [stages[stage.id] for stage in declaration.stages]
     if problems:
         raise _refused(problems, declaration)
-    ordered, nodes = select(ordered, nodes, request.selection)
+    settled_nodes, problems = settled(ordered, nodes, accesses, request.repository.root)
+    if problems:
+        raise _refused(problems, declaration)
+    ordered, nodes = select(ordered, settled_nodes, request.selection)
     _check_order(ordered, nodes)
     return Plan(
         lifecycle=declaration.name,

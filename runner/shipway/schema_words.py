@@ -102,7 +102,6 @@ _LATER = {
             "privileged",
             "steps",
             "until",
-            "writes",
         }
     ),
     "targets": frozenset({"after"}),

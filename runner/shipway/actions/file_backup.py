@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from shipway.action import ActionFailed, Done, PlanWork, Prediction, SlotRule, SlotType, Work
+from shipway.action import Access, ActionFailed, Done, PlanWork, Prediction, SlotRule, SlotType, Work
 from shipway.declaration import OutputRule
 from shipway.file_content import outside, unplanned, verified
 from shipway.file_state import Kind, describe, kind_of, locate, locate_target
@@ -25,7 +25,12 @@ class FileBackup:
     name = "file.backup"
     contract = 1
     slots: Mapping[str, SlotRule] = {
-        "path": SlotRule(SlotType.STRING, required=True, description="what to move; in the workspace, or absolute"),
+        "path": SlotRule(
+            SlotType.STRING,
+            required=True,
+            description="what to move; in the workspace, or absolute",
+            access=Access.CLEARS,
+        ),
         "backup_suffix": SlotRule(
             SlotType.STRING, default=".backup", description="stands between its name and the time"
         ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Set
 from typing import Literal
 
-from shipway.action import ActionFailed, Done, PlanWork, Prediction, SlotRule, SlotType, Work
+from shipway.action import Access, ActionFailed, Done, PlanWork, Prediction, SlotRule, SlotType, Work
 from shipway.declaration import OutputRule
 from shipway.file_content import (
     Content,
@@ -29,8 +29,13 @@ class FileCopy:
     name = "file.copy"
     contract = 1
     slots: Mapping[str, SlotRule] = {
-        "path": SlotRule(SlotType.STRING, required=True, description="where to copy to; in the workspace, or absolute"),
-        "source": SlotRule(SlotType.STRING, description="the file to copy; this or `content`"),
+        "path": SlotRule(
+            SlotType.STRING,
+            required=True,
+            description="where to copy to; in the workspace, or absolute",
+            access=Access.WRITES,
+        ),
+        "source": SlotRule(SlotType.STRING, description="the file to copy; this or `content`", access=Access.READS),
         "content": SlotRule(SlotType.STRING, description="the text to copy; this or `source`"),
         "mode": SlotRule(SlotType.STRING, default="0644", description="permission bits of the copy, octal"),
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from shipway.action import Done, PlanWork, Prediction, SlotRule, SlotType, Work
+from shipway.action import Access, Done, PlanWork, Prediction, SlotRule, SlotType, Work
 from shipway.canonical import Json
 from shipway.declaration import OutputRule
 from shipway.file_content import unplanned
@@ -21,7 +21,12 @@ class FileExists:
     name = "file.exists"
     contract = 1
     slots: Mapping[str, SlotRule] = {
-        "path": SlotRule(SlotType.STRING, required=True, description="what to look at; in the workspace, or absolute"),
+        "path": SlotRule(
+            SlotType.STRING,
+            required=True,
+            description="what to look at; in the workspace, or absolute",
+            access=Access.READS,
+        ),
     }
     outputs: Mapping[str, OutputRule] = {"exists": OutputRule("boolean")}
 

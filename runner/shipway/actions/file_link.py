@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from shipway.action import ActionFailed, Done, PlanWork, Prediction, SlotRule, SlotType, Work
+from shipway.action import Access, ActionFailed, Done, PlanWork, Prediction, SlotRule, SlotType, Work
 from shipway.canonical import Json
 from shipway.declaration import OutputRule
 from shipway.file_content import CHANGE_OF, outside, refuse_other, unplanned, verified
@@ -29,8 +29,12 @@ class FileLink:
     name = "file.link"
     contract = 1
     slots: Mapping[str, SlotRule] = {
-        "path": SlotRule(SlotType.STRING, required=True, description="the link; in the workspace, or absolute"),
-        "source": SlotRule(SlotType.STRING, required=True, description="what it leads to, which must be there"),
+        "path": SlotRule(
+            SlotType.STRING, required=True, description="the link; in the workspace, or absolute", access=Access.WRITES
+        ),
+        "source": SlotRule(
+            SlotType.STRING, required=True, description="what it leads to, which must be there", access=Access.READS
+        ),
     }
     outputs: Mapping[str, OutputRule] = {"path": OutputRule("string")}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from shipway.action import ActionFailed, Done, PlanWork, Prediction, SlotRule, SlotType, Work
+from shipway.action import Access, ActionFailed, Done, PlanWork, Prediction, SlotRule, SlotType, Work
 from shipway.declaration import OutputRule
 from shipway.file_content import outside, unplanned, verified
 from shipway.file_state import Kind, describe, kind_of, locate, parse_mode
@@ -23,7 +23,12 @@ class FileMkdir:
     name = "file.mkdir"
     contract = 1
     slots: Mapping[str, SlotRule] = {
-        "path": SlotRule(SlotType.STRING, required=True, description="the directory; in the workspace, or absolute"),
+        "path": SlotRule(
+            SlotType.STRING,
+            required=True,
+            description="the directory; in the workspace, or absolute",
+            access=Access.WRITES,
+        ),
         "mode": SlotRule(SlotType.STRING, default="0755", description="permission bits of a new directory, octal"),
     }
     outputs: Mapping[str, OutputRule] = {"path": OutputRule("string")}

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from shipway.action import ActionFailed, Done, PlanWork, Prediction, SlotRule, SlotType, Work
+from shipway.action import Access, ActionFailed, Done, PlanWork, Prediction, SlotRule, SlotType, Work
 from shipway.canonical import Json
 from shipway.declaration import OutputRule
 from shipway.file_content import outside, refuse_other, unplanned
@@ -22,8 +22,12 @@ class FileMove:
     name = "file.move"
     contract = 1
     slots: Mapping[str, SlotRule] = {
-        "source": SlotRule(SlotType.STRING, required=True, description="what to move, which must be there"),
-        "path": SlotRule(SlotType.STRING, required=True, description="where to; in the workspace, or absolute"),
+        "source": SlotRule(
+            SlotType.STRING, required=True, description="what to move, which must be there", access=Access.CLEARS
+        ),
+        "path": SlotRule(
+            SlotType.STRING, required=True, description="where to; in the workspace, or absolute", access=Access.CLEARS
+        ),
     }
     outputs: Mapping[str, OutputRule] = {"path": OutputRule("string")}
 

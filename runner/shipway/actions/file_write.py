@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from shipway.action import Done, PlanWork, Prediction, SlotRule, SlotType, Work
+from shipway.action import Access, Done, PlanWork, Prediction, SlotRule, SlotType, Work
 from shipway.declaration import OutputRule
 from shipway.file_content import plan_content, put_content, unplanned, verify_content, waiting
 from shipway.nodes import Change, Verified
@@ -19,7 +19,12 @@ class FileWrite:
     name = "file.write"
     contract = 1
     slots: Mapping[str, SlotRule] = {
-        "path": SlotRule(SlotType.STRING, required=True, description="where to write; in the workspace, or absolute"),
+        "path": SlotRule(
+            SlotType.STRING,
+            required=True,
+            description="where to write; in the workspace, or absolute",
+            access=Access.WRITES,
+        ),
         "content": SlotRule(SlotType.STRING, required=True, description="the text; an empty one is allowed"),
         "mode": SlotRule(SlotType.STRING, default="0644", description="permission bits, octal"),
     }

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from shipway.action import ActionFailed, Done, PlanWork, Prediction, SlotRule, SlotType, Work
+from shipway.action import Access, ActionFailed, Done, PlanWork, Prediction, SlotRule, SlotType, Work
 from shipway.canonical import Json, object_of
 from shipway.declaration import OutputRule
 from shipway.file_content import read_text, source_file, unplanned
@@ -33,7 +33,9 @@ class TemplateRender:
     name = "template.render"
     contract = 1
     slots: Mapping[str, SlotRule] = {
-        "source": SlotRule(SlotType.STRING, description="the template's file; with `content` only its name"),
+        "source": SlotRule(
+            SlotType.STRING, description="the template's file; with `content` only its name", access=Access.READS
+        ),
         "content": SlotRule(SlotType.STRING, description="the template's text"),
         "template_data": SlotRule(SlotType.OBJECT, default={}, description="its variables"),
         "path": SlotRule(SlotType.STRING, description="where the text will be written: its variable `target`"),

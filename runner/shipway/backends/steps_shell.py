@@ -86,5 +86,6 @@ def _options(step: Step, stage: Stage, lifecycle: Declaration) -> NodeOptions:
         exclusive=step.exclusive,
         allow_failure=step.allow_failure,
         reads=step.reads,
+        writes=step.writes,
         position=step.where,
     )

@@ -16,6 +16,7 @@ _REASONS = {
     NeedKind.ORDER: "its place in the list",
     NeedKind.NEEDS: "`needs`",
     NeedKind.PROMISE: "its output",
+    NeedKind.RESOURCE: "what it writes",
     NeedKind.OPTIONAL: "`optional_needs`",
 }
 _MAX_SETS = 8
@@ -103,7 +104,8 @@ def _details(node: Node, columns: int, indent: str) -> Iterator[str]:
     title = one_line(node.title)
     yield from wrap(f"{node.action}{': ' + title if title and title != node.step else ''}", columns, indent)
     for need in node.needs:
-        yield from wrap(f"waits for {one_line(need.node)}: {_REASONS[need.kind]}", columns, indent)
+        shared = f" ({one_line(need.resource)})" if need.resource else ""
+        yield from wrap(f"waits for {one_line(need.node)}: {_REASONS[need.kind]}{shared}", columns, indent)
 
 
 def _facts(graph: Graph, columns: int) -> Iterator[str]:

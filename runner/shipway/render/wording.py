@@ -137,12 +137,15 @@ def needed(node: Node) -> list[str]:
         if isinstance(slot, Promise):
             taken.setdefault(slot.node, []).extend([slot.output] if slot.output else [])
     known = dict.fromkeys([*(need.node for need in node.needs), *taken])
-    optional = {need.node for need in node.needs if need.kind is NeedKind.OPTIONAL}
-    return [_need_text(node, name, taken.get(name, []), name in optional) for name in known]
+    for need in node.needs:
+        more = "optional" if need.kind is NeedKind.OPTIONAL else f"reads {need.resource}" if need.resource else ""
+        if more:
+            taken.setdefault(need.node, []).append(more)
+    return [_need_text(node, name, taken.get(name, [])) for name in known]
 
 
-def _need_text(node: Node, name: str, outputs: Sequence[str], optional: bool) -> str:
-    notes = [*dict.fromkeys(outputs), *(["optional"] if optional else [])]
+def _need_text(node: Node, name: str, notes: Sequence[str]) -> str:
+    notes = [*dict.fromkeys(notes)]
     shown = one_line(name.removeprefix(f"{node.stage}/"))
     return shown + (f" ({', '.join(map(one_line, notes))})" if notes else "")
 

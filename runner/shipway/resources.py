@@ -1,0 +1,119 @@
+"""What nodes read and write, as names that can be compared: files, by path or pattern, and whatever else has a name. Pure."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+
+from shipway.globs import globs_meet, match_glob
+
+_SCHEME = re.compile("([a-z][a-z0-9+.-]*):(.+)", re.DOTALL)
+_SPECIAL = re.compile(r"[*?\[\\]")
+
+
+class Reach(Enum):
+    """How much of the file system a path stands for: what has that name, also all below it, or what a pattern names."""
+
+    ENTRY = 0
+    TREE = 1
+    PATTERN = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """`file:dist/app.js`, `file:dist/**`, `db:shop`. Files are relative to the workspace, or absolute; other names are exact."""
+
+    scheme: str
+    name: str
+    reach: Reach = Reach.ENTRY
+
+    def __str__(self) -> str:
+        return f"{self.scheme}:{self.name}"
+
+    @property
+    def literal(self) -> str:
+        """What the name of everything that it stands for begins with."""
+        if self.reach is not Reach.PATTERN:
+            return "" if self.name == "." else self.name
+        found = _SPECIAL.search(self.name)
+        begin = self.name[: found.start()] if found else self.name
+        # `dist/**` stands for `dist` as well.
+        return begin.removesuffix("/")
+
+    def meets(self, other: Resource) -> bool:
+        """Whether something belongs to both."""
+        if self.scheme != other.scheme:
+            return False
+        if self.reach is Reach.PATTERN or other.reach is Reach.PATTERN:
+            return _patterns_meet(self, other)
+        if self.name == other.name:
+            return True
+        return (self.reach is Reach.TREE and _is_below(other.name, self.name)) or (
+            other.reach is Reach.TREE and _is_below(self.name, other.name)
+        )
+
+    def ancestors(self) -> Iterable[str]:
+        """The folders around it, the nearest first."""
+        name = self.literal if self.reach is Reach.PATTERN else posixpath.dirname(self.name)
+        while name and name != "/":
+            yield name
+            name = posixpath.dirname(name)
+
+
+def declared(text: str) -> Resource:
+    """What a person wrote in `reads` or `writes`: a path stands for all below it too, `scheme:name` for itself."""
+    found = _SCHEME.fullmatch(text)
+    if found and found[1] != "file":
+        return Resource(found[1], found[2])
+    path = found[2] if found else text
+    if _SPECIAL.search(path):
+        return Resource("file", path.removeprefix("./"), Reach.PATTERN)
+    return at_path(path, Reach.TREE)
+
+
+def at_path(path: str, reach: Reach) -> Resource:
+    """A path that an action acts on; none of its characters is special."""
+    return Resource("file", posixpath.normpath(path), reach)
+
+
+def file_patterns(texts: Iterable[str]) -> tuple[str, ...]:
+    """The patterns among what `reads` lists, without `file:`; what is no file is left out."""
+    found = []
+    for text in texts:
+        scheme = _SCHEME.fullmatch(text)
+        if scheme is None:
+            found.append(text)
+        elif scheme[1] == "file":
+            found.append(scheme[2])
+    return tuple(found)
+
+
+def excludes(pattern: str, resource: Resource) -> bool:
+    """Whether a pattern that was written with `!` takes all of `resource` away."""
+    if resource.reach is Reach.ENTRY:
+        return match_glob(resource.name, pattern)
+    base = pattern.removesuffix("/**")
+    literal = resource.literal
+    return base != pattern and not _SPECIAL.search(base) and (literal == base or _is_below(literal, base))
+
+
+def _is_below(name: str, folder: str) -> bool:
+    return folder == "." or name.startswith(folder + "/")
+
+
+def _patterns_meet(one: Resource, other: Resource) -> bool:
+    if one.reach is Reach.ENTRY:
+        return match_glob(one.name, other.name)
+    if other.reach is Reach.ENTRY:
+        return match_glob(other.name, one.name)
+    return globs_meet(_as_pattern(one), _as_pattern(other))
+
+
+def _as_pattern(resource: Resource) -> str:
+    if resource.reach is Reach.PATTERN:
+        return resource.name
+    plain = "" if resource.name == "." else re.sub(r"([*?\[\\])", r"\\\1", resource.name) + "/"
+    return plain + "**"
