@@ -164,10 +164,10 @@ def test_g043_unknown_ids_are_refused_when_the_document_is_loaded(tmp_path: Path
     )
     assert load_plan(canonical_bytes(plan.document), lambda data: None).document == plan.document
     for forged, told in (
-        (_forged(plan, needs=[{"node": "main/ghost", "kind": "promise"}]), "unknown node `main/ghost`"),
+        (_forged(plan, needs=[{"node": "main/ghost", "kind": "promise", "resource": ""}]), "unknown node `main/ghost`"),
         (_forged(plan, env={"TAG": {"node": "main/ghost", "output": "tag"}}), "unknown node `main/ghost`"),
         (_forged(plan, id="main/c"), "does not belong there"),
-        (_forged(plan, needs=[{"node": "main.compensate/c", "kind": "needs"}]), "needs itself"),
+        (_forged(plan, needs=[{"node": "main.compensate/c", "kind": "needs", "resource": ""}]), "needs itself"),
     ):
         with pytest.raises(ShipwayError, match=told):
             load_plan(forged, lambda data: None)

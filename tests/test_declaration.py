@@ -197,10 +197,11 @@ _SAME_KEYS: tuple[tuple[tuple[str, ...], type, set[str], set[str]], ...] = (
     (("properties", "defaults"), declaration.Defaults, set(), set()),
     (("properties", "targets", "additionalProperties"), declaration.TargetRule, set(), set()),
     (("properties", "inputs", "additionalProperties"), declaration.InputRule, set(), set()),
-    (("$defs", "stage"), declaration.Stage, {"id", "path", "where", "ordered", "retry"}, set()),
+    (("$defs", "stage"), declaration.Stage, {"id", "path", "where", "ordered"}, set()),
     (("$defs", "step"), declaration.Step, {"action", "path", "where"}, {"uses"}),
     (("$defs", "step", "properties", "retry"), declaration.Retry, set(), set()),
     (("$defs", "step", "properties", "plan"), declaration.PlanCommand, set(), set()),
+    (("$defs", "step", "properties", "undo"), declaration.UndoCommand, set(), set()),
     (("$defs", "step", "properties", "outputs", "additionalProperties", "then"), declaration.OutputRule, set(), set()),
 )
 _FIELD_OF_KEY = {

@@ -143,6 +143,8 @@ def _random_node(rng: Random, number: int, earlier: Sequence[Node]) -> Node:
             rng.randint(1, 3), rng.choice(list(Backoff)), rng.randint(0, 9), rng.choice((None, 9)), rng.randint(0, 100)
         ),
         rng.randint(0, 9),
+        Retry(rng.randint(1, 3)),
+        rng.randint(0, 9),
         rng.choice(((), ("docker",))),
         rng.random() < 0.2,
         rng.random() < 0.2,
@@ -170,6 +172,7 @@ def _random_stage(rng: Random, name: str, before: Sequence[str]) -> PlannedStage
         rng.choice((None, *Rollback)),
         rng.randint(0, 2),
         tuple(_node(f"c{number}", f"{name}.compensate") for number in range(rng.randint(0, 2))),
+        Retry(rng.randint(1, 3)),
     )
 
 
@@ -187,7 +190,7 @@ def _random_receipt(seed: int, size: int) -> Receipt:
         1000,
         rng.choice(list(RunOutcome)),
         tuple(_random_result(rng, node.id) for node in plan.nodes),
-        tuple(StageResult(stage.id, rng.choice(list(Outcome))) for stage in plan.stages),
+        tuple(StageResult(stage.id, rng.choice(list(Outcome)), rng.randint(1, 3)) for stage in plan.stages),
         tuple(
             RollbackEntry(node.id, node.stage, rng.choice((Outcome.UNDONE, Outcome.UNDO_FAILED)), 1, 2, "e", 1)
             for node in plan.nodes
@@ -211,7 +214,20 @@ def _random_result(rng: Random, node: str) -> NodeResult:
     return NodeResult(
         node,
         rng.choice(list(Outcome)),
-        tuple(Attempt(n, rng.choice(list(Outcome)), 1, 2, "e", rng.choice((None, 3))) for n in range(1, 3) if ran),
+        tuple(
+            Attempt(
+                n,
+                rng.choice(list(Outcome)),
+                1,
+                2,
+                "e",
+                rng.choice((None, 3)),
+                rng.choice(("", "exit")),
+                rng.choice((None, Outcome.UNDONE)),
+            )
+            for n in range(1, 3)
+            if ran
+        ),
         rng.choice((None, 0)) if ran else None,
         1 if ran else None,
         2 if ran else None,
@@ -553,6 +569,8 @@ _NODE_CHANGES: dict[str, tuple[object, bool]] = {
     "reversible": (True, False),
     "retry": (Retry(attempts=2), True),
     "timeout_ms": (1, True),
+    "undo_retry": (Retry(attempts=2), True),
+    "undo_timeout_ms": (1, True),
     "limits": (("docker",), True),
     "exclusive": (True, True),
     "allow_failure": (True, True),
@@ -571,6 +589,7 @@ _STAGE_CHANGES: dict[str, tuple[object, bool]] = {
     "rollback": (Rollback.NONE, True),
     "parallel": (2, False),
     "compensation": ((_node("sorry", "build.compensate"),), True),
+    "retry": (Retry(attempts=2), True),
 }
 _PLAN_CHANGES: dict[str, tuple[object, bool]] = {
     "lifecycle": ("other", True),

@@ -410,4 +410,4 @@ def test_nodes_that_were_not_expected_are_shown_too() -> None:
     view(NodeStarted("a/b", 2, 0))
     view.expect([Node("a/b", "a", "shell.exec", WHERE)])
     view(NodeFinished("a/b", "succeeded", 0, 5))
-    assert stream.getvalue() == "> a/b  started (attempt 2 of several)\n✓ a/b  succeeded in 5ms\n"
+    assert stream.getvalue() == "> a/b  started (attempt 2)\n✓ a/b  succeeded in 5ms\n"

@@ -159,12 +159,27 @@ class Done:
 class ActionFailed(Exception):
     """Raised by an action whose work failed; its text is shown to the user. A built-in action leaves nothing half-done.
 
-    `retry_after_ms` is how long whoever refused it wants to be left alone: a 429 with `Retry-After: 7` is 7000.
+    `code` is one word that machines may match on, such as `provider_unavailable`; without a text the cause's is shown, else
+    the code. It is tried again as its node's `retry` says, unless it is `is_permanent`, as any other exception is taken to be:
+    no second try cures a bug. `retry_after_ms` is how long whoever refused it wants to be left alone: a 429 with
+    `Retry-After: 7` is 7000.
     """
 
-    def __init__(self, text: str, *, retry_after_ms: int | None = None) -> None:
+    def __init__(
+        self,
+        text: str = "",
+        *,
+        code: str = "action_failed",
+        is_permanent: bool = False,
+        retry_after_ms: int | None = None,
+    ) -> None:
         super().__init__(text)
+        self.code = code
+        self.is_permanent = is_permanent
         self.retry_after_ms = retry_after_ms
+
+    def __str__(self) -> str:
+        return super().__str__() or (str(self.__cause__) if self.__cause__ else "") or self.code
 
 
 class NotUndoable(Exception):

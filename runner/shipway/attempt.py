@@ -34,7 +34,8 @@ class Ended:
     """How one attempt went. Times are on the runner's clock. `undo` is the state for a later undo; `log` empty without output.
 
     `began` is False where the program could not even be started, so that there is nothing to undo.
-    `retry_after_ms` is how long the step asked for a rest, whatever its outcome; None where it asked for none.
+    `retry_after_ms` is how long the step asked for a rest, whatever its outcome; None where it asked for none. `code` is a
+    word for what failed (docs/exit-codes.md), empty where nothing did; `is_permanent`: trying again is of no use.
     `emitted` are the children it asked for.
     """
 
@@ -56,6 +57,8 @@ class Ended:
     began: bool = True
     retry_after_ms: int | None = None
     emitted: tuple[Json, ...] = ()
+    code: str = ""
+    is_permanent: bool = False
 
 
 _NOWHERE = Path()

@@ -27,6 +27,10 @@ _GROUP_POLL_MS = 10
 _AFTER_KILL_MS = 250
 """After this long a killed group counts as gone, even if the kernel still holds on to one of its processes."""
 
+ERROR_BYTES = 4096
+"""The longest error that is kept of an attempt, in UTF-8."""
+
+_WORDS = {Outcome.TIMED_OUT: "timeout", Outcome.CANCELLED: "cancelled"}
 _VERDICTS = {0: Verified.HOLDS, 3: Verified.GONE}
 
 
@@ -120,7 +124,7 @@ class Attempts:
         self._waiter.watch(attempt.child)
 
     def _not_started(self, attempt: Ongoing, error: str) -> None:
-        self._failed_to_start.append(self._end(attempt, Outcome.FAILED, error=error, began=False))
+        self._failed_to_start.append(self._end(attempt, Outcome.FAILED, error=error, word="start", began=False))
 
     def _nothing_to_run(self, attempt: Ongoing) -> Ended:
         """The end of an attempt for which the action has no command."""
@@ -130,7 +134,9 @@ class Attempts:
             case Verb.VERIFY:
                 return self._end(attempt, Outcome.SUCCEEDED, verified=Verified.UNKNOWN)
             case _:
-                return self._end(attempt, Outcome.FAILED, error="its action has no command to run", began=False)
+                return self._end(
+                    attempt, Outcome.FAILED, error="its action has no command to run", word="start", began=False
+                )
 
     def _transcript(self, attempt: Ongoing) -> Transcript:
         if not os.path.isdir(self._raw):
@@ -282,7 +288,8 @@ class Attempts:
         if attempt.verb is Verb.VERIFY:
             return self._end(attempt, Outcome.SUCCEEDED, verified=_VERDICTS.get(code, Verified.UNKNOWN), code=code)
         if code != 0:
-            return self._end(attempt, Outcome.FAILED, error=_exit_text(code), warning=warning, code=code)
+            word = "exit" if code > 0 else "signal"
+            return self._end(attempt, Outcome.FAILED, error=_exit_text(code), word=word, warning=warning, code=code)
         if attempt.verb is Verb.UNDO:
             return self._end(attempt, Outcome.UNDONE, warning=warning, code=code)
         return self._take_results(attempt, warning)
@@ -296,7 +303,7 @@ class Attempts:
             outcome, cause = attempt.files.outcome()
             outputs |= self._kept_files(attempt, outputs)
         except BadOutput as error:
-            return self._end(attempt, Outcome.FAILED, error=str(error), warning=warning, code=0)
+            return self._end(attempt, Outcome.FAILED, error=str(error), word="outputs", warning=warning, code=0)
         warnings = "; ".join(filter(None, (warning, *dropped)))
         self._learn_secrets(attempt, outputs)
         return self._end(attempt, outcome, warning=warnings, code=0, outputs=outputs, cause=cause)
@@ -330,7 +337,12 @@ class Attempts:
             return self._end(attempt, Outcome.NOT_UNDOABLE, error=_text(call.error))
         if isinstance(call.error, Drifted):
             return self._end(attempt, Outcome.DRIFTED, error=_text(call.error))
-        return self._end(attempt, Outcome.FAILED, error=_text(call.error), pause_ms=pause_ms)
+        word, is_permanent = "action_error", True
+        if isinstance(call.error, ActionFailed):
+            word, is_permanent = call.error.code, call.error.is_permanent
+        return self._end(
+            attempt, Outcome.FAILED, error=_text(call.error), word=word, is_permanent=is_permanent, pause_ms=pause_ms
+        )
 
     def _call_succeeded(self, attempt: Ongoing, result: object) -> Ended:
         if isinstance(result, Verified):
@@ -338,9 +350,8 @@ class Attempts:
         if attempt.verb is Verb.UNDO:
             return self._end(attempt, Outcome.UNDONE)
         if not isinstance(result, Done):
-            return self._end(
-                attempt, Outcome.FAILED, error=f"the action returned {type(result).__name__} instead of Done"
-            )
+            error = f"the action returned {type(result).__name__} instead of Done"
+            return self._end(attempt, Outcome.FAILED, error=error, word="action_error", is_permanent=True)
         if result.skipped:
             return self._end(attempt, Outcome.SKIPPED, cause=result.skipped)
         self._learn_secrets(attempt, result.outputs)
@@ -360,6 +371,8 @@ class Attempts:
         verified: Verified = Verified.UNKNOWN,
         began: bool = True,
         pause_ms: int | None = None,
+        word: str = "",
+        is_permanent: bool = False,
     ) -> Ended:
         del self._active[attempt.node]
         if attempt.files is not None and not attempt.files.is_empty:
@@ -382,7 +395,7 @@ class Attempts:
             outcome=outcome,
             started_ms=attempt.started_ms,
             ended_ms=self._clock_ms(),
-            error=self._redactor.clean(error),
+            error=_bounded(self._redactor.clean(error)),
             warning=self._redactor.clean(warning),
             exit_code=code,
             outputs=done.outputs if done is not None else outputs or {},
@@ -394,6 +407,8 @@ class Attempts:
             log=log,
             began=began,
             retry_after_ms=pause_ms,
+            code=word or _WORDS.get(outcome, ""),
+            is_permanent=is_permanent,
         )
 
     def _note_down(self, attempt: Ongoing) -> str:
@@ -434,6 +449,14 @@ def _file_name(node: str) -> str:
 
 def _suffix(verb: Verb) -> str:
     return "" if verb is Verb.DO else f".{verb.value}"
+
+
+def _bounded(text: str) -> str:
+    """A text that is kept for every attempt, cut where it is longer than 4 KiB."""
+    if len(text) <= ERROR_BYTES // 4:
+        return text
+    content = text.encode()
+    return text if len(content) <= ERROR_BYTES else content[: ERROR_BYTES - 3].decode(errors="ignore") + "…"
 
 
 def _exit_text(code: int) -> str:

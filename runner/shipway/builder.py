@@ -95,6 +95,8 @@ class GraphBuilder(ActionCalls):
             lasting=options.lasting,
             retry=options.retry,
             timeout_ms=options.timeout_ms,
+            undo_retry=options.retry if options.undo_retry is None else options.undo_retry,
+            undo_timeout_ms=options.timeout_ms if options.undo_timeout_ms is None else options.undo_timeout_ms,
             limits=options.limits,
             exclusive=options.exclusive,
             allow_failure=options.allow_failure,

@@ -25,7 +25,10 @@ class NodeHandle:
 
 @dataclass(frozen=True, slots=True)
 class NodeOptions:
-    """How a node is run, apart from what it does. `known` words are those of the declaration's steps."""
+    """How a node is run, apart from what it does; the words are those of the declaration's steps.
+
+    `undo_retry` and `undo_timeout_ms` None: as for the node itself.
+    """
 
     title: str = ""
     tags: tuple[str, ...] = ()
@@ -36,6 +39,8 @@ class NodeOptions:
     lasting: bool = True
     retry: Retry = field(default_factory=Retry)
     timeout_ms: int = 0
+    undo_retry: Retry | None = None
+    undo_timeout_ms: int | None = None
     limits: tuple[str, ...] = ()
     exclusive: bool = False
     allow_failure: bool = False

@@ -101,6 +101,15 @@ class PlanCommand:
 
 
 @dataclass(frozen=True, slots=True)
+class UndoCommand:
+    """A step's `undo`; `timeout_ms` and `retry` None: those of the step."""
+
+    run: str
+    timeout_ms: int | None = None
+    retry: Retry | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Defaults:
     """`defaults:` of the declaration; None means that the built-in default of design applies."""
 
@@ -133,7 +142,7 @@ class Step:
     shell: str | None = None
     working_directory: str | None = None
     plan: PlanCommand | None = None
-    undo: str | None = None
+    undo: UndoCommand | None = None
     verify: str | None = None
     outputs: Mapping[str, OutputRule] = field(default_factory=dict)
     with_: Mapping[str, Json] = field(default_factory=dict)
@@ -184,6 +193,7 @@ class Stage:
     ordered: bool = False
     steps: tuple[Step, ...] = ()
     compensation: Compensation | None = None
+    retry: Retry | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,6 +346,7 @@ class _Builder:
             ordered=stage.is_ordered,
             steps=tuple(self._step(step) for step in stage.steps),
             compensation=self._compensation(stage.compensation) if stage.compensation else None,
+            retry=_retry(data["retry"]) if "retry" in data else None,
         )
 
     def _compensation(self, written: StageOutline) -> Compensation:
@@ -357,7 +368,7 @@ class _Builder:
             shell=self._text(data, path, "shell"),
             working_directory=self._text(data, path, "working_directory"),
             plan=self._plan(data, path),
-            undo=self._text(data, path, "undo"),
+            undo=self._undo(data, path),
             verify=self._text(data, path, "verify"),
             outputs={name: _output(rule) for name, rule in mapping(data.get("outputs")).items()},
             with_=mapping(data.get("with")),
@@ -379,6 +390,17 @@ class _Builder:
             return PlanCommand(self._tree.spelling((*path, "plan", "run")), _names(written, "requires"))
         text = self._text(data, path, "plan")
         return None if text is None else PlanCommand(text)
+
+    def _undo(self, data: Mapping[str, Json], path: Path_) -> UndoCommand | None:
+        written = data.get("undo")
+        if isinstance(written, Mapping):
+            return UndoCommand(
+                self._tree.spelling((*path, "undo", "run")),
+                _duration(written, "timeout"),
+                _retry(written["retry"]) if "retry" in written else None,
+            )
+        text = self._text(data, path, "undo")
+        return None if text is None else UndoCommand(text)
 
     def _env(self, data: Mapping[str, Json], path: Path_) -> Mapping[str, str]:
         return {name: self._tree.spelling((*path, "env", name)) for name in mapping(data.get("env"))}

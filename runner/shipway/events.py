@@ -86,6 +86,38 @@ class RunWaiting:
 
 
 @dataclass(frozen=True, slots=True)
+class NodeTakenBack:
+    """What an attempt did was undone, so that there can be another one; `outcome` is as that of an undo."""
+
+    node: str
+    outcome: str
+    duration_ms: int
+    error: str = ""
+    log: str = ""
+    tail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StageRetrying:
+    """Attempt `attempt` of `attempts` of a stage failed because `node` did: it is undone, and begins anew after `delay_ms`."""
+
+    stage: str
+    attempt: int
+    attempts: int
+    node: str
+    error: str
+    delay_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class StageReopened:
+    """A stage begins anew: these of its nodes that had an outcome have none any more."""
+
+    stage: str
+    nodes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class NodeStillRunning:
     """A node printed nothing for a while; it has been running for `elapsed_ms`."""
 
@@ -169,6 +201,9 @@ Event: TypeAlias = (
     | StageFinished
     | NodeStarted
     | NodeRetrying
+    | NodeTakenBack
+    | StageRetrying
+    | StageReopened
     | LimitsResting
     | RunWaiting
     | NodeStillRunning

@@ -5,7 +5,7 @@ Decides nothing by itself: order is the scheduler's, undo order the saga's, dela
 
 from __future__ import annotations
 
-import heapq
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from shipway.action import Verb, Work
@@ -17,11 +17,11 @@ from shipway.evaluation import Unresolved
 from shipway.events import (
     NodeFinished,
     NodeOutput,
-    NodeRetrying,
     NodeStarted,
     NodeStillRunning,
     RunStarted,
     StageFinished,
+    StageReopened,
     StageStarted,
     Stopping,
 )
@@ -31,7 +31,7 @@ from shipway.pacing import Pacing
 from shipway.plan import Plan, PlannedStage
 from shipway.progress import ExecutionOptions, Progress, Surroundings
 from shipway.receipt import Attempt, NodeResult, RollbackEntry, StageResult, stage_outcome
-from shipway.retry import delay_ms, has_another
+from shipway.retrying import Retrying
 from shipway.schedule import bounds_of, items_of, members_of
 from shipway.scheduler import Scheduler, default_parallel
 from shipway.unwinding import Unwinding
@@ -79,7 +79,6 @@ class Executor:
         self._stage_holds: dict[str, bool] = {}
         self._stage_left = {stage: len(nodes) for stage, nodes in members_of(plan).items()}
         self._stages_started: set[str] = set()
-        self._retries: list[tuple[int, int, str]] = []
         self._started = 0
         self._cancellations = 0
         self._heeded = 0
@@ -89,6 +88,9 @@ class Executor:
             self.cancel()
         self._announced: dict[str, int] = {}
         self._has_ungrouped = False
+        self._retrying = Retrying(
+            plan, around, self._scheduler, self._progress, lambda: self._cancellations, self._finish, self._reopened
+        )
 
     def cancel(self) -> None:
         """Stop the run: the first time gracefully, the second time at once."""
@@ -138,7 +140,7 @@ class Executor:
             self._judge()
             self._dispatch()
             self._take_decisions()
-            if self._attempts.active or self._retries or self._waits_for_time:
+            if self._attempts.active or self._retrying.is_pending or self._waits_for_time:
                 self._step()
             elif not self._scheduler.finished:
                 self._settle()
@@ -151,6 +153,9 @@ class Executor:
         self._attempts.kill()
         while self._attempts.active:
             for ended in self._attempts.wait(None):
+                if self._retrying.is_undoing(ended.node):
+                    self._retrying.drop(ended)
+                    continue
                 progress = self._progress[ended.node]
                 progress.last, progress.attempts[-1] = ended, _attempt(progress.attempts[-1], ended)
                 progress.began = progress.began or ended.began
@@ -162,7 +167,7 @@ class Executor:
     def _left(self, progress: Progress) -> NodeResult:
         """The result of a node whose end was not dealt with."""
         if not progress.attempts:
-            return NodeResult(progress.node.id, Outcome.NOT_STARTED)
+            return self._untried(NodeResult(progress.node.id, Outcome.NOT_STARTED))
         last = progress.attempts[-1]
         progress.began = progress.began or last.outcome is Outcome.UNKNOWN
         return NodeResult(
@@ -184,22 +189,24 @@ class Executor:
             until = min(until, self._around.clock_ms() + _SETTLED_MS)
         found = self._attempts.wait(until)
         for ended in found:
-            self._forward_ended(ended)
+            if self._retrying.is_undoing(ended.node):
+                self._retrying.ended(ended)
+            else:
+                self._forward_ended(ended)
         if self._has_ungrouped and not found:
             self._around.journal.groups(self._attempts.groups())
             self._has_ungrouped = False
         now = self._around.clock_ms()
-        while self._retries and self._retries[0][0] <= now:
-            self._scheduler.wake(heapq.heappop(self._retries)[2])
+        self._retrying.on_time(now)
         if now >= self._next_tick:
             self._tick(now)
 
     def _next_moment(self) -> int:
         tick = _LIVE_TICK_MS if self._around.events.wants_output else _QUIET_TICK_MS
         self._next_tick = self._next_tick or self._around.clock_ms() + tick
-        moments = [self._next_tick, *(due for due, _, _ in self._retries[:1])]
+        retry = self._retrying.next_moment_ms
         token = self._pacing.next_moment_ms(self._around.clock_ms(), idle=not self._attempts.active)
-        return min(moments if token is None else [*moments, token])
+        return min(moment for moment in (self._next_tick, retry, token) if moment is not None)
 
     @property
     def _waits_for_time(self) -> bool:
@@ -222,7 +229,7 @@ class Executor:
             return
         self._heeded = self._cancellations
         self._scheduler.stop()
-        running = tuple(self._attempts.running())
+        running = self._running()
         if self._cancellations == 1:
             self._emit(Stopping(_INTERRUPTED, running, self._options.grace.total_ms))
             for node in running:
@@ -235,12 +242,21 @@ class Executor:
 
     def _give_up_retries(self) -> None:
         """Nodes that waited for another attempt which will not come end as their last one did."""
-        if not self._scheduler.tries_again:
-            self._retries.clear()
+        self._retrying.stop()
         while waiting := self._scheduler.abandoned():
             progress = self._progress[waiting[0]]
             assert progress.last is not None
             self._finish(progress, replace(progress.last, warning="not tried again: the run was stopped"))
+
+    def _running(self) -> tuple[str, ...]:
+        """The nodes that run forward: what is undone before it is tried again is not to be stopped half-way."""
+        return tuple(node for node in self._attempts.running() if not self._retrying.is_undoing(node))
+
+    def _reopened(self, stage: str, nodes: Iterable[str]) -> None:
+        """All nodes of a stage begin anew: what had become of them stands in their attempts only."""
+        again = tuple(node for node in nodes if self._results.pop(node, None) is not None)
+        self._stage_left[stage] += len(again)
+        self._emit(StageReopened(stage, again))
 
     def _settle(self) -> None:
         if self._scheduler.stopping:
@@ -289,13 +305,23 @@ class Executor:
     def _decide(self, node: Node, outcome: Outcome, cause: str, error: str = "") -> None:
         """An outcome without an attempt: the scheduler is told, the result is kept and announced."""
         self._scheduler.finish(node.id, outcome)
-        self._keep(NodeResult(node.id, outcome, cause=cause, error=error))
+        self._keep(self._untried(NodeResult(node.id, outcome, cause=cause, error=error)))
         if outcome in FAILURES and not node.allow_failure:
             self._node_failed(node)
 
     def _take_decisions(self) -> None:
         for decision in self._scheduler.decided():
-            self._keep(NodeResult(decision.id, decision.outcome, cause=decision.cause))
+            self._keep(self._untried(NodeResult(decision.id, decision.outcome, cause=decision.cause)))
+
+    def _untried(self, result: NodeResult) -> NodeResult:
+        """The result of a node that was not tried, at least not in this attempt of its stage."""
+        progress = self._progress[result.node]
+        self._around.evaluation.record(progress.node, result.outcome, {})
+        self._around.journal.decided(result.node, Decided(result.outcome, result.cause, result.error))
+        tried = tuple(progress.attempts)
+        if not tried:
+            return result
+        return replace(result, attempts=tried, started_ms=tried[0].started_ms, ended_ms=tried[-1].ended_ms)
 
     # Attempts, forward.
 
@@ -307,6 +333,8 @@ class Executor:
             if self._cancellations > 1:
                 # The second signal ends everything: not even what outlives a failure is begun any more.
                 self._decide(progress.node, Outcome.NOT_STARTED, "")
+                continue
+            if self._retrying.begins(dispatch.id):
                 continue
             progress.waited_for = progress.waited_for or dispatch.waited_for
             self._note(progress)
@@ -325,7 +353,8 @@ class Executor:
         """Write down that an attempt is about to begin."""
         node = progress.node
         number = len(progress.attempts) + 1
-        if progress.order < 0:
+        progress.undone = None
+        if len(progress.attempts) == progress.tried_before:
             progress.order = self._started
             self._started += 1
             if node.stage not in self._stages_started:
@@ -343,7 +372,9 @@ class Executor:
             work = self._work(progress)
         except Unresolved as error:
             progress.resolve_error = str(error)
-            self._forward_ended(Ended(node.id, Verb.DO, Outcome.FAILED, now, now, error=str(error), began=False))
+            self._forward_ended(
+                Ended(node.id, Verb.DO, Outcome.FAILED, now, now, error=str(error), began=False, code="inputs")
+            )
             return
         action = self._around.require_action(node.action)
         self._attempts.begin(action, Verb.DO, work, timeout_ms=node.timeout_ms, outputs=node.outputs)
@@ -366,21 +397,9 @@ class Executor:
         progress.attempts[-1] = _attempt(progress.attempts[-1], ended)
         self._around.journal.ended(progress.node, progress.attempts[-1].number, ended)
         self._pacing.heed(progress.node.limits, ended.node, ended.retry_after_ms, self._around.clock_ms())
-        if self._may_retry(progress, ended):
-            delay = delay_ms(progress.node.retry, len(progress.attempts), self._around.fraction())
-            self._emit(NodeRetrying(ended.node, len(progress.attempts), ended.error, delay))
-            self._scheduler.pause(ended.node)
-            heapq.heappush(self._retries, (self._around.clock_ms() + delay, progress.order, ended.node))
-        else:
+        if not self._retrying.takes(progress, ended):
             self._finish(progress, ended)
-
-    def _may_retry(self, progress: Progress, ended: Ended) -> bool:
-        return (
-            ended.outcome in FAILURES
-            and not progress.resolve_error
-            and self._scheduler.tries_again
-            and has_another(progress.node.retry, len(progress.attempts))
-        )
+            self._retrying.look(progress.node.stage)
 
     def _finish(self, progress: Progress, ended: Ended) -> None:
         node = progress.node
@@ -414,7 +433,7 @@ class Executor:
             return
         self._give_up_retries()
         if policy is OnFailure.CANCEL and self._attempts.active:
-            running = tuple(self._attempts.running())
+            running = self._running()
             self._emit(Stopping(f"`{node.id}` failed", running, self._options.grace.total_ms))
             for other in running:
                 self._attempts.stop(other, Outcome.CANCELLED)
@@ -422,9 +441,6 @@ class Executor:
     def _keep(self, result: NodeResult, exit_code: int | None = None) -> None:
         self._results[result.node] = result
         node = self._progress[result.node].node
-        if not result.attempts:
-            self._around.evaluation.record(node, result.outcome, {})
-            self._around.journal.decided(node.id, Decided(result.outcome, result.cause, result.error))
         self._emit(
             NodeFinished(
                 node=result.node,
@@ -454,7 +470,10 @@ class Executor:
         stopped = self._failed or self._cancellations > 0
         return Execution(
             results=tuple(self._results[node.id] for node in self._plan.nodes),
-            stages=tuple(StageResult(stage.id, self._stage_outcome(stage.id)) for stage in self._plan.stages),
+            stages=tuple(
+                StageResult(stage.id, self._stage_outcome(stage.id), self._retrying.stage_attempts[stage.id])
+                for stage in self._plan.stages
+            ),
             rollback=tuple(rollback),
             left_behind=unwinding.left_behind(rollback) if stopped else (),
             cancelled=self._cancellations > 0,
@@ -464,4 +483,6 @@ class Executor:
 
 
 def _attempt(begun: Attempt, ended: Ended) -> Attempt:
-    return Attempt(begun.number, ended.outcome, begun.started_ms, ended.ended_ms, ended.error, ended.exit_code)
+    return Attempt(
+        begun.number, ended.outcome, begun.started_ms, ended.ended_ms, ended.error, ended.exit_code, ended.code
+    )

@@ -280,7 +280,13 @@ class Recorded:
         """As it stands in a receipt."""
         outcome = self.outcome or Outcome.UNKNOWN
         return Attempt(
-            self.number, outcome, self.started_ms, self.ended_ms or self.started_ms, self.error, self.exit_code
+            self.number,
+            outcome,
+            self.started_ms,
+            self.ended_ms or self.started_ms,
+            self.error,
+            self.exit_code,
+            self.code,
         )
 
     def ended(self) -> Ended:
@@ -293,6 +299,7 @@ class Recorded:
             ended_ms=self.ended_ms or self.started_ms,
             error=self.error,
             warning=self.warning,
+            code=self.code,
             exit_code=self.exit_code,
             outputs=self.outputs,
             undo=self.undo,

@@ -84,7 +84,7 @@ class RunWriter:
         self._grouped.pop(node.id, None)
         head = (ended.ended_ms, ended.outcome.value, ended.began, ended.error or None, ended.exit_code)
         has_more = ended.outputs or ended.undo is not None or ended.log or ended.warning or ended.cause or ended.emitted
-        if not has_more and ended.change is None:
+        if not has_more and ended.change is None and not ended.code:
             self._ended.append((*head, *key))
             return
         outputs, undo, lost = self._storable(node, ended)
@@ -93,7 +93,7 @@ class RunWriter:
                 *head,
                 ended.warning or None,
                 ended.cause or None,
-                None,
+                ended.code or None,
                 ended.change.value if ended.change is not None else None,
                 outputs,
                 lost,

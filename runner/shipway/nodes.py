@@ -130,7 +130,7 @@ class Node:
 
     `before` and `after` describe the world around an `exact` change (keys are the action's own). `reversible` says whether
     the action can undo it; `waits_for` names what made it less than exact. `condition` is the text of `if`, already without
-    what was known when planned; `timeout_ms` 0 means none.
+    what was known when planned; `timeout_ms` 0 means none. `undo_retry` and `undo_timeout_ms` hold for its undo.
     """
 
     id: str
@@ -155,6 +155,8 @@ class Node:
     reversible: bool = False
     retry: Retry = field(default_factory=Retry)
     timeout_ms: int = 0
+    undo_retry: Retry = field(default_factory=Retry)
+    undo_timeout_ms: int = 0
     limits: tuple[str, ...] = ()
     exclusive: bool = False
     allow_failure: bool = False
@@ -204,8 +206,10 @@ def effect_json(node: Node) -> dict[str, Json]:
         "condition": node.condition,
         "outputs": {name: {"type": rule.type, "required": rule.required} for name, rule in node.outputs.items()},
         "lasting": node.lasting,
-        "retry": _retry_json(node.retry),
+        "retry": retry_json(node.retry),
         "timeout_ms": node.timeout_ms,
+        "undo_retry": retry_json(node.undo_retry),
+        "undo_timeout_ms": node.undo_timeout_ms,
         "limits": list(node.limits),
         "exclusive": node.exclusive,
         "allow_failure": node.allow_failure,
@@ -258,8 +262,10 @@ def node_from_json(data: Mapping[str, Json]) -> Node:
         predicted=object_of(data["predicted"]),
         lasting=bool(data["lasting"]),
         reversible=bool(data["reversible"]),
-        retry=_retry(object_of(data["retry"])),
+        retry=retry_from_json(object_of(data["retry"])),
         timeout_ms=integer_of(data["timeout_ms"]),
+        undo_retry=retry_from_json(object_of(data["undo_retry"])),
+        undo_timeout_ms=integer_of(data["undo_timeout_ms"]),
         limits=_texts(data["limits"]),
         exclusive=bool(data["exclusive"]),
         allow_failure=bool(data["allow_failure"]),
@@ -275,7 +281,8 @@ def _output(data: Mapping[str, Json]) -> OutputRule:
     return OutputRule(str(data["type"]), bool(data["required"]))
 
 
-def _retry_json(retry: Retry) -> Json:
+def retry_json(retry: Retry) -> Json:
+    """`{"attempts", "backoff", "initial_ms", "max_ms", "jitter_percent"}`."""
     return {
         "attempts": retry.attempts,
         "backoff": retry.backoff.value,
@@ -285,7 +292,8 @@ def _retry_json(retry: Retry) -> Json:
     }
 
 
-def _retry(data: Mapping[str, Json]) -> Retry:
+def retry_from_json(data: Mapping[str, Json]) -> Retry:
+    """The policy that `retry_json` wrote."""
     return Retry(
         attempts=integer_of(data["attempts"]),
         backoff=Backoff(str(data["backoff"])),

@@ -17,7 +17,7 @@ _COMPENSATING = 5
 """How long the path of a step of a compensation is: `stages`, the stage, `compensate`, `steps`, the step."""
 _OWNERS = {"inputs": "input", "limits": "limit", "targets": "target"}
 _SECTIONS = frozenset({"compensate", "defaults", "env", "inputs", "limits", "needs", "outputs", "plan"}) | frozenset(
-    {"reads", "retry", "secrets", "stages", "steps", "targets", "values", "with"}
+    {"reads", "retry", "secrets", "stages", "steps", "targets", "undo", "values", "with"}
 )
 _ABOUT = {
     "top-level": "keys of a declaration",
@@ -30,6 +30,7 @@ _ABOUT = {
     "retry": "keys of `retry`",
     "outputs": "outputs",
     "plan": "keys of `plan`",
+    "undo": "keys of `undo`",
     "defaults": "keys of `defaults`",
     "expressions": "expressions",
     "needs": "needs",

@@ -8,11 +8,21 @@ from functools import cached_property
 
 from shipway import canonical
 from shipway.canonical import Json, integer_of, items_of, object_of, text_or_none
-from shipway.declaration import OnCancel, OnFailure, Rollback
+from shipway.declaration import OnCancel, OnFailure, Retry, Rollback
 from shipway.errors import Position, Reason, UsageError, VerificationError
 from shipway.graph import Graph, GraphError
 from shipway.limits import Limit, limit_from_json, limit_json
-from shipway.nodes import Change, Fidelity, Node, Promise, effect_json, node_from_json, node_json
+from shipway.nodes import (
+    Change,
+    Fidelity,
+    Node,
+    Promise,
+    effect_json,
+    node_from_json,
+    node_json,
+    retry_from_json,
+    retry_json,
+)
 
 PLAN_SCHEMA = 1
 
@@ -57,6 +67,7 @@ class PlannedStage:
     rollback: Rollback | None = None
     parallel: int = 0
     compensation: tuple[Node, ...] = ()
+    retry: Retry = field(default_factory=Retry)
 
     def compensation_order(self) -> list[Node]:
         """The nodes of its compensation in the order they run: what one needs before it, else as declared."""
@@ -358,6 +369,7 @@ def _stage_effect(stage: PlannedStage) -> Json:
         "on_failure": stage.on_failure.value,
         "rollback": None if stage.rollback is None else stage.rollback.value,
         "compensation": [effect_json(node) for node in stage.compensation],
+        "retry": retry_json(stage.retry),
     }
 
 
@@ -433,4 +445,5 @@ def _stage_from_json(data: Mapping[str, Json]) -> PlannedStage:
         rollback=None if data["rollback"] is None else Rollback(str(data["rollback"])),
         parallel=integer_of(data["parallel"]),
         compensation=tuple(node_from_json(object_of(node)) for node in items_of(data["compensation"])),
+        retry=retry_from_json(object_of(data["retry"])),
     )

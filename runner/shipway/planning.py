@@ -14,7 +14,7 @@ from shipway.builder import BuilderScope, GraphBuilder
 from shipway.canonical import Json, bytes_digest
 from shipway.compensation import plan_compensation
 from shipway.conflicts import Accesses
-from shipway.declaration import Declaration, OnFailure, Rollback, Stage
+from shipway.declaration import Declaration, OnFailure, Retry, Rollback, Stage
 from shipway.environment import passed_through
 from shipway.errors import (
     DeclarationError,
@@ -408,6 +408,7 @@ def _planned_stage(
         on_failure=stage.on_failure or declaration.defaults.on_failure or OnFailure.DRAIN,
         rollback=stage.rollback,
         parallel=stage.parallel or 0,
+        retry=stage.retry or Retry(),
     )
 
 

@@ -14,9 +14,9 @@ from shipway.declaration import OnCancel
 from shipway.evaluation import Evaluation
 from shipway.events import Events
 from shipway.journal import Journal
-from shipway.nodes import Node
+from shipway.nodes import Node, Outcome
 from shipway.pace import OwnTokens, Tokens
-from shipway.receipt import Attempt
+from shipway.receipt import Attempt, RollbackEntry
 
 STILL_RUNNING_MS = 60_000
 """After this long without output a running node is announced once more, and again after as long."""
@@ -72,7 +72,9 @@ class Progress:
     """A node on its way: what has been tried, and what its undo will need.
 
     `order` counts first starts from 0 and is -1 before; `began` says that an attempt came so far that it may have done
-    something; `resolve_error` is set where its inputs could not be worked out.
+    something; `resolve_error` is set where its inputs could not be worked out. `tried_before` attempts belong to earlier
+    attempts of its stage. `undone` is how its last attempt was taken back, for a retry that has not begun; the first
+    `taken_back` attempts were.
     """
 
     node: Node
@@ -84,3 +86,14 @@ class Progress:
     inputs: Mapping[str, Json] = field(default_factory=dict)
     last: Ended | None = None
     resolve_error: str = ""
+    tried_before: int = 0
+    undone: RollbackEntry | None = None
+    taken_back: int = 0
+
+    @property
+    def left_something(self) -> bool:
+        """Whether there may be something to undo: not where no attempt began its work, or the only one changed nothing."""
+        if not (self.began and self.node.must_be_undone):
+            return False
+        changed_nothing = self.attempts[-1].outcome in (Outcome.UNCHANGED, Outcome.SKIPPED)
+        return not changed_nothing or len(self.attempts) - self.taken_back > 1

@@ -43,7 +43,10 @@ EXIT_CODES = {
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One try of a node, numbered from 1. Times are milliseconds since the run began; `exit_code` None in-process."""
+    """One try of a node, numbered from 1. Times are milliseconds since the run began; `exit_code` None in-process.
+
+    `code` is a word for what failed, or empty. `undo` is how it was taken back before the next try, None where it was not.
+    """
 
     number: int
     outcome: Outcome
@@ -51,6 +54,8 @@ class Attempt:
     ended_ms: int
     error: str = ""
     exit_code: int | None = None
+    code: str = ""
+    undo: Outcome | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,10 +126,14 @@ class RanBy:
 
 @dataclass(frozen=True, slots=True)
 class StageResult:
-    """Outcome of a stage: the worst of its nodes' by order failed, cancelled, blocked, not_started, else succeeded or skipped."""
+    """Outcome of a stage: the worst of its nodes' by order failed, cancelled, blocked, not_started, else succeeded or skipped.
+
+    `attempts` is how often it was tried.
+    """
 
     stage: str
     outcome: Outcome
+    attempts: int = 1
 
 
 @dataclass(frozen=True)
@@ -202,7 +211,7 @@ class Receipt:
             "outcome": self.outcome.value,
             "error": self.error,
             "nodes": [_result_json(result) for result in self.nodes],
-            "stages": [{"stage": stage.stage, "outcome": stage.outcome.value} for stage in self.stages],
+            "stages": [_stage_json(stage) for stage in self.stages],
             "rollback": [_rollback_json(entry) for entry in self.rollback],
             "by": by_json(self.by),
             "versions": {"shipway": self.shipway},
@@ -217,7 +226,8 @@ class Receipt:
 
 def own_outcome(result: NodeResult) -> Outcome:
     """The outcome of the node's last attempt, before an undo replaced it; the outcome itself where it was never tried."""
-    return result.attempts[-1].outcome if result.attempts else result.outcome
+    never_begun = result.outcome in (Outcome.BLOCKED, Outcome.SKIPPED, Outcome.NOT_STARTED)
+    return result.attempts[-1].outcome if result.attempts and not never_begun else result.outcome
 
 
 def stage_outcome(outcomes: Collection[Outcome]) -> Outcome:
@@ -332,6 +342,8 @@ def _attempt_json(attempt: Attempt) -> Json:
         "ended_ms": attempt.ended_ms,
         "error": attempt.error,
         "exit_code": attempt.exit_code,
+        "code": attempt.code,
+        "undo": None if attempt.undo is None else attempt.undo.value,
     }
 
 
@@ -343,11 +355,17 @@ def _attempt(data: Mapping[str, Json]) -> Attempt:
         ended_ms=integer_of(data["ended_ms"]),
         error=str(data["error"]),
         exit_code=_integer_or_none(data["exit_code"]),
+        code=str(data["code"]),
+        undo=None if data["undo"] is None else Outcome(str(data["undo"])),
     )
 
 
+def _stage_json(stage: StageResult) -> Json:
+    return {"stage": stage.stage, "outcome": stage.outcome.value, "attempts": stage.attempts}
+
+
 def _stage(data: Mapping[str, Json]) -> StageResult:
-    return StageResult(str(data["stage"]), Outcome(str(data["outcome"])))
+    return StageResult(str(data["stage"]), Outcome(str(data["outcome"])), integer_of(data["attempts"]))
 
 
 def _rollback_json(entry: RollbackEntry) -> Json:

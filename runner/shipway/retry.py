@@ -26,6 +26,11 @@ def delay_ms(policy: Retry, retry: int, fraction: float = 0.5) -> int:
     return max(0, round(delay + spread * (2 * fraction - 1)))
 
 
+def wait_ms(policy: Retry, retry: int, asked_ms: int | None, fraction: float = 0.5) -> int:
+    """Like `delay_ms`, but where whoever refused asked for `asked_ms`, that is what it gets, whatever the policy says."""
+    return delay_ms(policy, retry, fraction) if asked_ms is None else asked_ms
+
+
 def has_another(policy: Retry, attempts: int) -> bool:
     """Whether a node that was tried `attempts` times may be tried again."""
     return attempts < policy.attempts

@@ -85,6 +85,8 @@ class Scheduler:
         self._left = len(items)
         self.stopping = False
         self._tries_again = True
+        self._held: set[str] = set()
+        self._revived: set[int] = set()
         self._decided: list[Decision] = []
         for place in [place for place, count in enumerate(self._missing) if not count]:
             self._needs_met(place)
@@ -131,9 +133,9 @@ class Scheduler:
 
     def unjudged(self) -> list[str]:
         """Nodes whose needs are met and whose condition must be judged now: `admit` them, or `finish` them as skipped."""
-        found = [self._items[place].id for place in self._unjudged if self._outcome[place] is None]
+        found = [self._items[place] for place in self._unjudged if self._outcome[place] is None]
         self._unjudged.clear()
-        return found
+        return [item.id for item in found if item.stage not in self._held]
 
     def admit(self, node: str) -> None:
         """The node's condition holds: let it wait for its turn. While stopping, only one that outlives failure may."""
@@ -162,6 +164,7 @@ class Scheduler:
         place = self._index[node]
         self._room.give_back(place)
         self._state[place] = _State.PAUSED
+        self._revived.discard(place)
 
     def wake(self, node: str) -> None:
         """The paused node may start again as soon as there is room; where nothing is tried again, it stays `abandoned`."""
@@ -194,7 +197,81 @@ class Scheduler:
         """Nodes between two attempts whose next one will never come: `finish` each as its last attempt ended."""
         if self._tries_again:
             return []
-        return [item.id for item, state in zip(self._items, self._state, strict=True) if state is _State.PAUSED]
+        return [
+            item.id
+            for item, state, outcome in zip(self._items, self._state, self._outcome, strict=True)
+            if state is _State.PAUSED and outcome is None and item.stage not in self._held
+        ]
+
+    # A stage that is tried again: held while what its attempt did is taken back, then reopened or given up.
+
+    def hold(self, stage: str) -> None:
+        """Start nothing more of `stage`, whatever ends; what runs of it may be paused or finished as usual."""
+        self._held.add(stage)
+        for place in self._room.withdraw(lambda place: self._items[place].stage != stage):
+            self._state[place] = _State.PAUSED if self._begun[place] else _State.WAITING
+
+    def is_quiet(self, stage: str) -> bool:
+        """Whether nothing of a held stage runs."""
+        return all(self._state[place] is not _State.RUNNING for place in self._members(stage))
+
+    def revive(self, node: str) -> None:
+        """Let a node of a held stage take room once more, for its undo: `dispatch` gives it, and `pause` ends it."""
+        self._revived.add(self._index[node])
+        self._make_ready(self._index[node])
+
+    def reopen(self, stage: str) -> None:
+        """Begin a held stage anew: all its nodes wait as they did before the first of them was started."""
+        self._held.discard(stage)
+        members = self._members(stage)
+        for place in members:
+            if self._outcome[place] is not None:
+                self._outcome[place] = None
+                self._left += 1
+                for follower, _ in self._edges[place]:
+                    self._missing[follower] += self._items[follower].stage != stage or self._items[follower].gate
+                    if self._lacks_promise[follower] == self._items[place].id:
+                        self._lacks_promise[follower] = ""
+            self._state[place] = _State.WAITING
+        for place in members:
+            self._begin_anew(place)
+        for place in members:
+            if not self._missing[place]:
+                self._needs_met(place)
+
+    def give_up(self, stage: str, cause: str) -> None:
+        """Let a held stage go: its nodes that wait are blocked by `cause`, if one is named, unless they outlive a failure."""
+        self._held.discard(stage)
+        for place in self._members(stage):
+            if self._state[place] is not _State.WAITING or self._outcome[place] is not None:
+                continue
+            if self._items[place].outlives_failure:
+                if not self._missing[place]:
+                    self._needs_met(place)
+            elif cause:
+                self._cause[place] = self._cause[place] or cause
+                self._end(place, Outcome.BLOCKED)
+
+    def _members(self, stage: str) -> list[int]:
+        return [place for place, item in enumerate(self._items) if item.stage == stage and not item.gate]
+
+    def _begin_anew(self, place: int) -> None:
+        """What the ends of its needs mean to a node; those of its own stage have not ended any more."""
+        self._missing[place], self._cause[place], self._unreachable[place] = 0, "", False
+        self._lacks_promise[place] = ""
+        item = self._items[place]
+        for need in item.needs:
+            before = self._index[need.node]
+            how = self._outcome[before]
+            if how is None:
+                self._missing[place] += 1
+                continue
+            if not self._forgives(before, need.kind, item):
+                self._cause[place] = self._cause[place] or self._cause[before]
+            if how in _NEVER_RAN and need.kind is not NeedKind.OPTIONAL:
+                self._unreachable[place] = True
+            if need.kind is NeedKind.PROMISE and how is Outcome.SKIPPED:
+                self._lacks_promise[place] = need.node
 
     def decided(self) -> list[Decision]:
         """What was decided without running since the last call, in the order it was decided."""
@@ -319,6 +396,8 @@ class Scheduler:
 
     def _may_start(self, place: int) -> bool:
         """Whether a stop lets it: what was begun is tried again or not, the rest starts only if it outlives a failure."""
+        if self._items[place].stage in self._held:
+            return place in self._revived and not self.stopping
         if not self.stopping:
             return True
         return self._tries_again if self._begun[place] else self._items[place].outlives_failure

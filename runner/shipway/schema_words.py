@@ -50,6 +50,7 @@ _FORMS = {
         "write a dotted name such as `file.write`; GitHub's actions stay in the workflow",
     ),
     "retry": ("a number of attempts or a mapping", "write `retry: 3`, or `retry: {attempts: 3, initial: 1s}`"),
+    "undo": ("a script or a mapping", "write `undo: ./script`, or `undo: {run: ./script, timeout: 5m, retry: 3}`"),
     "plan": ("a script or a mapping", "write `plan: ./script`, or `plan: {run: ./script, requires: [TAG]}`"),
 }
 _BOOLEANS = {
@@ -88,7 +89,7 @@ _HOLDERS = {
 _OTHER_BODIES = frozenset({"steps", "until"})
 _LATER = {
     "top-level": frozenset({"hooks", "lock", "locks", "policy", "signing", "state"}),
-    "stages": frozenset({"approval", "locks", "policy", "retry"}),
+    "stages": frozenset({"approval", "locks", "policy"}),
     "steps": frozenset(
         {
             "approval",

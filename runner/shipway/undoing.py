@@ -21,7 +21,7 @@ from shipway.journal import Undone
 from shipway.nodes import FAILURES, Node, Outcome, Verified
 from shipway.progress import Progress, Surroundings
 from shipway.receipt import RollbackEntry
-from shipway.retry import delay_ms, has_another
+from shipway.retry import has_another, wait_ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,14 +97,19 @@ class Undoing:
         return self._entry(node, ended.outcome, ended.error or ended.cause, started, tries, ended)
 
     def _tried(self, verb: Verb, work: Work) -> Generator[Ask | Pause, Ended | None, tuple[Ended, int]]:
-        tries, retry = 0, work.node.retry
+        node, tries = work.node, 0
+        retry, timeout_ms = (
+            (node.retry, node.timeout_ms) if verb is Verb.DO else (node.undo_retry, node.undo_timeout_ms)
+        )
         while True:
             tries += 1
-            ended = yield Ask(verb, work, work.node.timeout_ms)
+            ended = yield Ask(verb, work, timeout_ms)
             assert ended is not None
-            if ended.outcome not in FAILURES or not has_another(retry, tries) or self._struck() > 1:
+            if ended.outcome not in FAILURES or ended.is_permanent or not has_another(retry, tries):
                 return ended, tries
-            yield Pause(delay_ms(retry, tries, self._around.fraction()))
+            yield Pause(wait_ms(retry, tries, ended.retry_after_ms, self._around.fraction()))
+            if self._struck() > 1:
+                return ended, tries
 
     def _still_holds(self, work: Work) -> Generator[Ask | Pause, Ended | None, bool]:
         ended = yield Ask(Verb.VERIFY, work, work.node.timeout_ms)

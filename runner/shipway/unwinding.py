@@ -49,15 +49,24 @@ class Unwinding:
 
     def roll_back(self, *, failed: bool) -> list[RollbackEntry]:
         """Undo what the policies say of a run that `failed` or was cancelled; nothing of one that did neither."""
-        order = self._order(failed)
+        failed_stages = self._failed_stages()
+        done = self._done_already()
+        order = self._order(failed, failed_stages)
         if not order:
-            return []
+            return done
         self._around.journal.rolling_back()
         for stage in self._plan.stages:
             if stage.compensation:
                 self._around.evaluation.compensates(f"{stage.id}.{COMPENSATION_PART}", stage.id)
         self._around.events.emit(RollbackStarted(tuple(order)))
-        return [self._roll_back(node) for node in order]
+        return [*done, *(self._roll_back(node) for node in order)]
+
+    def _done_already(self) -> list[RollbackEntry]:
+        """What was undone for a retry that never came, and is not undone twice; its nodes get that outcome."""
+        entries = [progress.undone for progress in self._progress.values() if progress.undone is not None]
+        for entry in entries:
+            self._results[entry.node] = replace(self._results[entry.node], outcome=entry.outcome)
+        return sorted(entries, key=lambda entry: entry.started_ms)
 
     def left_behind(self, rollback: Sequence[RollbackEntry]) -> tuple[str, ...]:
         """Lasting nodes that were begun and that this rollback did not touch, in order of start."""
@@ -65,23 +74,18 @@ class Unwinding:
 
     def _begun(self) -> list[saga.Begun]:
         return [
-            saga.Begun(progress.node.id, progress.node.stage, progress.order, self._left_something(progress))
+            saga.Begun(progress.node.id, progress.node.stage, progress.order, self._is_to_undo(progress))
             for progress in self._progress.values()
             if progress.order >= 0
         ]
 
-    def _left_something(self, progress: Progress) -> bool:
-        """Whether there may be something to undo: not where no attempt began its work, or the only one changed nothing."""
-        outcome = self._results[progress.node.id].outcome
-        changed_nothing = len(progress.attempts) == 1 and outcome in (Outcome.UNCHANGED, Outcome.SKIPPED)
-        return progress.node.must_be_undone and progress.began and not changed_nothing
+    def _is_to_undo(self, progress: Progress) -> bool:
+        return progress.left_something and progress.undone is None
 
-    def _order(self, failed: bool) -> list[str]:
+    def _order(self, failed: bool, failed_stages: Sequence[str]) -> list[str]:
         if not failed and (not self._struck() or self._on_cancel is OnCancel.LEAVE):
             return []
-        policies = {
-            stage: self._plan.stages_by_id[stage].rollback or self._plan.rollback for stage in self._failed_stages()
-        }
+        policies = {stage: self._plan.stages_by_id[stage].rollback or self._plan.rollback for stage in failed_stages}
         policy = self._plan.rollback if not policies else Rollback.STAGE
         if Rollback.RUN in policies.values():
             policy = Rollback.RUN
@@ -90,7 +94,9 @@ class Unwinding:
 
     def _to_compensate(self) -> dict[str, list[str]]:
         """By stage, the compensations of those that were begun."""
-        begun = {progress.node.stage for progress in self._progress.values() if progress.began}
+        begun = {
+            progress.node.stage for progress in self._progress.values() if progress.began or progress.undone is not None
+        }
         return {
             stage.id: [node.id for node in stage.compensation_order()]
             for stage in self._plan.stages

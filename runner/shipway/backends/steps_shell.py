@@ -53,7 +53,7 @@ class StepsShell:
                 "working_directory": step.working_directory,
                 "plan": step.plan.run if step.plan else None,
                 "plan_requires": list(step.plan.requires) if step.plan and step.plan.requires else None,
-                "undo": step.undo,
+                "undo": step.undo.run if step.undo else None,
                 "verify": step.verify,
             }
         texts = builder.text_slots(step.action)
@@ -82,6 +82,8 @@ def _options(step: Step, stage: Stage, lifecycle: Declaration) -> NodeOptions:
         lasting=True if lasting is None else lasting,
         retry=step.retry or Retry(),
         timeout_ms=next((limit for limit in limits if limit is not None), 0),
+        undo_retry=step.undo.retry if step.undo else None,
+        undo_timeout_ms=step.undo.timeout_ms if step.undo else None,
         limits=step.limits,
         exclusive=step.exclusive,
         allow_failure=step.allow_failure,

@@ -39,4 +39,5 @@ def _attempt(attempt: Attempt) -> str:
     text = f"{outcome_word(attempt.outcome)} after {took}, started {format_ms(attempt.started_ms)} into the run"
     if attempt.exit_code:
         text += f", exit {attempt.exit_code}"
-    return text + (f": {one_line(attempt.error)}" if attempt.error else "")
+    text += f": {one_line(attempt.error)}" if attempt.error else ""
+    return text + (f"; {outcome_word(attempt.undo)} before the next" if attempt.undo else "")

@@ -92,6 +92,11 @@ class LiveView:
             self._finished += counts
             self._start_next()
 
+    def reopened(self, nodes: int) -> None:
+        """So many that had their outcome have none any more."""
+        with self._lock:
+            self._finished -= nodes
+
     def noted(self, text: str) -> None:
         """What the footer says beside the progress, such as that the run is being stopped."""
         with self._lock:

@@ -287,6 +287,7 @@ def _receipt_detail(result: NodeResult) -> Detail | None:
         f"attempt {each.number}: {wording.outcome_word(each.outcome)} after {format_ms(each.ended_ms - each.started_ms)}"
         + (f" (exit {each.exit_code})" if each.exit_code and each.exit_code > 0 else "")
         + (f": {one_line(each.error)}" if each.error else "")
+        + (f"; {wording.outcome_word(each.undo)}" if each.undo else "")
         for each in result.attempts
         if len(result.attempts) > 1
     ]

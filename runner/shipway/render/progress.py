@@ -14,12 +14,14 @@ from shipway.events import (
     NodeRetrying,
     NodeStarted,
     NodeStillRunning,
+    NodeTakenBack,
     NodeUndone,
     PhaseFinished,
     RollbackStarted,
     RunStarted,
     RunWaiting,
     StageFinished,
+    StageRetrying,
     Stopping,
     Warned,
 )
@@ -52,10 +54,16 @@ def tell(event: Event, nodes: Mapping[str, Node], *, is_verbose: bool) -> Line |
         case RunStarted(run, ids, parallel):
             return Line("▶", "", f"run {run}: {plural(len(ids), 'node')}, up to {parallel} at once", Colour.BOLD)
         case NodeStarted(node, attempt):
-            again = f" (attempt {attempt} of {_attempts(node, nodes)})" if attempt > 1 else ""
+            again = f" (attempt {attempt}{_of(attempt, node, nodes)})" if attempt > 1 else ""
             return Line(">", node, f"started{again}", Colour.DIM)
         case NodeRetrying():
             return _retrying(event, nodes)
+        case NodeTakenBack():
+            return _taken_back(event)
+        case StageRetrying(stage, attempt, attempts, node, error, delay_ms):
+            why = f"{node}: {error}" if error else node
+            text = f"stage {stage} failed (attempt {attempt} of {attempts}) by {why}; undoing it, then again"
+            return Line("↻", "", text + (f" in {format_ms(delay_ms)}" if delay_ms else ""), Colour.YELLOW)
         case LimitsResting(node, limits, for_ms):
             resting = "limit " + ", ".join(limits) if len(limits) == 1 else "limits " + ", ".join(limits)
             return Line("…", node, f"told to slow down: nothing more starts under {resting} for {format_ms(for_ms)}")
@@ -117,14 +125,21 @@ def cut_front(text: str, cells: int) -> str:
     return "…" + cut(text[::-1], cells)[:-1][::-1]
 
 
-def _attempts(node: str, nodes: Mapping[str, Node]) -> str:
-    return str(nodes[node].retry.attempts) if node in nodes else "several"
+def _of(attempt: int, node: str, nodes: Mapping[str, Node]) -> str:
+    """How many there may be; not said where its stage is tried again, since then attempts go on counting."""
+    return f" of {nodes[node].retry.attempts}" if node in nodes and attempt <= nodes[node].retry.attempts else ""
+
+
+def _taken_back(event: NodeTakenBack) -> Line:
+    outcome = Outcome(event.outcome)
+    if outcome is Outcome.UNDONE:
+        return Line("↩", event.node, f"undone in {format_ms(event.duration_ms)}, to be tried again", Colour.YELLOW)
+    text = f"{outcome_word(outcome)}, not tried again" + (f": {event.error}" if event.error else "")
+    return Line(OUTCOME_SIGNS[outcome], event.node, text, outcome_colour(outcome), is_alarm=True)
 
 
 def _retrying(event: NodeRetrying, nodes: Mapping[str, Node]) -> Line:
-    next_one = (
-        f"retrying in {format_ms(event.delay_ms)} (attempt {event.attempt + 1} of {_attempts(event.node, nodes)})"
-    )
+    next_one = f"retrying in {format_ms(event.delay_ms)} (attempt {event.attempt + 1}{_of(event.attempt + 1, event.node, nodes)})"
     return Line("↻", event.node, f"{event.error or 'failed'}; {next_one}", Colour.YELLOW)
 
 

@@ -23,6 +23,7 @@ from shipway.events import (
     NodeUndone,
     RollbackStarted,
     RunStarted,
+    StageReopened,
     Stopping,
 )
 from shipway.nodes import Node, Outcome
@@ -184,6 +185,8 @@ class Terminal:
                 self._live.ended(node, counts=False)
             case NodeFinished(node) | NodeUndone(node):
                 self._live.ended(node, counts=True)
+            case StageReopened(_, nodes):
+                self._live.reopened(len(nodes))
             case Stopping(why):
                 self._live.noted(f"stopping: {why}")
             case RollbackStarted(nodes):

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 from shipway.canonical import Json
-from shipway.declaration import OnFailure, Rollback
+from shipway.declaration import OnFailure, Retry, Rollback
 from shipway.durations import format_ms
 from shipway.nodes import (
     DONE,
@@ -198,9 +198,19 @@ def _bounds(node: Node) -> str:
         "runs alone" if node.exclusive else "",
         f"timeout {format_ms(node.timeout_ms)}" if node.timeout_ms else "",
         f"up to {node.retry.attempts} attempts" if node.retry.attempts > 1 else "",
+        _undo_bounds(node),
         "may fail" if node.allow_failure else "",
     )
     return " · ".join(bound for bound in bounds if bound)
+
+
+def _undo_bounds(node: Node) -> str:
+    """Where they are others than those of the node."""
+    if not node.reversible or (node.undo_retry, node.undo_timeout_ms) in ((node.retry, node.timeout_ms), (Retry(), 0)):
+        return ""
+    timeout = f"timeout {format_ms(node.undo_timeout_ms)}" if node.undo_timeout_ms else "no timeout"
+    tries = f", up to {node.undo_retry.attempts} attempts" if node.undo_retry.attempts > 1 else ""
+    return f"undo {timeout}{tries}"
 
 
 def plan_said(node: Node) -> str:
@@ -232,6 +242,7 @@ def stage_facts(stage: PlannedStage) -> str:
         f"after {', '.join(stage.needs)}" if stage.needs else "",
         f"if {stage.condition}" if stage.condition else "",
         f"mode {stage.mode} by {stage.backend}" if stage.mode != "steps" else "",
+        f"up to {stage.retry.attempts} attempts" if stage.retry.attempts > 1 else "",
     ]
     return one_line(", ".join(fact for fact in facts if fact))
 
