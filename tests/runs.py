@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from textwrap import dedent
 
@@ -29,6 +30,7 @@ from shipway.workspace import Workspace
 
 SHIPWAY = (sys.executable, "-I", "-m", "shipway")
 GRACE = Grace(interrupt_ms=200, terminate_ms=200)
+_LONG_AGO = datetime(2001, 1, 1, tzinfo=UTC)
 PATIENCE_S = 60
 """How long a test waits for what must come; only a failing test ever waits that long."""
 
@@ -148,6 +150,7 @@ def context_of(root: Path, env: Mapping[str, str], *, is_terminal: bool = False,
         no_color=True,
         columns=100,
         monotonic_ns=lambda: time.monotonic_ns() * speed,
+        now=lambda: datetime.now(UTC) if speed == 1 else _LONG_AGO + timedelta(seconds=time.monotonic() * speed),
     )
 
 

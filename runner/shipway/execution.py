@@ -22,6 +22,7 @@ from shipway.executor import Execution, Executor
 from shipway.interruption import Interruption, abort
 from shipway.journal import Journal, Unjournalled
 from shipway.nodes import FAILURES, Node, Outcome
+from shipway.pace import OwnTokens, Tokens
 from shipway.plan import Plan
 from shipway.process import most_children
 from shipway.progress import ExecutionOptions, Surroundings
@@ -49,6 +50,7 @@ class ExecutionTools:
     directory: Path
     processors: int
     journal: Journal = field(default_factory=Unjournalled)
+    tokens: Tokens = field(default_factory=OwnTokens)
 
 
 def execute_plan(plan: Plan, tools: ExecutionTools) -> Execution:
@@ -116,6 +118,7 @@ def _surroundings(tools: ExecutionTools, attempts: Attempts, clock_ms: Callable[
         attempts=attempts,
         events=tools.events,
         journal=tools.journal,
+        tokens=tools.tokens,
         started_unix_ms=int(context.now().timestamp() * 1000),
     )
 

@@ -13,6 +13,7 @@ from shipway.attempt import Ended
 from shipway.canonical import Json
 from shipway.errors import Reason, UnreachableError
 from shipway.nodes import Change, Node, Outcome
+from shipway.pace import Tokens
 from shipway.plan import Plan
 from shipway.receipt import Attempt
 
@@ -222,6 +223,13 @@ class RunJournal(Journal, Protocol):
         """Let go of it. What was told and not committed is dropped."""
 
 
+class SharedTokens(Tokens, Protocol):
+    """Tokens that are kept somewhere."""
+
+    def close(self) -> None:
+        """Let go of where they are kept."""
+
+
 class Journals(Protocol):
     """The record of every run of a workspace."""
 
@@ -230,6 +238,9 @@ class Journals(Protocol):
 
         `holds_secret` says of a text whether it must not be kept.
         """
+
+    def tokens(self, lifecycle: str) -> SharedTokens:
+        """The tokens of the lifecycle's limits, which all its runs share."""
 
     def crashed(self, lifecycle: str, target: str) -> Sequence[RunSummary]:
         """Runs of that lifecycle and target that were never finished and that nobody carries out, the latest first."""

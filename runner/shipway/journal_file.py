@@ -27,6 +27,7 @@ from shipway.journal import (
     RunSummary,
 )
 from shipway.journal_schema import failure, opened
+from shipway.journal_tokens import JournalTokens
 from shipway.journal_writer import LEASE_MS, RunWriter
 from shipway.nodes import Change, Outcome
 from shipway.plan import Plan
@@ -98,6 +99,10 @@ class JournalFile:
         except BaseException:
             connection.close()
             raise
+
+    def tokens(self, lifecycle: str) -> JournalTokens:
+        """See `Journals`."""
+        return JournalTokens(self._path, lifecycle, self._unix_ms)
 
     def making(self, path: str) -> int:
         """See `Journals`."""

@@ -99,7 +99,23 @@ CREATE TABLE ephemeral (
 );
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST,)
+# The buckets of limits with a rate (see `pace`), and until when a limit rests; a limit without a rate has only the latter.
+_PACE = """
+CREATE TABLE pace (
+    lifecycle TEXT NOT NULL,
+    name TEXT NOT NULL,
+    count INTEGER NOT NULL DEFAULT 0,
+    period_ms INTEGER NOT NULL DEFAULT 0,
+    burst INTEGER NOT NULL DEFAULT 0,
+    parts INTEGER NOT NULL DEFAULT 0,
+    at_ms INTEGER NOT NULL DEFAULT 0,
+    rests_until_ms INTEGER NOT NULL DEFAULT 0,
+    rests_ms INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (lifecycle, name)
+) WITHOUT ROWID;
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _PACE)
 """What makes each version of the schema out of the one before; the first one out of an empty file."""
 
 

@@ -25,6 +25,7 @@ from shipway.executor import Execution
 from shipway.inputs import read_inputs
 from shipway.interruption import Interruption
 from shipway.journal import Journals, LeaseLost, Opening, RunJournal, RunStatus, Unjournalled
+from shipway.pace import OwnTokens, Tokens
 from shipway.plan import Plan, differences
 from shipway.planning import PlanRequest, PlanTools, Selection, build, predict
 from shipway.receipt import RanBy, Receipt, RunOutcome, by_json
@@ -144,6 +145,7 @@ class _Voyage:
         self._plan_commands: PlanCommands | None = None
         self._run = ""
         self._journal: RunJournal | None = None
+        self._tokens: Tokens = OwnTokens()
         self._began: datetime = self.context.now()
         self._began_ns = self.context.monotonic_ns()
 
@@ -300,6 +302,7 @@ class _Voyage:
             directory=directory,
             processors=around.processors,
             journal=self._journal or Unjournalled(),
+            tokens=self._tokens,
         )
 
     def _begin_journal(self, plan: Plan) -> None:
@@ -329,6 +332,9 @@ class _Voyage:
         )
         self._journal = journals.begin(opening, plan, self.redactor.finds)
         self.cleanups.register("journal", self._journal.close)
+        if plan.limits:
+            self._tokens = tokens = journals.tokens(plan.lifecycle)
+            self.cleanups.register("limits", tokens.close)
 
     def _end_journal(self) -> None:
         receipt = self.finished.receipt
