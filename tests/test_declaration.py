@@ -207,6 +207,7 @@ _SAME_KEYS: tuple[tuple[tuple[str, ...], type, set[str], set[str]], ...] = (
 _FIELD_OF_KEY = {
     "compensate": "compensation",
     "if": "condition",
+    "lock": "is_locked",
     "with": "with_",
     "timeout": "timeout_ms",
     "initial": "initial_ms",

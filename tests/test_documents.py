@@ -572,6 +572,7 @@ _NODE_CHANGES: dict[str, tuple[object, bool]] = {
     "undo_retry": (Retry(attempts=2), True),
     "undo_timeout_ms": (1, True),
     "limits": (("docker",), True),
+    "locks": (("db",), True),
     "exclusive": (True, True),
     "allow_failure": (True, True),
     "reads": (Reads(("**",), DIGEST), True),
@@ -605,6 +606,8 @@ _PLAN_CHANGES: dict[str, tuple[object, bool]] = {
     "on_failure": (OnFailure.CONTINUE, True),
     "rollback": (Rollback.NONE, True),
     "on_cancel": (OnCancel.UNDO, False),
+    "locks": (("db",), True),
+    "is_locked": (False, True),
 }
 
 

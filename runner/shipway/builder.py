@@ -98,6 +98,7 @@ class GraphBuilder(ActionCalls):
             undo_retry=options.retry if options.undo_retry is None else options.undo_retry,
             undo_timeout_ms=options.timeout_ms if options.undo_timeout_ms is None else options.undo_timeout_ms,
             limits=options.limits,
+            locks=options.locks,
             exclusive=options.exclusive,
             allow_failure=options.allow_failure,
             reads=self._scope.read(self._files_read(options)),

@@ -42,6 +42,7 @@ class NodeOptions:
     undo_retry: Retry | None = None
     undo_timeout_ms: int | None = None
     limits: tuple[str, ...] = ()
+    locks: tuple[str, ...] = ()
     exclusive: bool = False
     allow_failure: bool = False
     reads: tuple[str, ...] | None = None

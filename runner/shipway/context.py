@@ -56,7 +56,7 @@ class Context:
     """All that a call may know of its surroundings, read once; tests build it by hand and inject time and randomness.
 
     `env` is the whole environment as read. `columns` is the width of the terminal, 80 where there is none;
-    `processors` are those this process may use. `no_color` is
+    `processors` are those this process may use, `host` is the machine's name. `no_color` is
     True where NO_COLOR is set, or TERM is `dumb` without FORCE_COLOR. `now` answers in UTC; `monotonic_ns` counts from no
     known moment; `random_hex(n)` gives n random bytes as 2n hex digits; `sleep` takes seconds.
     """
@@ -72,6 +72,7 @@ class Context:
     no_color: bool
     columns: int
     processors: int = 1
+    host: str = ""
     now: Callable[[], datetime] = field(default=_utc_now, repr=False, compare=False)
     monotonic_ns: Callable[[], int] = field(default=time.monotonic_ns, repr=False, compare=False)
     random_hex: Callable[[int], str] = field(default=lambda count: os.urandom(count).hex(), repr=False, compare=False)
@@ -94,6 +95,7 @@ def read_context() -> Context:
         no_color=no_color(env),
         columns=_columns(env),
         processors=_processors(),
+        host=platform.node(),
     )
 
 

@@ -27,6 +27,8 @@ def cross_findings(data: Json, most: int) -> list[Finding]:
         _wrong_rates(data),
         _wrong_writes(data, stages),
         _unknown_limits(data, stages),
+        _idle_locks(data),
+        _wrong_state(data),
         _wrong_defaults(data),
         misplaced_expressions(data),
     )
@@ -107,6 +109,28 @@ def _wrong_rates(data: Json) -> Iterator[Finding]:
         if "burst" in mapping(rule) and "rate" not in mapping(rule):
             text = f"limit `{name}` has a `burst` and no `rate`"
             yield Finding((*path, "burst"), text, "give it a rate, such as `rate: 10/1m`", is_key=True, anchor="limits")
+
+
+def _idle_locks(data: Json) -> Iterator[Finding]:
+    top = mapping(data)
+    if top.get("lock") == "none" and top.get("locks"):
+        text = "`locks` has nothing to hold them where `lock` is `none`"
+        yield Finding(("locks",), text, "take one of the two away", is_key=True, anchor="locks")
+
+
+def _wrong_state(data: Json) -> Iterator[Finding]:
+    state = mapping(mapping(data).get("state"))
+    store, url = state.get("store"), state.get("url")
+    secrets = [name for _, name in texts(mapping(data), (), "secrets")]
+    if store == "postgres" and url is None:
+        yield Finding(("state",), "`state` of `postgres` needs `url`", "name the secret that holds it", anchor="state")
+    for key, owner in (("url", "postgres"), ("remote", "git")):
+        if key in state and store in ("local", "git", "postgres") and store != owner:
+            text = f"`{key}` belongs to the store `{owner}`, and this is `{store}`"
+            yield Finding(("state", key), text, "remove it", is_key=True, anchor="state")
+    if store == "postgres" and isinstance(url, str) and url not in secrets:
+        hint = did_you_mean(url, secrets) or f"list it: `secrets: [{url}]`"
+        yield Finding(("state", "url"), f"unknown secret `{url}` of `state`", hint, anchor="secrets")
 
 
 def _wrong_defaults(data: Json) -> Iterator[Finding]:

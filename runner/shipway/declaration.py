@@ -92,6 +92,23 @@ class TargetRule:
     on: tuple[str, ...] = ()
 
 
+class StateStore(StrEnum):
+    """Where state that outlives a run is kept: files of this machine, refs of a git remote, or a database."""
+
+    LOCAL = "local"
+    GIT = "git"
+    POSTGRES = "postgres"
+
+
+@dataclass(frozen=True, slots=True)
+class StateRule:
+    """`state:` of the declaration. `remote` is git's (empty: `origin`), `url` the name of the secret with the address."""
+
+    store: StateStore = StateStore.LOCAL
+    remote: str = ""
+    url: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class PlanCommand:
     """A step's read-only `plan` command; unless every name in `requires` is known when planned, the node is opaque."""
@@ -154,6 +171,7 @@ class Step:
     retry: Retry | None = None
     timeout_ms: int | None = None
     limits: tuple[str, ...] = ()
+    locks: tuple[str, ...] = ()
     exclusive: bool = False
     allow_failure: bool = False
 
@@ -201,7 +219,8 @@ class Declaration:
     """A whole lifecycle for one target, overlay merged in. `file` is relative to the repository root, `files` all that were read.
 
     `source` finds positions and spellings by path (`("stages", "build", "steps", 0, "run")`).
-    `targets` is None where the declaration gives no closed list.
+    `targets` is None where the declaration gives no closed list. `locks` are held for the whole run, as is that of lifecycle
+    and target unless `is_locked` is False.
     """
 
     name: str
@@ -215,6 +234,9 @@ class Declaration:
     values: Mapping[str, Json] = field(default_factory=dict)
     defaults: Defaults = field(default_factory=Defaults)
     limits: Mapping[str, Limit] = field(default_factory=dict)
+    locks: tuple[str, ...] = ()
+    is_locked: bool = True
+    state: StateRule = field(default_factory=StateRule)
 
 
 def load(file: Path, *, root: Path, target: str | None = None) -> Declaration:
@@ -295,6 +317,9 @@ class _Builder:
             values=mapping(self._data.get("values")),
             defaults=self._defaults(mapping(self._data.get("defaults"))),
             limits={name: _limit(mapping(rule)) for name, rule in mapping(self._data.get("limits")).items()},
+            locks=_names(self._data, "locks"),
+            is_locked=self._data.get("lock") != "none",
+            state=_state(self._data.get("state")),
         )
 
     def _targets(self) -> Mapping[str, TargetRule] | None:
@@ -380,6 +405,7 @@ class _Builder:
             retry=_retry(data["retry"]) if "retry" in data else None,
             timeout_ms=_duration(data, "timeout"),
             limits=_names(data, "limits"),
+            locks=_names(data, "locks"),
             exclusive=_flag(data, "exclusive") or False,
             allow_failure=_flag(data, "allow_failure") or False,
         )
@@ -423,6 +449,12 @@ def _output(rule: Json) -> OutputRule:
 def _limit(rule: Mapping[str, Json]) -> Limit:
     rate = Rate(*parse_rate(str(rule["rate"])), _count(rule, "burst") or 1) if "rate" in rule else None
     return Limit(_count(rule, "parallel") or 1, rate)
+
+
+def _state(written: Json) -> StateRule:
+    if not isinstance(written, Mapping):
+        return StateRule(StateStore(str(written))) if written is not None else StateRule()
+    return StateRule(StateStore(str(written["store"])), str(written.get("remote", "")), str(written.get("url", "")))
 
 
 def _retry(written: Json) -> Retry:

@@ -19,6 +19,7 @@ from shipway.environment import base_environment, passed_through
 from shipway.evaluation import Evaluation
 from shipway.events import Events
 from shipway.executor import Execution, Executor
+from shipway.holding import Locks, Unguarded
 from shipway.interruption import Interruption, abort
 from shipway.journal import Journal, Unjournalled
 from shipway.nodes import FAILURES, Node, Outcome
@@ -28,6 +29,7 @@ from shipway.process import most_children
 from shipway.progress import ExecutionOptions, Surroundings
 from shipway.redaction import Redactor
 from shipway.registry import Registry
+from shipway.step_locks import StepLocks
 
 PLAN_COMMAND_TIMEOUT_MS = 300_000
 """How long a `plan` command may look at the world where its step has no timeout."""
@@ -51,6 +53,7 @@ class ExecutionTools:
     processors: int
     journal: Journal = field(default_factory=Unjournalled)
     tokens: Tokens = field(default_factory=OwnTokens)
+    locks: Locks = field(default_factory=Unguarded)
 
 
 def execute_plan(plan: Plan, tools: ExecutionTools) -> Execution:
@@ -70,14 +73,17 @@ def execute_plan(plan: Plan, tools: ExecutionTools) -> Execution:
         directory=tools.directory,
         threads=_threads(plan, tools),
     )
-    executor = Executor(plan, _options(plan, tools), _surroundings(tools, attempts, clock_ms))
+    step_locks = StepLocks(tools.locks, plan.locks, attempts.wake)
+    executor = Executor(plan, _options(plan, tools), _surroundings(tools, attempts, step_locks, clock_ms))
     try:
+        tools.locks.watch(executor.lose)
         with tools.interruption.handled_by(executor.cancel):
             if tools.interruption.is_pending and not executor.is_cancelled:
                 executor.cancel()
             return executor.execute()
     finally:
         attempts.close()
+        step_locks.close()
 
 
 def _threads(plan: Plan, tools: ExecutionTools) -> int:
@@ -90,7 +96,9 @@ def _options(plan: Plan, tools: ExecutionTools) -> ExecutionOptions:
     return ExecutionOptions(tools.processors, most_children(), tools.grace, on_cancel)
 
 
-def _surroundings(tools: ExecutionTools, attempts: Attempts, clock_ms: Callable[[], int]) -> Surroundings:
+def _surroundings(
+    tools: ExecutionTools, attempts: Attempts, step_locks: StepLocks, clock_ms: Callable[[], int]
+) -> Surroundings:
     context = tools.context
     evaluation = Evaluation(
         github=github_context(context.ci) if context.ci else {},
@@ -119,6 +127,7 @@ def _surroundings(tools: ExecutionTools, attempts: Attempts, clock_ms: Callable[
         events=tools.events,
         journal=tools.journal,
         tokens=tools.tokens,
+        step_locks=step_locks,
         started_unix_ms=int(context.now().timestamp() * 1000),
     )
 

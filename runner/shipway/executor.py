@@ -26,6 +26,8 @@ from shipway.events import (
     Stopping,
 )
 from shipway.journal import BestEffort, Decided, LeaseLost
+from shipway.lock_waits import LockWaits
+from shipway.locks import LockLost
 from shipway.nodes import FAILURES, Immediate, Node, Outcome
 from shipway.pacing import Pacing
 from shipway.plan import Plan, PlannedStage
@@ -91,6 +93,13 @@ class Executor:
         self._retrying = Retrying(
             plan, around, self._scheduler, self._progress, lambda: self._cancellations, self._finish, self._reopened
         )
+        self._locks = LockWaits(around, self._scheduler, self._progress, self._retrying.is_to_undo)
+        self._lost: LockLost | None = None
+
+    def lose(self, error: LockLost) -> None:
+        """A lock of this run is another's by now: end what runs, and undo nothing, since that would meet the other run."""
+        self._lost = error
+        self.cancel()
 
     def cancel(self) -> None:
         """Stop the run: the first time gracefully, the second time at once."""
@@ -121,7 +130,8 @@ class Executor:
                 # Whoever has taken the run over undoes it, or goes on with it.
                 return replace(self._execution(self._unwinding(), []), fault=fault)
         unwinding = self._unwinding()
-        return replace(self._execution(unwinding, unwinding.roll_back(failed=self._failed)), fault=fault)
+        rollback = [] if self._lost else unwinding.roll_back(failed=self._failed)
+        return replace(self._execution(unwinding, rollback), fault=fault or self._lost)
 
     def _unwinding(self) -> Unwinding:
         return Unwinding(
@@ -130,7 +140,7 @@ class Executor:
             self._options.on_cancel,
             self._progress,
             self._results,
-            struck=lambda: self._cancellations,
+            struck=lambda: 2 if self._lost else self._cancellations,
         )
 
     def _run_nodes(self) -> None:
@@ -140,7 +150,7 @@ class Executor:
             self._judge()
             self._dispatch()
             self._take_decisions()
-            if self._attempts.active or self._retrying.is_pending or self._waits_for_time:
+            if self._attempts.active or self._retrying.is_pending or self._waits:
                 self._step()
             elif not self._scheduler.finished:
                 self._settle()
@@ -191,6 +201,7 @@ class Executor:
         for ended in found:
             if self._retrying.is_undoing(ended.node):
                 self._retrying.ended(ended)
+                self._give_back_locks(self._progress[ended.node])
             else:
                 self._forward_ended(ended)
         if self._has_ungrouped and not found:
@@ -198,6 +209,7 @@ class Executor:
             self._has_ungrouped = False
         now = self._around.clock_ms()
         self._retrying.on_time(now)
+        self._locks.on_time(now)
         if now >= self._next_tick:
             self._tick(now)
 
@@ -206,11 +218,13 @@ class Executor:
         self._next_tick = self._next_tick or self._around.clock_ms() + tick
         retry = self._retrying.next_moment_ms
         token = self._pacing.next_moment_ms(self._around.clock_ms(), idle=not self._attempts.active)
-        return min(moment for moment in (self._next_tick, retry, token) if moment is not None)
+        lock = self._locks.next_moment_ms
+        return min(moment for moment in (self._next_tick, retry, token, lock) if moment is not None)
 
     @property
-    def _waits_for_time(self) -> bool:
-        return self._scheduler.next_moment(self._around.clock_ms()) is not None
+    def _waits(self) -> bool:
+        """Whether something is to come though nothing runs: a token of a limit, or a lock."""
+        return self._locks.is_pending or self._scheduler.next_moment(self._around.clock_ms()) is not None
 
     def _tick(self, now: int) -> None:
         """Read what running nodes printed; say which have been silent for long."""
@@ -231,7 +245,8 @@ class Executor:
         self._scheduler.stop()
         running = self._running()
         if self._cancellations == 1:
-            self._emit(Stopping(_INTERRUPTED, running, self._options.grace.total_ms))
+            why = self._lost.message if self._lost else _INTERRUPTED
+            self._emit(Stopping(why, running, self._options.grace.total_ms))
             for node in running:
                 self._attempts.stop(node, Outcome.CANCELLED)
         else:
@@ -243,9 +258,18 @@ class Executor:
     def _give_up_retries(self) -> None:
         """Nodes that waited for another attempt which will not come end as their last one did."""
         self._retrying.stop()
+        if not self._scheduler.tries_again:
+            for progress in self._locks.stop():
+                if progress.node.id not in self._results:
+                    self._give_up(progress)
         while waiting := self._scheduler.abandoned():
-            progress = self._progress[waiting[0]]
-            assert progress.last is not None
+            self._give_up(self._progress[waiting[0]])
+
+    def _give_up(self, progress: Progress) -> None:
+        """The node waited for a lock or for another attempt, and will have neither: it ends as its last attempt did."""
+        if progress.last is None:
+            self._decide(progress.node, Outcome.NOT_STARTED, "")
+        else:
             self._finish(progress, replace(progress.last, warning="not tried again: the run was stopped"))
 
     def _running(self) -> tuple[str, ...]:
@@ -327,12 +351,14 @@ class Executor:
 
     def _dispatch(self) -> None:
         """Start what may start now; first, in one commit, all that ended meanwhile and what is about to start."""
-        starting = []
+        starting = self._with_locks()
         for dispatch in self._pacing.dispatch(self._around.clock_ms()):
             progress = self._progress[dispatch.id]
             if self._cancellations > 1:
                 # The second signal ends everything: not even what outlives a failure is begun any more.
                 self._decide(progress.node, Outcome.NOT_STARTED, "")
+                continue
+            if not self._locks.admits(progress):
                 continue
             if self._retrying.begins(dispatch.id):
                 continue
@@ -348,6 +374,21 @@ class Executor:
         for progress in starting:
             self._begin(progress)
         self._has_ungrouped = self._has_ungrouped or bool(starting)
+
+    def _with_locks(self) -> list[Progress]:
+        """What got the locks that it asked for, to be begun."""
+        found = []
+        for progress, refusal in self._locks.answered():
+            outlives = self._conditions.outlives_failure(progress.node.condition)
+            if refusal:
+                self._decide(progress.node, Outcome.FAILED, "", refusal)
+            elif self._scheduler.stopping and not progress.attempts and not outlives:
+                self._locks.give_back(progress)
+                self._give_up(progress)
+            elif not self._retrying.begins(progress.node.id):
+                self._note(progress)
+                found.append(progress)
+        return found
 
     def _note(self, progress: Progress) -> None:
         """Write down that an attempt is about to begin."""
@@ -392,6 +433,8 @@ class Executor:
 
     def _forward_ended(self, ended: Ended) -> None:
         progress = self._progress[ended.node]
+        if self._lost is not None and ended.outcome is Outcome.CANCELLED:
+            ended = replace(ended, error=f"lease_lost: {self._lost.message}")
         progress.last = ended
         progress.began = progress.began or ended.began
         progress.attempts[-1] = _attempt(progress.attempts[-1], ended)
@@ -400,6 +443,12 @@ class Executor:
         if not self._retrying.takes(progress, ended):
             self._finish(progress, ended)
             self._retrying.look(progress.node.stage)
+        self._give_back_locks(progress)
+
+    def _give_back_locks(self, progress: Progress) -> None:
+        """Unless what the attempt did is being undone right now: that is under the same locks."""
+        if not self._retrying.is_undoing(progress.node.id):
+            self._locks.give_back(progress)
 
     def _finish(self, progress: Progress, ended: Ended) -> None:
         node = progress.node

@@ -22,9 +22,11 @@ from shipway.evaluation import secrets_named
 from shipway.events import Events, PhaseFinished, PhaseStarted, Warned
 from shipway.execution import ExecutionTools, PlanCommands, execute_plan
 from shipway.executor import Execution
+from shipway.holding import Locks, Unguarded
 from shipway.inputs import read_inputs
-from shipway.interruption import Interruption
+from shipway.interruption import Interruption, abort
 from shipway.journal import Journals, LeaseLost, Opening, RunJournal, RunStatus, Unjournalled
+from shipway.locks import lifecycle_lock, named_lock
 from shipway.pace import OwnTokens, Tokens
 from shipway.plan import Plan, differences
 from shipway.planning import PlanRequest, PlanTools, Selection, build, predict
@@ -65,6 +67,7 @@ class Surroundings:
     """What a lifecycle works in. `grace` bounds how long endings take; `processors` the default parallelism.
 
     `journals` gives the journal of the workspace, where one is kept: without it a killed run cannot be resumed.
+    `open_locks` gives the locks that a declaration asks for, by its secrets; none is taken yet.
     """
 
     context: Context
@@ -76,6 +79,7 @@ class Surroundings:
     grace: Grace
     processors: int
     journals: Callable[[], Journals] | None = None
+    open_locks: Callable[[Declaration, Mapping[str, str]], Locks] = lambda declaration, secrets: Unguarded()
 
 
 @dataclass(slots=True)
@@ -143,6 +147,8 @@ class _Voyage:
         self._declaration: Declaration | None = None
         self._execution: Execution | None = None
         self._plan_commands: PlanCommands | None = None
+        self._locks: Locks = Unguarded()
+        self._is_refused = False
         self._run = ""
         self._journal: RunJournal | None = None
         self._tokens: Tokens = OwnTokens()
@@ -194,7 +200,9 @@ class _Voyage:
         check_stages(self.declaration, self.resolved)
 
     def prepare(self) -> None:
-        """Let backends make what is ephemeral; each removal is registered before the thing is made."""
+        """Take the locks of a run; let backends make what is ephemeral, each removal registered before the thing is made."""
+        if self.request.execute:
+            self._lock()
         place = StagePlace(self.around.repository.root, self.request.target)
         for stage in self.declaration.stages:
             chosen = self.resolved[stage.id]
@@ -220,6 +228,21 @@ class _Voyage:
             # The plan just made is executed, not the given one: only what `effect` covers was found equal in them.
             _check_given(self.request.given, plan)
 
+    def _lock(self) -> None:
+        """Hold lifecycle, target and what is declared until cleanup, so that the plan still holds when it is executed."""
+        declaration = self.declaration
+        self._is_refused = True
+        self._locks = self.around.open_locks(declaration, self.secrets)
+        self.cleanups.register("locks", self._locks.close)
+        names = [lifecycle_lock(declaration.name, self.request.target), *map(named_lock, declaration.locks)]
+        struck = self.around.interruption.struck
+        with self.around.interruption.handled_by(lambda: None):
+            # An exception out of the signal handler could come between the claim and its being known.
+            self._locks.take(names)
+        if self.around.interruption.struck > struck:
+            abort()
+        self._is_refused = False
+
     def execute(self) -> None:
         """Execute the plan and no other, then assemble its receipt."""
         plan = self.finished.plan
@@ -228,6 +251,8 @@ class _Voyage:
         if not self.request.confirm(plan):
             self.finished.declined = True
             return
+        if self._locks.lost is not None:
+            raise self._locks.lost
         self.around.interruption.hold()
         # Someone may have looked at the plan for an hour: the run begins now.
         self._began, self._began_ns = self.context.now(), self.context.monotonic_ns()
@@ -245,7 +270,8 @@ class _Voyage:
         finished = self.finished
         if isinstance(finished.error, LeaseLost):
             return  # whoever has taken the run over reports it
-        if self.request.execute and not finished.declined and self._declaration is not None:
+        is_a_run = self.request.execute and not finished.declined and not self._is_refused
+        if is_a_run and self._declaration is not None:
             finished.receipt = self._receipt()
         try:
             self._end_journal()
@@ -303,6 +329,7 @@ class _Voyage:
             processors=around.processors,
             journal=self._journal or Unjournalled(),
             tokens=self._tokens,
+            locks=self._locks,
         )
 
     def _begin_journal(self, plan: Plan) -> None:

@@ -161,6 +161,7 @@ class Node:
     exclusive: bool = False
     allow_failure: bool = False
     reads: Reads = field(default_factory=lambda: Reads((), ""))
+    locks: tuple[str, ...] = ()
 
     @property
     def must_be_undone(self) -> bool:
@@ -211,6 +212,7 @@ def effect_json(node: Node) -> dict[str, Json]:
         "undo_retry": retry_json(node.undo_retry),
         "undo_timeout_ms": node.undo_timeout_ms,
         "limits": list(node.limits),
+        "locks": list(node.locks),
         "exclusive": node.exclusive,
         "allow_failure": node.allow_failure,
         "reads": node.reads.digest,
@@ -267,6 +269,7 @@ def node_from_json(data: Mapping[str, Json]) -> Node:
         undo_retry=retry_from_json(object_of(data["undo_retry"])),
         undo_timeout_ms=integer_of(data["undo_timeout_ms"]),
         limits=_texts(data["limits"]),
+        locks=_texts(data["locks"]),
         exclusive=bool(data["exclusive"]),
         allow_failure=bool(data["allow_failure"]),
         reads=Reads(_texts(reads["patterns"]), str(reads["digest"])),

@@ -16,8 +16,8 @@ _ID_LENGTH = 32
 _COMPENSATING = 5
 """How long the path of a step of a compensation is: `stages`, the stage, `compensate`, `steps`, the step."""
 _OWNERS = {"inputs": "input", "limits": "limit", "targets": "target"}
-_SECTIONS = frozenset({"compensate", "defaults", "env", "inputs", "limits", "needs", "outputs", "plan"}) | frozenset(
-    {"reads", "retry", "secrets", "stages", "steps", "targets", "undo", "values", "with"}
+_SECTIONS = frozenset({"compensate", "defaults", "env", "inputs", "limits", "locks", "needs", "outputs"}) | frozenset(
+    {"plan", "reads", "retry", "secrets", "stages", "state", "steps", "targets", "undo", "values", "with"}
 )
 _ABOUT = {
     "top-level": "keys of a declaration",
@@ -28,6 +28,8 @@ _ABOUT = {
     "inputs": "keys of an input",
     "limits": "keys of a limit",
     "retry": "keys of `retry`",
+    "state": "keys of `state`",
+    "locks": "locks",
     "outputs": "outputs",
     "plan": "keys of `plan`",
     "undo": "keys of `undo`",

@@ -80,7 +80,8 @@ class PlannedStage:
 class Plan:
     """A whole plan for one lifecycle and target; `nodes` and `stages` in declared order.
 
-    `secrets` are names. `parallel` 0 lets the machine decide. `on_cancel` None: leave in CI, undo on a terminal.
+    `secrets` are names. `parallel` 0 lets the machine decide. `on_cancel` None: leave in CI, undo on a terminal. `locks` are
+    held for the whole run, as is that of lifecycle and target where `is_locked`.
     """
 
     lifecycle: str
@@ -96,6 +97,8 @@ class Plan:
     on_failure: OnFailure = OnFailure.DRAIN
     rollback: Rollback = Rollback.RUN
     on_cancel: OnCancel | None = None
+    locks: tuple[str, ...] = ()
+    is_locked: bool = True
 
     @cached_property
     def by_id(self) -> dict[str, Node]:
@@ -137,6 +140,11 @@ class Plan:
         return str(self.document["digest"])
 
     @property
+    def lock_word(self) -> str:
+        """What guards the target: `store`, or `none` where only the forge's concurrency does."""
+        return "store" if self.is_locked else "none"
+
+    @property
     def has_changes(self) -> bool:
         """Whether executing it would do anything but read."""
         return any(node.change not in (Change.NOOP, Change.READ) for node in self.nodes)
@@ -149,6 +157,8 @@ class Plan:
             "on_failure": self.on_failure.value,
             "rollback": self.rollback.value,
             "limits": {name: limit_json(limit) for name, limit in self.limits.items()},
+            "locks": sorted(self.locks),
+            "lock": self.lock_word,
             "stages": {stage.id: _stage_effect(stage) for stage in self.stages},
             "nodes": {node.id: effect_json(node) for node in self.nodes},
         }
@@ -168,6 +178,8 @@ class Plan:
             "versions": {"shipway": self.shipway},
             "secrets": list(self.secrets),
             "limits": {name: limit_json(limit) for name, limit in self.limits.items()},
+            "locks": list(self.locks),
+            "lock": self.lock_word,
             "parallel": self.parallel,
             "on_failure": self.on_failure.value,
             "rollback": self.rollback.value,
@@ -410,6 +422,8 @@ def plan_from_json(data: Mapping[str, Json]) -> Plan:
         nodes=tuple(node_from_json(object_of(node)) for node in items_of(data["nodes"])),
         secrets=tuple(str(name) for name in items_of(data["secrets"])),
         limits={name: limit_from_json(object_of(limit)) for name, limit in object_of(data["limits"]).items()},
+        locks=tuple(str(name) for name in items_of(data["locks"])),
+        is_locked=data["lock"] != "none",
         parallel=integer_of(data["parallel"]),
         on_failure=OnFailure(str(data["on_failure"])),
         rollback=Rollback(str(data["rollback"])),

@@ -121,6 +121,8 @@ def build(request: PlanRequest, tools: PlanTools) -> Plan:
         nodes=tuple(nodes),
         secrets=declaration.secrets,
         limits=declaration.limits,
+        locks=declaration.locks,
+        is_locked=declaration.is_locked,
         parallel=declaration.defaults.parallel or 0,
         on_failure=declaration.defaults.on_failure or OnFailure.DRAIN,
         rollback=declaration.defaults.rollback or Rollback.NONE,

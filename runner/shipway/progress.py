@@ -17,6 +17,7 @@ from shipway.journal import Journal
 from shipway.nodes import Node, Outcome
 from shipway.pace import OwnTokens, Tokens
 from shipway.receipt import Attempt, RollbackEntry
+from shipway.step_locks import StepLocks
 
 STILL_RUNNING_MS = 60_000
 """After this long without output a running node is announced once more, and again after as long."""
@@ -55,6 +56,7 @@ class Surroundings:
     attempts: Attempts
     events: Events
     journal: Journal
+    step_locks: StepLocks
     started_unix_ms: int
     tokens: Tokens = field(default_factory=OwnTokens)
 

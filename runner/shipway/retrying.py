@@ -90,6 +90,11 @@ class Retrying:
         """Whether what runs of the node now is its undo."""
         return node in self._undos
 
+    def is_to_undo(self, node: str) -> bool:
+        """Whether the node waits for its room only to be undone, as its stage is tried again."""
+        held = self._held.get(self._progress[node].node.stage)
+        return held is not None and held.undoing == node
+
     def on_time(self, now_ms: int) -> None:
         """Do what is due."""
         while self._timers and self._timers[0].due_ms <= now_ms:

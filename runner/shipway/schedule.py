@@ -54,6 +54,7 @@ def _item(node: Node, stage: PlannedStage, *, stage_outlives: bool, node_outlive
         needs=(*node.needs, *gates),
         stage=node.stage,
         limits=node.limits,
+        locks=node.locks,
         exclusive=node.exclusive,
         conditional=stage.condition is not None or node.condition is not None,
         outlives_failure=stage_outlives or node_outlives,

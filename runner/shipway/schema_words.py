@@ -51,6 +51,7 @@ _FORMS = {
     ),
     "retry": ("a number of attempts or a mapping", "write `retry: 3`, or `retry: {attempts: 3, initial: 1s}`"),
     "undo": ("a script or a mapping", "write `undo: ./script`, or `undo: {run: ./script, timeout: 5m, retry: 3}`"),
+    "state": ("`local`, `git` or a mapping", "for a database: `state: {store: postgres, url: DATABASE_URL}`"),
     "plan": ("a script or a mapping", "write `plan: ./script`, or `plan: {run: ./script, requires: [TAG]}`"),
 }
 _BOOLEANS = {
@@ -88,7 +89,7 @@ _HOLDERS = {
 }
 _OTHER_BODIES = frozenset({"steps", "until"})
 _LATER = {
-    "top-level": frozenset({"hooks", "lock", "locks", "policy", "signing", "state"}),
+    "top-level": frozenset({"hooks", "policy", "signing"}),
     "stages": frozenset({"approval", "locks", "policy"}),
     "steps": frozenset(
         {
@@ -98,7 +99,6 @@ _LATER = {
             "emits",
             "every",
             "gather",
-            "locks",
             "oidc",
             "privileged",
             "steps",

@@ -14,6 +14,8 @@ from shipway.conditions import Conditions
 from shipway.declaration import OnCancel, Rollback
 from shipway.evaluation import Unresolved
 from shipway.events import NodeUndone, RollbackStarted
+from shipway.lock_waits import LOOK_MS
+from shipway.locks import KeptBy
 from shipway.nodes import FAILURES, WHOLE, Node, Outcome
 from shipway.plan import COMPENSATION_PART, Plan
 from shipway.progress import Progress, Surroundings
@@ -117,7 +119,8 @@ class Unwinding:
             entry = self._compensate(self._compensations[node])
         else:
             result = self._results[node]
-            entry = self._alone(self._undoing.undo(self._progress[node], result.outcome, result.outputs))
+            progress = self._progress[node]
+            entry = self._locked(progress.node, self._undoing.undo(progress, result.outcome, result.outputs))
             self._results[node] = replace(result, outcome=entry.outcome)
         took = entry.ended_ms - entry.started_ms
         self._around.events.emit(
@@ -136,7 +139,7 @@ class Unwinding:
             else:
                 stage = node.stage.partition(".")[0]
                 outcomes = [self._results[each.id].outcome for each in self._plan.nodes if each.stage == stage]
-                entry = self._alone(self._undoing.compensate(Progress(node), stage_outcome(outcomes)))
+                entry = self._locked(node, self._undoing.compensate(Progress(node), stage_outcome(outcomes)))
         except Unresolved as error:
             entry = self._not_run(node, Outcome.FAILED, str(error))
         if entry.outcome not in WHOLE:
@@ -150,6 +153,33 @@ class Unwinding:
         now = self._around.clock_ms()
         self._around.evaluation.record(node, outcome, {})
         return RollbackEntry(node.id, node.stage.partition(".")[0], outcome, now, now, why)
+
+    def _locked(self, node: Node, steps: Steps) -> RollbackEntry:
+        """Carry the steps out while the node's locks are its own."""
+        held = self._wait_for_locks(node) if node.locks else ""
+        if held:
+            return self._not_run(node, Outcome.UNDO_FAILED, held)
+        entry = self._alone(steps)
+        self._around.step_locks.give_back(node.locks)
+        return entry
+
+    def _wait_for_locks(self, node: Node) -> str:
+        """Wait for other runs to give them back; what stands in the way for good, else empty."""
+        locks = self._around.step_locks
+        while not locks.ask(node.id, node.locks):
+            while not (answers := locks.answers()):
+                if self._struck() > 1:
+                    return "interrupted before it was undone"
+                self._around.attempts.wait(None)
+            held, error = answers[0].held, answers[0].error
+            if error is not None:
+                return error.message
+            if held is None:
+                return ""
+            if held.lock.kept_by is KeptBy.HAND or self._struck() > 1:
+                return held.message
+            self._wait(LOOK_MS)
+        return ""
 
     def _alone(self, steps: Steps) -> RollbackEntry:
         """Carry the steps out with nothing else running."""

@@ -40,6 +40,20 @@ class Workspace:
         """The directory of one run."""
         return self.directory / "runs" / run
 
+    @property
+    def records(self) -> Path:
+        """Where the local store keeps its records."""
+        return self.directory / "records"
+
+    def make_records(self) -> Path:
+        """The directory of the local store. Raises UnreachableError (`unwritable`) where it cannot be made."""
+        try:
+            self._make_own_directory()
+            self.records.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise unwritable(self.records, error) from error
+        return self.records
+
     def make_directory(self) -> None:
         """Make sure that `.shipway` is there. Raises UnreachableError (`unwritable`) where it cannot be made."""
         try:
@@ -80,7 +94,7 @@ class Workspace:
 
     def _make_own_directory(self) -> None:
         ignore = self.directory / ".gitignore"
-        for place in (self.directory, ignore, self.directory / "runs", self.receipts):
+        for place in (self.directory, ignore, self.directory / "runs", self.receipts, self.records):
             if place.is_symlink():
                 # It may have come with a pull request: what is written through it would be anywhere.
                 raise OSError(errno.ELOOP, f"`{place.relative_to(self.root)}` is a link, which is not followed")

@@ -277,7 +277,7 @@ class GitHubServer:
             return _not_found()
         if "actions" not in grant.permissions:
             return _forbidden("actions=read")
-        told = {"id": number, "run_attempt": run.attempt, "run_started_at": run.started_at}
+        told = {"id": number, "run_attempt": run.attempt, "run_started_at": run.started_at, "status": run.status}
         return Reply(200, json.loads(example("workflow-run")) | told)
 
     def _list(self, seen: Seen, _grant: Grant, number: int) -> Reply:

@@ -72,6 +72,7 @@ class Run:
     id: int
     attempt: int = 1
     started_at: str = START
+    status: str = "in_progress"
 
 
 @dataclass

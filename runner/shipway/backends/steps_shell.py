@@ -85,6 +85,7 @@ def _options(step: Step, stage: Stage, lifecycle: Declaration) -> NodeOptions:
         undo_retry=step.undo.retry if step.undo else None,
         undo_timeout_ms=step.undo.timeout_ms if step.undo else None,
         limits=step.limits,
+        locks=step.locks,
         exclusive=step.exclusive,
         allow_failure=step.allow_failure,
         reads=step.reads,

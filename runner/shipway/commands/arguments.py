@@ -16,7 +16,7 @@ _CODES = {
     3: "changes are present (plan --detailed-exitcode)",
     4: "failed, and something that was to be undone was not",
     5: "not what was approved or sealed",
-    6: "a disk or forge that is needed cannot be reached",
+    6: "a disk, store or forge cannot be reached, or a lock is held",
     70: "a bug in Shipway",
     130: "interrupted",
 }
@@ -80,6 +80,9 @@ def parser() -> argparse.ArgumentParser:
     _apply(commands)
     _show(commands)
     _graph(commands)
+    _locks(commands)
+    _lock(commands)
+    _unlock(commands)
     _doctor(commands)
     _completion(commands)
     _action(commands)
@@ -326,6 +329,69 @@ def _graph(commands: _Commands[_Parser]) -> None:
     _loudness(
         made, verbose="show what each node needs, and each phase", quiet="print node ids only, in an order that works"
     )
+
+
+def _locks(commands: _Commands[_Parser]) -> None:
+    made = _command(
+        commands,
+        "locks",
+        "show who holds which lock, since when, and until when",
+        changes="nothing",
+        examples=(
+            ("shipway locks", "all that are held, by anyone"),
+            ("shipway locks --target prod --json", ""),
+        ),
+        codes=(0, 2, 6),
+    )
+    _on_lifecycle(made)
+    made.add_argument("--all", action="store_true", help="show locks that are free as well")
+    _json(made)
+    _loudness(made, verbose="", quiet="print nothing where no lock is held")
+
+
+def _lock(commands: _Commands[_Parser]) -> None:
+    made = _command(
+        commands,
+        "lock",
+        "hold a lock by hand, so that no run takes it",
+        changes="the lock's record in the store of the state; nothing else",
+        examples=(
+            ("shipway lock --target prod", "no run on prod until `shipway unlock`"),
+            ('shipway lock --target prod --for 2h --reason "restoring a backup"', ""),
+            ("shipway lock shop-database", "a named lock"),
+        ),
+        codes=(0, 2, 6),
+    )
+    made.add_argument("name", metavar="NAME", nargs="*", help="a named lock (default: that of lifecycle and target)")
+    _on_lifecycle(made)
+    made.add_argument(
+        "--for", dest="duration", metavar="DURATION", help="how long, such as 30m or 2h (default: no end)"
+    )
+    made.add_argument("--reason", metavar="TEXT", help="why; shown to whoever finds it held")
+    _json(made)
+    _loudness(made, verbose="", quiet="print nothing where all went well")
+
+
+def _unlock(commands: _Commands[_Parser]) -> None:
+    made = _command(
+        commands,
+        "unlock",
+        "give back a lock that is held by hand, or that a run left behind",
+        changes="the lock's record in the store of the state; nothing else",
+        examples=(
+            ("shipway unlock --target prod", ""),
+            ("shipway unlock shop-database", ""),
+            ("shipway unlock --target prod --force", "from a run that goes on"),
+        ),
+        codes=(0, 2, 6),
+    )
+    made.add_argument("name", metavar="NAME", nargs="*", help="a named lock (default: that of lifecycle and target)")
+    _on_lifecycle(made)
+    made.add_argument(
+        "--force", action="store_true", help="take it from a run that goes on, or replace a broken record"
+    )
+    _json(made)
+    _loudness(made, verbose="", quiet="print nothing where all went well")
 
 
 def _doctor(commands: _Commands[_Parser]) -> None:

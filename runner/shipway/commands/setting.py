@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from shipway import declaration
 from shipway.attempt import Grace
+from shipway.commands.stores import open_locks
 from shipway.context import Context
 from shipway.errors import Reason, UsageError
 from shipway.events import Events
@@ -132,6 +133,7 @@ def surroundings(context: Context, repository: Repository, events: Events, repor
         grace=GRACE_IN_CI if context.ci else GRACE_AT_TERMINAL,
         processors=context.processors,
         journals=lambda: journal_of(repository.root, context),
+        open_locks=lambda declared, secrets: open_locks(declared, secrets, context, repository),
     )
 
 

@@ -104,6 +104,9 @@ class Forge(Protocol):
     def attempt(self, run_id: str) -> Attempt:
         """The latest attempt of a run of this repository."""
 
+    def is_over(self, run_id: str, attempt: int) -> bool:
+        """Whether that attempt of a run has ended: it is completed, or a later one has begun."""
+
     def comments(self, pull_request: int, *, since: str = "") -> Sequence[Comment]:
         """All comments in the order of their creation; with `since` (RFC 3339) those written or edited from then on."""
 

@@ -78,6 +78,12 @@ class GitHub:
         number = run.get("run_attempt")
         return Attempt(number if isinstance(number, int) else 1, _text(run, "run_started_at"))
 
+    def is_over(self, run_id: str, attempt: int) -> bool:
+        """Whether that attempt of a run has ended: GitHub begins another one only once it is completed."""
+        run = _object(self._client.get(f"{self._repository}/actions/runs/{quote(run_id, safe='')}").json())
+        number = run.get("run_attempt")
+        return run.get("status") == "completed" or (isinstance(number, int) and number > attempt)
+
     def comments(self, pull_request: int, *, since: str = "") -> Sequence[Comment]:
         """All comments, over all pages; with `since` those written or edited from then on."""
         parameters: dict[str, str | int] = {"per_page": limits.PAGE_SIZE}

@@ -195,6 +195,7 @@ def _environment(node: Node) -> str:
 def _bounds(node: Node) -> str:
     bounds = (
         f"limits {', '.join(map(one_line, node.limits))}" if node.limits else "",
+        f"locks {', '.join(map(one_line, node.locks))}" if node.locks else "",
         "runs alone" if node.exclusive else "",
         f"timeout {format_ms(node.timeout_ms)}" if node.timeout_ms else "",
         f"up to {node.retry.attempts} attempts" if node.retry.attempts > 1 else "",

@@ -1,0 +1,112 @@
+"""Opens the store that a declaration's `state` names, and the locks in it, for this process. Decides nothing about locks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from shipway.ci import CiContext, Provider
+from shipway.context import Context
+from shipway.declaration import Declaration, StateRule, StateStore
+from shipway.errors import ShipwayError, UsageError
+from shipway.holding import Holding, Locks, Unguarded
+from shipway.locks import Claim, Holder, KeptBy, Life
+from shipway.redaction import Redactor
+from shipway.repository import Repository
+from shipway.store import Store
+from shipway.workspace import Workspace
+
+LEASE_MS = {StateStore.GIT: 180_000, StateStore.POSTGRES: 60_000}
+"""How long a lock outlives the last sign of its holder; renewed each third. A push takes seconds, a statement does not."""
+
+
+def open_locks(declared: Declaration, secrets: Mapping[str, str], context: Context, repository: Repository) -> Locks:
+    """The locks of a run, none of them taken yet. Raises ShipwayError where the store cannot be used."""
+    if not declared.is_locked:
+        return Unguarded()
+    store = open_store(declared.state, secrets, context, repository)
+    lease_ms = LEASE_MS.get(declared.state.store, 0)
+    kept_by = KeptBy.LEASE if lease_ms else KeptBy.PROCESS
+    return Holding(store, Claim(holder_of(context), kept_by, lease_ms), clock_of(context), life_of(context))
+
+
+def open_store(
+    state: StateRule, secrets: Mapping[str, str], context: Context, repository: Repository, *, writes: bool = True
+) -> Store:
+    """The store that `state` names. With `writes` its place is made where there is none. Raises ShipwayError."""
+    redactor = Redactor(secrets)
+    if state.store is StateStore.GIT:
+        from shipway.stores.git_refs import GitRefs, find_remote  # late: only who uses git pays for it
+
+        if not repository.is_git:
+            raise UsageError(f"`state: git` needs a git repository, and `{repository.root}` is none")
+        token, server_url = (context.ci.token, context.ci.server_url) if context.ci else (None, "")
+        remote = find_remote(repository.root, context.env, state.remote, token, server_url)
+        return GitRefs(remote, context.env, sleep=context.sleep, redact=redactor.clean)
+    if state.store is StateStore.POSTGRES:
+        from shipway.stores.postgres import Postgres  # late: only who uses a database pays for it
+
+        if not secrets.get(state.url):
+            raise UsageError(
+                f"the secret `{state.url}` is not set, and `state` takes the address of the database from it",
+                next="set it in the environment, then run again",
+            )
+        return Postgres(secrets[state.url], sleep=context.sleep, redact=redactor.clean)
+    from shipway.stores.local_files import LocalFiles  # late: only who executes pays for it
+
+    workspace = Workspace(repository.root)
+    return LocalFiles(workspace.make_records() if writes else workspace.records)
+
+
+def holder_of(context: Context, why: str = "") -> Holder:
+    """This process as the holder of a lock."""
+    ci = context.ci
+    if ci is None:
+        return Holder(context.random_hex(8), actor=context.env.get("USER", ""), host=context.host, why=why)
+    return Holder(
+        id=context.random_hex(8),
+        actor=ci.actor,
+        host=context.host,
+        url=ci.run_url,
+        provider=ci.provider.value,
+        repository=ci.repository,
+        run=ci.run_id,
+        attempt=ci.run_attempt,
+        why=why,
+    )
+
+
+def clock_of(context: Context) -> Callable[[], int]:
+    """Milliseconds since 1970: read once, then counted on, so that a clock that is set back shortens no lease."""
+    started_ms, started_ns = int(context.now().timestamp() * 1000), context.monotonic_ns()
+    return lambda: started_ms + (context.monotonic_ns() - started_ns) // 1_000_000
+
+
+def life_of(context: Context) -> Callable[[Holder], Life]:
+    """What can be learnt of another holder: of a run on GitHub from its API, of any other nothing but its lease."""
+
+    def ask(holder: Holder) -> Life:
+        if holder.provider != Provider.GITHUB.value:
+            return Life.UNASKED
+        ci = context.ci
+        if ci is None or ci.provider is not Provider.GITHUB or ci.repository != holder.repository:
+            return Life.UNKNOWN
+        if ci.run_id == holder.run and holder.attempt < ci.run_attempt:
+            return Life.OVER
+        return _ask_github(ci, context, holder)
+
+    return ask
+
+
+def _ask_github(ci: CiContext, context: Context, holder: Holder) -> Life:
+    from shipway.forges.client import Client, Pace  # late: requests takes 100 ms
+    from shipway.forges.github import GitHub
+
+    if ci.token is None:
+        return Life.UNKNOWN
+    redact = Redactor({"GITHUB_TOKEN": ci.token.value}).redact
+    client = Client(api_url=ci.api_url, token=ci.token, pace=Pace(context.now, context.sleep), redact=redact)
+    forge = GitHub(client, repository=ci.repository, graphql_url=ci.graphql_url)
+    try:
+        return Life.OVER if forge.is_over(holder.run, holder.attempt) else Life.GOES_ON
+    except ShipwayError:
+        return Life.UNKNOWN
