@@ -26,6 +26,7 @@ from shipway.plan import Plan
 from shipway.receipt import NodeResult, Receipt
 from shipway.registry import Registry
 from shipway.repository import open_repository
+from shipway.takeover import GoOn
 from shipway.workspace import Workspace
 
 SHIPWAY = (sys.executable, "-I", "-m", "shipway")
@@ -119,6 +120,8 @@ class Setting:
     target: str = "default"
     given: Plan | None = None
     confirm: Callable[[Plan], bool] = lambda plan: True
+    go_on: GoOn | None = None
+    strike: Callable[[str], None] = lambda name: None
     is_terminal: bool = False
     speed: int = 1
     """How many times faster than real the run's clock goes."""
@@ -154,13 +157,16 @@ def context_of(root: Path, env: Mapping[str, str], *, is_terminal: bool = False,
     )
 
 
-def journal_of(root: Path, context: Context | None = None) -> JournalFile:
+def journal_of(
+    root: Path, context: Context | None = None, strike: Callable[[str], None] = lambda name: None
+) -> JournalFile:
     """The journal of what ran in `root`."""
     context = context or context_of(root, environment())
     return JournalFile(
         Workspace(root),
         token=lambda: context.random_hex(16),
         unix_ms=lambda: int(context.now().timestamp() * 1000),
+        strike=strike,
     )
 
 
@@ -182,9 +188,11 @@ def run(
         interruption=setting.interruption,
         grace=setting.grace,
         processors=setting.processors,
-        journals=lambda: journal_of(root, context),
+        journals=lambda: journal_of(root, context, setting.strike),
     )
-    request = Request(file, setting.target, execute=execute, given=setting.given, confirm=setting.confirm)
+    request = Request(
+        file, setting.target, execute=execute, given=setting.given, go_on=setting.go_on, confirm=setting.confirm
+    )
     return Ran(root, run_lifecycle(request, around), seen, events.faults)
 
 

@@ -65,7 +65,7 @@ def test_d066_d067_every_attempt_is_kept_with_its_times_and_error(tmp_path: Path
     assert second.log == "main.a.log"
     assert first.ended_ms is not None
     assert first.started_ms <= first.ended_ms <= second.started_ms
-    assert [attempt.attempt() for attempt in (first, second)] == list(ran["main/a"].attempts)
+    assert [first.attempt(1), second.attempt(2)] == list(ran["main/a"].attempts)
 
 
 def test_what_a_run_was_and_how_it_ended_is_in_the_journal(tmp_path: Path) -> None:
@@ -151,7 +151,7 @@ def test_d049_what_a_process_reports_after_it_lost_the_run_is_refused(tmp_path: 
     with pytest.raises(LeaseLost):
         writer.undo_begun(node, 1)
     with pytest.raises(LeaseLost):
-        writer.rolling_back()
+        writer.rolling_back([])
     writer.close()
     assert statuses(tmp_path) == [RunStatus.RUNNING]
     assert len(journal_of(tmp_path).read("one").history) == 1

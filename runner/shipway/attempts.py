@@ -16,7 +16,7 @@ from shipway.action import Action, ActionFailed, Command, Done, Drifted, NotUndo
 from shipway.attempt import Ended, Grace, Ongoing
 from shipway.canonical import Json
 from shipway.declaration import OutputRule
-from shipway.exchange import Exchange, keep_file
+from shipway.exchange import Exchange, file_name, keep_file
 from shipway.nodes import Outcome, Verified
 from shipway.outputs import BadOutput, take_outputs
 from shipway.process import INTERRUPT, KILL, TERMINATE, Call, StartFailed, Threads, Waiter, start
@@ -106,7 +106,7 @@ class Attempts:
             self._not_started(attempt, _text(error))
 
     def _start(self, attempt: Ongoing, command: Command) -> None:
-        attempt.files = files = Exchange(self._io, _file_name(attempt.node))
+        attempt.files = files = Exchange(self._io, file_name(attempt.node))
         attempt.transcript = self._transcript(attempt)
         attempt.cwd = command.cwd
         argv = command.argv
@@ -143,7 +143,7 @@ class Attempts:
             # A step may clean the checkout of all that git ignores, and this with it.
             for place in (self._raw, self._logs, self._io):
                 os.makedirs(place, mode=0o700, exist_ok=True)
-        name = _file_name(attempt.node)
+        name = file_name(attempt.node)
         log = f"{self._logs}/{name}{_suffix(attempt.verb)}.log"
         return Transcript(f"{self._raw}/{name}", log, self._redactor)
 
@@ -440,11 +440,6 @@ def _body(action: ThreadAction, verb: Verb, work: Work) -> Callable[[], object]:
             return lambda: action.verify(work)
         case _:
             return lambda: action.do(work)
-
-
-def _file_name(node: str) -> str:
-    """The id as a file name of its own: no part of an id has a dot, so that no two become one."""
-    return node.replace("/", ".")
 
 
 def _suffix(verb: Verb) -> str:

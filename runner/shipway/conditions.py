@@ -11,6 +11,11 @@ from shipway.nodes import Node
 _OUTLIVING = frozenset({"always", "failure", "cancelled"})
 
 
+def outlives(condition: str | None) -> bool:
+    """Whether a condition asks for a status that can be true after a failure."""
+    return condition is not None and not _OUTLIVING.isdisjoint(expressions.parse(condition, rendered=True).functions)
+
+
 class Conditions:
     """The texts of `if`, each parsed once. None stands for a condition that was not written."""
 

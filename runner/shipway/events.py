@@ -27,11 +27,15 @@ class PhaseFinished:
 
 @dataclass(frozen=True, slots=True)
 class RunStarted:
-    """Execution begins: run id, the nodes' ids in declared order, and how many may run at once."""
+    """Execution begins: run id, the nodes' ids in declared order, and how many may run at once.
+
+    `kept` more nodes have ended in an earlier execution of the run.
+    """
 
     run: str
     nodes: tuple[str, ...]
     parallel: int
+    kept: int = 0
 
 
 @dataclass(frozen=True, slots=True)

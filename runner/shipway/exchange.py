@@ -22,6 +22,11 @@ LONGEST_PAUSE_MS = 86_400_000
 """What a step asks for beyond a day counts as a day."""
 
 
+def file_name(node: str) -> str:
+    """The id as a file name of its own: no part of an id has a dot, so that no two become one."""
+    return node.replace("/", ".")
+
+
 class Exchange:
     """The files of one attempt, below `directory`; `name` is the attempt's own. Nothing is made but the script."""
 

@@ -14,6 +14,7 @@ from shipway.attempts import Attempts
 from shipway.canonical import Json
 from shipway.ci import github_context
 from shipway.context import Context, runner_context
+from shipway.continuation import Continuation, Resumption
 from shipway.declaration import OnCancel
 from shipway.environment import base_environment, passed_through
 from shipway.evaluation import Evaluation
@@ -39,7 +40,10 @@ _MOST_THREADS = 32
 
 @dataclass(frozen=True, slots=True)
 class ExecutionTools:
-    """What an execution needs besides its plan. `directory` is made for this run; `processors` bound the default parallelism."""
+    """What an execution needs besides its plan. `directory` is made for this run; `processors` bound the default parallelism.
+
+    Of a run that is gone on with, `resumption` is what was found of it, and `elapsed_ms` how long ago it began.
+    """
 
     context: Context
     registry: Registry
@@ -54,6 +58,8 @@ class ExecutionTools:
     journal: Journal = field(default_factory=Unjournalled)
     tokens: Tokens = field(default_factory=OwnTokens)
     locks: Locks = field(default_factory=Unguarded)
+    elapsed_ms: int = 0
+    resumption: Resumption | None = None
 
 
 def execute_plan(plan: Plan, tools: ExecutionTools) -> Execution:
@@ -64,7 +70,7 @@ def execute_plan(plan: Plan, tools: ExecutionTools) -> Execution:
     started_ns = tools.context.monotonic_ns()
 
     def clock_ms() -> int:
-        return (tools.context.monotonic_ns() - started_ns) // 1_000_000
+        return tools.elapsed_ms + (tools.context.monotonic_ns() - started_ns) // 1_000_000
 
     attempts = Attempts(
         clock_ms=clock_ms,
@@ -74,16 +80,27 @@ def execute_plan(plan: Plan, tools: ExecutionTools) -> Execution:
         threads=_threads(plan, tools),
     )
     step_locks = StepLocks(tools.locks, plan.locks, attempts.wake)
-    executor = Executor(plan, _options(plan, tools), _surroundings(tools, attempts, step_locks, clock_ms))
+    around = _surroundings(tools, attempts, step_locks, clock_ms)
     try:
+        continuation = _continuation(plan, tools, around)
+        known = continuation.known(tools.grace) if continuation is not None else {}
+        executor = Executor(plan, _options(plan, tools), around, known)
         tools.locks.watch(executor.lose)
         with tools.interruption.handled_by(executor.cancel):
             if tools.interruption.is_pending and not executor.is_cancelled:
                 executor.cancel()
+            if continuation is not None and continuation.is_rolling_back:
+                return executor.go_on_undoing(*continuation.left_to_undo())
             return executor.execute()
     finally:
         attempts.close()
         step_locks.close()
+
+
+def _continuation(plan: Plan, tools: ExecutionTools, around: Surroundings) -> Continuation | None:
+    if tools.resumption is None:
+        return None
+    return Continuation(plan, around, tools.resumption, tools.redactor, tools.interruption)
 
 
 def _threads(plan: Plan, tools: ExecutionTools) -> int:
@@ -128,7 +145,7 @@ def _surroundings(
         journal=tools.journal,
         tokens=tools.tokens,
         step_locks=step_locks,
-        started_unix_ms=int(context.now().timestamp() * 1000),
+        started_unix_ms=int(context.now().timestamp() * 1000) - tools.elapsed_ms,
     )
 
 

@@ -5,8 +5,9 @@ Decides nothing by itself: order is the scheduler's, undo order the saga's, dela
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from shipway.action import Verb, Work
 from shipway.attempt import Ended
@@ -31,8 +32,8 @@ from shipway.locks import LockLost
 from shipway.nodes import FAILURES, Immediate, Node, Outcome
 from shipway.pacing import Pacing
 from shipway.plan import Plan, PlannedStage
-from shipway.progress import ExecutionOptions, Progress, Surroundings
-from shipway.receipt import Attempt, NodeResult, RollbackEntry, StageResult, stage_outcome
+from shipway.progress import ExecutionOptions, Known, Progress, Surroundings
+from shipway.receipt import Attempt, NodeResult, RollbackEntry, StageResult, own_outcome, stage_outcome
 from shipway.retrying import Retrying
 from shipway.schedule import bounds_of, items_of, members_of
 from shipway.scheduler import Scheduler, default_parallel
@@ -65,7 +66,14 @@ _INTERRUPTED = "interrupted (once more: everything is killed, nothing more is un
 class Executor:
     """One execution of one plan. `execute` runs it to its end, rollback included; `cancel` may come from a signal handler."""
 
-    def __init__(self, plan: Plan, options: ExecutionOptions, around: Surroundings) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        options: ExecutionOptions,
+        around: Surroundings,
+        known: Mapping[str, Known] = MappingProxyType({}),
+    ) -> None:
+        """`known` is what an earlier execution of the run left; its nodes with an outcome are not run again."""
         self._plan = plan
         self._options = options
         self._around = around
@@ -86,9 +94,8 @@ class Executor:
         self._heeded = 0
         self._failed = False
         self._next_tick = 0
-        if not self._cancellations and self._around.journal.is_cancelled():
-            self.cancel()
         self._announced: dict[str, int] = {}
+        self._recall(known)
         self._has_ungrouped = False
         self._retrying = Retrying(
             plan, around, self._scheduler, self._progress, lambda: self._cancellations, self._finish, self._reopened
@@ -117,7 +124,8 @@ class Executor:
         Where the execution itself fails (a journal that cannot be written, a bug), everything is ended, what was begun is
         undone all the same, and `fault` says what happened.
         """
-        self._emit(RunStarted(self._around.directory.name, tuple(self._progress), self._parallel))
+        to_run = tuple(node for node in self._progress if node not in self._results)
+        self._emit(RunStarted(self._around.directory.name, to_run, self._parallel, kept=len(self._results)))
         fault: Exception | None = None
         try:
             self._run_nodes()
@@ -132,6 +140,28 @@ class Executor:
         unwinding = self._unwinding()
         rollback = [] if self._lost else unwinding.roll_back(failed=self._failed)
         return replace(self._execution(unwinding, rollback), fault=fault or self._lost)
+
+    def go_on_undoing(self, order: Sequence[str], before: Sequence[RollbackEntry]) -> Execution:
+        """Undo what a killed process left of a rollback: the nodes of `order`; `before` is what it had come to."""
+        unwinding = self._unwinding()
+        rollback = [*before, *unwinding.go_on(order)]
+        execution = self._execution(unwinding, rollback)
+        return replace(execution, cancelled=execution.cancelled or not self._failed)
+
+    def _recall(self, known: Mapping[str, Known]) -> None:
+        """Stand where the run stood: what has ended is not run again, and all that was begun may have to be undone."""
+        for node, found in known.items():
+            progress = self._progress[node]
+            progress.attempts, progress.tried_before = list(found.tried), found.tried_before
+            progress.order, progress.began, progress.last = found.order, found.began, found.last
+            progress.taken_back = found.taken_back
+            self._started = max(self._started, found.order + 1)
+            if found.outcome is not None:
+                self._results[node] = found.result
+                self._stage_left[progress.node.stage] -= 1
+                failed = own_outcome(found.result) in FAILURES and not progress.node.allow_failure
+                self._failed = self._failed or failed
+        self._scheduler.recall({node: each.outcome for node, each in known.items() if each.outcome is not None})
 
     def _unwinding(self) -> Unwinding:
         return Unwinding(
@@ -229,6 +259,8 @@ class Executor:
     def _tick(self, now: int) -> None:
         """Read what running nodes printed; say which have been silent for long."""
         self._next_tick = 0
+        if not self._cancellations and self._around.journal.is_cancelled():
+            self.cancel()
         for node in self._attempts.running():
             fresh = self._attempts.hear(node)
             if fresh and self._around.events.wants_output:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -22,6 +22,10 @@ class LeaseLost(UnreachableError):
     """Another process took this run over: nothing that this one reports is taken any more, and it must touch nothing."""
 
     default_reason = Reason.LEASE_LOST
+
+
+CRASHED = "crashed"
+"""The code of an attempt whose end nobody reported, because the process that carried it out was gone."""
 
 
 class RunStatus(StrEnum):
@@ -54,7 +58,8 @@ class Opening:
     """What is known of a run before anything of it happens: all that resuming it, or sealing it for a killed one, takes.
 
     `inputs` are as they were given, `file` is the declaration relative to the root, `stages` and `skipped` the part that
-    was asked for, `by` who ran it as in a receipt. `began_ms` is Unix time.
+    was asked for, `by` who ran it as in a receipt. `began_ms` is Unix time. `workspace` names the folder that it works in,
+    so that a journal which was carried elsewhere can be told from one that was not.
     """
 
     run: str
@@ -69,6 +74,7 @@ class Opening:
     by: Mapping[str, Json] = field(default_factory=dict)
     shipway: str = ""
     platform: str = ""
+    workspace: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +108,8 @@ class Journal(Protocol):
     def groups(self, groups: Mapping[str, int]) -> None:
         """Children run in these process groups, by node; on disk when this returns."""
 
-    def rolling_back(self) -> None:
-        """From now on the run undoes what it began; on disk when this returns."""
+    def rolling_back(self, order: Sequence[str]) -> None:
+        """From now on the run undoes what it began, in this order of nodes; on disk when this returns."""
 
     def undo_begun(self, node: Node, at_ms: int) -> None:
         """The undo of `node` is about to start."""
@@ -149,7 +155,7 @@ class Unjournalled:
     def groups(self, groups: Mapping[str, int]) -> None:
         """Nothing is kept."""
 
-    def rolling_back(self) -> None:
+    def rolling_back(self, order: Sequence[str]) -> None:
         """Nothing is kept."""
 
     def undo_begun(self, node: Node, at_ms: int) -> None:
@@ -190,10 +196,10 @@ class BestEffort:
         with suppress(UnreachableError):
             self._journal.groups(groups)
 
-    def rolling_back(self) -> None:
+    def rolling_back(self, order: Sequence[str]) -> None:
         """As `Journal`, where that is possible."""
         with suppress(UnreachableError):
-            self._journal.rolling_back()
+            self._journal.rolling_back(order)
 
     def undo_begun(self, node: Node, at_ms: int) -> None:
         """As `Journal`, where that is possible."""
@@ -210,11 +216,35 @@ class BestEffort:
         return self._journal.is_cancelled()
 
 
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """What was found out about an attempt that nobody reported: its work is there (succeeded), was put back (undone), or
+    whether it was put back cannot be told (undo_failed).
+    """
+
+    number: int
+    outcome: Outcome
+    at_ms: int
+    why: str
+    exit_code: int | None = None
+    outputs: Mapping[str, Json] = field(default_factory=dict)
+
+    def attempt(self) -> Attempt:
+        """As it stands in a receipt, behind the attempts that it is about."""
+        return Attempt(self.number, self.outcome, self.at_ms, self.at_ms, "", self.exit_code)
+
+
 class RunJournal(Journal, Protocol):
     """The journal of one run, held by this process until `close`."""
 
-    def finished(self, status: RunStatus, ended_ms: int) -> None:
-        """The run came to its end, and nobody carries it out any more; `ended_ms` is Unix time. On disk when it returns."""
+    def probed(self, node: Node, probed: Probed) -> None:
+        """What was found out about a node that was begun and never reported. On disk when this returns."""
+
+    def finished(self, status: RunStatus, ended_ms: int, files: str | None = None) -> None:
+        """The run came to its end, and nobody carries it out any more; `ended_ms` is Unix time. On disk when it returns.
+
+        `files` is the digest of all files as it left them, where it may be gone on with.
+        """
 
     def sealed(self, receipt: str) -> None:
         """Its receipt, of this digest, was kept. On disk when this returns."""
@@ -241,6 +271,22 @@ class Journals(Protocol):
 
     def tokens(self, lifecycle: str) -> SharedTokens:
         """The tokens of the lifecycle's limits, which all its runs share."""
+
+    def resume(
+        self, record: RunRecord, opened: Collection[str] | None, holds_secret: Callable[[str], bool]
+    ) -> RunJournal:
+        """Take a run over whose owner is gone, or that has ended, and open these nodes again, in one transaction.
+
+        With None the run stays what it is: it is only held, to be sealed.
+
+        `record` is the run as it was read: where it is another by now, UnreachableError (`lock-held`).
+        """
+
+    def read(self, run: str) -> RunRecord:
+        """All that is known of a run. Raises UsageError (`run-unknown`)."""
+
+    def plan(self, run: str) -> Plan:
+        """What a run executes."""
 
     def crashed(self, lifecycle: str, target: str) -> Sequence[RunSummary]:
         """Runs of that lifecycle and target that were never finished and that nobody carries out, the latest first."""
@@ -287,18 +333,12 @@ class Recorded:
     group_started: int | None = None
     emitted: tuple[Json, ...] = ()
 
-    def attempt(self) -> Attempt:
+    def attempt(self, number: int) -> Attempt:
         """As it stands in a receipt."""
         outcome = self.outcome or Outcome.UNKNOWN
-        return Attempt(
-            self.number,
-            outcome,
-            self.started_ms,
-            self.ended_ms or self.started_ms,
-            self.error,
-            self.exit_code,
-            self.code,
-        )
+        error = self.error or self.code if outcome is Outcome.UNKNOWN else self.error
+        ended_ms = self.ended_ms if self.ended_ms is not None else self.started_ms
+        return Attempt(number, outcome, self.started_ms, ended_ms, error, self.exit_code, self.code)
 
     def ended(self) -> Ended:
         """As the attempt reported its end; unknown where it never did."""
@@ -352,7 +392,8 @@ class RunSummary:
 class RunRecord:
     """All that is known of one run but its plan, which is large and rarely asked for.
 
-    `opened` says of nodes that were opened again from which place in `history` on their attempts count.
+    `opened` says of nodes that were opened again from which place in `history` on their attempts count. `undoing` are the
+    nodes of the last rollback, in its order, `files` the digest of all files as the run left them, where that is known.
     """
 
     summary: RunSummary
@@ -360,3 +401,5 @@ class RunRecord:
     history: Sequence[Recorded] = ()
     decided: Mapping[str, Decided] = field(default_factory=dict)
     opened: Mapping[str, int] = field(default_factory=dict)
+    undoing: tuple[str, ...] = ()
+    files: str | None = None

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 
@@ -17,6 +17,7 @@ from shipway.action import Verb
 from shipway.canonical import Json, integer_of, items_of, object_of, text_or_none
 from shipway.errors import Reason, UnreachableError, UsageError, did_you_mean
 from shipway.journal import (
+    CRASHED,
     UNFINISHED,
     Decided,
     Opening,
@@ -26,7 +27,8 @@ from shipway.journal import (
     RunStatus,
     RunSummary,
 )
-from shipway.journal_schema import failure, opened
+from shipway.journal_schema import failure
+from shipway.journal_schema import opened as _opened
 from shipway.journal_tokens import JournalTokens
 from shipway.journal_writer import LEASE_MS, RunWriter
 from shipway.nodes import Change, Outcome
@@ -82,7 +84,7 @@ class JournalFile:
     def begin(self, opening: Opening, plan: Plan, holds_secret: Callable[[str], bool] = _nothing) -> RunWriter:
         """See `Journals`."""
         self._workspace.make_directory()
-        connection = opened(self._path)
+        connection = _opened(self._path)
         try:
             with self._writing(connection, "begin"):
                 self._refuse_second(connection, opening.lifecycle, opening.target)
@@ -104,6 +106,49 @@ class JournalFile:
         """See `Journals`."""
         return JournalTokens(self._path, lifecycle, self._unix_ms)
 
+    def resume(
+        self, record: RunRecord, opened: Collection[str] | None, holds_secret: Callable[[str], bool] = _nothing
+    ) -> RunWriter:
+        """See `Journals`."""
+        connection = _opened(self._path)
+        try:
+            with self._writing(connection, "resume"):
+                key, sequence = self._unchanged(connection, record)
+                token, execution = self._token(), record.summary.executions + 1
+                connection.execute(
+                    "UPDATE run SET is_cancelled=0, executions=?, ended_ms=NULL, receipt=NULL, files=NULL, machine=?, pid=?,"
+                    " process_started=?, token=?, lease_until_ms=? WHERE run=?",
+                    (execution, *self._me(), token, self._unix_ms() + LEASE_MS, key),
+                )
+                if opened is not None and record.summary.status is not RunStatus.ROLLING_BACK:
+                    connection.execute(
+                        "UPDATE run SET status=?, undoing='[]' WHERE run=?", (RunStatus.RUNNING.value, key)
+                    )
+                    connection.execute("DELETE FROM decided WHERE run=?", (key,))
+                connection.execute(
+                    "UPDATE attempt SET outcome='unknown', code=? WHERE run=? AND outcome IS NULL", (CRASHED, key)
+                )
+                connection.executemany(
+                    "INSERT OR REPLACE INTO opened VALUES (?, ?, ?)", [(key, node, sequence) for node in opened or ()]
+                )
+            return self._writer(connection, key, execution, sequence, token, holds_secret)
+        except BaseException:
+            connection.close()
+            raise
+
+    def _unchanged(self, connection: sqlite3.Connection, record: RunRecord) -> tuple[int, int]:
+        """The run's row and last sequence. Raises UnreachableError where somebody has gone on with it, or another runs."""
+        run = record.summary.run
+        row = connection.execute(f"{_SUMMARY} WHERE id=?", (run,)).fetchone()
+        (sequence,) = connection.execute(
+            "SELECT coalesce(max(sequence), 0) FROM attempt WHERE run=?", (row[0],)
+        ).fetchone()
+        now = self._summary(row)
+        if now.is_alive or now.executions != record.summary.executions:
+            raise held(now)
+        self._refuse_second(connection, now.lifecycle, now.target)
+        return _integer(row[0]), _integer(sequence)
+
     def making(self, path: str) -> int:
         """See `Journals`."""
         self._workspace.make_directory()
@@ -118,6 +163,33 @@ class JournalFile:
         """See `Journals`."""
         with self._connected() as connection, self._writing(connection, "removed"):
             connection.execute("DELETE FROM ephemeral WHERE number=?", (number,))
+
+    def ephemeral(self) -> list[tuple[int, str]]:
+        """What processes made for themselves that are gone by now, as `removed` takes it, with its path; the last made first."""
+        if not self.exists:
+            return []
+        with self._connected() as connection:
+            rows = connection.execute(
+                "SELECT number, path, machine, pid, process_started FROM ephemeral ORDER BY number DESC"
+            )
+            return [
+                (number, path)
+                for number, path, machine, pid, started in rows
+                if not self._is_alive(Owner(machine, pid, started, ""), 0)
+            ]
+
+    def forget(self, runs: Collection[str]) -> None:
+        """Drop runs that have ended, with all that only they refer to, and give the room back."""
+        if not self.exists:
+            return
+        with self._connected() as connection:
+            with self._writing(connection, "forget"):
+                connection.executemany("DELETE FROM run WHERE id=?", [(run,) for run in runs])
+                connection.execute("DELETE FROM plan WHERE plan NOT IN (SELECT plan FROM run)")
+                journal_plans.forget_unshared(connection)
+            connection.execute("PRAGMA busy_timeout = 0")
+            with suppress(sqlite3.OperationalError):  # somebody writes: the room stays reserved, and is used again
+                connection.execute("VACUUM")
 
     def ask_cancel(self, run: str) -> None:
         """Have the owner of `run` stop it as soon as it looks."""
@@ -211,7 +283,9 @@ class JournalFile:
 
     def _record(self, connection: sqlite3.Connection, row: Sequence[object]) -> RunRecord:
         key = row[0]
-        (opening,) = connection.execute("SELECT opening FROM run WHERE run=?", (key,)).fetchone()
+        (opening, undoing, files) = connection.execute(
+            "SELECT opening, undoing, files FROM run WHERE run=?", (key,)
+        ).fetchone()
         decided = connection.execute("SELECT node, outcome, cause, error FROM decided WHERE run=?", (key,))
         reopened = connection.execute("SELECT node, sequence FROM opened WHERE run=?", (key,))
         return RunRecord(
@@ -220,6 +294,8 @@ class JournalFile:
             history=[_recorded(attempt) for attempt in connection.execute(_ATTEMPTS, (key,))],
             decided={node: Decided(Outcome(how), cause, error) for node, how, cause, error in decided},
             opened=dict(reopened.fetchall()),
+            undoing=tuple(json.loads(undoing)),
+            files=files,
         )
 
     def _summary(self, row: Sequence[object]) -> RunSummary:
@@ -266,7 +342,7 @@ class JournalFile:
 
     @contextmanager
     def _connected(self) -> Iterator[sqlite3.Connection]:
-        connection = opened(self._path)
+        connection = _opened(self._path)
         try:
             yield connection
         except sqlite3.Error as error:
@@ -319,6 +395,7 @@ def _opening_from_json(data: Mapping[str, Json]) -> Opening:
         by=object_of(data["by"]),
         shipway=str(data["shipway"]),
         platform=str(data["platform"]),
+        workspace=str(data["workspace"]),
     )
 
 

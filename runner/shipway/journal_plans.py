@@ -50,6 +50,13 @@ def load(connection: sqlite3.Connection, key: int) -> Plan:
     return plan
 
 
+def forget_unshared(connection: sqlite3.Connection) -> None:
+    """Drop the texts that no plan has any more. Inside a transaction of the caller's."""
+    named = {name for (shared,) in connection.execute("SELECT shared FROM plan") for _, name in json.loads(shared)}
+    kept = {name for (name,) in connection.execute("SELECT digest FROM content")}
+    connection.executemany("DELETE FROM content WHERE digest=?", [(name,) for name in kept - named])
+
+
 def _shared_apart(connection: sqlite3.Connection, plan: Plan) -> tuple[bytes, str]:
     """The plan without its large texts, which are stored on their own, and where each of them belongs."""
     body = json.loads(plan.canonical_body)

@@ -37,6 +37,8 @@ CREATE TABLE run (
     effect TEXT NOT NULL,
     opening TEXT NOT NULL,
     status TEXT NOT NULL,
+    undoing TEXT NOT NULL DEFAULT '[]',
+    files TEXT,
     is_cancelled INTEGER NOT NULL DEFAULT 0,
     executions INTEGER NOT NULL DEFAULT 1,
     machine TEXT NOT NULL,

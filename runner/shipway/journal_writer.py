@@ -9,7 +9,7 @@ import json
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from shipway.action import Verb
 from shipway.attempt import Ended
 from shipway.canonical import Json
 from shipway.errors import ShipwayError
-from shipway.journal import Decided, LeaseLost, RunStatus, Undone
+from shipway.journal import Decided, LeaseLost, Probed, RunStatus, Undone
 from shipway.journal_schema import failure, opened
 from shipway.nodes import FAILURES, Node, Outcome
 from shipway.process_identity import start_of
@@ -30,6 +30,10 @@ _ENDED = "UPDATE attempt SET ended_ms=?, outcome=?, began=?, error=?, exit_code=
 _ENDED_WITH_MORE = (
     "UPDATE attempt SET ended_ms=?, outcome=?, began=?, error=?, exit_code=?, warning=?, cause=?, code=?, change=?,"
     " outputs=?, lost=?, undo=?, emitted=?, tail=?, log=?, number=? WHERE run=? AND sequence=?"
+)
+_PROBED = (
+    "INSERT INTO attempt (run, sequence, node, verb, number, execution, started_ms, ended_ms, outcome, cause, exit_code,"
+    " outputs, lost) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _DECIDED = "INSERT OR REPLACE INTO decided (run, node, outcome, cause, error) VALUES (?, ?, ?, ?, ?)"
 _HELD = "SELECT token, is_cancelled FROM run WHERE run=?"
@@ -149,12 +153,11 @@ class RunWriter:
         self._transact("groups", ("UPDATE attempt SET child=?, child_started=? WHERE run=? AND sequence=?", rows))
         self._grouped |= fresh
 
-    def rolling_back(self) -> None:
+    def rolling_back(self, order: Sequence[str]) -> None:
         """See `Journal`."""
         self.commit()
-        self._transact(
-            "rolling_back", ("UPDATE run SET status=? WHERE run=?", [(RunStatus.ROLLING_BACK.value, self._run)])
-        )
+        row = (RunStatus.ROLLING_BACK.value, _json(list(order)), self._run)
+        self._transact("rolling_back", ("UPDATE run SET status=?, undoing=? WHERE run=?", [row]))
 
     def undo_begun(self, node: Node, at_ms: int) -> None:
         """See `Journal`."""
@@ -191,13 +194,24 @@ class RunWriter:
             self._check_held()
         return self._is_cancelled
 
+    def probed(self, node: Node, probed: Probed) -> None:
+        """See `RunJournal`."""
+        self._sequence += 1
+        outputs, _, lost = self._storable(node, probed)
+        verb = Verb.VERIFY if probed.outcome is Outcome.SUCCEEDED else Verb.UNDO
+        head = (self._run, self._sequence, node.id, verb.value, probed.number, self._execution, probed.at_ms)
+        row = (*head, probed.at_ms, probed.outcome.value, probed.why, probed.exit_code, outputs, lost)
+        self._transact("probed", (_PROBED, [row]))
+
     # What becomes of the run.
 
-    def finished(self, status: RunStatus, ended_ms: int) -> None:
+    def finished(self, status: RunStatus, ended_ms: int, files: str | None = None) -> None:
         """See `RunJournal`."""
         self.commit()
-        row = (status.value, ended_ms, self._run)
-        self._transact("finished", ("UPDATE run SET status=?, ended_ms=?, lease_until_ms=0 WHERE run=?", [row]))
+        row = (status.value, ended_ms, files, self._run)
+        self._transact(
+            "finished", ("UPDATE run SET status=?, ended_ms=?, files=?, lease_until_ms=0 WHERE run=?", [row])
+        )
 
     def sealed(self, receipt: str) -> None:
         """See `RunJournal`."""
@@ -227,7 +241,7 @@ class RunWriter:
             raise failure(self._path, error) from error
         self._strike(f"{name}.done")
 
-    def _storable(self, node: Node, ended: Ended | Undone) -> tuple[str | None, str | None, str | None]:
+    def _storable(self, node: Node, ended: Ended | Undone | Probed) -> tuple[str | None, str | None, str | None]:
         """Outputs and undo state as JSON without what is secret, and the names of the outputs left out; "" for the state."""
         outputs, undo = ended.outputs, ended.undo if isinstance(ended, Ended) else None
         if not outputs and undo is None:

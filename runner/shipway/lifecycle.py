@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -15,6 +15,7 @@ from shipway.attempt import Grace
 from shipway.backend import StagePlace
 from shipway.cleanup import CleanupStack
 from shipway.context import Context
+from shipway.continuation import Resumption
 from shipway.declaration import Declaration
 from shipway.environment import base_environment
 from shipway.errors import Interrupted, Reason, ShipwayError, UsageError, VerificationError
@@ -25,16 +26,19 @@ from shipway.executor import Execution
 from shipway.holding import Locks, Unguarded
 from shipway.inputs import read_inputs
 from shipway.interruption import Interruption, abort
-from shipway.journal import Journals, LeaseLost, Opening, RunJournal, RunStatus, Unjournalled
+from shipway.journal import Journals, LeaseLost, Opening, RunJournal, RunRecord, RunStatus, Unjournalled
 from shipway.locks import lifecycle_lock, named_lock
+from shipway.nodes import WHOLE_TREE
 from shipway.pace import OwnTokens, Tokens
 from shipway.plan import Plan, differences
 from shipway.planning import PlanRequest, PlanTools, Selection, build, predict
 from shipway.receipt import RanBy, Receipt, RunOutcome, by_json
 from shipway.redaction import Redactor
 from shipway.registry import Registry
+from shipway.replay import last_moment_ms
 from shipway.repository import Repository
 from shipway.resolution import Resolved, backend_failed, check_stages, resolve
+from shipway.takeover import GoOn, Ground, check_same, take_over
 from shipway.workspace import Workspace
 
 
@@ -42,7 +46,8 @@ from shipway.workspace import Workspace
 class Request:
     """What is asked of a lifecycle: its file, target, inputs (texts by name) and part. `execute` False is a dry run.
 
-    `given` is a plan made elsewhere: only if the lifecycle still comes to the same effect is it executed.
+    `given` is a plan made elsewhere: only if the lifecycle still comes to the same effect is it executed. `go_on` names a
+    run that was begun before: only what of it is not done is executed.
     `confirm` is asked with the plan before anything starts; saying no ends the lifecycle without a receipt.
     """
 
@@ -52,6 +57,7 @@ class Request:
     selection: Selection = field(default_factory=Selection)
     execute: bool = False
     given: Plan | None = None
+    go_on: GoOn | None = None
     confirm: Callable[[Plan], bool] = lambda plan: True
 
 
@@ -152,6 +158,8 @@ class _Voyage:
         self._run = ""
         self._journal: RunJournal | None = None
         self._tokens: Tokens = OwnTokens()
+        self._record: RunRecord | None = None
+        self._elapsed_ms = 0
         self._began: datetime = self.context.now()
         self._began_ns = self.context.monotonic_ns()
 
@@ -224,6 +232,8 @@ class _Voyage:
         )
         commands.close()
         self.finished.plan = plan
+        if self.request.go_on is not None:
+            self._check_begun(self.request.go_on, plan)
         if self.request.given is not None:
             # The plan just made is executed, not the given one: only what `effect` covers was found equal in them.
             _check_given(self.request.given, plan)
@@ -243,6 +253,14 @@ class _Voyage:
             abort()
         self._is_refused = False
 
+    def _check_begun(self, go_on: GoOn, plan: Plan) -> None:
+        assert self.around.journals is not None
+        journals = self.around.journals()
+        self._record = journals.read(go_on.run)
+        warning = check_same(self._record, plan, lambda: journals.plan(go_on.run))
+        if warning:
+            self.around.events.emit(Warned(warning))
+
     def execute(self) -> None:
         """Execute the plan and no other, then assemble its receipt."""
         plan = self.finished.plan
@@ -256,20 +274,23 @@ class _Voyage:
         self.around.interruption.hold()
         # Someone may have looked at the plan for an hour: the run begins now.
         self._began, self._began_ns = self.context.now(), self.context.monotonic_ns()
-        self._run = self._new_run_id()
         workspace = Workspace(self.around.repository.root)
-        self._begin_journal(plan)
-        directory = workspace.make_run_directory(self._run)
+        self._run = self.request.go_on.run if self.request.go_on else self._new_run_id()
+        resumption = None
+        if self.request.go_on is not None:
+            resumption = self._go_on(self.request.go_on, plan, workspace)
+        else:
+            self._begin(plan, workspace)
         self.cleanups.register("scratch of the run", lambda: workspace.remove_scratch(self._run))
-        self._execution = execute_plan(plan, self._execution_tools(directory))
+        self._execution = execute_plan(plan, self._execution_tools(workspace.run_directory(self._run), resumption))
         if self._execution.fault is not None:
             raise self._execution.fault
 
     def report(self) -> None:
         """Seal the receipt of whatever was executed, then deliver."""
         finished = self.finished
-        if isinstance(finished.error, LeaseLost):
-            return  # whoever has taken the run over reports it
+        if isinstance(finished.error, LeaseLost) or (self.request.go_on and self._execution is None):
+            return  # whoever has taken the run over reports it; one that could not be gone on with stays as it was
         is_a_run = self.request.execute and not finished.declined and not self._is_refused
         if is_a_run and self._declaration is not None:
             finished.receipt = self._receipt()
@@ -314,7 +335,7 @@ class _Voyage:
             redact=self.redactor.redact,
         )
 
-    def _execution_tools(self, directory: Path) -> ExecutionTools:
+    def _execution_tools(self, directory: Path, resumption: Resumption | None) -> ExecutionTools:
         around = self.around
         return ExecutionTools(
             context=self.context,
@@ -330,25 +351,55 @@ class _Voyage:
             journal=self._journal or Unjournalled(),
             tokens=self._tokens,
             locks=self._locks,
+            elapsed_ms=self._elapsed_ms,
+            resumption=resumption,
         )
 
-    def _begin_journal(self, plan: Plan) -> None:
+    def _begin(self, plan: Plan, workspace: Workspace) -> None:
         """From here on everything is written down before it happens. Raises UnreachableError where another run is on."""
-        if self.around.journals is None:
-            return
-        journals, request = self.around.journals(), self.request
-        for crashed in journals.crashed(plan.lifecycle, plan.target):
-            self.around.events.emit(
-                Warned(
-                    f"run {crashed.run} was killed and is unfinished: `shipway resume {crashed.run}` goes on with it"
-                )
-            )
-        opening = Opening(
+        if self.around.journals is not None:
+            journals = self.around.journals()
+            for crashed in journals.crashed(plan.lifecycle, plan.target):
+                self.around.events.emit(Warned(_unfinished(crashed.run)))
+            opening = self._opening(plan, workspace.identity(lambda: self.context.random_hex(16)))
+            self._hold(journals.begin(opening, plan, self.redactor.finds))
+            self._share_tokens(journals, plan)
+        workspace.make_run_directory(self._run)
+
+    def _go_on(self, go_on: GoOn, plan: Plan, workspace: Workspace) -> Resumption:
+        """Take the run over from whoever began it; its clock goes on where it was."""
+        assert self.around.journals is not None and self._record is not None
+        record = self._record
+        began_ms = record.opening.began_ms
+        self._elapsed_ms = max(_unix_ms(self.context.now()) - began_ms, last_moment_ms(record) + 1)
+        self._began = datetime.fromtimestamp(began_ms / 1000, UTC)
+        self._began_ns -= self._elapsed_ms * 1_000_000
+        directory = workspace.run_directory(self._run)
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        identity = workspace.identity(lambda: self.context.random_hex(16))
+        ground = Ground(self.around.registry, directory, identity, self.redactor.finds)
+        resumption = take_over(plan, record, go_on.wish, self.around.journals(), ground)
+        self._hold(resumption.journal)
+        self._share_tokens(self.around.journals(), plan)
+        return resumption
+
+    def _share_tokens(self, journals: Journals, plan: Plan) -> None:
+        if plan.limits:
+            self._tokens = tokens = journals.tokens(plan.lifecycle)
+            self.cleanups.register("limits", tokens.close)
+
+    def _hold(self, journal: RunJournal) -> None:
+        self._journal = journal
+        self.cleanups.register("journal", journal.close)
+
+    def _opening(self, plan: Plan, workspace: str) -> Opening:
+        request = self.request
+        return Opening(
             run=self._run,
             lifecycle=plan.lifecycle,
             target=plan.target,
             file=plan.source.file,
-            began_ms=int(self._began.timestamp() * 1000),
+            began_ms=_unix_ms(self._began),
             inputs=request.inputs,
             stages=request.selection.stages,
             skipped=request.selection.skip,
@@ -356,17 +407,19 @@ class _Voyage:
             by=by_json(_ran_by(self.context, self.around.repository)),
             shipway=__version__,
             platform=plan.platform,
+            workspace=workspace,
         )
-        self._journal = journals.begin(opening, plan, self.redactor.finds)
-        self.cleanups.register("journal", self._journal.close)
-        if plan.limits:
-            self._tokens = tokens = journals.tokens(plan.lifecycle)
-            self.cleanups.register("limits", tokens.close)
 
     def _end_journal(self) -> None:
         receipt = self.finished.receipt
         if self._journal is not None and receipt is not None:
-            self._journal.finished(RunStatus(receipt.outcome.value), int(self.context.now().timestamp() * 1000))
+            failed = receipt.outcome is not RunOutcome.SUCCEEDED
+            status = RunStatus(receipt.outcome.value)
+            self._journal.finished(status, _unix_ms(self.context.now()), self._files() if failed else None)
+
+    def _files(self) -> str:
+        """The digest of all files as they are now: what the run itself changed does not keep it from being gone on with."""
+        return replace(self.around.repository).digest_of(WHOLE_TREE, self.declaration.files)
 
     def _check_secrets(self, plan: Plan) -> None:
         nodes = (*plan.nodes, *plan.compensations)
@@ -447,6 +500,14 @@ def _ran_by(context: Context, repository: Repository) -> RanBy:
         url=ci.run_url or None,
         commit=repository.commit,
     )
+
+
+def _unfinished(run: str) -> str:
+    return f"run {run} was killed and is unfinished: `shipway resume {run}` goes on with it"
+
+
+def _unix_ms(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000)
 
 
 def _rfc3339(moment: datetime) -> str:

@@ -116,12 +116,21 @@ class Need:
     resource: str = ""
 
 
+WHOLE_TREE = ("**",)
+"""What a node reads where nobody said."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reads:
     """The files a node depends on: the patterns as declared and the digest of what they match (paths and contents)."""
 
     patterns: tuple[str, ...]
     digest: str
+
+    @property
+    def is_whole_tree(self) -> bool:
+        """Whether it is every file, as where nobody said."""
+        return self.patterns == WHOLE_TREE
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,14 +28,12 @@ from shipway.errors import (
 from shipway.evaluation import Evaluation, Unresolved, names_secret, references_of
 from shipway.expressions import Reference
 from shipway.graph import Graph, GraphError
-from shipway.nodes import Computed, Fidelity, Immediate, Need, NeedKind, Node, Outcome, Promise, Reads, Slot
+from shipway.nodes import WHOLE_TREE, Computed, Fidelity, Immediate, Need, NeedKind, Node, Outcome, Promise, Reads, Slot
 from shipway.plan import Plan, PlannedSource, PlannedStage, build_graph
 from shipway.redaction import redacted_value
 from shipway.registry import Registry
 from shipway.repository import Repository
 from shipway.resolution import Resolved, backend_failed
-
-_WHOLE_TREE = ("**",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +228,7 @@ class _FileDigests:
         self._known: dict[tuple[str, ...], Reads] = {}
 
     def of(self, patterns: tuple[str, ...] | None) -> Reads:
-        wanted = _WHOLE_TREE if patterns is None else patterns
+        wanted = WHOLE_TREE if patterns is None else patterns
         found = self._known.get(wanted)
         if found is None:
             digest = self._repository.digest_of(wanted, self._without if patterns is None else ())

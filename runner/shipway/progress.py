@@ -14,9 +14,9 @@ from shipway.declaration import OnCancel
 from shipway.evaluation import Evaluation
 from shipway.events import Events
 from shipway.journal import Journal
-from shipway.nodes import Node, Outcome
+from shipway.nodes import Immediate, Node, Outcome
 from shipway.pace import OwnTokens, Tokens
-from shipway.receipt import Attempt, RollbackEntry
+from shipway.receipt import Attempt, NodeResult, RollbackEntry
 from shipway.step_locks import StepLocks
 
 STILL_RUNNING_MS = 60_000
@@ -69,14 +69,32 @@ class Surroundings:
         return self.started_unix_ms + self.clock_ms()
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What an earlier execution of the same run left of a node: its `result` as it stands, and how far it came.
+
+    `outcome` is None where it is to be run (again), else its outcome in this execution too. `tried` are its
+    attempts, of which `tried_before` were made before it was opened again, and the first `taken_back` were undone.
+    """
+
+    result: NodeResult
+    outcome: Outcome | None = None
+    order: int = -1
+    began: bool = False
+    last: Ended | None = None
+    tried: tuple[Attempt, ...] = ()
+    tried_before: int = 0
+    taken_back: int = 0
+
+
 @dataclass(slots=True)
 class Progress:
     """A node on its way: what has been tried, and what its undo will need.
 
     `order` counts first starts from 0 and is -1 before; `began` says that an attempt came so far that it may have done
     something; `resolve_error` is set where its inputs could not be worked out. `tried_before` attempts belong to earlier
-    attempts of its stage. `undone` is how its last attempt was taken back, for a retry that has not begun; the first
-    `taken_back` attempts were.
+    attempts of its stage, or were made before it was opened again. `undone` is how its last attempt was taken back, for a
+    retry that has not begun; the first `taken_back` attempts were.
     """
 
     node: Node
@@ -99,3 +117,14 @@ class Progress:
             return False
         changed_nothing = self.attempts[-1].outcome in (Outcome.UNCHANGED, Outcome.SKIPPED)
         return not changed_nothing or len(self.attempts) - self.taken_back > 1
+
+
+def settle_inputs(progress: Progress, around: Surroundings) -> None:
+    """Work out a node's environment and inputs from what has ended so far. Raises Unresolved."""
+    node, evaluation = progress.node, around.evaluation
+    declared = evaluation.environment(node) if node.env else {}
+    progress.env = {**around.base_env, **around.passed(node.env_from), **declared}
+    if all(type(slot) is Immediate for slot in node.slots.values()):
+        progress.inputs = {name: slot.value for name, slot in node.slots.items() if isinstance(slot, Immediate)}
+    else:
+        progress.inputs = evaluation.inputs(node, declared)

@@ -99,6 +99,26 @@ class Scheduler:
 
     # What the caller asks and tells.
 
+    def recall(self, ended: Mapping[str, Outcome]) -> None:
+        """Before anything is dispatched: these nodes have ended in an earlier execution of the run, and do not run again."""
+        places = {self._index[node]: outcome for node, outcome in ended.items()}
+        self._room.withdraw(lambda place: place not in places)
+        for place, outcome in places.items():
+            self._outcome[place], self._state[place] = outcome, _State.ENDED
+            self._left -= 1
+            if outcome in FAILURES:
+                self._cause[place] = self._items[place].id
+        for place, outcome in places.items():
+            for follower, kind in self._edges[place]:
+                if self._outcome[follower] is None:
+                    for place_, how, tell, why in self._told(place, outcome, follower, kind):
+                        self._end(place_, how, announce=tell, cause=why)
+        for place, outcome in places.items():
+            item = self._items[place]
+            policy = self.policy_of(item.stage)
+            if outcome in FAILURES and not item.allow_failure and policy is not OnFailure.CONTINUE:
+                self.stop(retries=policy is OnFailure.DRAIN)
+
     def dispatch(self, now_ms: int = 0) -> list[Dispatch]:
         """The nodes to start now, best first. Call again after every `finish`, `admit` or `wake`, and at `next_moment`.
 

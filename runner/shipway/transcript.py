@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import os
 from contextlib import suppress
+from pathlib import Path
 
 from shipway.redaction import Redacted, Redactor
 
@@ -103,3 +104,20 @@ class Transcript:
                 view = view[os.write(self._sink, view) :]
         except OSError as error:
             self.fault = f"the log is not whole: {error.strerror}"
+
+
+def salvage(raw: Path, log: Path | None, redactor: Redactor) -> None:
+    """Add what a raw file holds that nobody read in time to `log`, cleaned and masked, and remove it; None only removes."""
+    if log is not None:
+        with (
+            suppress(OSError),
+            open(os.open(raw, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file,
+        ):
+            stream, decoder = redactor.stream(), _Decoder("replace")
+            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+            with open(os.open(log, flags, 0o600), "wb") as kept:
+                while piece := file.read(_CHUNK):
+                    kept.write(stream.feed(decoder.decode(piece)).encode("utf-8", "replace"))
+                kept.write((stream.feed(decoder.decode(b"", final=True)) + stream.flush()).encode("utf-8", "replace"))
+    with suppress(OSError):
+        os.unlink(raw)

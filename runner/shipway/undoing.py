@@ -19,7 +19,7 @@ from shipway.environment import output_variables
 from shipway.evaluation import Unresolved
 from shipway.journal import Undone
 from shipway.nodes import FAILURES, Node, Outcome, Verified
-from shipway.progress import Progress, Surroundings
+from shipway.progress import Progress, Surroundings, settle_inputs
 from shipway.receipt import RollbackEntry
 from shipway.retry import has_another, wait_ms
 
@@ -66,8 +66,11 @@ class Undoing:
             return self._entry(node, Outcome.NOT_UNDOABLE, "it has no `undo`", started)
         if self._struck() > 1:
             return self._entry(node, Outcome.UNDO_FAILED, "interrupted before it was undone", started)
+        try:
+            work = self._undo_work(progress, outcome, outputs)
+        except Unresolved as unresolved:
+            return self._entry(node, Outcome.UNDO_FAILED, str(unresolved), started)
         self._around.journal.undo_begun(node, started)
-        work = self._undo_work(progress, outcome, outputs)
         ended, tries = yield from self._tried(Verb.UNDO, work)
         how, error = ended.outcome, ended.error
         if how in FAILURES or how is Outcome.CANCELLED:
@@ -117,6 +120,8 @@ class Undoing:
 
     def _undo_work(self, progress: Progress, outcome: Outcome, outputs: Mapping[str, Json]) -> Work:
         node = progress.node
+        if not progress.env:  # it was begun by an earlier execution of the run
+            settle_inputs(progress, self._around)
         texts = {name: expressions.to_text(value) for name, value in outputs.items()}
         env = {**progress.env, **output_variables(texts), "SHIPWAY_OUTCOME": outcome.value}
         return Work(

@@ -56,12 +56,21 @@ class Unwinding:
         order = self._order(failed, failed_stages)
         if not order:
             return done
-        self._around.journal.rolling_back()
+        self._around.journal.rolling_back(order)
+        self._register_compensations()
+        self._around.events.emit(RollbackStarted(tuple(order)))
+        return [*done, *(self._roll_back(node) for node in order)]
+
+    def go_on(self, order: Sequence[str]) -> list[RollbackEntry]:
+        """Undo these nodes, which a killed process had still to undo, in this order."""
+        self._register_compensations()
+        self._around.events.emit(RollbackStarted(tuple(order)))
+        return [self._roll_back(node) for node in order]
+
+    def _register_compensations(self) -> None:
         for stage in self._plan.stages:
             if stage.compensation:
                 self._around.evaluation.compensates(f"{stage.id}.{COMPENSATION_PART}", stage.id)
-        self._around.events.emit(RollbackStarted(tuple(order)))
-        return [*done, *(self._roll_back(node) for node in order)]
 
     def _done_already(self) -> list[RollbackEntry]:
         """What was undone for a retry that never came, and is not undone twice; its nodes get that outcome."""

@@ -6,6 +6,7 @@ import errno
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,6 +61,20 @@ class Workspace:
             self._make_own_directory()
         except OSError as error:
             raise unwritable(self.directory, error) from error
+
+    def identity(self, fresh: Callable[[], str]) -> str:
+        """A random text that names this folder, made by `fresh` where there is none: a journal copied elsewhere leaves it behind.
+
+        Raises UnreachableError (`unwritable`) where it cannot be kept.
+        """
+        self.make_directory()
+        path = self.directory / "workspace"
+        with suppress(OSError):
+            if not path.is_symlink():
+                return path.read_text()
+        text = fresh()
+        write_atomically(path, text.encode())
+        return text
 
     def make_run_directory(self, run: str) -> Path:
         """A directory private to one run. Raises UnreachableError (`unwritable`) where it cannot be made."""

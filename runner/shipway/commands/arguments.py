@@ -26,6 +26,7 @@ _EXAMPLES = (
     ("shipway plan --target prod", "what would be done, what undoes it"),
     ("shipway run --target prod", "plan, ask, execute, keep the receipt"),
     ("shipway plan -o plan.json && shipway apply plan.json", ""),
+    ("shipway resume", "go on where a run failed or was killed"),
     ("shipway show", "the receipt of the last run"),
 )
 
@@ -78,7 +79,12 @@ def parser() -> argparse.ArgumentParser:
     _plan(commands)
     _run(commands)
     _apply(commands)
+    _resume(commands)
+    _retry(commands)
+    _cancel(commands)
+    _runs(commands)
     _show(commands)
+    _logs(commands)
     _graph(commands)
     _locks(commands)
     _lock(commands)
@@ -278,6 +284,116 @@ def _apply(commands: _Commands[_Parser]) -> None:
     made.add_argument("-y", "--yes", action="store_true", help="do not ask")
     _json(made)
     _loudness(made, verbose="show each step's whole output", quiet="show failures and the receipt only")
+
+
+def _resume(commands: _Commands[_Parser]) -> None:
+    made = _command(
+        commands,
+        "resume",
+        "go on with a run that failed, was stopped or was killed",
+        changes="what of the plan is not done; what is done is kept",
+        examples=(
+            ("shipway resume", "the last run that is not done"),
+            ("shipway resume --target prod --yes", "the last one for prod, not asking"),
+            ("shipway resume 20260102T030405-a1b2c3", ""),
+            ("shipway resume --from release/rollout", "that step and all behind it again"),
+            ("shipway resume --assume done release/migrate", "you looked: its work is there"),
+        ),
+        codes=(0, 1, 2, 4, 5, 6),
+    )
+    made.add_argument("run", metavar="RUN", nargs="?", help="the run's id (default: the last one that is not done)")
+    _on_run(made)
+    made.add_argument("--from", dest="start_from", metavar="STEP", help="run this step and all behind it again")
+    made.add_argument(
+        "--assume",
+        metavar=("done|not-done", "STEP"),
+        nargs=2,
+        action="append",
+        default=[],
+        help="what a look at the world showed of a step that nobody reported; repeatable",
+    )
+
+
+def _retry(commands: _Commands[_Parser]) -> None:
+    made = _command(
+        commands,
+        "retry",
+        "try a failed node of a run again, and go on from there",
+        changes="what of the plan is not done; what is done is kept",
+        examples=(("shipway retry 20260102T030405-a1b2c3 release/rollout", ""),),
+        codes=(0, 1, 2, 4, 5, 6),
+    )
+    made.add_argument("run", metavar="RUN", help="the run's id, as `shipway runs` lists it")
+    made.add_argument("node", metavar="NODE", help="the node that failed: stage/step")
+    _on_run(made)
+
+
+def _on_run(made: argparse.ArgumentParser) -> None:
+    made.add_argument(
+        "-f", "--file", metavar="FILE", help="the declaration (default: the one that the run was begun with)"
+    )
+    made.add_argument("-t", "--target", metavar="NAME", help="only a run for this target")
+    made.add_argument("-y", "--yes", action="store_true", help="do not ask")
+    _json(made)
+    _loudness(made, verbose="show each step's whole output", quiet="show failures and the receipt only")
+
+
+def _cancel(commands: _Commands[_Parser]) -> None:
+    made = _command(
+        commands,
+        "cancel",
+        "stop a run that another process carries out, or end what a killed one left",
+        changes="as an interrupt would: ends what runs, undoes or leaves what was begun",
+        examples=(("shipway cancel 20260102T030405-a1b2c3", ""),),
+        codes=(0, 2, 6),
+    )
+    made.add_argument("run", metavar="RUN", help="the run's id, as `shipway runs` lists it")
+    _json(made)
+    _loudness(made, verbose="", quiet="print nothing where it was stopped")
+
+
+def _runs(commands: _Commands[_Parser]) -> None:
+    made = _command(
+        commands,
+        "runs",
+        "list the runs of this checkout, and clear up after killed ones",
+        changes="nothing; `repair` seals receipts, `prune` forgets old runs",
+        examples=(
+            ("shipway runs", "all of them, the last first"),
+            ("shipway runs --target prod", ""),
+            ("shipway runs repair", "seal what killed runs left"),
+            ("shipway runs prune --keep 10", "forget all but the last 10 of each target"),
+        ),
+        codes=(0, 2, 6),
+    )
+    made.add_argument(
+        "part", nargs="?", choices=("list", "prune", "repair"), default="list", help="what to do (default: list)"
+    )
+    made.add_argument("-t", "--target", metavar="NAME", help="only runs for this target")
+    made.add_argument(
+        "--keep", metavar="COUNT", type=int, default=20, help="how many runs of each target `prune` keeps (default: 20)"
+    )
+    _json(made)
+    _loudness(made, verbose="", quiet="list ids only; say nothing of what was cleared up")
+
+
+def _logs(commands: _Commands[_Parser]) -> None:
+    made = _command(
+        commands,
+        "logs",
+        "show what the steps of a run printed",
+        changes="nothing",
+        examples=(
+            ("shipway logs", "of the last run"),
+            ("shipway logs 20260102T030405-a1b2c3 build/image", "of one step"),
+            ("shipway logs -q 20260102T030405-a1b2c3 build/image", "that output and nothing else"),
+        ),
+        codes=(0, 2, 6),
+    )
+    made.add_argument("run", metavar="RUN", nargs="?", help="the run's id (default: the last run)")
+    made.add_argument("step", metavar="STEP", nargs="?", help="only this one: stage/step")
+    _json(made)
+    _loudness(made, verbose="", quiet="print the output without any heading")
 
 
 def _show(commands: _Commands[_Parser]) -> None:

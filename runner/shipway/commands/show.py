@@ -7,19 +7,26 @@ from pathlib import Path
 
 from shipway import declaration
 from shipway.commands.documents import read_document, show_document, write_out
-from shipway.commands.setting import find_file, repository_of, root_here
+from shipway.commands.setting import find_file, journal_of, repository_of, root_here
 from shipway.context import Context, read_context
 from shipway.errors import Reason, UsageError, did_you_mean
+from shipway.plan import Plan
 from shipway.receipt import Receipt
+from shipway.redaction import trusted
 from shipway.render import terminal
 from shipway.render.details import render_details
+from shipway.sealing import sealed
 from shipway.workspace import Workspace
 
 
 def run(arguments: Namespace) -> int:
     """0 where the document is whole. Raises VerificationError where it was altered, UsageError where there is none."""
     context = read_context()
-    document = read_document(_path(arguments, context))
+    path = _path(arguments, context)
+    if path is None:
+        document: Plan | Receipt = _unsealed(str(arguments.document), context)
+    else:
+        document = read_document(path)
     form = arguments.format or ("json" if arguments.json else "text")
     if arguments.quiet:
         return 0
@@ -30,19 +37,31 @@ def run(arguments: Namespace) -> int:
     return 0
 
 
-def _path(arguments: Namespace, context: Context) -> Path:
-    """The file that was named, else the receipt of the run that was named, else the last receipt."""
+def _path(arguments: Namespace, context: Context) -> Path | None:
+    """The file that was named, else the receipt of the run that was named (None where it has none), else the last receipt."""
     if not arguments.document:
         return _latest(arguments, context)
     path = context.cwd / str(arguments.document)
     return path if path.is_file() else _of_run(str(arguments.document), context)
 
 
-def _of_run(run: str, context: Context) -> Path:
-    kept = {_run_of(path): path for path in _kept(context)}
+def _unsealed(run: str, context: Context) -> Receipt:
+    """What the journal holds of a run that left no receipt: one in progress, or killed."""
+    journal = journal_of(root_here(context), context)
+    summary = journal.find(run)
+    word = "is in progress" if summary.is_alive else "was killed" if summary.has_crashed else "left no receipt"
+    note = f"run {run} {word}: this is what the journal holds of it, and nothing is sealed\n"
+    terminal.write(terminal.standard_error(), trusted(note))
+    return sealed(journal.plan(run), journal.read(run), bytes(32))
+
+
+def _of_run(run: str, context: Context) -> Path | None:
+    kept = {_run_of(path): path for path in reversed(_kept(context))}
     if run in kept:
         return kept[run]
-    last = f"the last run was `{next(iter(kept))}`" if kept else "no run left a receipt here yet"
+    if any(summary.run == run for summary in journal_of(root_here(context), context).runs()):
+        return None
+    last = f"the last run was `{next(reversed(kept))}`" if kept else "no run left a receipt here yet"
     raise UsageError(
         f"`{run}` is neither a file nor a run whose receipt is here",
         reason=Reason.DOCUMENT_INVALID,
@@ -76,7 +95,8 @@ def _kept(context: Context) -> list[Path]:
 
 def _run_of(path: Path) -> str:
     """The run id in a receipt's name: its last two parts. See `receipt.file_name`."""
-    return "-".join(path.stem.split("-")[-2:])
+    *_, moment, rest = path.stem.split("-")
+    return f"{moment}-{rest.partition('.')[0]}"
 
 
 def _is_of(path: Path, lifecycle: str | None, target: str | None) -> bool:

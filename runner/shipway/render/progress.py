@@ -51,8 +51,9 @@ class Line:
 def tell(event: Event, nodes: Mapping[str, Node], *, is_verbose: bool) -> Line | None:
     """The line for `event`, or None where it is not told. `is_verbose` adds phases and stages."""
     match event:
-        case RunStarted(run, ids, parallel):
-            return Line("▶", "", f"run {run}: {plural(len(ids), 'node')}, up to {parallel} at once", Colour.BOLD)
+        case RunStarted(run, ids, parallel, kept):
+            done = f" and {kept} done before" if kept else ""
+            return Line("▶", "", f"run {run}: {plural(len(ids), 'node')}{done}, up to {parallel} at once", Colour.BOLD)
         case NodeStarted(node, attempt):
             again = f" (attempt {attempt}{_of(attempt, node, nodes)})" if attempt > 1 else ""
             return Line(">", node, f"started{again}", Colour.DIM)

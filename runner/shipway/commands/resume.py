@@ -1,0 +1,81 @@
+"""`shipway resume`: go on with a run that failed, was stopped, or was killed."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Callable
+
+from shipway.commands.run import confirmed, voyage
+from shipway.commands.setting import find_file, journal_of, refuse_on_windows, repository_of, root_here
+from shipway.context import Context, read_context
+from shipway.errors import Reason, UsageError
+from shipway.journal import RunRecord, RunStatus, RunSummary
+from shipway.journal_file import JournalFile, held
+from shipway.lifecycle import Request
+from shipway.planning import Selection
+from shipway.reopening import Wish
+from shipway.takeover import GoOn
+
+
+def run(arguments: Namespace) -> int:
+    """The exit code of the run that was gone on with. Raises ShipwayError where it cannot be."""
+    return go_on(arguments, lambda journal, record: _wish(arguments))
+
+
+def go_on(arguments: Namespace, wish: Callable[[JournalFile, RunRecord], Wish]) -> int:
+    """Go on with the run that was asked for; `wish` says how, given what the journal holds of it."""
+    context = read_context()
+    refuse_on_windows(context)
+    journal = journal_of(root_here(context), context)
+    summary = journal.find(arguments.run) if arguments.run else _last(journal, arguments)
+    if summary.is_alive:
+        raise held(summary)
+    if arguments.target not in (None, summary.target):
+        raise UsageError(f"run `{summary.run}` is for the target `{summary.target}`, not `{arguments.target}`")
+    if summary.status is RunStatus.SUCCEEDED and not getattr(arguments, "start_from", None):
+        raise UsageError(
+            f"run `{summary.run}` succeeded: there is nothing to go on with",
+            next=f"`shipway resume {summary.run} --from STEP` runs a part of it again; `shipway run` begins a new one",
+        )
+    record = journal.read(summary.run)
+    return _gone_on(record, wish(journal, record), arguments, context)
+
+
+def _gone_on(record: RunRecord, wish: Wish, arguments: Namespace, context: Context) -> int:
+    opening = record.opening
+    if not arguments.file:
+        arguments.file = str(root_here(context) / opening.file)
+    file = find_file(arguments, context)
+    request = Request(
+        file,
+        opening.target,
+        inputs=opening.inputs,
+        selection=Selection(opening.stages, opening.skipped),
+        execute=True,
+        go_on=GoOn(opening.run, wish),
+        confirm=lambda plan: confirmed(plan, arguments, context, must_ask=False),
+    )
+    return voyage(request, arguments, context, repository_of(file, context))
+
+
+def _last(journal: JournalFile, arguments: Namespace) -> RunSummary:
+    """The last run, of the target if one was named, that has something left to do."""
+    runs = [summary for summary in journal.runs() if arguments.target in (None, summary.target)]
+    for summary in runs:
+        if summary.status is not RunStatus.SUCCEEDED:
+            return summary
+    towards = f" for the target `{arguments.target}`" if arguments.target else ""
+    raise UsageError(
+        f"no run{towards} failed or was stopped: there is nothing to go on with",
+        reason=Reason.RUN_UNKNOWN,
+        next="see `shipway runs`",
+    )
+
+
+def _wish(arguments: Namespace) -> Wish:
+    assumed: dict[str, bool] = {}
+    for word, node in arguments.assume:
+        if word not in ("done", "not-done"):
+            raise UsageError(f"`--assume {word}` is neither `done` nor `not-done`", next="see `shipway resume --help`")
+        assumed[node] = word == "done"
+    return Wish(assumed, arguments.start_from)

@@ -1,0 +1,46 @@
+"""The list of runs as plain text. Lays out what it is given; reads no journal and prints nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from shipway.render.columns import Colour, cut, pad, paint, width
+from shipway.render.foreign import one_line
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """One run: its id, what it was of, how it stands in a word or two, when it began and how long it took."""
+
+    run: str
+    lifecycle: str
+    target: str
+    standing: str
+    began: str
+    took: str
+    colour: Colour | None = None
+
+
+_HEADS = ("RUN", "LIFECYCLE", "TARGET", "STANDING", "BEGAN", "TOOK")
+
+
+def render_runs(rows: Sequence[RunRow], *, colour: bool, columns: int) -> str:
+    """A line for each run below the names of the columns, ending with a line end; nothing where there is no run."""
+    if not rows:
+        return ""
+    cells = [[one_line(text) for text in _texts(row)] for row in rows]
+    widths = [max(width(line[place]) for line in (list(_HEADS), *cells)) for place in range(len(_HEADS))]
+    lines = [paint(cut(_line(_HEADS, widths), columns), Colour.BOLD, colour)]
+    lines += [
+        paint(cut(_line(line, widths), columns), row.colour, colour) for row, line in zip(rows, cells, strict=True)
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _texts(row: RunRow) -> tuple[str, ...]:
+    return (row.run, row.lifecycle, row.target, row.standing, row.began, row.took)
+
+
+def _line(texts: Sequence[str], widths: Sequence[int]) -> str:
+    return "  ".join(pad(text, cells) for text, cells in zip(texts, widths, strict=True)).rstrip()

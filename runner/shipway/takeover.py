@@ -1,0 +1,131 @@
+"""Takes a run over from whoever carried it out before: refuses what is another run by now, and opens its nodes again.
+
+Looks only at the journal, the plan and the run's directory; asks no step and starts nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from shipway.conditions import outlives
+from shipway.continuation import Resumption, undecided
+from shipway.errors import Reason, UsageError, VerificationError, did_you_mean
+from shipway.exchange import file_name
+from shipway.journal import Journals, RunRecord, RunStatus
+from shipway.nodes import Node, Outcome
+from shipway.plan import Difference, Plan, differences
+from shipway.registry import Registry
+from shipway.reopening import Fate, Reopening, Wish, reopen
+from shipway.replay import Standing, stand
+
+
+@dataclass(frozen=True, slots=True)
+class GoOn:
+    """Which run is to be gone on with, and what a person said about its nodes."""
+
+    run: str
+    wish: Wish = field(default_factory=Wish)
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """Where a run is taken over. `workspace` names the folder, `directory` is the run's, `holds_secret` as in `Journals`."""
+
+    registry: Registry
+    directory: Path
+    workspace: str
+    holds_secret: Callable[[str], bool]
+
+
+def check_same(record: RunRecord, plan: Plan, planned: Callable[[], Plan]) -> str:
+    """Refuse to go on with a run that would do something else by now: VerificationError with the differing nodes.
+
+    A node that names no `reads` reads every file, and steps write files: that they are other files than the run began with
+    is no difference where they are those that it left. Of a killed run nobody can tell, and outside git a cause that was
+    removed cannot be told from a change of what is done. Returns what to warn of, or an empty text.
+    """
+    if record.summary.effect == plan.effect:
+        return ""
+    before = planned()
+    left = record.files if plan.source.commit is not None else None
+    found = differences(before, plan)
+    if before.source.commit == plan.source.commit:
+        found = tuple(difference for difference in found if not _is_left_by_run(difference, plan, left))
+    if not found:
+        return "" if left else "files changed since the run began: by its own steps, or by somebody else"
+    listed = "\n".join(f"  {difference}" for difference in found)
+    raise VerificationError(
+        f"run `{record.summary.run}` was begun with another effect:\n{listed}",
+        reason=Reason.PLAN_DIFFERS,
+        next="restore what it was begun with, or undo it (`shipway rollback`) and run anew",
+    )
+
+
+def _is_left_by_run(difference: Difference, plan: Plan, files: str | None) -> bool:
+    node = plan.by_id.get(difference.subject)
+    if difference.fields != ("reads",) or node is None or not node.reads.is_whole_tree:
+        return False
+    return files in (None, node.reads.digest)
+
+
+def take_over(plan: Plan, record: RunRecord, wish: Wish, journals: Journals, ground: Ground) -> Resumption:
+    """The run, held by this process from now on, with the fate of each of its nodes.
+
+    Raises VerificationError (`outcome-unknown`) where a person has to look first, UsageError for a node that is not in
+    it, UnreachableError (`lock-held`) where somebody else carries it out. Nothing is changed then.
+    """
+    for node in (*wish.assumed, *filter(None, [wish.start_from])):
+        if node not in plan.by_id:
+            raise UsageError(f"there is no node `{node}` in the plan", next=did_you_mean(node, plan.by_id))
+    standings = stand(plan.nodes, record)
+    if record.summary.status is RunStatus.ROLLING_BACK:
+        reopening = Reopening(dict.fromkeys(standings, Fate.KEEP))
+    else:
+        reopening = _reopened(plan, record, standings, wish, ground)
+    opened = [node for node in reopening.of(Fate.OPEN) if _counts_anew(standings[node], wish)]
+    journal = journals.resume(record, opened, ground.holds_secret)
+    return Resumption(record, standings, reopening, wish.assumed, journal)
+
+
+def _reopened(
+    plan: Plan, record: RunRecord, standings: Mapping[str, Standing], wish: Wish, ground: Ground
+) -> Reopening:
+    outliving = {stage.id for stage in plan.stages if outlives(stage.condition)}
+    found = reopen(
+        plan,
+        standings,
+        wish,
+        same_workspace=record.opening.workspace == ground.workspace,
+        has_verify={
+            node.id for node in plan.nodes if standings[node.id].tries and _can_be_asked(node, ground.registry)
+        },
+        reacts={node.id for node in plan.nodes if node.stage in outliving or outlives(node.condition)},
+        traces=_traces(standings, ground.directory) if record.summary.has_crashed else (),
+    )
+    if found.undecided:
+        raise undecided(found.undecided, record.summary.run)
+    return found
+
+
+def _counts_anew(standing: Standing, wish: Wish) -> bool:
+    """Whether its attempts so far count no more: not those of a node that Shipway was killed with, unless a person said so."""
+    is_wished = standing.node.id in wish.assumed or wish.start_from is not None
+    return bool(standing.tries) and (is_wished or standing.outcome is not Outcome.UNKNOWN)
+
+
+def _can_be_asked(node: Node, registry: Registry) -> bool:
+    action = registry.require_action(node.action)
+    return "verify" not in action.slots or "verify" in node.slots
+
+
+def _traces(standings: Mapping[str, Standing], directory: Path) -> list[str]:
+    """Nodes that the journal knows no attempt of, although a child of theirs wrote here: it lost what came last."""
+    names: set[str] = set()
+    for place in ("raw", "io", "logs"):
+        if (directory / place).is_dir():
+            names |= {name.partition(".log")[0] for name in os.listdir(directory / place)}
+    names |= {name.rpartition(".")[0] for name in names}
+    return [node for node, standing in standings.items() if not standing.tries and file_name(node) in names]

@@ -1,0 +1,264 @@
+"""Going on with a run: what is kept, what is opened again, what is asked about, and what is refused."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from shipway.action import Verb
+from shipway.errors import Reason, VerificationError
+from shipway.journal import CRASHED, RunStatus
+from shipway.nodes import Outcome
+from shipway.reopening import Wish
+from shipway.takeover import GoOn
+from tests.kills import Mortals
+from tests.runs import Ran, Setting, declare, journal_of, run, stage
+
+LEFT = "defaults: {rollback: none}"
+
+
+@pytest.fixture(scope="module")
+def mortals() -> Iterator[Mortals]:
+    with Mortals() as found:
+        yield found
+
+
+def resume(root: Path, *, assumed: dict[str, bool] | None = None, start: str | None = None) -> Ran:
+    name = journal_of(root).runs()[0].run
+    return run(root, None, Setting(go_on=GoOn(name, Wish(assumed or {}, start))))
+
+
+def told(root: Path) -> list[str]:
+    path = root / "told"
+    return path.read_text().split("\n")[:-1] if path.exists() else []
+
+
+def status(root: Path) -> RunStatus:
+    return journal_of(root).runs()[0].status
+
+
+def killed_at(mortals: Mortals, root: Path, name: str, nth: int = 1) -> str:
+    """Begin the run that is declared in `root` and kill it where it passes `name` for the nth time; the run's id."""
+    probe = root / "probe"
+    probe.mkdir()
+    (probe / "shipway.yml").write_text((root / "shipway.yml").read_text())
+    points = mortals.run(probe).points
+    number = [place for place, passed in enumerate(points, 1) if passed == name][nth - 1]
+    ended = mortals.run(root, number)
+    assert ended.was_killed, ended
+    return journal_of(root).runs()[0].run
+
+
+def work(*names: str, **more: str) -> str:
+    return "\n".join(
+        f"- {{id: {name}, uses: test.work, with: {{name: {name}{', ' + more[name] if name in more else ''}}}}}"
+        for name in names
+    )
+
+
+def test_d070_a_failed_node_and_what_waits_for_it_are_opened_and_what_succeeded_is_kept(tmp_path: Path) -> None:
+    steps = """
+        a: {run: 'echo a >> told; echo "n=1" >> "$SHIPWAY_OUTPUT"', outputs: {n: integer}}
+        b: {run: 'echo "b $N" >> told; test -e mended', needs: [a], env: {N: "${{ steps.a.outputs.n }}"}}
+        c: {run: echo c >> told, needs: [b]}
+        d: {run: 'echo "d $N" >> told', needs: [b], env: {N: "${{ steps.a.outputs.n }}"}}
+    """
+    first = run(tmp_path, stage(steps, more=LEFT))
+    assert first.outcomes == {"a": "succeeded", "b": "failed", "c": "blocked", "d": "blocked"}
+    (tmp_path / "mended").touch()
+    again = resume(tmp_path)
+    assert again.outcomes == dict.fromkeys("abcd", "succeeded"), again.finished.error
+    assert sorted(told(tmp_path)) == ["a", "b 1", "b 1", "c", "d 1"]
+    assert status(tmp_path) is RunStatus.SUCCEEDED
+    assert [len(again[f"main/{node}"].attempts) for node in "abcd"] == [1, 2, 1, 1]
+    assert again.receipt.run == first.receipt.run
+    assert set(again.started) == {"b", "c", "d"}
+
+
+def test_d069_attempts_go_on_counting_and_retries_count_anew(tmp_path: Path) -> None:
+    steps = "- {id: a, run: test -e mended, retry: {attempts: 2, initial: 1ms}}"
+    run(tmp_path, stage(steps, more=LEFT))
+    again = resume(tmp_path)
+    assert [attempt.number for attempt in again["main/a"].attempts] == [1, 2, 3, 4]
+    (tmp_path / "mended").touch()
+    assert len(resume(tmp_path)["main/a"].attempts) == 5
+
+
+def test_a_changed_declaration_is_refused_with_the_nodes_that_differ(tmp_path: Path) -> None:
+    run(tmp_path, stage('- {id: a, run: "true"}\n- {id: b, run: "exit 1"}', more=LEFT))
+    declare(tmp_path, stage('- {id: a, run: "true"}\n- {id: b, run: "exit 0"}\n- {id: c, run: "true"}', more=LEFT))
+    refused = resume(tmp_path)
+    assert isinstance(refused.error, VerificationError)
+    assert refused.error.exit_code == 5
+    assert "main/b: slots" in refused.error.message
+    assert "main/c: added" in refused.error.message
+    assert "main/a: slots" not in refused.error.message
+    assert status(tmp_path) is RunStatus.FAILED
+    assert refused.started == []
+
+
+def test_from_opens_a_step_and_all_behind_it(tmp_path: Path) -> None:
+    steps = """
+        a: {run: echo a >> told}
+        b: {run: echo b >> told, needs: [a]}
+        c: {run: echo c >> told, needs: [b]}
+        d: {run: echo d >> told}
+    """
+    run(tmp_path, stage(steps, lasting=True))
+    again = resume(tmp_path, start="main/b")
+    assert again.outcomes == dict.fromkeys("abcd", "succeeded"), again.finished.error
+    assert sorted(told(tmp_path)) == ["a", "b", "b", "c", "c", "d"]
+
+
+def test_what_was_rolled_back_runs_again_and_so_does_what_looked_at_it(tmp_path: Path) -> None:
+    steps = """
+        - {id: make, run: echo make >> told, undo: echo unmake >> told}
+        - {id: check, run: echo check >> told, lasting: false}
+        - {id: last, run: test -e mended, undo: "true"}
+    """
+    first = run(tmp_path, stage(steps, lasting=True))
+    assert first.outcomes == {"make": "undone", "check": "succeeded", "last": "undone"}
+    (tmp_path / "mended").touch()
+    again = resume(tmp_path)
+    assert again.outcomes == dict.fromkeys(("make", "check", "last"), "succeeded"), again.finished.error
+    assert told(tmp_path) == ["make", "check", "unmake", "make", "check"]
+
+
+def test_what_reacted_to_a_failure_is_judged_again(tmp_path: Path) -> None:
+    steps = """
+        a: {run: test -e mended}
+        always: {run: echo always >> told, if: always(), needs: [a]}
+        failure: {run: echo failure >> told, if: failure(), needs: [a]}
+    """
+    run(tmp_path, stage(steps, more=LEFT))
+    (tmp_path / "mended").touch()
+    again = resume(tmp_path)
+    assert again.outcomes == {"a": "succeeded", "always": "succeeded", "failure": "skipped"}
+    assert sorted(told(tmp_path)) == ["always", "always", "failure"]
+
+
+def test_a_rollback_after_going_on_undoes_what_earlier_executions_began(tmp_path: Path) -> None:
+    steps = """
+        - {id: a, run: 'echo "n=7" >> "$SHIPWAY_OUTPUT"', outputs: {n: integer}, undo: 'echo "undo $N $SHIPWAY_OUTCOME" >> told'}
+        - id: b
+          run: test -e mended
+          undo: 'echo "undo b $N" >> told'
+          env: {N: "${{ steps.a.outputs.n }}"}
+    """
+    text = stage(steps, lasting=True).replace("undo: 'echo \"undo $N", "env: {N: x}, undo: 'echo \"undo $N")
+    declare(tmp_path, text)
+    process_killed = run(tmp_path, None, Setting(env={"GITHUB_ACTIONS": "true"}))
+    assert process_killed.outcomes == {"a": "undone", "b": "undone"}
+    assert told(tmp_path) == ["undo b 7", "undo x succeeded"]
+    again = resume(tmp_path)
+    assert again.outcomes == {"a": "undone", "b": "undone"}
+    assert told(tmp_path) == ["undo b 7", "undo x succeeded"] * 2
+
+
+def test_a_secret_output_that_is_lost_is_made_again_where_that_is_safe(tmp_path: Path) -> None:
+    steps = """
+        - {id: key, run: 'echo key >> told; echo "k=very-secret" >> "$SHIPWAY_OUTPUT"', outputs: {k: secret}, lasting: false}
+        - {id: other, run: echo other >> told}
+        - {id: use, run: 'test -e mended && test "$K" = very-secret', env: {K: "${{ steps.key.outputs.k }}"}}
+    """
+    run(tmp_path, stage(steps, more=LEFT))
+    (tmp_path / "mended").touch()
+    again = resume(tmp_path)
+    assert again.outcomes == dict.fromkeys(("key", "other", "use"), "succeeded"), again.finished.error
+    assert told(tmp_path) == ["key", "other", "key"]
+
+
+def test_a_lost_secret_output_of_lasting_work_stops_before_anything_starts(tmp_path: Path) -> None:
+    steps = """
+        - {id: key, run: 'echo "k=very-secret" >> "$SHIPWAY_OUTPUT"', outputs: {k: secret}}
+        - {id: use, run: 'echo use >> told; exit 1', env: {K: "${{ steps.key.outputs.k }}"}}
+    """
+    run(tmp_path, stage(steps, lasting=True, more=LEFT))
+    refused = resume(tmp_path)
+    assert refused.error.reason is Reason.OUTCOME_UNKNOWN
+    assert "`k` was secret" in refused.error.message
+    assert told(tmp_path) == ["use"]
+    again = resume(tmp_path, assumed={"main/key": False})
+    assert told(tmp_path) == ["use", "use"]
+    assert len(again["main/key"].attempts) == 2
+
+
+def test_d055_what_was_begun_and_not_reported_is_asked_about(mortals: Mortals, tmp_path: Path) -> None:
+    for point, expected in (("b.before", ["do a", "do b", "do c"]), ("b.after", ["do a", "do b", "do c"])):
+        root = tmp_path / point
+        root.mkdir()
+        declare(root, stage(work("a", "b", "c"), lasting=True))
+        name = killed_at(mortals, root, point)
+        assert journal_of(root).runs()[0].has_crashed
+        ended = mortals.resume(root, name)
+        assert ended.outcomes == dict.fromkeys("abc", "succeeded"), ended
+        assert told(root) == expected
+        history = journal_of(root).read(name).history
+        lost = next(entry for entry in history if entry.node == "main/b")
+        assert (lost.outcome, lost.code) == (Outcome.UNKNOWN, CRASHED)
+        found = [entry.verb for entry in history if entry.node == "main/b"][1]
+        assert found is (Verb.DO if point == "b.before" else Verb.VERIFY)
+
+
+def test_d055_without_verify_a_person_has_to_say(tmp_path: Path) -> None:
+    steps = """
+        - {id: a, run: echo a >> told}
+        - {id: b, run: 'echo b >> told; test -e spared || kill -9 $PPID; sleep 0'}
+        - {id: c, run: echo c >> told}
+    """
+    declare(tmp_path, stage(steps, lasting=True, more=LEFT))
+    child = os.fork()
+    if not child:
+        run(tmp_path)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -9
+    (tmp_path / "spared").touch()
+    refused = resume(tmp_path)
+    assert refused.error.reason is Reason.OUTCOME_UNKNOWN
+    assert refused.error.exit_code == 5
+    assert "main/b: it was begun and never reported" in refused.error.message
+    assert "--assume done main/b" in refused.error.next
+    assert told(tmp_path) == ["a", "b"]
+    assert journal_of(tmp_path).runs()[0].has_crashed
+    done = resume(tmp_path, assumed={"main/b": True})
+    assert done.outcomes == dict.fromkeys("abc", "succeeded"), done.finished.error
+    assert told(tmp_path) == ["a", "b", "c"]
+
+
+def test_d056_a_node_that_kills_shipway_three_times_has_failed(mortals: Mortals, tmp_path: Path) -> None:
+    declare(tmp_path, stage(work("a", "b"), lasting=True, more=LEFT))
+    name = killed_at(mortals, tmp_path, "b.before")
+    for _ in range(2):
+        shutil.copytree(tmp_path, tmp_path.parent / "copy")
+        passed = mortals.resume(tmp_path.parent / "copy", name).points
+        shutil.rmtree(tmp_path.parent / "copy")
+        assert mortals.resume(tmp_path, name, passed.index("b.before") + 1).was_killed
+    last = mortals.resume(tmp_path, name)
+    assert last.outcomes == {"a": "succeeded", "b": "failed"}, last
+    assert told(tmp_path) == ["do a"]
+    entries = [entry for entry in journal_of(tmp_path).read(name).history if entry.node == "main/b"]
+    assert [entry.code for entry in entries] == [CRASHED] * 3
+    retried = mortals.resume(tmp_path, name, assumed={"main/b": False})
+    assert retried.outcomes == {"a": "succeeded", "b": "succeeded"}, retried
+
+
+def test_g047_a_rollback_that_was_killed_is_gone_on_with_and_nothing_is_undone_twice(
+    mortals: Mortals, tmp_path: Path
+) -> None:
+    for point in ("undo_ended.done", "b.before undo", "b.after undo", "undo_begun.done"):
+        root = tmp_path / point
+        root.mkdir()
+        declare(root, stage(work("a", "b", "c", c="fails: true"), lasting=True))
+        name = killed_at(mortals, root, point)
+        assert status(root) is RunStatus.ROLLING_BACK
+        ended = mortals.resume(root, name)
+        assert ended.code == 1, ended
+        assert ended.outcomes == {"a": "undone", "b": "undone", "c": "undone"}, (point, ended)
+        done = [line for line in told(root) if line.startswith("undo ")]
+        assert sorted(done) == ["undo a", "undo b"], (point, told(root))
+        assert not any((root / "world").iterdir())
+        assert status(root) is RunStatus.FAILED
