@@ -167,6 +167,10 @@ class Waiter:
         self._poll.register(self._read_end, select.POLLIN)
         self._ended: deque[Child] = deque()
         self._is_asleep = False
+        self._woken_before = -1
+        if threading.current_thread() is threading.main_thread():
+            # The system may hand a signal to any thread: without this, one that waits here would not hear of it.
+            self._woken_before = signal.set_wakeup_fd(self._write_end, warn_on_full_buffer=False)
 
     def watch(self, child: Child) -> None:
         """Report `child` from `wait` once its leader has ended."""
@@ -208,6 +212,8 @@ class Waiter:
 
     def close(self) -> None:
         """Give back the descriptors."""
+        if threading.current_thread() is threading.main_thread():
+            signal.set_wakeup_fd(self._woken_before)
         os.close(self._read_end)
         os.close(self._write_end)
 
