@@ -132,6 +132,7 @@ class NoOps:
                 secrets={},
                 root=around.repository.root,
                 directory=directory,
+                recovery=directory / "recovery",
                 processors=around.processors,
                 journal=journal,
             ),

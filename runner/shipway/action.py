@@ -126,8 +126,8 @@ class Completed:
 class Work:
     """What `do`, `undo` and `verify` are given. All slots are resolved; `env` is the declared child environment.
 
-    `root` is the workspace; `scratch` a private directory of this node, the same for `do`, `undo` and `verify`, that lives
-    until the run is sealed, on the same file system as `.shipway`, where replaced things may be moved aside. `started_ms` is
+    `root` is the workspace; `scratch` a private directory of this node, the same for `do`, `undo` and `verify`, on the same
+    file system as `.shipway`, where replaced things may be moved aside: it is kept as long as they may be undone. `started_ms` is
     when this attempt began (Unix time, UTC). `cancelled()` turns True when the node should stop.
     For `undo`: `outcome` is how `do` ended, `outputs` what it gave, `state` the undo state it left (None: it gave none).
     """

@@ -54,6 +54,7 @@ class ExecutionTools:
     secrets: Mapping[str, str]
     root: Path
     directory: Path
+    recovery: Path
     processors: int
     journal: Journal = field(default_factory=Unjournalled)
     tokens: Tokens = field(default_factory=OwnTokens)
@@ -134,6 +135,7 @@ def _surroundings(
     return Surroundings(
         root=tools.root,
         directory=tools.directory,
+        recovery=tools.recovery,
         require_action=tools.registry.require_action,
         base_env=base_environment(context.env),
         passed=pass_through,

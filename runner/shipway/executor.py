@@ -29,7 +29,7 @@ from shipway.events import (
 from shipway.journal import BestEffort, Decided, LeaseLost
 from shipway.lock_waits import LockWaits
 from shipway.locks import LockLost
-from shipway.nodes import FAILURES, Immediate, Node, Outcome
+from shipway.nodes import FAILURES, WHOLE, Immediate, Node, Outcome
 from shipway.pacing import Pacing
 from shipway.plan import Plan, PlannedStage
 from shipway.progress import ExecutionOptions, Known, Progress, Surroundings
@@ -58,6 +58,12 @@ class Execution:
     failed: bool
     duration_ms: int
     fault: Exception | None = None
+
+    @property
+    def leaves_something(self) -> bool:
+        """Whether there may be something that can still be undone later."""
+        stopped = self.failed or self.cancelled
+        return not stopped or bool(self.left_behind) or any(entry.outcome not in WHOLE for entry in self.rollback)
 
 
 _INTERRUPTED = "interrupted (once more: everything is killed, nothing more is undone)"

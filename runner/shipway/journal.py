@@ -288,6 +288,9 @@ class Journals(Protocol):
     def plan(self, run: str) -> Plan:
         """What a run executes."""
 
+    def runs(self) -> Sequence[RunSummary]:
+        """Every run, the one begun last first."""
+
     def crashed(self, lifecycle: str, target: str) -> Sequence[RunSummary]:
         """Runs of that lifecycle and target that were never finished and that nobody carries out, the latest first."""
 

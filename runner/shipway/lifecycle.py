@@ -26,7 +26,7 @@ from shipway.executor import Execution
 from shipway.holding import Locks, Unguarded
 from shipway.inputs import read_inputs
 from shipway.interruption import Interruption, abort
-from shipway.journal import Journals, LeaseLost, Opening, RunJournal, RunRecord, RunStatus, Unjournalled
+from shipway.journal import UNFINISHED, Journals, LeaseLost, Opening, RunJournal, RunRecord, RunStatus, Unjournalled
 from shipway.locks import lifecycle_lock, named_lock
 from shipway.nodes import WHOLE_TREE
 from shipway.pace import OwnTokens, Tokens
@@ -282,6 +282,7 @@ class _Voyage:
         else:
             self._begin(plan, workspace)
         self.cleanups.register("scratch of the run", lambda: workspace.remove_scratch(self._run))
+        self.cleanups.register("what no undo needs any more", lambda: self._let_go(workspace))
         self._execution = execute_plan(plan, self._execution_tools(workspace.run_directory(self._run), resumption))
         if self._execution.fault is not None:
             raise self._execution.fault
@@ -347,6 +348,7 @@ class _Voyage:
             secrets=self.secrets,
             root=around.repository.root,
             directory=directory,
+            recovery=Workspace(around.repository.root).recovery(self._run),
             processors=around.processors,
             journal=self._journal or Unjournalled(),
             tokens=self._tokens,
@@ -420,6 +422,21 @@ class _Voyage:
     def _files(self) -> str:
         """The digest of all files as they are now: what the run itself changed does not keep it from being gone on with."""
         return replace(self.around.repository).digest_of(WHOLE_TREE, self.declaration.files)
+
+    def _let_go(self, workspace: Workspace) -> None:
+        """Keep what undos need for the last sealed run of a target that left something behind, and for no other of it."""
+        execution, plan = self._execution, self.finished.plan
+        if execution is None or plan is None or execution.fault is not None:
+            return
+        if not execution.leaves_something:
+            workspace.remove_recovery(self._run)
+            return
+        others = [run for run in workspace.kept_recoveries() if run != self._run]
+        if others and self.around.journals is not None:
+            for summary in self.around.journals().runs():
+                is_same = (summary.lifecycle, summary.target) == (plan.lifecycle, plan.target)
+                if summary.run in others and is_same and summary.status not in UNFINISHED:
+                    workspace.remove_recovery(summary.run)
 
     def _check_secrets(self, plan: Plan) -> None:
         nodes = (*plan.nodes, *plan.compensations)

@@ -41,12 +41,13 @@ class ExecutionOptions:
 class Surroundings:
     """What an execution works with: directories, actions by name, base environment, clock, randomness, and who listens.
 
-    `directory` is private to the run and on the workspace's file system. `clock_ms` counts from the start of the run;
-    `fraction()` is random in [0, 1). `passed` gives the variables that `env_from` patterns let through.
+    `directory` is private to the run and on the workspace's file system, and so is `recovery`, which outlives the run.
+    `clock_ms` counts from the start of the run; `fraction()` is random in [0, 1). `passed` gives the variables that `env_from` patterns let through.
     """
 
     root: Path
     directory: Path
+    recovery: Path
     require_action: Callable[[str], Action]
     base_env: Mapping[str, str]
     passed: Callable[[tuple[str, ...]], Mapping[str, str]]
@@ -62,7 +63,7 @@ class Surroundings:
 
     def scratch(self, node: str) -> Path:
         """The private directory of one node, the same for all that is asked of it."""
-        return self.directory / f"scratch/{node}"
+        return self.recovery / node
 
     def unix_ms(self) -> int:
         """The wall clock, carried on from the start of the run."""

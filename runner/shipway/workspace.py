@@ -103,13 +103,36 @@ class Workspace:
         return sorted(files, key=lambda path: path.stat().st_mtime_ns, reverse=True)
 
     def remove_scratch(self, run: str) -> None:
-        """Remove what only a run in progress needs: raw output, exchange files, scratch; its logs and files stay."""
-        for name in ("raw", "io", "scratch"):
+        """Remove what only a run in progress needs: raw output and exchange files; its logs and files stay."""
+        for name in ("raw", "io"):
             shutil.rmtree(self.run_directory(run) / name, ignore_errors=True)
+
+    def recovery(self, run: str) -> Path:
+        """Where a run keeps what its undos need, such as the files it replaced. It outlives the run; made by whoever needs it."""
+        return self.directory / "recovery" / run
+
+    def kept_recoveries(self) -> list[str]:
+        """The runs of which anything is kept that an undo may need."""
+        try:
+            return sorted(os.listdir(self.directory / "recovery"))
+        except OSError:
+            return []
+
+    def remove_recovery(self, run: str) -> None:
+        """Let go of what the undos of a run would need."""
+        shutil.rmtree(self.recovery(run), ignore_errors=True)
 
     def _make_own_directory(self) -> None:
         ignore = self.directory / ".gitignore"
-        for place in (self.directory, ignore, self.directory / "runs", self.receipts, self.records):
+        own = (
+            self.directory,
+            ignore,
+            self.directory / "runs",
+            self.directory / "recovery",
+            self.receipts,
+            self.records,
+        )
+        for place in own:
             if place.is_symlink():
                 # It may have come with a pull request: what is written through it would be anywhere.
                 raise OSError(errno.ELOOP, f"`{place.relative_to(self.root)}` is a link, which is not followed")

@@ -117,6 +117,7 @@ def _prune(journal: JournalFile, root: Path, arguments: Namespace) -> int:
     journal.forget([summary.run for summary in gone])
     for summary in gone:
         shutil.rmtree(Workspace(root).run_directory(summary.run), ignore_errors=True)
+        Workspace(root).remove_recovery(summary.run)
     if arguments.json:
         write_out(json.dumps({"forgotten": [summary.run for summary in gone]}) + "\n")
     elif not arguments.quiet:
