@@ -12,7 +12,7 @@ INSTALLED = Path(__file__).resolve().parent.parent / ".cache/bench/bin"
 NINJA, MAKE, DOIT, GO_TASK = "ninja", "make", "doit", "go-task"
 _PROGRAMS = {NINJA: "ninja", MAKE: "make", DOIT: "doit", GO_TASK: "task"}
 _ARGUMENTS = {
-    NINJA: ("-j2",),
+    NINJA: ("-j2", "--quiet"),
     MAKE: ("-j2", "-s"),
     DOIT: ("-n2", "--parallel-type=thread", "--verbosity=0"),
     GO_TASK: ("--concurrency=2", "--silent"),
