@@ -110,7 +110,7 @@ def laid_out(line: Line, *, name_cells: int, columns: int, colour: bool) -> str:
     if subject:
         first += pad(cut_front(subject, name_cells), name_cells) + "  " if name_cells else f"{subject}  "
     rows = wrap(one_line(line.text), max(columns, width(first) + 20), first)
-    return "\n".join(paint(row, line.colour, colour) for row in rows)
+    return "\n".join(paint(row, line.colour, colour) for row in rows) if colour else "\n".join(rows)
 
 
 def name_cells(ids: Mapping[str, object], columns: int) -> int:

@@ -143,6 +143,8 @@ class Terminal:
 
     def __call__(self, event: Event) -> None:
         """Show `event`."""
+        if self._verbosity is Verbosity.QUIET and isinstance(event, NodeStarted):
+            return  # one for every node, and never an alarm
         self._move(event)
         line = tell(event, self._nodes, is_verbose=self._verbosity is Verbosity.VERBOSE)
         if line and self._is_told(event, line):
