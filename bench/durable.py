@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
+import time
 from pathlib import Path
 
 from bench import peers
 from bench.in_process import NoOps
-from bench.measure import Answer, Figure, Scale, at_least, at_most
+from bench.measure import SHIPWAY, Answer, Figure, Scale, at_least, at_most, commit, started
 
 _DBOS_STEPS = 1_000
 
@@ -47,3 +49,30 @@ def _dbos(python: Path, steps: int, directory: Path) -> float:
     )
     (directory / "dbos.sqlite").unlink()
     return float(said.stdout.split()[-1])
+
+
+def resume(scale: Scale, directory: Path) -> Answer:
+    """A run that failed with nine tenths done, resumed: from the start of the process to the first step that is new."""
+    repository, go, begun = directory / "repository", directory / "go", directory / "begun"
+    repository.mkdir()
+    done = scale.many * 9 // 10
+    steps = [f"  - {{id: s{number}, uses: file.exists, with: {{path: shipway.yml}}}}" for number in range(scale.many)]
+    steps[done] = f"  - {{id: s{done}, run: 'date +%s%N > {begun}; test -f {go}', shell: sh, lasting: false}}"
+    text = "\n".join(["version: 1", "name: bench", "steps:", *steps])
+    (repository / "shipway.yml").write_text(text + "\n", encoding="utf-8")
+    commit(repository)
+    started((*SHIPWAY, "run", "--yes", "--quiet"), repository, codes=(1,))
+    go.touch()
+    kept = directory / "kept"
+    shutil.copytree(repository / ".shipway", kept)
+    waits = []
+    for _ in range(scale.rounds):
+        shutil.rmtree(repository / ".shipway")
+        shutil.copytree(kept, repository / ".shipway")
+        at = time.time_ns()
+        started((*SHIPWAY, "resume", "--yes", "--quiet"), repository)
+        waits.append((int(begun.read_text()) - at) / 1e9)
+    return Answer(
+        f"A run of {scale.many:,} nodes resumed, {done:,} of them done",
+        [at_most("until the first new step starts", min(waits), 1.5, " s")],
+    )

@@ -138,7 +138,8 @@ def object_checksum(kind: str, base_name: str, content: bytes) -> str:
 _PLAIN = json.JSONEncoder(ensure_ascii=False, check_circular=False, sort_keys=True, separators=(",", ":"))
 """Writes most of what there is exactly as RFC 8785 does, in a tenth of the time that rfc8785 takes."""
 
-_OTHER_NUMBER = re.compile(r'(?:":|\[|,)-?(?:[0-9]+[.eE]|[0-9]{16}|NaN|Infinity)')
+# Three patterns, since one that begins with a letter of its own is found in a third of the time that a choice takes.
+_OTHER_NUMBERS = [re.compile(rf"{before}-?(?:[0-9]+[.eE]|[0-9]{{16}}|NaN|Infinity)") for before in ('":', r"\[", ",")]
 _OTHER_TEXT = re.compile("[\ud800-\U0010ffff]")
 
 
@@ -148,7 +149,8 @@ def _is_same(text: str) -> bool:
     The two differ in floats and integers that are not safe, in keys sorted by code point or by UTF-16 unit, and in what
     they say of lone surrogates.
     """
-    return not _OTHER_NUMBER.search(text) and (text.isascii() or not _OTHER_TEXT.search(text))
+    has_other_numbers = any(pattern.search(text) for pattern in _OTHER_NUMBERS)
+    return not has_other_numbers and (text.isascii() or not _OTHER_TEXT.search(text))
 
 
 def _offending_path(value: Json, path: str = "$") -> str:

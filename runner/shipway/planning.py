@@ -151,6 +151,8 @@ def select(
 
     Raises UsageError for an unknown stage or step, with the nearest name.
     """
+    if not selection.stages and not selection.skip:
+        return list(stages), list(nodes)
     _check_names(stages, nodes, selection)
     skipped = set(selection.skip)
     kept_stages = [
