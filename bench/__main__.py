@@ -19,6 +19,7 @@ QUESTIONS: tuple[Callable[[Scale, Path], Answer], ...] = (
     dispatch.chain,
     in_process.no_ops,
     durable.journalled,
+    durable.resume,
     priority.random_graphs,
     scheduling.decisions,
     scheduling.layered,

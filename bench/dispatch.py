@@ -50,7 +50,9 @@ def _race(
 ) -> dict[str, Sample]:
     peers.write_steps(directory, nodes or scale.nodes, chained=chained)
     commit(directory)
-    contenders: dict[str, Callable[[], Sample]] = {_OURS: partial(started, (*SHIPWAY, "run", "--yes", "--quiet"), directory)}
+    contenders: dict[str, Callable[[], Sample]] = {
+        _OURS: partial(started, (*SHIPWAY, "run", "--yes", "--quiet"), directory)
+    }
     for name in others:
         if (argv := peers.command(name)) is not None:
             contenders[name] = partial(_afresh, argv, directory)

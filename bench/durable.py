@@ -56,9 +56,11 @@ def resume(scale: Scale, directory: Path) -> Answer:
     repository, go, begun = directory / "repository", directory / "go", directory / "begun"
     repository.mkdir()
     done = scale.many * 9 // 10
-    steps = [f"  - {{id: s{number}, uses: file.exists, with: {{path: shipway.yml}}}}" for number in range(scale.many)]
-    steps[done] = f"  - {{id: s{done}, run: 'date +%s%N > {begun}; test -f {go}', shell: sh, lasting: false}}"
-    text = "\n".join(["version: 1", "name: bench", "steps:", *steps])
+    before = [f"      s{number}: {{run: 'true', shell: sh}}" for number in range(done)]
+    after = [f"      s{number}: {{needs: [next], run: 'true', shell: sh}}" for number in range(done + 1, scale.many)]
+    first = f"      next: {{run: 'date +%s%N > {begun}; test -f {go}', shell: sh}}"
+    lines = ["version: 1", "name: bench", "defaults: {rollback: none}", "stages:", "  before:", "    steps:", *before]
+    text = "\n".join([*lines, "  after:", "    needs: [before]", "    steps:", first, *after])
     (repository / "shipway.yml").write_text(text + "\n", encoding="utf-8")
     commit(repository)
     started((*SHIPWAY, "run", "--yes", "--quiet"), repository, codes=(1,))
