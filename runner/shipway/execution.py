@@ -61,6 +61,7 @@ class ExecutionTools:
     locks: Locks = field(default_factory=Unguarded)
     elapsed_ms: int = 0
     resumption: Resumption | None = None
+    usual_ms: Mapping[str, int] = field(default_factory=dict)
 
 
 def execute_plan(plan: Plan, tools: ExecutionTools) -> Execution:
@@ -111,7 +112,7 @@ def _threads(plan: Plan, tools: ExecutionTools) -> int:
 def _options(plan: Plan, tools: ExecutionTools) -> ExecutionOptions:
     in_ci = tools.context.ci is not None
     on_cancel = plan.on_cancel or (OnCancel.LEAVE if in_ci or not tools.context.stdin_is_tty else OnCancel.UNDO)
-    return ExecutionOptions(tools.processors, most_children(), tools.grace, on_cancel)
+    return ExecutionOptions(tools.processors, most_children(), tools.grace, on_cancel, usual_ms=tools.usual_ms)
 
 
 def _surroundings(

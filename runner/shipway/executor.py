@@ -88,7 +88,7 @@ class Executor:
         self._conditions = Conditions(around.evaluation)
         wanted = plan.parallel or default_parallel(options.processors, len(plan.nodes))
         self._parallel = min(wanted, options.most_children)
-        self._scheduler = Scheduler(items_of(plan, self._conditions), bounds_of(plan, self._parallel))
+        self._scheduler = Scheduler(items_of(plan, self._conditions, options.usual_ms), bounds_of(plan, self._parallel))
         self._pacing = Pacing(self._scheduler, plan.limits, around.tokens, self._emit)
         self._progress = {node.id: Progress(node) for node in plan.nodes}
         self._results: dict[str, NodeResult] = {}

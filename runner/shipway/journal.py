@@ -269,6 +269,9 @@ class Journals(Protocol):
         `holds_secret` says of a text whether it must not be kept.
         """
 
+    def usual_ms(self, lifecycle: str, target: str) -> Mapping[str, int]:
+        """What nodes took in earlier runs of that lifecycle and target, by id; nothing where it is not known."""
+
     def tokens(self, lifecycle: str) -> SharedTokens:
         """The tokens of the lifecycle's limits, which all its runs share."""
 

@@ -16,6 +16,7 @@ from shipway import journal_plans
 from shipway.action import Verb
 from shipway.canonical import Json, integer_of, items_of, object_of, text_or_none
 from shipway.errors import Reason, UnreachableError, UsageError, did_you_mean
+from shipway.forecast import medians
 from shipway.journal import (
     CRASHED,
     UNFINISHED,
@@ -27,6 +28,7 @@ from shipway.journal import (
     RunStatus,
     RunSummary,
 )
+from shipway.journal_durations import measured
 from shipway.journal_schema import failure
 from shipway.journal_schema import opened as _opened
 from shipway.journal_tokens import JournalTokens
@@ -101,6 +103,10 @@ class JournalFile:
         except BaseException:
             connection.close()
             raise
+
+    def usual_ms(self, lifecycle: str, target: str) -> Mapping[str, int]:
+        """See `Journals`."""
+        return medians(measured(self._workspace, lifecycle, target))
 
     def tokens(self, lifecycle: str) -> JournalTokens:
         """See `Journals`."""

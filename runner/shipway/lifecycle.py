@@ -160,6 +160,7 @@ class _Voyage:
         self._tokens: Tokens = OwnTokens()
         self._record: RunRecord | None = None
         self._elapsed_ms = 0
+        self._usual_ms: Mapping[str, int] = {}
         self._began: datetime = self.context.now()
         self._began_ns = self.context.monotonic_ns()
 
@@ -355,6 +356,7 @@ class _Voyage:
             locks=self._locks,
             elapsed_ms=self._elapsed_ms,
             resumption=resumption,
+            usual_ms=self._usual_ms,
         )
 
     def _begin(self, plan: Plan, workspace: Workspace) -> None:
@@ -365,7 +367,7 @@ class _Voyage:
                 self.around.events.emit(Warned(_unfinished(crashed.run)))
             opening = self._opening(plan, workspace.identity(lambda: self.context.random_hex(16)))
             self._hold(journals.begin(opening, plan, self.redactor.finds))
-            self._share_tokens(journals, plan)
+            self._learn(journals, plan)
         workspace.make_run_directory(self._run)
 
     def _go_on(self, go_on: GoOn, plan: Plan, workspace: Workspace) -> Resumption:
@@ -382,10 +384,12 @@ class _Voyage:
         ground = Ground(self.around.registry, directory, identity, self.redactor.finds)
         resumption = take_over(plan, record, go_on.wish, self.around.journals(), ground)
         self._hold(resumption.journal)
-        self._share_tokens(self.around.journals(), plan)
+        self._learn(self.around.journals(), plan)
         return resumption
 
-    def _share_tokens(self, journals: Journals, plan: Plan) -> None:
+    def _learn(self, journals: Journals, plan: Plan) -> None:
+        """What earlier runs leave to this one: how long its nodes take, and the tokens of its limits."""
+        self._usual_ms = journals.usual_ms(plan.lifecycle, plan.target)
         if plan.limits:
             self._tokens = tokens = journals.tokens(plan.lifecycle)
             self.cleanups.register("limits", tokens.close)

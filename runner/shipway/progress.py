@@ -27,7 +27,8 @@ STILL_RUNNING_MS = 60_000
 class ExecutionOptions:
     """How to run: on how many processors, with which grace when something is ended, and what a cancellation does.
 
-    `most_children` is how many at once the system leaves room for, whatever is asked.
+    `most_children` is how many at once the system leaves room for, whatever is asked; `usual_ms` what nodes took in earlier
+    runs, by id, where that is known.
     """
 
     processors: int
@@ -35,6 +36,7 @@ class ExecutionOptions:
     grace: Grace
     on_cancel: OnCancel
     still_running_ms: int = STILL_RUNNING_MS
+    usual_ms: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

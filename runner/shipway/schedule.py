@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from shipway.conditions import Conditions
 from shipway.nodes import Need, NeedKind, Node
 from shipway.plan import Plan, PlannedStage
 from shipway.room import Bounds, Item
 
 
-def items_of(plan: Plan, conditions: Conditions) -> list[Item]:
-    """One item per node in declared order, then a gate for each stage that another one needs."""
+def items_of(plan: Plan, conditions: Conditions, usual_ms: Mapping[str, int] | None = None) -> list[Item]:
+    """One item per node in declared order, then a gate for each stage that another one needs.
+
+    `usual_ms` is what nodes took in earlier runs, by id, where that is known.
+    """
+    usual_ms = usual_ms or {}
     outliving = {stage.id for stage in plan.stages if conditions.outlives_failure(stage.condition)}
     items = [
         _item(
@@ -17,6 +23,7 @@ def items_of(plan: Plan, conditions: Conditions) -> list[Item]:
             plan.stages_by_id[node.stage],
             stage_outlives=node.stage in outliving,
             node_outlives=conditions.outlives_failure(node.condition),
+            usual_ms=usual_ms.get(node.id),
         )
         for node in plan.nodes
     ]
@@ -43,7 +50,7 @@ def members_of(plan: Plan) -> dict[str, list[Node]]:
     return found
 
 
-def _item(node: Node, stage: PlannedStage, *, stage_outlives: bool, node_outlives: bool) -> Item:
+def _item(node: Node, stage: PlannedStage, *, stage_outlives: bool, node_outlives: bool, usual_ms: int | None) -> Item:
     kind = NeedKind.OPTIONAL if stage_outlives else NeedKind.NEEDS
     # An optional need keeps nothing back: such a node waits for the stages before its own like a first one.
     inner = (need for need in node.needs if need.kind is not NeedKind.OPTIONAL)
@@ -59,6 +66,7 @@ def _item(node: Node, stage: PlannedStage, *, stage_outlives: bool, node_outlive
         conditional=stage.condition is not None or node.condition is not None,
         outlives_failure=stage_outlives or node_outlives,
         allow_failure=node.allow_failure,
+        duration_ms=usual_ms,
     )
 
 

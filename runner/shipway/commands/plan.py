@@ -5,8 +5,10 @@ from __future__ import annotations
 import shlex
 from argparse import Namespace
 from dataclasses import replace
+from pathlib import Path
 
 from shipway.canonical import canonical_bytes
+from shipway.commands import expectation
 from shipway.commands.documents import show_document, write_out
 from shipway.commands.notes import noting
 from shipway.commands.setting import Unreported, asked_of, heeding_signals, surroundings
@@ -42,11 +44,11 @@ def run(arguments: Namespace) -> int:
     is_asked_for = arguments.json or (arguments.format is not None and not arguments.output)
     is_wanted = not arguments.quiet and not (arguments.format and arguments.output)
     if is_asked_for or is_wanted:
-        write_out(_shown(finished.plan, form, arguments, context))
+        write_out(_shown(finished.plan, form, arguments, context, repository.root))
     return EXIT_CHANGES if arguments.detailed_exitcode and finished.plan.has_changes else EXIT_DONE
 
 
-def _shown(plan: Plan, form: str, arguments: Namespace, context: Context) -> str:
+def _shown(plan: Plan, form: str, arguments: Namespace, context: Context, root: Path) -> str:
     stream = terminal.standard_output()
     if form != "text":
         return show_document(plan, form, context, stream)
@@ -56,6 +58,7 @@ def _shown(plan: Plan, form: str, arguments: Namespace, context: Context) -> str
         plan,
         colour=stream.isatty() and not context.no_color,
         columns=context.columns,
+        expected=expectation.words(plan, root, context),
         file=shlex.quote(arguments.file) if arguments.file else "",
         options=_options(arguments),
         kept_as=shlex.quote(arguments.output) if arguments.output else "",

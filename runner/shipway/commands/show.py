@@ -31,10 +31,22 @@ def run(arguments: Namespace) -> int:
     if arguments.quiet:
         return 0
     write_out(show_document(document, form, context, terminal.standard_output()))
+    if form == "text" and isinstance(document, Receipt):
+        write_out(_timeline(document, context))
     if arguments.verbose and form == "text" and isinstance(document, Receipt):
         colour = terminal.standard_output().isatty() and not context.no_color
         write_out(render_details(document, colour=colour, columns=context.columns))
     return 0
+
+
+def _timeline(receipt: Receipt, context: Context) -> str:
+    from shipway.render import timeline  # late: no other form draws one
+
+    stream = terminal.standard_output()
+    locale = next(filter(None, map(context.env.get, ("LC_ALL", "LC_CTYPE", "LANG"))), "")
+    marks = timeline.marks_for(stream.encoding, locale, context.env.get("TERM", ""))
+    colour = stream.isatty() and not context.no_color
+    return timeline.render_timeline(receipt, marks, colour=colour, columns=context.columns)
 
 
 def _path(arguments: Namespace, context: Context) -> Path | None:

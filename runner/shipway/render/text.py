@@ -68,6 +68,7 @@ def render_plan(
     colour: bool,
     columns: int,
     has_next: bool = True,
+    expected: str = "",
     file: str = "",
     options: str = "",
     kept_as: str = "",
@@ -75,10 +76,10 @@ def render_plan(
     """The whole plan, stage by stage, with what a rollback would do; with `has_next`, what to type. Ends with a line end.
 
     As typed, and typed next again: `file` the declaration that was named, `options` what else makes this plan and no other,
-    `kept_as` the file it is kept in.
+    `kept_as` the file it is kept in. `expected` says how long a run will take, where that is known.
     """
     page = _Page(columns, colour)
-    _plan_head(page, plan)
+    _plan_head(page, plan, expected)
     for stage in plan.stages:
         _stage(page, stage, [node for node in plan.nodes if node.stage == stage.id])
     _rollback(page, plan)
@@ -151,7 +152,7 @@ def _unbroken(counts: Sequence[str]) -> str:
     return " · ".join(count.replace(" ", _NO_BREAK) for count in counts)
 
 
-def _plan_head(page: _Page, plan: Plan) -> None:
+def _plan_head(page: _Page, plan: Plan, expected: str) -> None:
     size = f"{wording.plural(len(plan.stages), 'stage')}, {wording.plural(len(plan.nodes), 'node')}"
     page.heading(f"Plan: {one_line(plan.lifecycle)} → {one_line(plan.target)}", size)
     page.fact("declared", one_line(" + ".join(plan.source.files or (plan.source.file,))))
@@ -159,6 +160,8 @@ def _plan_head(page: _Page, plan: Plan) -> None:
         dirty = ", and tracked files differ from it" if plan.source.dirty else ""
         page.fact("commit", wording.short_commit(plan.source.commit) + dirty)
     page.fact("summary", _unbroken(wording.plan_counts(plan)))
+    if expected:
+        page.fact("expected", expected)
 
 
 def _stage(page: _Page, stage: PlannedStage, nodes: Sequence[Node]) -> None:
