@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from shipway.errors import UnreachableError
+from shipway.events import Event, RunWaiting
+from shipway.interruption import Interruption
 from shipway.journal_schema import MIGRATIONS, opened
 from shipway.journal_tokens import JournalTokens
 from shipway.limits import Rate
@@ -93,19 +95,26 @@ def test_tokens_that_cannot_be_kept_are_not_given(tmp_path: Path) -> None:
 
 
 def test_the_next_run_waits_for_the_tokens_that_the_last_one_took(tmp_path: Path) -> None:
-    setting = Setting(speed=1000)
-    text = stage("a: {run: 'true', limits: [l]}", more="limits: {l: {rate: 1/1m}}")
-    first = run(tmp_path, text, setting)
-    second = run(tmp_path, text, setting)
-    assert first["main/a"].waited_for == "" and second["main/a"].waited_for == "rate of limit l"
+    text = stage("a: {run: 'true', limits: [l]}", more="limits: {l: {rate: 1/24h}}")
+    assert run(tmp_path, text).outcomes == {"a": "succeeded"}
+    assert waits_in(tmp_path, text) == ["rate of limit l"]
 
 
 def test_the_next_run_rests_where_the_last_one_was_told_to_slow_down(tmp_path: Path) -> None:
-    setting = Setting(speed=1000)
-    text = """
-        a: {run: 'test -e told || { touch told; echo 3600 > "$SHIPWAY_RETRY_AFTER"; exit 1; }', limits: [l]}
-    """
-    limits = "limits: {l: {}}"
-    assert run(tmp_path, stage(text, more=limits), setting).outcomes == {"a": "failed"}
-    second = run(tmp_path, stage(text, more=limits), setting)
-    assert second.outcomes == {"a": "succeeded"} and second["main/a"].waited_for == "pause of limit l"
+    told = 'echo 3600 > "$SHIPWAY_RETRY_AFTER"; exit 1'
+    text = stage(f"a: {{run: '{told}', limits: [l]}}", more="limits: {l: {}}")
+    assert run(tmp_path, text).outcomes == {"a": "failed"}
+    assert waits_in(tmp_path, text) == ["pause of limit l"]
+
+
+def waits_in(root: Path, text: str) -> list[str]:
+    """What the next run waits for; once it has said so it is stopped, with nothing started."""
+    interruption = Interruption()
+
+    def stop(event: Event) -> None:
+        if isinstance(event, RunWaiting):
+            interruption.strike()
+
+    ran = run(root, text, Setting(interruption=interruption, subscribers=[stop]))
+    assert ran.outcomes == {"a": "not_started"}
+    return [event.why for event in ran.events if isinstance(event, RunWaiting)]
