@@ -44,7 +44,8 @@ class Surroundings:
     """What an execution works with: directories, actions by name, base environment, clock, randomness, and who listens.
 
     `directory` is private to the run and on the workspace's file system, and so is `recovery`, which outlives the run.
-    `clock_ms` counts from the start of the run; `fraction()` is random in [0, 1). `passed` gives the variables that `env_from` patterns let through.
+    `clock_ms` counts from the start of the run; `fraction()` is random in [0, 1). `passed` gives the variables that
+    `env_from` patterns let through.
     """
 
     root: Path
