@@ -8,7 +8,20 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import action, dispatch, durable, hostile, in_process, large, machine, priority, scheduling, start_up, tables
+from bench import (
+    action,
+    dispatch,
+    durable,
+    hostile,
+    in_process,
+    large,
+    machine,
+    occupancy,
+    priority,
+    scheduling,
+    start_up,
+    tables,
+)
 from bench.measure import FULL, QUICK, Answer, Scale
 
 PAGE = Path(__file__).resolve().parent.parent / "docs/benchmarks.md"
@@ -20,6 +33,8 @@ QUESTIONS: tuple[Callable[[Scale, Path], Answer], ...] = (
     in_process.no_ops,
     durable.journalled,
     durable.resume,
+    occupancy.together,
+    occupancy.mixed,
     priority.random_graphs,
     scheduling.decisions,
     scheduling.layered,
