@@ -23,6 +23,7 @@ from shipway.journal_file import JournalFile
 from shipway.lifecycle import Finished, Reporter, Request, Surroundings, run_lifecycle
 from shipway.nodes import Outcome
 from shipway.plan import Plan
+from shipway.privilege import has_privilege
 from shipway.receipt import NodeResult, Receipt
 from shipway.registry import Registry
 from shipway.repository import open_repository
@@ -123,6 +124,7 @@ class Setting:
     go_on: GoOn | None = None
     strike: Callable[[str], None] = lambda name: None
     is_terminal: bool = False
+    has_privilege: Callable[[Mapping[str, str]], bool] = has_privilege
     speed: int = 1
     """How many times faster than real the run's clock goes."""
 
@@ -188,6 +190,7 @@ def run(
         interruption=setting.interruption,
         grace=setting.grace,
         processors=setting.processors,
+        has_privilege=setting.has_privilege,
         journals=lambda: journal_of(root, context, setting.strike),
     )
     request = Request(

@@ -59,7 +59,6 @@ class Simulation:
     ) -> None:
         self.result = Simulated()
         self.scheduler = Scheduler(items, bounds)
-        self._stages = {item.id: item.stage for item in items}
         self._durations = durations or {}
         self._outcomes = outcomes or {}
         self._conditions = conditions or {}
@@ -145,7 +144,7 @@ class Simulation:
             self.result.running_at_stop = frozenset(node for _, _, node in (*self._running, *self._waiting))
             self.result.begun_before_stop = frozenset(node for _, node in self.result.started)
         if outcome in FAILURES and self.scheduler.stopping:
-            if self.scheduler.policy_of(self._stages[node]) is OnFailure.CANCEL:
+            if self.scheduler.policy_for(node) is OnFailure.CANCEL:
                 self._cancel_running()
             self._give_up()
 

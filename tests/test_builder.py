@@ -72,7 +72,7 @@ def _value(slot: Slot, done: Mapping[str, Done]) -> Json:
             return value
         case Promise(node, output):
             return dict(done[node].outputs) if output is None else done[node].outputs[output]
-        case Computed():
+        case _:
             raise AssertionError("nothing is computed here")
 
 

@@ -14,9 +14,9 @@ from shipway.conflicts import Accesses, settle
 from shipway.errors import Position, Problem
 from shipway.globs import globs_meet, match_glob
 from shipway.nodes import Need, NeedKind, Node
-from shipway.plan import build_graph
 from shipway.reachability import Reachability
 from shipway.resources import Reach, at_path, declared
+from shipway.vertices import build_graph
 from tests.runs import Ran, call, declare, run, stage
 
 many = settings(max_examples=300, deadline=None)

@@ -198,7 +198,7 @@ _SAME_KEYS: tuple[tuple[tuple[str, ...], type, set[str], set[str]], ...] = (
     (("properties", "targets", "additionalProperties"), declaration.TargetRule, set(), set()),
     (("properties", "inputs", "additionalProperties"), declaration.InputRule, set(), set()),
     (("$defs", "stage"), declaration.Stage, {"id", "path", "where", "ordered"}, set()),
-    (("$defs", "step"), declaration.Step, {"action", "path", "where"}, {"uses"}),
+    (("$defs", "step"), declaration.Step, {"action", "body", "path", "templates", "where"}, {"until", "uses", "steps"}),
     (("$defs", "step", "properties", "retry"), declaration.Retry, set(), set()),
     (("$defs", "step", "properties", "plan"), declaration.PlanCommand, set(), set()),
     (("$defs", "step", "properties", "undo"), declaration.UndoCommand, set(), set()),
@@ -213,6 +213,7 @@ _FIELD_OF_KEY = {
     "initial": "initial_ms",
     "max": "max_ms",
     "jitter": "jitter_percent",
+    "every": "every_ms",
 }
 
 

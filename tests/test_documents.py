@@ -28,6 +28,7 @@ from shipway.nodes import (
     Change,
     Computed,
     Fidelity,
+    Gather,
     Immediate,
     Need,
     NeedKind,
@@ -128,7 +129,11 @@ def _random_node(rng: Random, number: int, earlier: Sequence[Node]) -> Node:
         {name: _random_slot(rng, inside) for name in rng.sample(["run", "path", "content"], rng.randint(0, 3))},
         {name: _random_slot(rng, inside) for name in rng.sample(["A", "B"], rng.randint(0, 2))},
         rng.choice(((), ("AWS_*",))),
-        tuple(Need(node, rng.choice(list(NeedKind))) for node in inside if rng.random() < 0.5),
+        tuple(
+            Need(node, rng.choice([kind for kind in NeedKind if kind is not NeedKind.WITHIN]))
+            for node in inside
+            if rng.random() < 0.5
+        ),
         rng.choice((None, "failure()")),
         rng.choice(({}, {"o": OutputRule("secret", required=False)})),
         rng.choice(list(Change)),
@@ -575,6 +580,12 @@ _NODE_CHANGES: dict[str, tuple[object, bool]] = {
     "locks": (("db",), True),
     "exclusive": (True, True),
     "allow_failure": (True, True),
+    "gather": (Gather(("a", "b"), 2), True),
+    "templates": ({"t": (Node("build/a[?]", "build", "shell.exec", Position("x.yml", 1, 1)),)}, True),
+    "emits": (3, True),
+    "every_ms": (5_000, True),
+    "privileged": (True, True),
+    "dedup": ("once", True),
     "reads": (Reads(("**",), DIGEST), True),
 }
 _STAGE_CHANGES: dict[str, tuple[object, bool]] = {

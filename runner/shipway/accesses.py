@@ -12,8 +12,9 @@ from shipway.conflicts import Accesses, settle
 from shipway.errors import Problem
 from shipway.graph import GraphError
 from shipway.nodes import Immediate, Node, Slot
-from shipway.plan import PlannedStage, build_graph
+from shipway.plan import PlannedStage
 from shipway.resources import Reach, Resource, at_path, declared
+from shipway.vertices import build_graph, in_turn
 
 
 def accesses_of(
@@ -44,7 +45,7 @@ def settled(
     if not any(used.writes for used in accesses.values()):
         return nodes, []
     try:
-        graph = build_graph(nodes, {stage.id: stage.needs for stage in stages})
+        graph = in_turn(build_graph(nodes, {stage.id: stage.needs for stage in stages}), nodes)
         return settle(nodes, {name: _inside(used, root) for name, used in accesses.items()}, graph)
     except GraphError:
         return nodes, []

@@ -8,7 +8,8 @@ from pathlib import PurePath
 
 from shipway.canonical import Json, bytes_digest, canonical_bytes, keyed_digest
 from shipway.executor import Execution
-from shipway.nodes import WHOLE, Node, Outcome
+from shipway.node_ids import owner_of
+from shipway.nodes import WHOLE, NeedKind, Node, Outcome
 from shipway.plan import Plan
 from shipway.receipt import MAX_OUTPUT_BYTES, NodeResult, RanBy, Receipt, RollbackEntry, RunOutcome
 from shipway.redaction import redacted_value
@@ -36,12 +37,13 @@ class RunFacts:
 
 def assemble(plan: Plan, execution: Execution, facts: RunFacts, seal: OutputSeal) -> Receipt:
     """The receipt of an execution."""
+    grown = replace(plan, nodes=(*plan.nodes, *execution.added)) if execution.added else plan
     results = tuple(
-        _sealed(result, plan.by_id[result.node], seal) for result in _with_ready_times(plan, execution.results)
+        _sealed(result, grown.by_id[result.node], seal) for result in _with_ready_times(grown, execution.results)
     )
     ran = {result.node: result for result in results if result.started_ms is not None}
-    durations = {node: result.duration_ms for node, result in ran.items()}
-    path, length = plan.graph().critical_path(durations)
+    durations = {node: result.duration_ms for node, result in ran.items() if not grown.by_id[node].is_group}
+    path, length = grown.graph().critical_path(durations)
     wall = max(1, execution.duration_ms)
     return Receipt(
         lifecycle=plan.lifecycle,
@@ -66,7 +68,7 @@ def assemble(plan: Plan, execution: Execution, facts: RunFacts, seal: OutputSeal
             "dirty": plan.source.dirty,
             "file": plan.source.file,
         },
-        critical_path=tuple(node for node in path if node in ran),
+        critical_path=tuple(node for node in path if node in durations),
         critical_path_ms=length,
         parallelism_thousandths=sum(durations.values()) * 1000 // wall,
         redactions=facts.redactions,
@@ -135,7 +137,8 @@ def _with_ready_times(plan: Plan, results: Sequence[NodeResult]) -> list[NodeRes
             found.append(result)
             continue
         node = plan.by_id[result.node]
-        ready = max((ended[need.node] for need in node.needs), default=0)
+        befores = (need for need in node.needs if need.kind is not NeedKind.WITHIN)
+        ready = max((ended[owner_of(need.node)] for need in befores), default=0)
         ready = max([ready, *(members.get(stage, 0) for stage in stages[node.stage].needs)])
         found.append(replace(result, ready_ms=min(ready, result.started_ms)))
     return found

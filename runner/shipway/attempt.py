@@ -11,7 +11,7 @@ from shipway.canonical import Json
 from shipway.declaration import OutputRule
 from shipway.durations import format_ms
 from shipway.exchange import Exchange
-from shipway.nodes import Change, Outcome, Verified
+from shipway.nodes import Change, Node, Outcome, Verified
 from shipway.process import Call, Child
 from shipway.transcript import Transcript
 
@@ -73,6 +73,7 @@ class Ongoing:
         "code",
         "cwd",
         "deadline_ms",
+        "emitter",
         "files",
         "heard_ms",
         "left_processes",
@@ -102,6 +103,7 @@ class Ongoing:
         self.left_processes = False
         self.cwd = _NOWHERE
         self.call: Call | None = None
+        self.emitter: Node | None = None
         self.transcript: Transcript | None = None
         self.files: Exchange | None = None
         self.stop_outcome: Outcome | None = None

@@ -16,6 +16,7 @@ from shipway.action import Action, ActionFailed, Command, Done, Drifted, NotUndo
 from shipway.attempt import Ended, Grace, Ongoing
 from shipway.canonical import Json
 from shipway.declaration import OutputRule
+from shipway.emission import Conflict
 from shipway.exchange import Exchange, file_name, keep_file
 from shipway.nodes import Outcome, Verified
 from shipway.outputs import BadOutput, take_outputs
@@ -69,6 +70,8 @@ class Attempts:
     ) -> None:
         """Start an attempt; its end, also one that could not be started, comes from `wait`."""
         attempt = self._noted(work.node.id, verb, timeout_ms, outputs)
+        if work.node.emits and verb is Verb.DO:
+            attempt.emitter = work.node
         if action.runs_in == "thread":
             self._begin_call(attempt, action, work)
             return
@@ -119,6 +122,8 @@ class Attempts:
             "SHIPWAY_STATUS": files.status,
             "SHIPWAY_RETRY_AFTER": files.retry_after,
         }
+        if attempt.emitter is not None:
+            env["SHIPWAY_EMIT"] = files.emit
         attempt.child = start(argv, cwd=command.cwd, env=env, stdin=self._stdin, output=attempt.transcript.descriptor)
         self._of_child[attempt.child.pid] = attempt
         self._waiter.watch(attempt.child)
@@ -302,11 +307,14 @@ class Attempts:
             outputs, dropped = take_outputs(attempt.files.outputs(), attempt.outputs)
             outcome, cause = attempt.files.outcome()
             outputs |= self._kept_files(attempt, outputs)
+            emitted = attempt.files.emitted(attempt.emitter) if attempt.emitter is not None else ()
         except BadOutput as error:
-            return self._end(attempt, Outcome.FAILED, error=str(error), word="outputs", warning=warning, code=0)
+            ended = self._end(attempt, Outcome.FAILED, error=str(error), word="outputs", warning=warning, code=0)
+            return replace(ended, is_permanent=isinstance(error, Conflict))
         warnings = "; ".join(filter(None, (warning, *dropped)))
         self._learn_secrets(attempt, outputs)
-        return self._end(attempt, outcome, warning=warnings, code=0, outputs=outputs, cause=cause)
+        ended = self._end(attempt, outcome, warning=warnings, code=0, outputs=outputs, cause=cause)
+        return replace(ended, emitted=tuple(entry.to_json() for entry in emitted)) if emitted else ended
 
     def _kept_files(self, attempt: Ongoing, outputs: Mapping[str, Json]) -> dict[str, Json]:
         """Copies of `file` outputs under their digest, so that later changes of the file change nothing handed on."""

@@ -3,21 +3,43 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from shipway import expressions
 from shipway.accesses import accesses_of
 from shipway.action import Action, SlotRule, SlotType
 from shipway.builder_calls import DEFAULT_OPTIONS, ActionCalls
+from shipway.builder_calls import GatherOptions as GatherOptions
 from shipway.builder_calls import NodeHandle as NodeHandle
 from shipway.builder_calls import NodeOptions as NodeOptions
-from shipway.canonical import MAX_SAFE_INTEGER, Json
+from shipway.canonical import Json
 from shipway.conflicts import Accesses
-from shipway.declaration import Stage
+from shipway.declaration import OutputRule, Stage
 from shipway.errors import Position, Problem, did_you_mean
-from shipway.expressions import ExpressionError, Reference
-from shipway.nodes import Change, Computed, Immediate, Need, NeedKind, Node, Promise, Reads, Slot
+from shipway.expressions import ExpressionError
+from shipway.frames import Frame, Frames, is_within
+from shipway.growth import expanded
+from shipway.items import named_items, names_item
+from shipway.node_ids import template_of, written_as
+from shipway.nodes import (
+    CHOOSE,
+    GATHER,
+    Change,
+    Computed,
+    Fidelity,
+    Gather,
+    Immediate,
+    Need,
+    NeedKind,
+    Node,
+    Promise,
+    Proxy,
+    Reads,
+    Slot,
+)
+from shipway.products import BadItems
+from shipway.referrer import Referrer, proxy_text
 from shipway.resources import file_patterns
 
 _ID = re.compile(r"[a-z0-9][a-z0-9._-]*")
@@ -34,21 +56,31 @@ class BuilderScope:
     read: Callable[[tuple[str, ...] | None], Reads]
 
 
+@dataclass(frozen=True, slots=True)
+class _Touched:
+    """What decides what a node reads and writes, besides its slots."""
+
+    action: Action | None
+    reads: tuple[str, ...]
+    writes: tuple[str, ...]
+
+
 class GraphBuilder(ActionCalls):
     """Collects the nodes of one stage. Mistakes are gathered in `problems`, never raised one by one.
 
     Node ids are `stage/name`. A slot takes text, integer, boolean, list or mapping with text keys; text may hold `${{ }}`,
     which is folded as far as it is known now; None leaves the slot unset; setting one twice keeps the last. A promise is an
-    edge. Anything else as a slot's value is a problem that names the slot.
+    edge; a proxy, or `${{ item }}`, is the item of an enclosing gather. Anything else as a slot's value is a problem that
+    names the slot.
     """
 
     def __init__(self, stage: Stage, scope: BuilderScope) -> None:
         self.stage = stage
         self.problems: list[Problem] = []
         self.stage_needs: dict[str, None] = dict.fromkeys(stage.needs)
-        self.accesses: dict[str, Accesses] = {}
         self._scope = scope
-        self._nodes: dict[str, Node] = {}
+        self._frames = Frames(stage, scope.planned)
+        self._touched: dict[str, _Touched] = {}
 
     def add(
         self,
@@ -58,76 +90,86 @@ class GraphBuilder(ActionCalls):
         *,
         needs: Iterable[Need | NodeHandle] = (),
         options: NodeOptions = DEFAULT_OPTIONS,
+        gather: GatherOptions | None = None,
     ) -> NodeHandle:
-        """Add a node that carries out `action` with `slots`; its id is `stage/name`. Returns a handle to promise its outputs."""
-        node_id = f"{self.stage.id}/{name}"
-        where = options.position or self.stage.where
-        if not _ID.fullmatch(name):
-            self._problem(where, f"`{name}` is no name for a node: use lower-case letters, digits and `-`")
-        if node_id in self._nodes:
-            self._problem(where, f"node `{node_id}` is declared twice")
-        found = self._scope.find_action(action)
-        if found is None:
-            self._problem(where, f"unknown action `{action}`", did_you_mean(action, self._scope.action_names()))
-        edges: dict[tuple[str, NeedKind], None] = {}
-        for need in needs:
-            edges[(need.id, NeedKind.NEEDS) if isinstance(need, NodeHandle) else (need.node, need.kind)] = None
-        refs = _Referrer(self, node_id, where)
-        filled = refs.slots(slots or {}, found)
-        env = refs.environment({**self.stage.env, **options.env})
-        condition = refs.condition(options.condition)
-        for promised in refs.promised:
-            edges[(promised, NeedKind.PROMISE)] = None
-        self._nodes[node_id] = Node(
-            id=node_id,
-            stage=self.stage.id,
-            action=action,
-            position=where,
-            title=options.title or _title(action, filled),
-            tags=options.tags,
-            slots=filled,
-            env=env,
-            env_from=tuple(dict.fromkeys((*self.stage.env_from, *options.env_from))),
-            needs=tuple(Need(*edge) for edge in edges),
-            condition=condition,
-            outputs={**(found.outputs if found else {}), **options.outputs},
-            change=Change.RUN,
-            lasting=options.lasting,
-            retry=options.retry,
-            timeout_ms=options.timeout_ms,
-            undo_retry=options.retry if options.undo_retry is None else options.undo_retry,
-            undo_timeout_ms=options.timeout_ms if options.undo_timeout_ms is None else options.undo_timeout_ms,
-            limits=options.limits,
-            locks=options.locks,
-            exclusive=options.exclusive,
-            allow_failure=options.allow_failure,
-            reads=self._scope.read(self._files_read(options)),
-        )
-        touched = accesses_of(found, filled, options.reads or (), options.writes)
-        if touched is not None:
-            self.accesses[node_id] = touched
+        """Add a node that carries out `action` with `slots`; its id is `stage/name`. Returns a handle to promise its outputs.
+
+        With `gather` there is one such node for each item, `stage/name[key]`; the handle promises lists of their outputs.
+        """
+        node_id = self._new_id(name, options)
+        if gather is None:
+            self._frames.put(self._node(action, node_id, slots or {}, needs, options))
+            return NodeHandle(node_id, self.stage.id)
+        with self._gathered(node_id, name, needs, options, gather) as inner:
+            self._frames.put(self._node(action, template_of(node_id), slots or {}, (), inner))
         return NodeHandle(node_id, self.stage.id)
 
-    def _files_read(self, options: NodeOptions) -> tuple[str, ...] | None:
-        """The files that decide what a node does; where its `reads` names none but other things, those of its stage."""
-        if options.reads is None or (options.reads and not file_patterns(options.reads)):
-            return self.stage.reads
-        return file_patterns(options.reads)
+    @contextmanager
+    def body(
+        self,
+        name: str,
+        names: Iterable[str],
+        *,
+        needs: Iterable[Need | NodeHandle] = (),
+        options: NodeOptions = DEFAULT_OPTIONS,
+        gather: GatherOptions | None = None,
+    ) -> Iterator[NodeHandle]:
+        """Add what is added inside this block as the body of a node `stage/name`, run only where its condition holds.
+
+        `names` are those that the body's nodes will have. With `gather` the body is run once for each item.
+        """
+        node_id = self._new_id(name, options)
+        handle = NodeHandle(node_id, self.stage.id)
+        if gather is None:
+            with self._inside(node_id, frozenset(names), needs, options):
+                yield handle
+            return
+        with (
+            self._gathered(node_id, name, needs, options, gather) as inner,
+            self._inside(template_of(node_id), frozenset(names), (), inner),
+        ):
+            yield handle
+
+    @contextmanager
+    def template(self, owner: NodeHandle, name: str, most: int) -> Iterator[None]:
+        """Let a node that was added emit the one node or body that is added inside this block, under `name`, when it runs.
+
+        `most` bounds how many entries of all its templates together.
+        """
+        self._frames.push(Frame(template_of(owner.id), within=owner.id, gather=_last(owner.id), is_template=True))
+        yield
+        made = tuple(self._frames.pop().nodes.values())
+        node = self._frames.top.nodes[owner.id]
+        self._frames.put(replace(node, emits=most, templates={**node.templates, name: made}))
 
     def order(self, *, before: NodeHandle, after: NodeHandle) -> None:
         """Start `after` only when `before` has ended well."""
-        node = self._nodes[after.id]
+        nodes = self._frames.top.nodes
+        node = nodes[after.id]
         need = Need(before.id, NeedKind.NEEDS)
         if need not in node.needs:
-            self._nodes[after.id] = replace(node, needs=(*node.needs, need))
+            nodes[after.id] = replace(node, needs=(*node.needs, need))
 
     def nodes(self) -> tuple[Node, ...]:
-        """The nodes added so far, in the order they were added."""
-        return tuple(self._nodes.values())
+        """The nodes added so far, in the order they were added; what waits for a body waits for all of it."""
+        return self._frames.nodes()
+
+    @property
+    def accesses(self) -> dict[str, Accesses]:
+        """What the nodes added so far touch, by their ids, as far as it is known when planned."""
+        found: dict[str, Accesses] = {}
+        for node in self._frames.top.nodes.values():
+            touched = self._touched.get(node.id) or self._touched.get(written_as(node.id))
+            if touched is None:
+                continue
+            accesses = accesses_of(touched.action, node.slots, touched.reads, touched.writes)
+            if accesses is not None:
+                found[node.id] = accesses
+        return found
 
     def check_references(self) -> None:
         """Once all nodes are there: report promises of nodes or outputs that do not exist, all of them."""
-        for node in self._nodes.values():
+        for node in self._frames.written.values():
             for name, slot in (*node.slots.items(), *node.env.items()):
                 if isinstance(slot, Promise):
                     self._check_promise(node, name, slot)
@@ -135,7 +177,7 @@ class GraphBuilder(ActionCalls):
     def _check_promise(self, node: Node, name: str, promise: Promise) -> None:
         producer = self.find(promise.node)
         if producer is None:
-            known = [*self._nodes, *(other.id for nodes in self._scope.planned.values() for other in nodes)]
+            known = [*self._frames.written, *(other.id for nodes in self._scope.planned.values() for other in nodes)]
             self._problem(
                 node.position,
                 f"slot `{name}` of `{node.id}` takes from the unknown node `{promise.node}`",
@@ -152,266 +194,236 @@ class GraphBuilder(ActionCalls):
 
     def find(self, node_id: str) -> Node | None:
         """The node of this stage or of one planned before, or None."""
-        if node_id in self._nodes:
-            return self._nodes[node_id]
-        stage = node_id.partition("/")[0]
-        return next((node for node in self._scope.planned.get(stage, ()) if node.id == node_id), None)
-
-    def locate(self, step: str) -> str:
-        """The id of the node that `steps.<step>` means here: of this stage or, in a compensation, of what it compensates."""
-        stage, dot, _ = self.stage.id.partition(".")
-        of_stage = f"{stage}/{step}"
-        return of_stage if dot and self.find(of_stage) is not None else f"{self.stage.id}/{step}"
+        return self._frames.find(node_id)
 
     def stage_outputs(self, stage: str) -> Mapping[str, str]:
-        """Output name to node id, over the nodes of a stage planned before."""
-        return {output: node.id for node in self._scope.planned.get(stage, ()) for output in node.outputs}
+        """Output name to node id, over the steps of a stage planned before."""
+        return self._frames.stage_outputs(stage)
+
+    def step_id(self, name: str) -> str:
+        """The id of the node that `steps.<name>` means here: the nearest of that name, from the inside out."""
+        return self._frames.step_id(name)
+
+    @property
+    def gathers(self) -> tuple[str, ...]:
+        """The names of the gathers around what is being added, outermost first."""
+        return self._frames.gathers
 
     def fold_condition(self, text: str | None) -> str | None:
         """The stage's own `if` with what is known now put in; what it refers to becomes a need of the stage."""
-        return _Referrer(self, self.stage.id, self.stage.where).condition(text)
+        return Referrer(self, self.stage.id, self.stage.where).condition(text)
 
     def text_slots(self, action: str) -> frozenset[str]:
         """The slots of an action that take text: there a number keeps the spelling it has in the source."""
-        found = self._scope.find_action(action)
-        rules = found.slots if found else {}
-        return frozenset(name for name, rule in rules.items() if rule.type is SlotType.STRING)
+        return frozenset(name for name, rule in self._rules(action).items() if rule.type is SlotType.STRING)
 
     @property
     def known(self) -> Mapping[str, Json]:
         """The contexts whose values are known when planned."""
         return self._scope.known
 
+    # Bodies.
+
+    @contextmanager
+    def _inside(
+        self, node_id: str, names: frozenset[str], needs: Iterable[Need | NodeHandle], options: NodeOptions
+    ) -> Iterator[None]:
+        """Collect a body into nodes behind the node that opens it."""
+        refs = Referrer(self, node_id, options.position or self.stage.where)
+        condition = self._body_condition(refs, options)
+        opener = self._opener(CHOOSE, node_id, refs, needs, replace(options, condition=None), condition)
+        self._frames.push(Frame(node_id, names, node_id, env=self._body_env(options)))
+        yield
+        made = self._frames.pop()
+        direct = [node for node in made.nodes.values() if is_within(node, node_id)]
+        outputs = {name: rule for node in direct for name, rule in node.outputs.items()}
+        self._frames.put(replace(opener, outputs=outputs))
+        self._frames.top.nodes.update(made.nodes)
+
+    @contextmanager
+    def _gathered(
+        self,
+        node_id: str,
+        name: str,
+        needs: Iterable[Need | NodeHandle],
+        options: NodeOptions,
+        gather: GatherOptions,
+    ) -> Iterator[NodeOptions]:
+        """Collect the template of a gather, then expand it where its items are known; yields the options of its members."""
+        refs = Referrer(self, node_id, options.position or self.stage.where)
+        slots = {slot: filled for slot, value in gather.slots.items() if (filled := refs.slot(slot, value)) is not None}
+        self._frames.push(Frame(template_of(node_id), within=node_id, gather=name, env=self._frames.top.env))
+        is_per_item = options.condition is not None and self._names_own_item(options.condition, name)
+        key = None if gather.key is None else self._key(node_id, gather.key, options)
+        yield options if is_per_item else replace(options, condition=None)
+        made = self._frames.pop()
+        condition = None if is_per_item else refs.condition(options.condition)
+        rule = Gather(None, gather.limit, key, gather.max, gather.on_failure)
+        owner = replace(
+            self._opener(GATHER, node_id, refs, needs, options, condition),
+            slots=slots,
+            gather=rule,
+            templates={name: tuple(made.nodes.values())},
+            outputs={output: OutputRule("list") for output in made.nodes[template_of(node_id)].outputs},
+        )
+        self._frames.written[node_id] = owner
+        try:
+            for node in expanded(owner, self._rules):
+                self._frames.add(node)
+        except BadItems as error:
+            self._problem(owner.position, f"`gather` of `{node_id}`: {error}")
+
+    def _opener(
+        self,
+        action: str,
+        node_id: str,
+        refs: Referrer,
+        needs: Iterable[Need | NodeHandle],
+        options: NodeOptions,
+        condition: str | None,
+    ) -> Node:
+        """The node that opens a body: it does nothing by itself."""
+        return Node(
+            id=node_id,
+            stage=self.stage.id,
+            action=action,
+            position=options.position or self.stage.where,
+            title=options.title,
+            tags=options.tags,
+            needs=_edges(needs, refs),
+            condition=condition,
+            change=Change.NOOP,
+            fidelity=Fidelity.EXACT,
+            lasting=False,
+            allow_failure=options.allow_failure,
+        )
+
+    def _body_condition(self, refs: Referrer, options: NodeOptions) -> str | None:
+        """The `if` of a body. Known when planned, it has to be true or false: a choice is not made by a text."""
+        condition = refs.condition(options.condition)
+        if condition is not None and refs.is_known_but_no_boolean(condition):
+            refs.problem(f"`if` of `{refs.node_id}` comes to {condition}, which is neither `true` nor `false`")
+        return condition
+
+    def _body_env(self, options: NodeOptions) -> Mapping[str, str]:
+        env = {**self._frames.top.env, **options.env}
+        gathers = self.gathers
+        if not gathers:
+            return env
+        try:
+            return {name: named_items(text, gathers[-1]) for name, text in env.items()}
+        except ExpressionError:
+            return env  # every node of the body says so
+
+    def _names_own_item(self, condition: str, name: str) -> bool:
+        named = Referrer(self, "", self.stage.where).named(condition)
+        return named is not None and names_item(named, name)
+
+    def _key(self, node_id: str, text: str, options: NodeOptions) -> str | None:
+        refs = Referrer(self, node_id, options.position or self.stage.where)
+        slot = refs.slot("key", text)
+        if isinstance(slot, Proxy):
+            return proxy_text(slot)
+        if isinstance(slot, Computed) and not refs.promised:
+            return str(slot.expression)
+        refs.problem(
+            f"`key` of the gather `{node_id}` does not tell its items apart", 'write `key: "${{ item.name }}"`'
+        )
+        return None
+
+    # Nodes.
+
+    def _new_id(self, name: str, options: NodeOptions) -> str:
+        frame = self._frames.top
+        node_id = frame.path if frame.is_template else f"{frame.path}/{name}"
+        where = options.position or self.stage.where
+        if not _ID.fullmatch(name):
+            self._problem(where, f"`{name}` is no name for a node: use lower-case letters, digits and `-`")
+        if node_id in frame.nodes:
+            self._problem(where, f"node `{node_id}` is declared twice")
+        return node_id
+
+    def _node(
+        self,
+        action: str,
+        node_id: str,
+        slots: Mapping[str, object],
+        needs: Iterable[Need | NodeHandle],
+        options: NodeOptions,
+    ) -> Node:
+        where = options.position or self.stage.where
+        found = self._scope.find_action(action)
+        if found is None:
+            self._problem(where, f"unknown action `{action}`", did_you_mean(action, self._scope.action_names()))
+        if options.every_ms and found is not None and found.runs_in == "thread" and not _answers(found):
+            self._problem(where, f"`until` needs an action with one boolean output, and `{action}` has none")
+        refs = Referrer(self, node_id, where)
+        filled = refs.slots(slots, found)
+        self._touched[node_id] = _Touched(found, options.reads or (), options.writes)
+        env = refs.environment({**self._frames.top.env, **options.env})
+        condition = refs.condition(options.condition)
+        return Node(
+            id=node_id,
+            stage=self.stage.id,
+            action=action,
+            position=where,
+            title=options.title or _title(action, filled),
+            tags=options.tags,
+            slots=filled,
+            env=env,
+            env_from=tuple(dict.fromkeys((*self.stage.env_from, *options.env_from))),
+            needs=_edges(needs, refs),
+            condition=condition,
+            outputs={**(found.outputs if found else {}), **options.outputs},
+            change=Change.RUN,
+            lasting=options.lasting,
+            retry=options.retry,
+            timeout_ms=options.timeout_ms,
+            undo_retry=options.retry if options.undo_retry is None else options.undo_retry,
+            undo_timeout_ms=options.timeout_ms if options.undo_timeout_ms is None else options.undo_timeout_ms,
+            limits=options.limits,
+            locks=options.locks,
+            exclusive=options.exclusive,
+            allow_failure=options.allow_failure,
+            reads=self._scope.read(self._files_read(options)),
+            every_ms=options.every_ms,
+            privileged=options.privileged,
+            dedup=None if options.dedup is None else refs.text("dedup", options.dedup),
+        )
+
+    def _files_read(self, options: NodeOptions) -> tuple[str, ...] | None:
+        """The files that decide what a node does; where its `reads` names none but other things, those of its stage."""
+        if options.reads is None or (options.reads and not file_patterns(options.reads)):
+            return self.stage.reads
+        return file_patterns(options.reads)
+
+    def _rules(self, action: str) -> Mapping[str, SlotRule]:
+        found = self._scope.find_action(action)
+        return found.slots if found else {}
+
+    def problem(self, text: str, hint: str, where: Position) -> None:
+        """Report a mistake that only the caller can see."""
+        self._problem(where, text, hint)
+
     def _problem(self, where: Position, text: str, hint: str = "") -> None:
         self.problems.append(Problem(text, where, hint=hint))
 
 
-class _Referrer:
-    """Turns what was written into slots for one node, and collects whom it refers to."""
-
-    def __init__(self, builder: GraphBuilder, node_id: str, where: Position) -> None:
-        self.builder = builder
-        self.node_id = node_id
-        self.where = where
-        self.promised: dict[str, None] = {}
-
-    def problem(self, text: str, hint: str = "") -> None:
-        self.builder.problems.append(Problem(text, self.where, hint=hint))
-
-    def slots(self, given: Mapping[str, object], action: Action | None) -> dict[str, Slot]:
-        rules: Mapping[str, SlotRule] = action.slots if action else {}
-        filled: dict[str, Slot] = {}
-        for name, value in given.items():
-            if value is None:
-                continue
-            if action and name not in rules:
-                self.problem(
-                    f"action `{action.name}` has no slot `{name}` (node `{self.node_id}`)", did_you_mean(name, rules)
-                )
-                continue
-            slot = self.slot(name, value)
-            if slot is not None:
-                filled[name] = slot
-        for name, rule in rules.items():
-            self._check_rule(name, rule, filled)
-        return filled
-
-    def _check_rule(self, name: str, rule: SlotRule, filled: dict[str, Slot]) -> None:
-        slot = filled.get(name)
-        if slot is None:
-            if rule.required:
-                self.problem(f"slot `{name}` of `{self.node_id}` is not set: it takes a {rule.type.value}")
-            elif rule.default is not None:
-                filled[name] = Immediate(rule.default)
-        elif isinstance(slot, Immediate) and not fits(slot.value, rule.type):
-            actual = type_word(slot.value)
-            self.problem(
-                f"slot `{name}` of `{self.node_id}` takes a {rule.type.value}, not a {actual} ({_shown(slot.value)})"
-            )
-
-    def slot(self, name: str, value: object) -> Slot | None:
-        """The slot for one written value; None, with a problem noted, where it is of no kind a slot can hold."""
-        if isinstance(value, Promise):
-            self._promise(value.node)
-            return value
-        if isinstance(value, (Immediate, Computed)):
-            return value
-        fault = _not_json(value)
-        if fault:
-            self.problem(f"slot `{name}` of `{self.node_id}` cannot hold {fault}")
-            return None
-        return self._folded(value)  # type: ignore[arg-type]
-
-    def _folded(self, value: Json) -> Slot:
-        promise = self._whole_reference(value)
-        if promise is not None:
-            self._promise(promise.node)
-            return promise
-        folded, is_known = self._fold(value)
-        return Immediate(folded) if is_known else Computed(folded)
-
-    def _fold(self, value: Json) -> tuple[Json, bool]:
-        """`value` with what is known now put in, and whether nothing is left to evaluate."""
-        if isinstance(value, str):
-            return self._fold_text(value)
-        if isinstance(value, Mapping):
-            members = {key: self._fold(item) for key, item in value.items()}
-            return {key: item for key, (item, _) in members.items()}, all(known for _, known in members.values())
-        if isinstance(value, Sequence):
-            items = [self._fold(item) for item in value]
-            return [item for item, _ in items], all(known for _, known in items)
-        return value, True
-
-    def _fold_text(self, text: str) -> tuple[Json, bool]:
-        if not expressions.has_expression(text):
-            return text, True
-        try:
-            template = expressions.partially_evaluate(expressions.parse_template(text), self.builder.known)
-            if template.is_known:
-                return expressions.evaluate_template(template, {}), True
-        except ExpressionError as error:
-            self.problem(f"{error.message} in `{text}`", error.hint)
-            return text, True
-        self._refer(template.references)
-        return template.text, False
-
-    def condition(self, text: str | None) -> str | None:
-        if text is None:
-            return None
-        try:
-            folded = expressions.partially_evaluate(expressions.parse(text), self.builder.known)
-        except ExpressionError as error:
-            self.problem(f"{error.message} in `if`", error.hint)
-            return text
-        self._refer(folded.references)
-        return folded.text
-
-    def environment(self, env: Mapping[str, str]) -> dict[str, Slot]:
-        filled: dict[str, Slot] = {}
-        for name, text in env.items():
-            slot = self._folded(text)
-            if isinstance(slot, Immediate):
-                slot = Immediate(expressions.to_text(slot.value))
-            elif isinstance(slot, Computed) and _refers_to_env(slot):
-                self.problem(f"`env` cannot refer to `env` (variable `{name}` of `{self.node_id}`)")
-            filled[name] = slot
-        return filled
-
-    def _whole_reference(self, value: Json) -> Promise | None:
-        """The promise that `${{ steps.a.outputs.b }}` alone amounts to; None for anything else."""
-        if not isinstance(value, str) or not expressions.has_expression(value):
-            return None
-        try:
-            single = expressions.parse_template(value).single
-        except ExpressionError:
-            return None
-        if single is None or len(single.references) != 1 or single.references[0].width != len(single.text):
-            return None
-        producer, rest = self._producer(single.references[0])
-        return Promise(producer, rest) if producer is not None and rest is not None else None
-
-    def _producer(self, reference: Reference) -> tuple[str | None, str | None]:
-        """The node and output that a reference names exactly, or None for what it leaves open."""
-        match reference.path:
-            case ("steps", str(step), "outputs", str(output)):
-                return self.builder.locate(step), output
-            case ("stages", str(other), "steps", str(step), "outputs", str(output)):
-                return f"{other}/{step}", output
-            case ("stages", str(other), "outputs", str(output)):
-                return self.builder.stage_outputs(other).get(output), output
-        return None, None
-
-    def _refer(self, references: Iterable[Reference]) -> None:
-        """Note the edges that the references amount to: to a node where one is named, else to a whole stage."""
-        for reference in references:
-            match reference.path:
-                case ("steps", str(step), *_):
-                    self._promise(self.builder.locate(step))
-                case ("stages", str(other), "steps", str(step), *_):
-                    self._promise(f"{other}/{step}")
-                case ("stages", str(other), "outputs", str(output), *_):
-                    producer = self.builder.stage_outputs(other).get(output)
-                    if producer is None:
-                        self.problem(
-                            f"stage `{other}` has no output `{output}`",
-                            did_you_mean(output, self.builder.stage_outputs(other)),
-                        )
-                    else:
-                        self._promise(producer)
-                case ("stages", str(other), *_):
-                    self.builder.stage_needs[other] = None
-                case ("steps" | "stages", *_):
-                    self.problem("name the step: `steps.<id>` or `stages.<id>`, so that the edge is known when planned")
-
-    def _promise(self, node: str) -> None:
-        """Note the edge from `node` and, where it is another stage's, from that stage."""
-        self.promised[node] = None
-        stage = node.partition("/")[0]
-        if stage != self.builder.stage.id:
-            self.builder.stage_needs[stage] = None
+def _edges(needs: Iterable[Need | NodeHandle], refs: Referrer) -> tuple[Need, ...]:
+    """What is needed, each edge once, then what is promised by what the node refers to."""
+    edges = {
+        (need.id, NeedKind.NEEDS) if isinstance(need, NodeHandle) else (need.node, need.kind): None for need in needs
+    }
+    edges |= dict.fromkeys((promised, NeedKind.PROMISE) for promised in refs.promised)
+    return tuple(Need(*edge) for edge in edges)
 
 
-def fits(value: Json, kind: SlotType) -> bool:
-    """Whether an immediate value is of a slot's type. A whole number is also a `number`."""
-    match kind:
-        case SlotType.ANY:
-            return True
-        case SlotType.STRING:
-            return isinstance(value, str)
-        case SlotType.BOOLEAN:
-            return isinstance(value, bool)
-        case SlotType.INTEGER:
-            return isinstance(value, int) and not isinstance(value, bool)
-        case SlotType.NUMBER:
-            return isinstance(value, (int, float)) and not isinstance(value, bool)
-        case SlotType.LIST:
-            return isinstance(value, Sequence) and not isinstance(value, str)
-        case SlotType.OBJECT:
-            return isinstance(value, Mapping)
+def _answers(action: Action) -> bool:
+    return [rule.type for rule in action.outputs.values()].count("boolean") == 1
 
 
-def type_word(value: Json) -> str:
-    """The type of a JSON value in the words of the declaration."""
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "boolean"
-        case int():
-            return "integer"
-        case float():
-            return "number"
-        case str():
-            return "string"
-        case Mapping():
-            return "object"
-        case _:
-            return "list"
-
-
-def _not_json(value: object) -> str:
-    """What in `value` no slot can hold, in words; empty where all is well."""
-    if value is None or isinstance(value, (bool, str, float)):
-        return ""
-    if isinstance(value, int):
-        return "" if abs(value) <= MAX_SAFE_INTEGER else f"the integer {value}, beyond 2^53-1"
-    if isinstance(value, Mapping):
-        if any(not isinstance(key, str) for key in value):
-            return "a mapping with keys that are not text"
-        return next(filter(None, map(_not_json, value.values())), "")
-    if isinstance(value, (list, tuple)):
-        return next(filter(None, map(_not_json, value)), "")
-    return f"a value of type {type(value).__name__}"
-
-
-def _refers_to_env(slot: Computed) -> bool:
-    template = expressions.parse_template(str(slot.expression), rendered=True)
-    return any(reference.path[0] == "env" for reference in template.references)
-
-
-def _shown(value: Json) -> str:
-    text = str(value)
-    return text if len(text) <= 40 else text[:37] + "…"
+def _last(node: str) -> str:
+    return node.rpartition("/")[2]
 
 
 def _title(action: str, slots: Mapping[str, Slot]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from shipway.declaration import OutputRule, Retry
+from shipway.declaration import OnFailure, OutputRule, Retry
 from shipway.errors import Position
 from shipway.nodes import Need, Promise
 
@@ -48,6 +48,24 @@ class NodeOptions:
     reads: tuple[str, ...] | None = None
     writes: tuple[str, ...] = ()
     position: Position | None = None
+    every_ms: int = 0
+    privileged: bool = False
+    dedup: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GatherOptions:
+    """How a node, or a body of nodes, is run once per item.
+
+    `slots` are `items`, or `product` with `include` and `exclude`: lists, or texts that come to lists. `key` is a text with
+    `${{ item }}`; None takes the value. `max` 0 means any number.
+    """
+
+    slots: Mapping[str, object]
+    key: str | None = None
+    limit: int = 1
+    max: int = 0
+    on_failure: OnFailure | None = None
 
 
 DEFAULT_OPTIONS = NodeOptions()

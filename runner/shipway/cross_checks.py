@@ -9,6 +9,7 @@ from itertools import chain, islice
 from shipway.canonical import Json
 from shipway.edges import duplicate_findings, edge_findings, stage_edges, step_edges
 from shipway.errors import did_you_mean
+from shipway.flow_rules import flow_findings
 from shipway.limits import RATE_PATTERN, parse_rate
 from shipway.outline import StageOutline, mapping, outline, texts
 from shipway.places import Finding, place
@@ -45,6 +46,7 @@ def _step_findings(data: Json, stage: StageOutline, references: References) -> I
     ids = tuple(dict.fromkeys(step.id for step in stage.steps))
     yield from edge_findings("step", ids, step_edges(stage) + references.step_edges[stage.path], where)
     yield from _outputs_twice(stage, where)
+    yield from flow_findings(data, stage)
     yield from _ids_compensated_twice(stage)
     if not stage.is_ordered:
         for step in stage.steps:
@@ -75,8 +77,8 @@ def _outputs_twice(stage: StageOutline, where: str) -> Iterator[Finding]:
 
 def _unknown_limits(data: Json, stages: tuple[StageOutline, ...]) -> Iterator[Finding]:
     known = mapping(mapping(data).get("limits"))
-    for stage in stages:
-        for step in stage.steps:
+    for body in (body for stage in stages for body in stage.bodies):
+        for step in body.steps:
             for path, name in texts(step.data, step.path, "limits"):
                 if name not in known:
                     hint = did_you_mean(name, known) or f"declare it: `limits: {{{name}: {{parallel: 1}}}}`"

@@ -16,6 +16,7 @@ from shipway.cross_checks import cross_findings
 from shipway.declaration_files import read_merged
 from shipway.durations import parse_ms
 from shipway.errors import DeclarationError, Position, Problem, UsageError, did_you_mean
+from shipway.flow_rules import DEFAULT_EMITS, DEFAULT_EVERY, GatherRule, gather_rule
 from shipway.limits import Limit, Rate, parse_rate
 from shipway.outline import StageOutline, StepOutline, mapping, outline, texts
 from shipway.places import Finding, about
@@ -143,7 +144,8 @@ class Step:
 
     `action` is the dotted name (`run:` is short for `shell.exec`; its script is in `run`, else `run` is None).
     `needs` and `optional_needs` are step ids of the same stage. In a list of steps each needs the one before it: that
-    edge is NOT in `needs`; see `Stage.ordered`. `reads` None means: the stage's, else the whole tree.
+    edge is NOT in `needs`; see `Stage.ordered`. `reads` None means: the stage's, else the whole tree. A step with a `body`
+    has no action. `every_ms` above 0: it is an `until`. `templates` are what it may emit, at most `emits` of them.
     """
 
     id: str
@@ -174,11 +176,18 @@ class Step:
     locks: tuple[str, ...] = ()
     exclusive: bool = False
     allow_failure: bool = False
+    gather: GatherRule | None = None
+    body: Body | None = None
+    every_ms: int = 0
+    emits: int = 0
+    templates: tuple[Step, ...] = ()
+    privileged: bool = False
+    dedup: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Compensation:
-    """`compensate` of a stage: steps that run only on its rollback. `ordered` is True where they were a list."""
+class Body:
+    """Steps inside a step, or those of `compensate`. `ordered` is True where they were a list."""
 
     steps: tuple[Step, ...]
     ordered: bool
@@ -210,7 +219,7 @@ class Stage:
     reads: tuple[str, ...] | None = None
     ordered: bool = False
     steps: tuple[Step, ...] = ()
-    compensation: Compensation | None = None
+    compensation: Body | None = None
     retry: Retry | None = None
 
 
@@ -370,18 +379,22 @@ class _Builder:
             reads=_names(data, "reads") if "reads" in data else None,
             ordered=stage.is_ordered,
             steps=tuple(self._step(step) for step in stage.steps),
-            compensation=self._compensation(stage.compensation) if stage.compensation else None,
+            compensation=self._body(stage.compensation) if stage.compensation else None,
             retry=_retry(data["retry"]) if "retry" in data else None,
         )
 
-    def _compensation(self, written: StageOutline) -> Compensation:
-        return Compensation(tuple(self._step(step) for step in written.steps), written.is_ordered)
+    def _body(self, written: StageOutline) -> Body:
+        return Body(tuple(self._step(step) for step in written.steps), written.is_ordered)
 
     def _step(self, step: StepOutline) -> Step:
         data, path = step.data, step.path
+        until = data.get("until")
+        asked = mapping(until)
+        script = "run" if "run" in data else "until" if not asked else ""
+        emits = mapping(data.get("emits"))
         return Step(
             id=step.id,
-            action=str(data.get("uses", "shell.exec")),
+            action=str(data.get("uses") or asked.get("uses", "shell.exec")),
             path=path,
             where=self._tree.locate(path, key=True),
             name=self._text(data, path, "name") or "",
@@ -389,14 +402,14 @@ class _Builder:
             needs=_names(data, "needs"),
             optional_needs=_names(data, "optional_needs"),
             condition=self._text(data, path, "if"),
-            run=self._text(data, path, "run"),
+            run=self._text(data, path, script),
             shell=self._text(data, path, "shell"),
             working_directory=self._text(data, path, "working_directory"),
             plan=self._plan(data, path),
             undo=self._undo(data, path),
             verify=self._text(data, path, "verify"),
             outputs={name: _output(rule) for name, rule in mapping(data.get("outputs")).items()},
-            with_=mapping(data.get("with")),
+            with_=mapping(data.get("with")) or mapping(asked.get("with")),
             env=self._env(data, path),
             env_from=_names(data, "env_from"),
             reads=_names(data, "reads") if "reads" in data else None,
@@ -408,6 +421,13 @@ class _Builder:
             locks=_names(data, "locks"),
             exclusive=_flag(data, "exclusive") or False,
             allow_failure=_flag(data, "allow_failure") or False,
+            gather=gather_rule(data["gather"], self._tree, (*path, "gather")) if "gather" in data else None,
+            body=self._body(step.body) if step.body else None,
+            every_ms=parse_ms(str(data.get("every", DEFAULT_EVERY))) if "until" in data else 0,
+            emits=_count(emits, "max") or DEFAULT_EMITS if emits else 0,
+            templates=tuple(self._step(each) for each in step.templates.steps) if step.templates else (),
+            privileged=_flag(data, "privileged") or False,
+            dedup=self._text(data, path, "dedup"),
         )
 
     def _plan(self, data: Mapping[str, Json], path: Path_) -> PlanCommand | None:

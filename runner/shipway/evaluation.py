@@ -10,7 +10,7 @@ from pathlib import Path
 from shipway import expressions
 from shipway.canonical import Json
 from shipway.expressions import Expression, ExpressionError, Reference, Value
-from shipway.nodes import DONE, Computed, Immediate, Node, Outcome, Promise, Slot
+from shipway.nodes import CHOOSE, DONE, Computed, Immediate, Node, Outcome, Promise, Proxy, Slot
 
 
 class Unresolved(Exception):
@@ -46,12 +46,22 @@ class Evaluation:
         """Make the end of a node visible under `steps` of its stage and under `stages`."""
         self._outputs[node.id] = outputs
         self._outcomes[node.id] = outcome
-        steps = self._steps.setdefault(node.stage, {})
-        steps[node.step] = {"outputs": outputs, "outcome": outcome.value}
+        body, _, name = node.id.rpartition("/")
+        steps = self._steps.setdefault(body, {})
+        steps[name] = {"outputs": outputs, "outcome": outcome.value}
+        if body != node.stage:
+            return
         stage = self._stages.setdefault(node.stage, {"outputs": {}, "steps": steps})
         union = stage["outputs"]
         assert isinstance(union, dict)
         union.update(outputs)
+
+    def outputs_of(self, node: Node, members: Sequence[str]) -> dict[str, Json]:
+        """What a node hands on whose members have all ended: of a gather, lists in the order of `members`, null for none."""
+        given = [self._outputs.get(member, {}) for member in members]
+        if node.gather is not None:
+            return {name: [outputs.get(name) for outputs in given] for name in node.outputs}
+        return {name: value for outputs in given for name, value in outputs.items()}
 
     def inputs(self, node: Node, env: Mapping[str, str]) -> dict[str, Json]:
         """Every slot of the node as a value. Raises Unresolved naming the slot."""
@@ -76,6 +86,9 @@ class Evaluation:
             value = expressions.evaluate(parsed, self._contexts(node, env), {**self._functions(), **functions})
         except ExpressionError as error:
             raise Unresolved(f"`if` of `{node.id}`: {error.message}") from error
+        if node.action == CHOOSE and condition == node.condition and not isinstance(value, bool):
+            shown = expressions.to_text(value) if not isinstance(value, (Mapping, list)) else "a list or an object"
+            raise Unresolved(f"`if` of `{node.id}` came to `{shown}`, which is neither `true` nor `false`")
         return expressions.truthy(value)
 
     def _value(self, slot: Slot, node: Node, what: str, env: Mapping[str, str]) -> Json:
@@ -87,6 +100,8 @@ class Evaluation:
                 return given if output is None else given.get(output)
             case Promise(producer, output):
                 return self._promised(producer, output, what)
+            case Proxy(gather):
+                raise Unresolved(f"{what} of `{node.id}` takes the item of `{gather}`, which is not known")
             case Computed(expression):
                 try:
                     return self._computed(expression, node, env)
@@ -94,6 +109,9 @@ class Evaluation:
                     raise Unresolved(f"{what} of `{node.id}`: {error.message}") from error
 
     def _promised(self, producer: str, output: str | None, what: str) -> Json:
+        if self._outcomes.get(producer) is Outcome.SKIPPED:
+            # Only of a body that was not chosen: whoever takes from any other node is skipped with it.
+            return None
         if self._outcomes.get(producer) not in DONE:
             raise Unresolved(f"{what} takes an output of `{producer}`, which gave none")
         outputs = self._outputs[producer]
@@ -118,10 +136,20 @@ class Evaluation:
                 raise ExpressionError(f"secret `{reference.path[1]}` is not set in the environment")
 
     def _contexts(self, node: Node, env: Mapping[str, str]) -> Mapping[str, Value]:
-        steps = self._steps.get(node.stage, {})
+        return {**self._fixed, "env": env, "steps": self._steps_around(node), "stages": self._stages}
+
+    def _steps_around(self, node: Node) -> Mapping[str, Value]:
+        """The steps that a node can name: of the bodies around it, the nearest first, and of its stage."""
+        found: Mapping[str, Value] = self._steps.get(node.stage, {})
         if node.stage in self._compensated:
-            steps = {**self._steps.get(self._compensated[node.stage], {}), **steps}
-        return {**self._fixed, "env": env, "steps": steps, "stages": self._stages}
+            found = {**self._steps.get(self._compensated[node.stage], {}), **found}
+        if node.id.count("/") == 1:
+            return found
+        at = node.id.find("/", len(node.stage) + 1)
+        while at >= 0:
+            found = {**found, **self._steps.get(node.id[:at], {})}
+            at = node.id.find("/", at + 1)
+        return found
 
     def _functions(self) -> Mapping[str, Callable[..., Value]]:
         return {"hashfiles": self._hash_files}

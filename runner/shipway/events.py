@@ -63,6 +63,14 @@ class NodeStarted:
 
 
 @dataclass(frozen=True, slots=True)
+class NodesAdded:
+    """A node added others to the run; they come behind it."""
+
+    node: str
+    added: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class NodeRetrying:
     """An attempt failed and another follows after `delay_ms`."""
 
@@ -204,6 +212,7 @@ Event: TypeAlias = (
     | StageStarted
     | StageFinished
     | NodeStarted
+    | NodesAdded
     | NodeRetrying
     | NodeTakenBack
     | StageRetrying

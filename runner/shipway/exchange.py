@@ -10,11 +10,19 @@ import tempfile
 from io import BufferedReader
 from pathlib import Path
 
-from shipway.nodes import Outcome
+from shipway.emission import read_emission
+from shipway.growth import Emitted
+from shipway.nodes import Node, Outcome
 from shipway.outputs import BadOutput, parse_output_file
 
 MAX_OUTPUT_FILE_BYTES = 1 << 20
 """What a step may write to $SHIPWAY_OUTPUT, as on GitHub (1 MB per job)."""
+
+MAX_EMIT_FILE_BYTES = 16 << 20
+"""What a step may write to $SHIPWAY_EMIT."""
+
+_LONGEST_NAME = 200
+"""A name may have 255 bytes, with a digest and an ending behind it; ids are ASCII."""
 
 _STATUS_BYTES = 4096
 
@@ -23,8 +31,14 @@ LONGEST_PAUSE_MS = 86_400_000
 
 
 def file_name(node: str) -> str:
-    """The id as a file name of its own: no part of an id has a dot, so that no two become one."""
-    return node.replace("/", ".")
+    """The id as a file name of its own: dots stand in keys only, so that no two become one.
+
+    Its end is a digest where it is too long for a name, or where only capitals may tell it from another.
+    """
+    name = node.replace("/", ".")
+    if len(name) <= _LONGEST_NAME and name.lower() == name:
+        return name
+    return f"{name[:_LONGEST_NAME]}~{hashlib.sha256(node.encode()).hexdigest()[:16]}"
 
 
 class Exchange:
@@ -35,6 +49,7 @@ class Exchange:
         self.output = f"{directory}/{name}.out"
         self.status = f"{directory}/{name}.status"
         self.retry_after = f"{directory}/{name}.retry-after"
+        self.emit = f"{directory}/{name}.emit"
         self.script = f"{directory}/{name}.script"
         self._has_script = False
 
@@ -68,6 +83,17 @@ class Exchange:
             number = content.count(b"\n", 0, error.start) + 1
             raise BadOutput(f"line {number} of $SHIPWAY_OUTPUT is not UTF-8") from None
 
+    def emitted(self, node: Node) -> tuple[Emitted, ...]:
+        """What was written to $SHIPWAY_EMIT, of the templates of `node`. Raises BadOutput, with the line's number."""
+        content = self._read(self.emit, "$SHIPWAY_EMIT", MAX_EMIT_FILE_BYTES + 1)
+        if len(content) > MAX_EMIT_FILE_BYTES:
+            raise BadOutput(f"$SHIPWAY_EMIT holds more than {MAX_EMIT_FILE_BYTES} bytes")
+        try:
+            return read_emission(content.decode("utf-8"), node)
+        except UnicodeDecodeError as error:
+            number = content.count(b"\n", 0, error.start) + 1
+            raise BadOutput(f"line {number} of $SHIPWAY_EMIT is not UTF-8") from None
+
     def outcome(self) -> tuple[Outcome, str]:
         """The outcome of a step that exited 0, by what it wrote to $SHIPWAY_STATUS, and why. Raises BadOutput."""
         text = self._read(self.status, "$SHIPWAY_STATUS", _STATUS_BYTES).decode("utf-8", "replace").strip()
@@ -93,7 +119,7 @@ class Exchange:
 
     def remove(self) -> None:
         """Remove what is there, whatever the step made of it: the next attempt must not find it."""
-        for path in (self.output, self.status, self.retry_after, self.script):
+        for path in (self.output, self.status, self.retry_after, self.emit, self.script):
             try:
                 os.unlink(path)
             except FileNotFoundError:

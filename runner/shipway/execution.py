@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from shipway.action import Command, Completed, Verb
+from shipway.asking import Asking
 from shipway.attempt import Grace
 from shipway.attempts import Attempts
 from shipway.canonical import Json
@@ -74,13 +75,13 @@ def execute_plan(plan: Plan, tools: ExecutionTools) -> Execution:
     def clock_ms() -> int:
         return tools.elapsed_ms + (tools.context.monotonic_ns() - started_ns) // 1_000_000
 
-    attempts = Attempts(
+    attempts = Asking(
         clock_ms=clock_ms,
         grace=tools.grace,
         redactor=tools.redactor,
         directory=tools.directory,
         threads=_threads(plan, tools),
-    )
+    ).watch(clock_ms)
     step_locks = StepLocks(tools.locks, plan.locks, attempts.wake)
     around = _surroundings(tools, attempts, step_locks, clock_ms)
     try:

@@ -11,13 +11,16 @@ from types import MappingProxyType
 
 from shipway.action import Verb, Work
 from shipway.attempt import Ended
+from shipway.bodies import Bodies, Conflict, done_by, ended_as, opened
 from shipway.conditions import Conditions
 from shipway.declaration import OnFailure
+from shipway.dedup import dedup_key
 from shipway.errors import Reason, ShipwayError
 from shipway.evaluation import Unresolved
 from shipway.events import (
     NodeFinished,
     NodeOutput,
+    NodesAdded,
     NodeStarted,
     NodeStillRunning,
     RunStarted,
@@ -26,16 +29,19 @@ from shipway.events import (
     StageStarted,
     Stopping,
 )
+from shipway.growth import Emitted
 from shipway.journal import BestEffort, Decided, LeaseLost
 from shipway.lock_waits import LockWaits
 from shipway.locks import LockLost
-from shipway.nodes import FAILURES, WHOLE, Immediate, Node, Outcome
+from shipway.node_ids import gate_of, is_gate, owner_of
+from shipway.nodes import DONE, FAILURES, WHOLE, Immediate, Node, Outcome
 from shipway.pacing import Pacing
 from shipway.plan import Plan, PlannedStage
+from shipway.products import BadItems
 from shipway.progress import ExecutionOptions, Known, Progress, Surroundings
 from shipway.receipt import Attempt, NodeResult, RollbackEntry, StageResult, own_outcome, stage_outcome
 from shipway.retrying import Retrying
-from shipway.schedule import bounds_of, items_of, members_of
+from shipway.schedule import bounds_of, growth_items, items_of, members_of
 from shipway.scheduler import Scheduler, default_parallel
 from shipway.unwinding import Unwinding
 
@@ -48,7 +54,10 @@ _QUIET_TICK_MS = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """What came of it: one result per node of the plan in declared order, stage outcomes, and the undos in order."""
+    """What came of it: one result per node of the plan in declared order, stage outcomes, and the undos in order.
+
+    Behind a node that `added` others come the results of those.
+    """
 
     results: tuple[NodeResult, ...]
     stages: tuple[StageResult, ...]
@@ -58,6 +67,7 @@ class Execution:
     failed: bool
     duration_ms: int
     fault: Exception | None = None
+    added: tuple[Node, ...] = ()
 
     @property
     def leaves_something(self) -> bool:
@@ -90,6 +100,7 @@ class Executor:
         self._parallel = min(wanted, options.most_children)
         self._scheduler = Scheduler(items_of(plan, self._conditions, options.usual_ms), bounds_of(plan, self._parallel))
         self._pacing = Pacing(self._scheduler, plan.limits, around.tokens, self._emit)
+        self._bodies = Bodies(plan, around.require_action)
         self._progress = {node.id: Progress(node) for node in plan.nodes}
         self._results: dict[str, NodeResult] = {}
         self._stage_holds: dict[str, bool] = {}
@@ -101,6 +112,7 @@ class Executor:
         self._failed = False
         self._next_tick = 0
         self._announced: dict[str, int] = {}
+        self._once: dict[str, str] = {}
         self._recall(known)
         self._has_ungrouped = False
         self._retrying = Retrying(
@@ -183,6 +195,7 @@ class Executor:
         self._pacing.begin(self._around.clock_ms())
         while not self._scheduler.finished:
             self._heed_cancellation()
+            self._take_decisions()
             self._judge()
             self._dispatch()
             self._take_decisions()
@@ -215,6 +228,8 @@ class Executor:
         if not progress.attempts:
             return self._untried(NodeResult(progress.node.id, Outcome.NOT_STARTED))
         last = progress.attempts[-1]
+        if progress.node.is_group:
+            last = replace(last, outcome=Outcome.CANCELLED)
         progress.began = progress.began or last.outcome is Outcome.UNKNOWN
         return NodeResult(
             progress.node.id,
@@ -336,6 +351,8 @@ class Executor:
         while nodes := self._scheduler.unjudged():
             for node_id in nodes:
                 self._judge_one(self._progress[node_id])
+            # What a judgement ends may be the last of a body, whose outputs the next one asks for.
+            self._take_decisions()
 
     def _judge_one(self, progress: Progress) -> None:
         node = progress.node
@@ -373,6 +390,9 @@ class Executor:
 
     def _take_decisions(self) -> None:
         for decision in self._scheduler.decided():
+            if is_gate(decision.id):
+                self._close(self._progress[owner_of(decision.id)], decision.cause)
+                continue
             self._keep(self._untried(NodeResult(decision.id, decision.outcome, cause=decision.cause)))
 
     def _untried(self, result: NodeResult) -> NodeResult:
@@ -447,6 +467,13 @@ class Executor:
         node = progress.node
         number, now = len(progress.attempts), progress.attempts[-1].started_ms
         self._emit(NodeStarted(node.id, number, now))
+        if node.is_group:
+            self._forward_ended(opened(node, self._bodies, self._around.evaluation, now))
+            return
+        first = self._first_of(node)
+        if first is not None:
+            self._forward_ended(done_by(first, node, now))
+            return
         try:
             work = self._work(progress)
         except Unresolved as error:
@@ -457,6 +484,17 @@ class Executor:
             return
         action = self._around.require_action(node.action)
         self._attempts.begin(action, Verb.DO, work, timeout_ms=node.timeout_ms, outputs=node.outputs)
+
+    def _first_of(self, node: Node) -> NodeResult | None:
+        """The result of the node that was done in place of this one; None where this one is the one to be done."""
+        key = dedup_key(node)
+        if key is None:
+            return None
+        result = self._results.get(self._once.get(key, ""))
+        if result is not None and result.outcome in DONE:
+            return result
+        self._once[key] = node.id
+        return None
 
     def _work(self, progress: Progress) -> Work:
         node = progress.node
@@ -473,6 +511,8 @@ class Executor:
         progress = self._progress[ended.node]
         if self._lost is not None and ended.outcome is Outcome.CANCELLED:
             ended = replace(ended, error=f"lease_lost: {self._lost.message}")
+        if ended.emitted and ended.outcome in DONE:
+            ended = self._grown(progress.node, ended)
         progress.last = ended
         progress.began = progress.began or ended.began
         progress.attempts[-1] = _attempt(progress.attempts[-1], ended)
@@ -490,6 +530,9 @@ class Executor:
 
     def _finish(self, progress: Progress, ended: Ended) -> None:
         node = progress.node
+        if node.is_group and ended.outcome is Outcome.SUCCEEDED:
+            self._scheduler.finish(node.id, ended.outcome)  # it is over when its members are: `_close`
+            return
         self._around.evaluation.record(node, ended.outcome, ended.outputs)
         self._scheduler.finish(node.id, ended.outcome)
         self._keep(
@@ -505,6 +548,7 @@ class Executor:
                 warning=ended.warning,
                 change=ended.change,
                 outputs=ended.outputs,
+                emitted=self._bodies.added_by(node.id),
                 tail=ended.tail,
                 log=ended.log,
             ),
@@ -515,7 +559,7 @@ class Executor:
 
     def _node_failed(self, node: Node) -> None:
         self._failed = True
-        policy = self._scheduler.policy_of(node.stage)
+        policy = self._scheduler.policy_for(node.id)
         if policy is OnFailure.CONTINUE:
             return
         self._give_up_retries()
@@ -524,6 +568,56 @@ class Executor:
             self._emit(Stopping(f"`{node.id}` failed", running, self._options.grace.total_ms))
             for other in running:
                 self._attempts.stop(other, Outcome.CANCELLED)
+
+    def _grown(self, node: Node, ended: Ended) -> Ended:
+        """Add what the node asked for to the run; the attempt has failed, and adds nothing, where that cannot be."""
+        entries = [Emitted.from_json(each) for each in ended.emitted]
+        try:
+            children = self._bodies.children(node, entries)
+            growth = growth_items(self._plan, node, children, self._conditions, self._options.usual_ms)
+            self._scheduler.grow(gate_of(node.id), growth.items, growth.ends, growth.gathers)
+        except (BadItems, ValueError) as error:
+            is_permanent = isinstance(error, Conflict)
+            return replace(
+                ended,
+                outcome=Outcome.FAILED,
+                error=str(error),
+                outputs={},
+                emitted=(),
+                code="outputs",
+                is_permanent=is_permanent,
+            )
+        for stale in self._bodies.stale(node, entries):
+            self._decide(self._progress[stale].node, Outcome.SKIPPED, f"`{node.id}` did not add it again")
+        self._bodies.add(node, children)
+        self._progress.update((child.id, Progress(child)) for child in children)
+        self._stage_left[node.stage] += len(children)
+        self._emit(NodesAdded(node.id, tuple(child.id for child in children)))
+        return ended
+
+    def _close(self, progress: Progress, cause: str) -> None:
+        """All members of a node have ended, and so has it, unless it ended before they could begin."""
+        node = progress.node
+        if not node.is_group or node.id in self._results:
+            return
+        members = self._bodies.members(node.id)
+        outcome, error = ended_as([self._results[member] for member in members], cause, self._results)
+        outputs = self._around.evaluation.outputs_of(node, members) if outcome in DONE else {}
+        self._around.evaluation.record(node, outcome, outputs)
+        now = self._around.clock_ms()
+        progress.attempts[-1] = replace(progress.attempts[-1], outcome=outcome, ended_ms=now, error=error)
+        self._keep(
+            NodeResult(
+                node=node.id,
+                outcome=outcome,
+                attempts=tuple(progress.attempts),
+                started_ms=progress.attempts[0].started_ms,
+                ended_ms=now,
+                error=error,
+                outputs=outputs,
+                emitted=self._bodies.added_by(node.id),
+            )
+        )
 
     def _keep(self, result: NodeResult, exit_code: int | None = None) -> None:
         self._results[result.node] = result
@@ -556,7 +650,8 @@ class Executor:
     def _execution(self, unwinding: Unwinding, rollback: list[RollbackEntry]) -> Execution:
         stopped = self._failed or self._cancellations > 0
         return Execution(
-            results=tuple(self._results[node.id] for node in self._plan.nodes),
+            results=tuple(self._results[node.id] for node in self._bodies.nodes),
+            added=tuple(node for node in self._bodies.nodes if node.id not in self._plan.by_id),
             stages=tuple(
                 StageResult(stage.id, self._stage_outcome(stage.id), self._retrying.stage_attempts[stage.id])
                 for stage in self._plan.stages

@@ -35,6 +35,8 @@ __all__ = [
     "Reference",
     "Template",
     "Value",
+    "change",
+    "change_template",
     "evaluate",
     "evaluate_template",
     "has_expression",
@@ -43,6 +45,7 @@ __all__ = [
     "parse",
     "parse_template",
     "partially_evaluate",
+    "plain_template",
     "to_text",
     "truthy",
 ]
@@ -213,6 +216,11 @@ def evaluate_template(
         raise ExpressionError(str(error), width=len(template.text)) from error
 
 
+def plain_template(text: str) -> str:
+    """The template whose value is `text`, whatever stands in it."""
+    return text.replace(_OPEN, _ESCAPED_OPEN)
+
+
 def partially_evaluate(parsed: Parsed, known: Mapping[str, Value]) -> Parsed:
     """`parsed` with the contexts of `known` put in, worked out as far as they reach and written canonically.
 
@@ -224,7 +232,18 @@ def partially_evaluate(parsed: Parsed, known: Mapping[str, Value]) -> Parsed:
     """
     if isinstance(parsed, Expression):
         return parse(_render_checked(fold(parsed.node, known)), rendered=True)
-    return _partial_template(parsed, known)
+    return _changed_template(parsed, lambda node: fold(node, known))
+
+
+def change(expression: Expression, change: Callable[[Node], Node], *, folds: bool = False) -> Expression:
+    """The expression with its tree changed; with `folds`, worked out as far as what was put in reaches."""
+    made = change(expression.node)
+    return parse(_render_checked(fold(made, {}) if folds else made), rendered=True)
+
+
+def change_template(template: Template, change: Callable[[Node], Node], *, folds: bool = False) -> Template:
+    """The same for every expression of a template; known parts become plain text, as by `partially_evaluate`."""
+    return _changed_template(template, (lambda node: fold(change(node), {})) if folds else change)
 
 
 def hash_files(digests: Mapping[str, bytes], patterns: Sequence[str]) -> str:
@@ -330,10 +349,10 @@ def _path_part(key: Node) -> str | int | None:
     return to_text(key.value)
 
 
-def _partial_template(template: Template, known: Mapping[str, Value]) -> Template:
+def _changed_template(template: Template, change: Callable[[Node], Node]) -> Template:
     parts: list[str | Node] = []
     for segment in template.segments:
-        folded = segment if isinstance(segment, str) else fold(segment.node, known)
+        folded = segment if isinstance(segment, str) else change(segment.node)
         becomes_text = isinstance(folded, Literal) and (not template.single or isinstance(folded.value, str))
         text = to_text(folded.value) if isinstance(folded, Literal) and becomes_text else folded
         if isinstance(text, str) and parts and isinstance(parts[-1], str):

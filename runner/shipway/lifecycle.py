@@ -31,7 +31,9 @@ from shipway.locks import lifecycle_lock, named_lock
 from shipway.nodes import WHOLE_TREE
 from shipway.pace import OwnTokens, Tokens
 from shipway.plan import Plan, differences
-from shipway.planning import PlanRequest, PlanTools, Selection, build, predict
+from shipway.planning import PlanRequest, Selection, build, predict
+from shipway.prediction import PlanTools
+from shipway.privilege import has_privilege
 from shipway.receipt import RanBy, Receipt, RunOutcome, by_json
 from shipway.redaction import Redactor
 from shipway.registry import Registry
@@ -84,6 +86,7 @@ class Surroundings:
     interruption: Interruption
     grace: Grace
     processors: int
+    has_privilege: Callable[[Mapping[str, str]], bool] = has_privilege
     journals: Callable[[], Journals] | None = None
     open_locks: Callable[[Declaration, Mapping[str, str]], Locks] = lambda declaration, secrets: Unguarded()
 
@@ -238,6 +241,8 @@ class _Voyage:
         if self.request.given is not None:
             # The plan just made is executed, not the given one: only what `effect` covers was found equal in them.
             _check_given(self.request.given, plan)
+        if self.request.execute:
+            self._check_privilege(plan)
 
     def _lock(self) -> None:
         """Hold lifecycle, target and what is declared until cleanup, so that the plan still holds when it is executed."""
@@ -441,6 +446,16 @@ class _Voyage:
                 is_same = (summary.lifecycle, summary.target) == (plan.lifecycle, plan.target)
                 if summary.run in others and is_same and summary.status not in UNFINISHED:
                     workspace.remove_recovery(summary.run)
+
+    def _check_privilege(self, plan: Plan) -> None:
+        needing = [each for node in plan.nodes for each in (node, *node.all_templates()) if each.privileged]
+        if needing and not self.around.has_privilege(self.context.env):
+            listed = ", ".join(f"`{node.id}`" for node in needing[:5]) + (" …" if len(needing) > 5 else "")
+            raise UsageError(
+                f"privilege is needed by {listed}, and this process is neither root nor has sudo without a password",
+                where=needing[0].position,
+                next="run it as root or allow sudo without a password; nothing was started",
+            )
 
     def _check_secrets(self, plan: Plan) -> None:
         nodes = (*plan.nodes, *plan.compensations)

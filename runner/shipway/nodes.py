@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeAlias
 
-from shipway.canonical import Json, integer_of, items_of, object_of
-from shipway.declaration import Backoff, OutputRule, Retry
+from shipway.canonical import Json, integer_of, items_of, object_of, text_or_none
+from shipway.declaration import Backoff, OnFailure, OutputRule, Retry
 from shipway.errors import Position
 
 
@@ -94,17 +94,35 @@ class Computed:
     expression: Json
 
 
-Slot: TypeAlias = Immediate | Promise | Computed
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """A slot filled with the item of the enclosing gather called `gather`, or with one `field` of it.
+
+    It stands in templates only: a node that is planned or added has the value. A field that is not there is null.
+    """
+
+    gather: str
+    field: str | None = None
+
+    def of(self, item: Json) -> Json:
+        """The value for one item."""
+        if self.field is None:
+            return item
+        return item.get(self.field) if isinstance(item, Mapping) else None
+
+
+Slot: TypeAlias = Immediate | Promise | Computed | Proxy
 
 
 class NeedKind(StrEnum):
-    """Why a node waits for another: its place in a list, `needs`, an output it takes, something it reads, `optional_needs`."""
+    """Why a node waits: its place in a list, `needs`, an output it takes, something it reads, `optional_needs`, its body."""
 
     ORDER = "order"
     NEEDS = "needs"
     PROMISE = "promise"
     RESOURCE = "resource"
     OPTIONAL = "optional"
+    WITHIN = "within"
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +149,25 @@ class Reads:
     def is_whole_tree(self) -> bool:
         """Whether it is every file, as where nobody said."""
         return self.patterns == WHOLE_TREE
+
+
+GATHER, CHOOSE = "flow.gather", "flow.choose"
+"""What stands as action where a node only opens its members: constructs of the document, which no registry has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gather:
+    """How a node runs its template once per item: at most `limit` iterations at once, in the order of `keys`.
+
+    `keys` is None where the items are known only when run; then there are at most `max` (0: any number). `key` is the text
+    that an iteration's key is worked out from, None for its value. `on_failure` None is the stage's.
+    """
+
+    keys: tuple[str, ...] | None = None
+    limit: int = 1
+    key: str | None = None
+    max: int = 0
+    on_failure: OnFailure | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +208,29 @@ class Node:
     allow_failure: bool = False
     reads: Reads = field(default_factory=lambda: Reads((), ""))
     locks: tuple[str, ...] = ()
+    gather: Gather | None = None
+    templates: Mapping[str, tuple[Node, ...]] = field(default_factory=dict)
+    emits: int = 0
+    every_ms: int = 0
+    privileged: bool = False
+    dedup: str | None = None
+
+    @property
+    def is_group(self) -> bool:
+        """Whether it does nothing by itself: it is over when all of its members are."""
+        return self.action in (GATHER, CHOOSE)
+
+    @property
+    def has_gate(self) -> bool:
+        """Whether what comes after it waits for its members too."""
+        return self.is_group or self.emits > 0
+
+    def all_templates(self) -> Iterator[Node]:
+        """The nodes of its templates, and of theirs."""
+        for nodes in self.templates.values():
+            for node in nodes:
+                yield node
+                yield from node.all_templates()
 
     @property
     def must_be_undone(self) -> bool:
@@ -184,7 +244,7 @@ class Node:
 
 
 def slot_json(slot: Slot) -> Json:
-    """`{"value": …}`, `{"node": id, "output": name}` or `{"expression": text, list or object}`."""
+    """`{"value": …}`, `{"node": id, "output": name}`, `{"expression": text, list or object}`, `{"gather": id, "field": name}`."""
     match slot:
         case Immediate(value):
             return {"value": value}
@@ -192,6 +252,8 @@ def slot_json(slot: Slot) -> Json:
             return {"node": node, "output": output}
         case Computed(expression):
             return {"expression": expression}
+        case Proxy(gather, field_):
+            return {"gather": gather, "field": field_}
 
 
 def slot_from_json(data: Mapping[str, Json]) -> Slot:
@@ -200,12 +262,18 @@ def slot_from_json(data: Mapping[str, Json]) -> Slot:
         return Immediate(data["value"])
     if "expression" in data:
         return Computed(data["expression"])
+    if "gather" in data:
+        return Proxy(str(data["gather"]), text_or_none(data["field"]))
     output = data["output"]
     return Promise(str(data["node"]), None if output is None else str(output))
 
 
 def effect_json(node: Node) -> dict[str, Json]:
     """All of a node that decides what is done, and nothing that varies with commit, time, machine or observed world."""
+    return {**_work_json(node), **_flow_json(node, effect_json)}
+
+
+def _work_json(node: Node) -> dict[str, Json]:
     return {
         "id": node.id,
         "action": node.action,
@@ -230,8 +298,9 @@ def effect_json(node: Node) -> dict[str, Json]:
 
 def node_json(node: Node) -> dict[str, Json]:
     """The node as it stands in a plan."""
+    has_flow = node.gather or node.templates or node.emits or node.every_ms or node.privileged or node.dedup is not None
     return {
-        **effect_json(node),
+        **_work_json(node),
         "stage": node.stage,
         "position": [node.position.file, node.position.line, node.position.column],
         "title": node.title,
@@ -245,6 +314,19 @@ def node_json(node: Node) -> dict[str, Json]:
         "predicted": dict(node.predicted),
         "reversible": node.reversible,
         "reads": {"patterns": list(node.reads.patterns), "digest": node.reads.digest},
+        "flow": _flow_json(node, node_json) if has_flow else None,
+    }
+
+
+def _flow_json(node: Node, inner: Callable[[Node], Json]) -> dict[str, Json]:
+    """How a node runs others, or runs again; few do either."""
+    return {
+        "gather": None if node.gather is None else _gather_json(node.gather),
+        "templates": {name: [inner(each) for each in nodes] for name, nodes in node.templates.items()},
+        "emits": node.emits,
+        "every_ms": node.every_ms,
+        "privileged": node.privileged,
+        "dedup": node.dedup,
     }
 
 
@@ -282,7 +364,26 @@ def node_from_json(data: Mapping[str, Json]) -> Node:
         exclusive=bool(data["exclusive"]),
         allow_failure=bool(data["allow_failure"]),
         reads=Reads(_texts(reads["patterns"]), str(reads["digest"])),
+        **_flow(data["flow"]),  # type: ignore[arg-type]
     )
+
+
+def _flow(written: Json) -> dict[str, object]:
+    if written is None:
+        return {}
+    data = object_of(written)
+    templates = object_of(data["templates"])
+    return {
+        "gather": None if data["gather"] is None else _gather(object_of(data["gather"])),
+        "templates": {
+            name: tuple(node_from_json(object_of(each)) for each in items_of(nodes))
+            for name, nodes in templates.items()
+        },
+        "emits": integer_of(data["emits"]),
+        "every_ms": integer_of(data["every_ms"]),
+        "privileged": data["privileged"] is True,
+        "dedup": text_or_none(data["dedup"]),
+    }
 
 
 def _need(data: Mapping[str, Json]) -> Need:
@@ -291,6 +392,26 @@ def _need(data: Mapping[str, Json]) -> Need:
 
 def _output(data: Mapping[str, Json]) -> OutputRule:
     return OutputRule(str(data["type"]), bool(data["required"]))
+
+
+def _gather_json(gather: Gather) -> Json:
+    return {
+        "keys": None if gather.keys is None else list(gather.keys),
+        "limit": gather.limit,
+        "key": gather.key,
+        "max": gather.max,
+        "on_failure": None if gather.on_failure is None else gather.on_failure.value,
+    }
+
+
+def _gather(data: Mapping[str, Json]) -> Gather:
+    return Gather(
+        keys=None if data["keys"] is None else _texts(data["keys"]),
+        limit=integer_of(data["limit"]),
+        key=text_or_none(data["key"]),
+        max=integer_of(data["max"]),
+        on_failure=None if data["on_failure"] is None else OnFailure(str(data["on_failure"])),
+    )
 
 
 def retry_json(retry: Retry) -> Json:

@@ -12,12 +12,17 @@ from shipway.source import Path_
 
 @dataclass(frozen=True, slots=True)
 class StepOutline:
-    """A step that is a mapping; `outputs` are None where only the registry knows them (`uses`)."""
+    """A step that is a mapping; `outputs` are None where only the registry knows them (`uses`).
+
+    `body` are the steps inside it, `templates` those under its `emits`, each read like a stage of the same id.
+    """
 
     id: str
     path: Path_
     data: Mapping[str, Json]
     outputs: tuple[str, ...] | None
+    body: StageOutline | None = None
+    templates: StageOutline | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +30,7 @@ class StageOutline:
     """A stage; `path` is `()` for top-level steps. `is_ordered` where `steps` is a list; of two equal ids the first counts.
 
     `compensation` is its `compensate`, read like a stage of the same id; that has `compensates`, the steps it may refer to.
+    A body of a step is read like one too; `inside` then says of which step, behind its name.
     """
 
     id: str
@@ -35,18 +41,24 @@ class StageOutline:
     step_by_id: Mapping[str, StepOutline]
     compensation: StageOutline | None = None
     compensates: Mapping[str, StepOutline] | None = None
+    inside: str = ""
 
     @property
     def words(self) -> str:
         """Where its steps are, behind their names: ` of stage `x``; empty for the one stage of top-level steps."""
         if self.compensates is not None:
             return f" of the compensation of stage `{self.id}`"
-        return f" of stage `{self.id}`" if self.path else ""
+        is_main = not self.path or self.path[0] == "steps"
+        return self.inside + ("" if is_main else f" of stage `{self.id}`")
 
     @property
     def bodies(self) -> Iterator[StageOutline]:
-        """All that has steps of its own: the stage, and its compensation."""
+        """All that has steps of its own: the stage, the bodies of its steps, and its compensation."""
         yield self
+        for step in self.steps:
+            for inner in (step.body, step.templates):
+                if inner is not None:
+                    yield from inner.bodies
         if self.compensation is not None:
             yield self.compensation
 
@@ -93,21 +105,35 @@ def leaves(value: Json, path: Path_ = ()) -> Iterator[tuple[Path_, str]]:
             yield from leaves(member, (*path, index))
 
 
-def _stage(name: str, path: Path_, data: Mapping[str, Json]) -> StageOutline:
+def _stage(name: str, path: Path_, data: Mapping[str, Json], inside: str = "") -> StageOutline:
     written = data.get("steps")
     members: list[tuple[str | int, Json]] = []
     if isinstance(written, list):
         members.extend(enumerate(written))
     elif isinstance(written, Mapping):
         members.extend(written.items())
-    steps = tuple(_step(key, (*path, "steps", key), step) for key, step in members if isinstance(step, Mapping))
+    steps = tuple(
+        _step(name, inside, key, (*path, "steps", key), step) for key, step in members if isinstance(step, Mapping)
+    )
     by_id = {step.id: step for step in reversed(steps)}
     compensation = None
-    if isinstance(body := data.get("compensate"), Mapping):
+    if not inside and isinstance(body := data.get("compensate"), Mapping):
         compensation = replace(_stage(name, (*path, "compensate"), {"steps": body.get("steps")}), compensates=by_id)
-    return StageOutline(name, path, data, steps, isinstance(written, list), by_id, compensation)
+    return StageOutline(name, path, data, steps, isinstance(written, list), by_id, compensation, inside=inside)
 
 
-def _step(key: str | int, path: Path_, data: Mapping[str, Json]) -> StepOutline:
-    outputs = None if "uses" in data else tuple(mapping(data.get("outputs")))
-    return StepOutline(step_id(data, key), path, data, outputs)
+def _step(stage: str, inside: str, key: str | int, path: Path_, data: Mapping[str, Json]) -> StepOutline:
+    name = step_id(data, key)
+    within = f" of step `{name}`{inside}"
+    body = _stage(stage, path, data, within) if "steps" in data else None
+    emits = data.get("emits")
+    templates = _stage(stage, (*path, "emits"), emits, within) if isinstance(emits, Mapping) else None
+    return StepOutline(name, path, data, _outputs(data, body), body, templates)
+
+
+def _outputs(data: Mapping[str, Json], body: StageOutline | None) -> tuple[str, ...] | None:
+    if body is not None:
+        return body.outputs if body.steps else ()
+    if "uses" in data or isinstance(data.get("until"), Mapping):
+        return None
+    return tuple(mapping(data.get("outputs")))

@@ -15,9 +15,35 @@ MAIN_STAGE = "main"
 _ID_LENGTH = 32
 _COMPENSATING = 5
 """How long the path of a step of a compensation is: `stages`, the stage, `compensate`, `steps`, the step."""
+_INNER = (("steps",), ("emits", "steps"))
+"""Where the steps inside a step are, behind its path."""
+
 _OWNERS = {"inputs": "input", "limits": "limit", "targets": "target"}
-_SECTIONS = frozenset({"compensate", "defaults", "env", "inputs", "limits", "locks", "needs", "outputs"}) | frozenset(
-    {"plan", "reads", "retry", "secrets", "stages", "state", "steps", "targets", "undo", "values", "with"}
+_SECTIONS = frozenset(
+    [
+        "compensate",
+        "defaults",
+        "emits",
+        "env",
+        "gather",
+        "inputs",
+        "limits",
+        "locks",
+        "needs",
+        "outputs",
+        "plan",
+        "reads",
+        "retry",
+        "secrets",
+        "stages",
+        "state",
+        "steps",
+        "targets",
+        "undo",
+        "until",
+        "values",
+        "with",
+    ]
 )
 _ABOUT = {
     "top-level": "keys of a declaration",
@@ -30,6 +56,9 @@ _ABOUT = {
     "retry": "keys of `retry`",
     "state": "keys of `state`",
     "locks": "locks",
+    "gather": "keys of `gather`",
+    "emits": "keys of `emits`",
+    "until": "keys of `until`",
     "outputs": "outputs",
     "plan": "keys of `plan`",
     "undo": "keys of `undo`",
@@ -67,9 +96,9 @@ def section(path: Path_) -> str:
         return first
     if not owner:
         return "top-level"
-    if len(owner) == _COMPENSATING:
+    if _is_compensating(owner):
         return "compensate"
-    return str(path[0]) if path[0] != "stages" or len(owner) == 2 else "steps"
+    return "steps" if owner[-2] == "steps" else str(path[0])
 
 
 def place(path: Path_, data: Json) -> str:
@@ -132,13 +161,25 @@ def _slug(line: str) -> str:
 
 def _split(path: Path_) -> tuple[Path_, Path_]:
     """The path of the named thing that `path` leads into (step, stage, input …; empty: the declaration), and the rest."""
+    length = _outer_length(path)
+    while length and path[length - 2] == "steps":
+        inner = next((word for word in _INNER if path[length : length + len(word)] == word), None)
+        if inner is None or len(path) <= length + len(inner):
+            break
+        length += len(inner) + 1
+    return path[:length], path[length:]
+
+
+def _outer_length(path: Path_) -> int:
     if len(path) >= _COMPENSATING and path[0] == "stages" and path[2:4] == ("compensate", "steps"):
-        return path[:_COMPENSATING], path[_COMPENSATING:]
+        return _COMPENSATING
     if len(path) >= 4 and path[0] == "stages" and path[2] == "steps":
-        return path[:4], path[4:]
-    if len(path) >= 2 and (path[0] in {"stages", "steps"} or path[0] in _OWNERS):
-        return path[:2], path[2:]
-    return (), path
+        return 4
+    return 2 if len(path) >= 2 and (path[0] in {"stages", "steps"} or path[0] in _OWNERS) else 0
+
+
+def _is_compensating(owner: Path_) -> bool:
+    return len(owner) == _COMPENSATING and owner[2] == "compensate"
 
 
 def _owner_words(owner: Path_, data: Json) -> str:
@@ -149,9 +190,12 @@ def _owner_words(owner: Path_, data: Json) -> str:
         return f"{_OWNERS[str(kind)]} `{key}`"
     name = step_id(at(data, owner), key)
     words = f"step `{name}`" if name else f"step number {int(key) + 1}"
-    if len(owner) == _COMPENSATING:
+    if _is_compensating(owner):
         return f"{words} of the compensation of stage `{owner[1]}`"
-    return words if len(owner) == 2 else f"{words} of stage `{owner[1]}`"
+    if len(owner) == 2:
+        return words
+    outer = _split(owner[:-1])[0]
+    return f"{words} of {_owner_words(outer, data)}"
 
 
 def _part_words(path: Path_) -> str:

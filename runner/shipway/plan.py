@@ -23,6 +23,7 @@ from shipway.nodes import (
     retry_from_json,
     retry_json,
 )
+from shipway.vertices import build_graph
 
 PLAN_SCHEMA = 1
 
@@ -233,7 +234,8 @@ def rollback_preview(plan: Plan) -> RollbackPreview:
     """What would be undone if the last node failed, and where undoing everything stops being possible."""
     if plan.rollback is Rollback.NONE:
         return RollbackPreview((), None)
-    order = [plan.by_id[node] for node in plan.graph().topological_order() if node in plan.by_id]
+    ran = [plan.by_id[node] for node in plan.graph().topological_order() if node in plan.by_id]
+    order = [each for node in ran for each in (node, *node.all_templates())]
     point = next((node.id for node in order if node.must_be_undone and not node.reversible), None)
     compensated = {
         stage.id: tuple(node.id for node in stage.compensation_order()) for stage in plan.stages if stage.compensation
@@ -249,30 +251,6 @@ def rollback_preview(plan: Plan) -> RollbackPreview:
         for stage, (undone, stays) in backwards.items()
     ]
     return RollbackPreview(tuple(stages), point)
-
-
-def build_graph(nodes: Sequence[Node], stage_needs: Mapping[str, Sequence[str]]) -> Graph:
-    """Nodes with their needs, and a vertex for each needed stage: its leaves come before it, its followers' roots after.
-
-    The vertices keep edges between stages linear in the number of nodes. Raises GraphError for unknown ends.
-    """
-    members: dict[str, list[Node]] = {}
-    for node in nodes:
-        members.setdefault(node.stage, []).append(node)
-    inner = {need.node for node in nodes for need in node.needs if need.node.startswith(node.stage + "/")}
-    gates = {need for needs in stage_needs.values() for need in needs}
-    edges = [(need.node, node.id) for node in nodes for need in node.needs]
-    for stage in gates:
-        edges += [(node.id, stage) for node in members.get(stage, ()) if node.id not in inner]
-        edges += [(before, stage) for before in stage_needs.get(stage, ()) if not members.get(stage)]
-    for stage, needs in stage_needs.items():
-        roots = [node for node in members.get(stage, ()) if not _needs_inside(node)]
-        edges += [(before, node.id) for before in needs for node in roots]
-    return Graph([*(node.id for node in nodes), *(stage for stage in stage_needs if stage in gates)], edges)
-
-
-def _needs_inside(node: Node) -> bool:
-    return any(need.node.startswith(node.stage + "/") for need in node.needs)
 
 
 def load_plan(content: bytes, check: Callable[[Mapping[str, Json]], None]) -> Plan:

@@ -3,37 +3,27 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from shipway import __version__
 from shipway.accesses import settled
-from shipway.action import Action, ActionFailed, Command, Completed, PlanWork, Prediction
 from shipway.builder import BuilderScope, GraphBuilder
 from shipway.canonical import Json, bytes_digest
 from shipway.compensation import plan_compensation
 from shipway.conflicts import Accesses
-from shipway.declaration import Declaration, OnFailure, Retry, Rollback, Stage
-from shipway.environment import passed_through
-from shipway.errors import (
-    DeclarationError,
-    Problem,
-    Reason,
-    RunFailed,
-    ShipwayError,
-    UsageError,
-    did_you_mean,
-)
-from shipway.evaluation import Evaluation, Unresolved, names_secret, references_of
-from shipway.expressions import Reference
+from shipway.declaration import Declaration, OnFailure, Retry, Rollback, Stage, Step
+from shipway.dedup import deduplicated
+from shipway.errors import DeclarationError, Problem, Reason, UsageError, did_you_mean
 from shipway.graph import Graph, GraphError
-from shipway.nodes import WHOLE_TREE, Computed, Fidelity, Immediate, Need, NeedKind, Node, Outcome, Promise, Reads, Slot
-from shipway.plan import Plan, PlannedSource, PlannedStage, build_graph
-from shipway.redaction import redacted_value
-from shipway.registry import Registry
+from shipway.node_ids import gate_of, owner_of
+from shipway.nodes import WHOLE_TREE, Immediate, Need, NeedKind, Node, Promise, Reads, Slot
+from shipway.plan import Plan, PlannedSource, PlannedStage
+from shipway.prediction import PlanTools, Predictor
 from shipway.repository import Repository
 from shipway.resolution import Resolved, backend_failed
+from shipway.vertices import build_graph
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,22 +46,6 @@ class PlanRequest:
     repository_name: str | None
     base: str | None
     platform: str
-
-
-@dataclass(frozen=True, slots=True)
-class PlanTools:
-    """What planning may use: actions and backends, the child environment's base, secrets by name, and a way to run a command.
-
-    `redact` masks secrets in what actions and commands say: a plan leaves the machine.
-    """
-
-    registry: Registry
-    resolved: Mapping[str, Resolved]
-    env: Mapping[str, str]
-    base_env: Mapping[str, str]
-    secrets: Mapping[str, str]
-    execute: Callable[[Node, Command], Completed]
-    redact: Callable[[str], str]
 
 
 def build(request: PlanRequest, tools: PlanTools) -> Plan:
@@ -97,6 +71,7 @@ def build(request: PlanRequest, tools: PlanTools) -> Plan:
         compensation, wrong = plan_compensation(stage, declaration, builder, scope, steps)
         problems += [*builder.problems, *wrong]
         accesses |= builder.accesses
+        accesses |= builder.accesses
         planned[stage.id] = builder.nodes()
         shown = _planned_stage(stage, declaration, chosen, builder, condition, context)
         stages[stage.id] = replace(shown, compensation=compensation)
@@ -108,7 +83,11 @@ def build(request: PlanRequest, tools: PlanTools) -> Plan:
     if problems:
         raise _refused(problems, declaration)
     ordered, nodes = select(ordered, settled_nodes, request.selection)
-    _check_order(ordered, nodes)
+    order = _checked_order(ordered, nodes)
+    if any(node.dedup is not None for node in nodes):
+        nodes, problems = deduplicated(nodes, order)
+        if problems:
+            raise _refused(problems, declaration)
     return Plan(
         lifecycle=declaration.name,
         target=request.target,
@@ -133,11 +112,13 @@ def predict(plan: Plan, tools: PlanTools, declaration: Declaration, root: Path) 
 
     Raises RunFailed naming the node whose `plan` failed.
     """
-    predictor = _Predictor(plan, tools, declaration, root)
+    predictor = Predictor(plan, tools, declaration, root)
     predicted = {node.id: node for node in plan.nodes}
     for node_id in plan.graph().topological_order():
         if node_id in predicted:
             predicted[node_id] = predictor.predict(predicted[node_id])
+        elif owner_of(node_id) in predicted:
+            predicted[owner_of(node_id)] = predictor.close(predicted[owner_of(node_id)])
     for node in plan.compensations:
         predictor.check(node)
     nodes = tuple(predicted[node.id] for node in plan.nodes)
@@ -159,20 +140,25 @@ def select(
         stage for stage in stages if (not selection.stages or stage.id in selection.stages) and stage.id not in skipped
     ]
     names = {stage.id for stage in kept_stages}
-    kept = [node for node in nodes if node.stage in names and node.id not in skipped]
-    ids = {node.id for node in kept}
+    kept = [node for node in nodes if node.stage in names and not _is_in(node.id, skipped)]
+    ids = {node.id for node in kept} | {gate_of(node.id) for node in kept if node.has_gate}
     for node in kept:
         for need in node.needs:
             if need.kind is NeedKind.PROMISE and need.node not in ids:
                 raise UsageError(
-                    f"`{node.id}` takes an output of `{need.node}`, which is left out",
+                    f"`{node.id}` takes an output of `{owner_of(need.node)}`, which is left out",
                     where=node.position,
-                    next=f"leave out `{node.id}` as well, or keep `{need.node}`",
+                    next=f"leave out `{node.id}` as well, or keep `{owner_of(need.node)}`",
                 )
     return (
         [_selected(stage, names, ids) for stage in kept_stages],
         [replace(node, needs=_bridged(node, nodes, ids)) for node in kept],
     )
+
+
+def _is_in(node: str, skipped: Collection[str]) -> bool:
+    """Whether a node is left out, or what it is inside of."""
+    return any(node == name or node.startswith((f"{name}[", f"{name}/")) for name in skipped)
 
 
 def _selected(stage: PlannedStage, stages: Collection[str], nodes: Collection[str]) -> PlannedStage:
@@ -202,7 +188,7 @@ def _bridged(node: Node, nodes: Sequence[Node], kept: Collection[str]) -> tuple[
     found: list[Need] = []
     for need in node.needs:
         while need.node not in kept and need.kind is NeedKind.ORDER:
-            before = next((n for n in by_id[need.node].needs if n.kind is NeedKind.ORDER), None)
+            before = next((n for n in by_id[owner_of(need.node)].needs if n.kind is NeedKind.ORDER), None)
             if before is None:
                 break
             need = before
@@ -238,137 +224,6 @@ class _FileDigests:
         return found
 
 
-class _Predictor:
-    """Asks each action what it would do, given what is known of its slots by then."""
-
-    def __init__(self, plan: Plan, tools: PlanTools, declaration: Declaration, root: Path) -> None:
-        self._tools = tools
-        self._declaration = declaration
-        self._root = root
-        self._evaluation = Evaluation(github={}, runner={}, secrets=tools.secrets, known={}, root=root)
-        self._foretold: dict[str, Mapping[str, Json]] = {}
-        self._fidelity: dict[str, Fidelity] = {}
-
-    def predict(self, node: Node) -> Node:
-        action = self._tools.registry.require_action(node.action)
-        inputs, unknown = self._resolve(node, node.slots)
-        env, unknown_env = self._resolve(node, node.env)
-        base = {**self._tools.base_env, **passed_through(node.env_from, self._tools.env, self._tools.secrets)}
-        work = PlanWork(
-            node=node,
-            inputs=inputs,
-            unknown=unknown,
-            env={**base, **{name: str(value) for name, value in env.items()}},
-            unknown_env=unknown_env,
-            root=self._root,
-            execute=lambda command: self._tools.execute(node, command),
-            secret=frozenset(name for name, slot in node.slots.items() if names_secret(slot)),
-        )
-        said = self._ask(action, work)
-        fidelity, why = self._honest(node, said, unknown)
-        outputs = self._tellable(said.outputs)
-        self._foretold[node.id] = outputs
-        self._evaluation.record(node, Outcome.SUCCEEDED, outputs)
-        self._fidelity[node.id] = fidelity
-        return replace(
-            node,
-            change=said.change,
-            fidelity=fidelity,
-            why=self._tools.redact(why),
-            before=redacted_value(said.before, self._tools.redact),
-            after=redacted_value(said.after, self._tools.redact),
-            predicted=outputs,
-            reversible=said.reversible,
-        )
-
-    def check(self, node: Node) -> None:
-        """Refuse a node of a compensation that could never run. What it will do, the world of a failed run decides."""
-        if self._tools.registry.require_action(node.action).runs_in == "process":
-            self.predict(node)
-
-    def _tellable(self, outputs: Mapping[str, Json]) -> dict[str, Json]:
-        """Outputs without those that hold a secret: masked they would foretell what will not be."""
-        return {name: value for name, value in outputs.items() if redacted_value(value, self._tools.redact) == value}
-
-    def _ask(self, action: Action, work: PlanWork) -> Prediction:
-        try:
-            return action.plan(work)
-        except ActionFailed as error:
-            raise self._failed(work.node, str(error), error) from error
-
-    def _failed(self, node: Node, text: str, error: Exception) -> ShipwayError:
-        return RunFailed(
-            f"`{node.id}`: {text}",
-            phase="plan",
-            stage=node.stage,
-            where=node.position,
-            line=self._declaration.source.line(node.position),
-            next="a plan must be able to look without changing anything: correct the step, then plan again",
-        )
-
-    def _honest(self, node: Node, said: Prediction, unknown: Mapping[str, str]) -> tuple[Fidelity, str]:
-        """No node is surer than what it builds on: opaque behind something unknown, predicted behind a prediction."""
-        if unknown and said.fidelity is not Fidelity.OPAQUE:
-            return Fidelity.OPAQUE, "waits for " + ", ".join(dict.fromkeys(unknown.values()))
-        promised = [need.node for need in node.needs if need.kind is NeedKind.PROMISE]
-        if said.fidelity is Fidelity.EXACT and any(self._fidelity.get(node) is not Fidelity.EXACT for node in promised):
-            return Fidelity.PREDICTED, said.why or "built on a prediction"
-        return said.fidelity, said.why
-
-    def _resolve(self, node: Node, slots: Mapping[str, Slot]) -> tuple[dict[str, Json], dict[str, str]]:
-        known: dict[str, Json] = {}
-        unknown: dict[str, str] = {}
-        for name, slot in slots.items():
-            match slot:
-                case Immediate(value):
-                    known[name] = value
-                case Promise(producer, output):
-                    foretold = self._foretold.get(producer, {})
-                    if output is not None and output in foretold:
-                        known[name] = foretold[output]
-                    else:
-                        unknown[name] = f"`{producer}`"
-                case Computed():
-                    self._resolve_text(node, name, slot, known, unknown)
-        return known, unknown
-
-    def _resolve_text(
-        self, node: Node, name: str, slot: Computed, known: dict[str, Json], unknown: dict[str, str]
-    ) -> None:
-        """A text made of secrets and foretold outputs is known; anything else waits for a node or for the run."""
-        for reference in references_of(slot.expression):
-            if reference.path[0] != "secrets" and not self._is_foretold(node, reference):
-                unknown[name] = _awaited(node, reference)
-                return
-        probe = replace(node, slots={name: slot})
-        try:
-            known.update(self._evaluation.inputs(probe, {}))
-        except Unresolved:
-            unknown[name] = "a secret that is not set"
-
-    def _is_foretold(self, node: Node, reference: Reference) -> bool:
-        match reference.path:
-            case ("steps", str(step), "outputs", str(output), *_):
-                return output in self._foretold.get(f"{node.stage}/{step}", {})
-            case ("stages", str(stage), "steps", str(step), "outputs", str(output), *_):
-                return output in self._foretold.get(f"{stage}/{step}", {})
-            case ("stages", str(stage), "outputs", str(output), *_):
-                return any(output in said for other, said in self._foretold.items() if other.startswith(f"{stage}/"))
-        return False
-
-
-def _awaited(node: Node, reference: Reference) -> str:
-    """What has to happen before a reference has a value, in words."""
-    match reference.path:
-        case ("steps", str(step), *_):
-            return f"`{node.stage}/{step}`"
-        case ("stages", str(stage), "steps", str(step), *_):
-            return f"`{stage}/{step}`"
-        case ("stages", str(stage), *_):
-            return f"stage `{stage}`"
-    return "the run"
-
-
 def _in_order(stages: Sequence[Stage]) -> list[Stage]:
     """Stages with what they refer to planned before them. References count as needs; the declaration has no cycle."""
     by_id = {stage.id: stage for stage in stages}
@@ -385,9 +240,15 @@ _STAGE_REFERENCE = re.compile(r"\bstages(?:\.([A-Za-z0-9_-]+)|\[\s*'([^']+)'\s*\
 def _referred(stage: Stage) -> list[str]:
     """Stages named in the texts of a stage. Finding one too many only affects the order in which stages are planned."""
     texts = [str(stage.env), str(stage.with_), stage.condition or ""]
-    for step in (*stage.steps, *(stage.compensation.steps if stage.compensation else ())):
-        texts += [str(step.env), str(step.with_), step.condition or ""]
+    for step in _steps_inside((*stage.steps, *(stage.compensation.steps if stage.compensation else ()))):
+        texts += [str(step.env), str(step.with_), step.condition or "", str(step.gather or "")]
     return [first or second for text in texts if "stages" in text for first, second in _STAGE_REFERENCE.findall(text)]
+
+
+def _steps_inside(steps: Sequence[Step]) -> Iterator[Step]:
+    for step in steps:
+        yield step
+        yield from _steps_inside((*(step.body.steps if step.body else ()), *step.templates))
 
 
 def _planned_stage(
@@ -414,9 +275,9 @@ def _planned_stage(
     )
 
 
-def _check_order(stages: Sequence[PlannedStage], nodes: Sequence[Node]) -> None:
+def _checked_order(stages: Sequence[PlannedStage], nodes: Sequence[Node]) -> list[str]:
     try:
-        build_graph(nodes, {stage.id: stage.needs for stage in stages}).topological_order()
+        return build_graph(nodes, {stage.id: stage.needs for stage in stages}).topological_order()
     except GraphError as error:
         raise DeclarationError(error.message, phase="plan") from error
 
@@ -425,7 +286,8 @@ def _rollback(declaration: Declaration, nodes: Sequence[Node]) -> Rollback:
     """The declared policy; else nothing where nothing can be undone, the failed stage under `continue`, else the run."""
     if declaration.defaults.rollback is not None:
         return declaration.defaults.rollback
-    if not any(node.reversible for node in nodes) and not any(stage.compensation for stage in declaration.stages):
+    every = [each for node in nodes for each in (node, *node.all_templates())]
+    if not any(node.reversible for node in every) and not any(stage.compensation for stage in declaration.stages):
         return Rollback.NONE
     return Rollback.STAGE if declaration.defaults.on_failure is OnFailure.CONTINUE else Rollback.RUN
 

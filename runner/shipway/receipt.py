@@ -65,7 +65,8 @@ class NodeResult:
     `ready_ms` is when its needs were met, `waited_for` what it then waited for (slot, limit, lock, exclusive, or empty).
     `cause` names the node that blocked it, or says why it was skipped. `outputs` are redacted; a secret one is
     `{"secret": keyed digest}`, a file `{"file": digest, "size": bytes, "name": …}`, a large one `{"large": digest, "size"}`.
-    `tail` is the last redacted lines of its log, `log` the log's path under the run's directory, or empty.
+    `emitted` are the nodes it added to the run. `tail` is the last redacted lines of its log, `log` the log's path under the
+    run's directory, or empty.
     """
 
     node: str
@@ -82,6 +83,7 @@ class NodeResult:
     outputs: Mapping[str, Json] = field(default_factory=dict)
     tail: str = ""
     log: str = ""
+    emitted: tuple[str, ...] = ()
 
     @property
     def duration_ms(self) -> int:
@@ -311,6 +313,7 @@ def _result_json(result: NodeResult) -> Json:
         "outputs": dict(result.outputs),
         "tail": result.tail,
         "log": result.log,
+        "emitted": list(result.emitted),
     }
 
 
@@ -329,6 +332,7 @@ def _result(data: Mapping[str, Json]) -> NodeResult:
         warning=str(data["warning"]),
         change=None if change is None else Change(str(change)),
         outputs=object_of(data["outputs"]),
+        emitted=tuple(str(node) for node in items_of(data["emitted"])),
         tail=str(data["tail"]),
         log=str(data["log"]),
     )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 from shipway import expressions
 from shipway.canonical import Json
@@ -15,7 +16,7 @@ from shipway.outline import StageOutline, StepOutline, leaves, mapping, texts
 from shipway.places import Finding, place
 from shipway.source import Path_
 
-CONTEXTS = ("values", "inputs", "target", "github", "runner", "env", "secrets", "steps", "stages")
+CONTEXTS = ("values", "inputs", "target", "item", "items", "github", "runner", "env", "secrets", "steps", "stages")
 """The contexts that an expression of a declaration may name."""
 
 _ELSEWHERE = {
@@ -33,13 +34,18 @@ _OF_STAGE = ("outputs", "steps")
 
 @dataclass(frozen=True, slots=True)
 class _Site:
-    """One text with expressions: where it stands, in which stage, and in which step (None: in the stage itself)."""
+    """One text with expressions: where it stands, in which stage, and in which step (None: in the stage itself).
+
+    `around` are the bodies and steps that it is inside of, outermost first, `gathers` the names of the gathers among them.
+    """
 
     path: Path_
     text: str
     stage: StageOutline
     step: StepOutline | None
     is_condition: bool
+    around: tuple[tuple[StageOutline, StepOutline], ...] = ()
+    gathers: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -65,20 +71,38 @@ def read_references(data: Json, stages: tuple[StageOutline, ...], most: int) -> 
     return result
 
 
+_Around: TypeAlias = tuple[tuple[StageOutline, StepOutline], ...]
+
+
 def _sites(stages: tuple[StageOutline, ...]) -> Iterator[_Site]:
     for stage in stages:
-        for body in stage.bodies:
-            yield from _sites_in(body, None)
-            for step in body.steps:
-                yield from _sites_in(body, step)
+        yield from _sites_of_body(stage, (), ())
+        if stage.compensation is not None:
+            yield from _sites_of_body(stage.compensation, (), ())
 
 
-def _sites_in(stage: StageOutline, step: StepOutline | None) -> Iterator[_Site]:
+def _sites_of_body(body: StageOutline, around: _Around, gathers: tuple[str, ...]) -> Iterator[_Site]:
+    if not around:
+        yield from _sites_in(body, None, ("if", "env", "with"), around, gathers)
+    for step in body.steps:
+        inner = (*gathers, step.id) if "gather" in step.data else gathers
+        yield from _sites_in(body, step, ("if", "env", "with", "until", "dedup"), around, inner)
+        for site in _sites_in(body, step, ("gather",), around, gathers):
+            yield replace(site, gathers=inner) if site.path[-1] == "key" else site
+        if step.body is not None:
+            yield from _sites_of_body(step.body, (*around, (body, step)), inner)
+        if step.templates is not None:
+            yield from _sites_of_body(step.templates, (*around, (body, step)), (*inner, step.id))
+
+
+def _sites_in(
+    stage: StageOutline, step: StepOutline | None, keys: tuple[str, ...], around: _Around, gathers: tuple[str, ...]
+) -> Iterator[_Site]:
     holder = step or stage
-    for key in ("if", "env", "with"):
+    for key in keys:
         for path, text in leaves(holder.data.get(key), (*holder.path, key)):
-            if key == "if" or "${{" in text:
-                yield _Site(path, text, stage, step, key == "if")
+            if key == "if" or ("${{" in text and path != (*holder.path, "until")):
+                yield _Site(path, text, stage, step, key == "if", around, gathers)
 
 
 class _Reader:
@@ -97,6 +121,8 @@ class _Reader:
             "values": self._check_declared,
             "inputs": self._check_declared,
             "secrets": self._check_declared,
+            "item": self._check_item,
+            "items": self._check_item,
             "steps": self._check_step,
             "stages": self._check_stage,
         }
@@ -140,14 +166,26 @@ class _Reader:
         )
         self._complain(site, reference, f"unknown {context[:-1]} `{name}`", hint)
 
+    def _check_item(self, site: _Site, reference: Reference) -> None:
+        name = _word(reference, 1)
+        if not site.gathers:
+            hint = "give the step a `gather`; `item` is each of its items"
+            self._complain(site, reference, f"`{reference.name}` outside a `gather`", hint)
+        elif _word(reference, 0).lower() == "items" and name not in site.gathers:
+            hint = did_you_mean(name, site.gathers) or f"enclosing gathers: {_listed(site.gathers)}"
+            self._complain(site, reference, f"no gather `{name}`" if name else "`items` without a name", hint)
+
     def _check_step(self, site: _Site, reference: Reference) -> None:
         if site.step is None:
             hint = "it means the steps of the same stage: write it in the steps that need it"
             self._complain(site, reference, "`steps` cannot stand", hint)
             return
         name = _word(reference, 1)
+        outer = next(((b, s) for b, s in reversed(site.around) if name in b.step_by_id), None)
         if not name:
             self._complain_unnamed(site, reference, "steps")
+        elif outer is not None and name not in site.stage.step_by_id:
+            self._check_outer_step(site, reference, *outer)
         elif name == site.step.id:
             self._complain(
                 site, reference, f"step `{name}` refers to itself", "its own outputs are known when it is done"
@@ -159,6 +197,17 @@ class _Reader:
             edge = Edge(site.step.id, name, site.path, (reference.offset, reference.width))
             self._result.step_edges[site.stage.path].append(edge)
             self._check_members(site, reference, 2, _OF_STEP, step.outputs, f"step `{name}`")
+
+    def _check_outer_step(self, site: _Site, reference: Reference, body: StageOutline, around: StepOutline) -> None:
+        """A reference out of a body is an edge of the step that the body belongs to."""
+        step = body.step_by_id[_word(reference, 1)]
+        if step is around:
+            hint = "what is in a body ends before the step it belongs to"
+            self._complain(site, reference, f"step `{step.id}` refers to itself", hint)
+            return
+        edge = Edge(around.id, step.id, site.path, (reference.offset, reference.width))
+        self._result.step_edges[body.path].append(edge)
+        self._check_members(site, reference, 2, _OF_STEP, step.outputs, f"step `{step.id}`")
 
     def _check_stage(self, site: _Site, reference: Reference) -> None:
         name = _word(reference, 1)

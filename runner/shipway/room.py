@@ -21,7 +21,9 @@ class Item:
     """What the scheduler knows of a node. A `gate` is a stage's vertex: it takes nothing and is never dispatched.
 
     `conditional`: someone has to judge it when its needs are met. `outlives_failure`: its condition asks for the status
-    (always, failure, cancelled), so that it is judged once all its needs have ended, however they did.
+    (always, failure, cancelled), so that it is judged once all its needs have ended, however they did. A gate that `is_body`
+    waits for all of a body before it says whom to blame. `turns` are the gathers around the node, outermost first, each with
+    its iteration; `on_failure` is the policy of the nearest that has one.
     """
 
     id: str
@@ -35,6 +37,9 @@ class Item:
     allow_failure: bool = False
     duration_ms: int | None = None
     gate: bool = False
+    is_body: bool = False
+    turns: tuple[tuple[str, str], ...] = ()
+    on_failure: OnFailure | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +47,7 @@ class Bounds:
     """What bounds concurrency: `parallel` of the run (at least 1), of stages, and how many at once under each limit.
 
     `rates` are those of limits that have one. `on_failure` is the run's policy; `stage_policies` those of stages that have another.
+    `gathers` is how many iterations of each gather may be open at once; of one that is not in it, any number.
     """
 
     parallel: int
@@ -50,6 +56,7 @@ class Bounds:
     rates: Mapping[str, Rate] = field(default_factory=dict)
     on_failure: OnFailure = OnFailure.DRAIN
     stage_policies: Mapping[str, OnFailure] = field(default_factory=dict)
+    gathers: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +136,10 @@ class Room:
         if not ready:
             self._turn[group.turn_key] = self._next_turn()
         self._ready_under[group.turn_key] = ready + 1
+
+    def grow(self, count: int) -> None:
+        """So many items have been added behind those that there were, with their urgencies."""
+        self._ready_at.extend([0] * count)
 
     def take_best(self, now_ms: int) -> Taken | None:
         """Take all that the best item needs; None where nothing may start now."""

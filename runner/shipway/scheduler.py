@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
+from shipway.additions import additions
 from shipway.declaration import OnFailure
-from shipway.nodes import FAILURES, NeedKind, Outcome
+from shipway.nodes import DONE, FAILURES, Need, NeedKind, Outcome
 from shipway.pace import Pace
 from shipway.priority import dependents_counts, longest_paths, topological, weights
 from shipway.room import Bounds, Item, Room
+from shipway.turns import Turns
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A node that got its outcome without running: blocked, skipped or not_started; `cause` is the node to blame, or empty."""
+    """A node that got its outcome without running: blocked, skipped or not_started; `cause` is the node to blame, or empty.
+
+    The gate of a body stands here too, once all in it has ended: succeeded, or not_started where part of it never ran.
+    """
 
     id: str
     outcome: Outcome
@@ -60,7 +65,7 @@ class Scheduler:
 
     def __init__(self, items: Sequence[Item], bounds: Bounds) -> None:
         """`items` in declared order, acyclic, with unique ids, their needs and limits known. Raises ValueError otherwise."""
-        self._items = items
+        self._items = items = list(items)
         self._bounds = bounds
         self._index = {item.id: place for place, item in enumerate(items)}
         _check_ends(items, self._index, bounds)
@@ -68,13 +73,19 @@ class Scheduler:
         self._missing = [0] * len(items)
         self._wire()
         after = [[follower for follower, _ in edges] for edges in self._edges]
-        self._order = order = topological(after, self._missing)
+        order = topological(after, self._missing)
         if len(order) < len(items):
             raise ValueError("the graph has a cycle")
         real = [not item.gate for item in items]
-        paths = longest_paths(order, after, weights([item.duration_ms for item in items], real))
+        found = weights([*(item.duration_ms for item in items), None], [*real, True])
+        self._stand_in = found[-1]
+        paths = longest_paths(order, after, found[:-1])
         behind = dependents_counts(order, after, real)
-        self._room = Room(items, bounds, list(zip(paths, behind, strict=True)))
+        self._urgency = list(zip(paths, behind, strict=True))
+        self._room = Room(items, bounds, self._urgency)
+        self._turns = Turns(items, bounds.gathers)
+        self._blamed: dict[int, int] = {}
+        self._ends: dict[int, list[str]] = {}
         self._state = [_State.WAITING] * len(items)
         self._cause: list[str] = [""] * len(items)
         self._unreachable = [False] * len(items)
@@ -173,7 +184,7 @@ class Scheduler:
         if failed:
             self._cause[place] = self._cause[place] or node
         self._end(place, outcome, announce=False)
-        policy = self.policy_of(item.stage)
+        policy = self._policy(item)
         if outcome in _NEVER_RAN:
             self.stop()
         elif failed and not item.allow_failure and policy is not OnFailure.CONTINUE:
@@ -208,10 +219,73 @@ class Scheduler:
         """Nothing runs and nothing can start any more: what waits is `not_started`; what outlives that gets ready."""
         if self.has_ready:
             return
-        for place in self._order:
+        for place in self._topological():
             item = self._items[place]
             if self._state[place] is _State.WAITING and not item.outlives_failure and not item.gate:
                 self._end(place, Outcome.NOT_STARTED)
+
+    def grow(self, gate: str, items: Sequence[Item], ends: Collection[str], gathers: Mapping[str, int]) -> None:
+        """Add `items` behind a node that runs; call it before that node is finished, which each of them needs.
+
+        `gate` waits for `ends` of them as well. `gathers` are the limits of those among them. Raises ValueError, with
+        nothing added, for a second item of an id, an unknown need, and a need of what itself waits for them.
+        """
+        added = additions(self._index, items, ends, self._behind(self._index[gate]))
+        for gather, limit in gathers.items():
+            self._turns.limit(gather, limit)
+        first = len(self._items)
+        for place, item in enumerate(items, first):
+            self._items.append(item)
+            self._index[item.id] = place
+            self._turns.count(item)
+        for grows, value in ((self._missing, 0), (self._begun, 0)):
+            grows.extend([value] * len(items))
+        self._edges.extend([] for _ in items)
+        self._state.extend([_State.WAITING] * len(items))
+        self._cause.extend([""] * len(items))
+        self._lacks_promise.extend([""] * len(items))
+        self._unreachable.extend([False] * len(items))
+        self._outcome.extend([None] * len(items))
+        self._left += len(items)
+        path, behind = self._urgency[self._index[gate]]
+        self._urgency.extend(added.urgencies(self._stand_in, path, behind))
+        self._room.grow(len(items))
+        told: list[tuple[int, int, NeedKind]] = []
+        for place, item in enumerate(items, first):
+            for need in item.needs:
+                before = self._index[need.node]
+                self._edges[before].append((place, need.kind))
+                self._missing[place] += 1
+                if self._outcome[before] is not None:
+                    told.append((before, place, need.kind))
+        self._ends.setdefault(self._index[gate], []).extend(ends)
+        for end in ends:
+            self._edges[self._index[end]].append((self._index[gate], NeedKind.ORDER))
+            self._missing[self._index[gate]] += 1
+        for before, place, kind in told:
+            outcome = self._outcome[before]
+            assert outcome is not None
+            for follower, how, tell, why in self._told(before, outcome, place, kind):
+                self._end(follower, how, announce=tell, cause=why)
+
+    def _topological(self) -> list[int]:
+        after = [[follower for follower, _ in edges] for edges in self._edges]
+        before = [0] * len(after)
+        for followers in after:
+            for follower in followers:
+                before[follower] += 1
+        return topological(after, before)
+
+    def _behind(self, place: int) -> set[str]:
+        """What waits for an item, directly or not, itself included."""
+        found = {place}
+        waiting = [place]
+        while waiting:
+            for follower, _ in self._edges[waiting.pop()]:
+                if follower not in found:
+                    found.add(follower)
+                    waiting.append(follower)
+        return {self._items[each].id for each in found}
 
     def abandoned(self) -> list[str]:
         """Nodes between two attempts whose next one will never come: `finish` each as its last attempt ended."""
@@ -253,6 +327,7 @@ class Scheduler:
                     if self._lacks_promise[follower] == self._items[place].id:
                         self._lacks_promise[follower] = ""
             self._state[place] = _State.WAITING
+        self._turns.begin_anew(members)
         for place in members:
             self._begin_anew(place)
         for place in members:
@@ -263,7 +338,8 @@ class Scheduler:
         """Let a held stage go: its nodes that wait are blocked by `cause`, if one is named, unless they outlive a failure."""
         self._held.discard(stage)
         for place in self._members(stage):
-            if self._state[place] is not _State.WAITING or self._outcome[place] is not None:
+            is_waiting = self._state[place] is _State.WAITING and self._outcome[place] is None
+            if not is_waiting or self._items[place].gate:
                 continue
             if self._items[place].outlives_failure:
                 if not self._missing[place]:
@@ -273,14 +349,17 @@ class Scheduler:
                 self._end(place, Outcome.BLOCKED)
 
     def _members(self, stage: str) -> list[int]:
-        return [place for place, item in enumerate(self._items) if item.stage == stage and not item.gate]
+        return [
+            place for place, item in enumerate(self._items) if item.stage == stage and (item.is_body or not item.gate)
+        ]
 
     def _begin_anew(self, place: int) -> None:
         """What the ends of its needs mean to a node; those of its own stage have not ended any more."""
         self._missing[place], self._cause[place], self._unreachable[place] = 0, "", False
         self._lacks_promise[place] = ""
+        self._blamed.pop(place, None)
         item = self._items[place]
-        for need in item.needs:
+        for need in (*item.needs, *(Need(end, NeedKind.ORDER) for end in self._ends.get(place, ()))):
             before = self._index[need.node]
             how = self._outcome[before]
             if how is None:
@@ -290,7 +369,7 @@ class Scheduler:
                 self._cause[place] = self._cause[place] or self._cause[before]
             if how in _NEVER_RAN and need.kind is not NeedKind.OPTIONAL:
                 self._unreachable[place] = True
-            if need.kind is NeedKind.PROMISE and how is Outcome.SKIPPED:
+            if self._takes_nothing(need.kind, how, item):
                 self._lacks_promise[place] = need.node
 
     def decided(self) -> list[Decision]:
@@ -301,6 +380,13 @@ class Scheduler:
     def policy_of(self, stage: str) -> OnFailure:
         """The failure policy that holds for a stage."""
         return self._bounds.stage_policies.get(stage, self._bounds.on_failure)
+
+    def policy_for(self, node: str) -> OnFailure:
+        """The failure policy that holds for a node: of the nearest gather that has one, else of its stage."""
+        return self._policy(self._items[self._index[node]])
+
+    def _policy(self, item: Item) -> OnFailure:
+        return item.on_failure or self.policy_of(item.stage)
 
     def failed_above(self, node: str) -> str:
         """The node whose failure reaches `node` through its needs, or empty: what `success()` and `failure()` ask."""
@@ -342,8 +428,12 @@ class Scheduler:
             self._outcome[here] = how
             self._state[here] = _State.ENDED
             self._left -= 1
-            if tell and not self._items[here].gate:
+            if (tell and not self._items[here].gate) or self._items[here].is_body:
                 self._decided.append(Decision(self._items[here].id, how, why or self._cause[here]))
+            if self._items[here].turns:
+                for freed in self._turns.ended(here):
+                    if self._outcome[freed] is None and self._may_start(freed):
+                        self._make_ready(freed)
             for follower, kind in self._edges[here]:
                 if self._outcome[follower] is None:
                     queue.extend(self._told(here, how, follower, kind))
@@ -355,6 +445,8 @@ class Scheduler:
         blames = "" if self._forgives(here, kind, item) else self._cause[here]
         if how in _NEVER_RAN and kind is not NeedKind.OPTIONAL:
             self._unreachable[follower] = True
+        if item.is_body:
+            return self._told_body(here, blames, follower)
         if blames and not self._cause[follower]:
             self._cause[follower] = blames
             if item.gate:
@@ -364,7 +456,7 @@ class Scheduler:
         if self._cause[follower] and not item.outlives_failure:
             # Decided at once: waiting for the other needs could not change it.
             return [(follower, Outcome.BLOCKED, True, "")]
-        if kind is NeedKind.PROMISE and how is Outcome.SKIPPED:
+        if self._takes_nothing(kind, how, item):
             self._lacks_promise[follower] = self._items[here].id
         if self._missing[follower] or (self._unreachable[follower] and not item.outlives_failure):
             # An unreachable node is left to `settle`: until all has ended, a failure may still turn out to block it.
@@ -373,6 +465,19 @@ class Scheduler:
             return [(follower, Outcome.SKIPPED, True, self._lacks_promise[follower])]
         self._needs_met(follower)
         return ()
+
+    def _takes_nothing(self, kind: NeedKind, how: Outcome, item: Item) -> bool:
+        """Whether the follower is skipped: it takes an output of what was, or is in a body that never began."""
+        if kind is NeedKind.WITHIN:
+            return how is Outcome.SKIPPED or (item.outlives_failure and how not in DONE)
+        return kind is NeedKind.PROMISE and how is Outcome.SKIPPED
+
+    def _told_body(self, here: int, blames: str, gate: int) -> list[tuple[int, Outcome, bool, str]]:
+        """A body tells whom to blame once all in it has ended, so that of several failures the first declared is named."""
+        if blames and here < self._blamed.get(gate, len(self._items)):
+            self._blamed[gate] = here
+            self._cause[gate] = blames
+        return self._gate_ended(gate)
 
     def _gate_ended(self, gate: int) -> list[tuple[int, Outcome, bool, str]]:
         """A stage has ended when all its leaves have, whatever became of them; those that outlive a failure wait for that."""
@@ -411,6 +516,9 @@ class Scheduler:
             self._make_ready(place)
 
     def _make_ready(self, place: int) -> None:
+        if place not in self._revived and not self._turns.admits(place):
+            self._state[place] = _State.WAITING
+            return
         self._state[place] = _State.READY
         self._room.add(place)
 

@@ -49,6 +49,12 @@ _FORMS = {
         "the name of an action",
         "write a dotted name such as `file.write`; GitHub's actions stay in the workflow",
     ),
+    "gather": (
+        "a list, an expression or a mapping",
+        'write `gather: [a, b]`, `gather: "${{ values.hosts }}"`, or a mapping with `items`',
+    ),
+    "items": ("a list or an expression", 'write `[a, b]`, or `"${{ values.hosts }}"`'),
+    "until": ("a script or a mapping", "write `until: ./ready`, or `until: {uses: file.exists, with: {path: x}}`"),
     "retry": ("a number of attempts or a mapping", "write `retry: 3`, or `retry: {attempts: 3, initial: 1s}`"),
     "undo": ("a script or a mapping", "write `undo: ./script`, or `undo: {run: ./script, timeout: 5m, retry: 3}`"),
     "state": ("`local`, `git` or a mapping", "for a database: `state: {store: postgres, url: DATABASE_URL}`"),
@@ -87,7 +93,6 @@ _HOLDERS = {
     "top-level": ("defaults", frozenset({"on_cancel", "on_failure", "parallel", "rollback", "timeout"})),
     "steps": ("retry", frozenset({"attempts", "backoff", "initial", "jitter", "max"})),
 }
-_OTHER_BODIES = frozenset({"steps", "until"})
 _LATER = {
     "top-level": frozenset({"hooks", "policy", "signing"}),
     "stages": frozenset({"approval", "locks", "policy"}),
@@ -95,19 +100,15 @@ _LATER = {
         {
             "approval",
             "cache",
-            "dedup",
-            "emits",
-            "every",
-            "gather",
             "oidc",
-            "privileged",
-            "steps",
-            "until",
         }
     ),
     "targets": frozenset({"after"}),
 }
 """Keys that a later version will know: refused like any other, but not as a slip of the pen."""
+
+
+_FORMS_OF_STEPS = ("uses", "until", "steps", "run")
 
 
 def explain(refusal: Refusal, data: Json) -> Iterator[Finding]:
@@ -252,9 +253,9 @@ def _not_exactly_one(refusal: Refusal, data: Json) -> Iterator[Finding]:
     anchor = _anchor(refusal)
     if not present and not _meant(refusal.instance, refusal.rules.get("properties", {})).isdisjoint(keys):
         return
-    if not present and anchor == "steps" and not _OTHER_BODIES.isdisjoint(refusal.instance):
-        return
-    kind = {"steps": "a step", "stages": "a stage", "compensate": "a step"}.get(anchor, "a declaration")
+    kind = {"steps": "a step", "stages": "a stage", "compensate": "a step", "gather": "a gather"}.get(
+        anchor, "a declaration"
+    )
     of = f": {place(refusal.path, data)}" if refusal.path else ""
     what = "both" if len(present) > 1 else "none"
     text = (
@@ -267,11 +268,13 @@ def _not_exactly_one(refusal: Refusal, data: Json) -> Iterator[Finding]:
 
 
 def _belongs_to(refusal: Refusal, data: Json) -> Iterator[Finding]:
+    form = next((form for form in _FORMS_OF_STEPS if form in refusal.instance), None)
     for key, needed in refusal.value.items():
         missing = [other for other in needed if other not in refusal.instance]
-        if key in refusal.instance and missing and "uses" in refusal.instance:
-            text = f"`{key}` belongs to `{missing[0]}`, and {place(refusal.path, data)} has `uses`"
-            yield Finding((*refusal.path, key), text, "an action brings its own", is_key=True, anchor=_anchor(refusal))
+        if key in refusal.instance and missing and form is not None:
+            text = f"`{key}` belongs to `{missing[0]}`, and {place(refusal.path, data)} has `{form}`"
+            hint = "an action brings its own" if form == "uses" else "remove it"
+            yield Finding((*refusal.path, key), text, hint, is_key=True, anchor=_anchor(refusal))
 
 
 _EXPLAINERS: dict[str, Callable[[Refusal, Json], Iterator[Finding]]] = {

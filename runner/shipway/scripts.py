@@ -15,8 +15,8 @@ _EXPRESSION = re.compile(r"\$\{\{((?:(?!\$\{\{).)*?)\}\}", re.DOTALL)
 _WORD = re.compile("[A-Za-z_][A-Za-z0-9_-]*")
 _MOST_SHOWN = 6
 _LONGEST_SHOWN = 200
-_SCRIPTS = frozenset({"run", "plan", "undo", "verify"})
-_EVALUATED = frozenset({"if", "env", "with"})
+_SCRIPTS = frozenset({"run", "until", "plan", "undo", "verify"})
+_EVALUATED = frozenset({"dedup", "env", "gather", "if", "with"})
 
 
 def misplaced_expressions(data: Json) -> Iterator[Finding]:
@@ -26,7 +26,7 @@ def misplaced_expressions(data: Json) -> Iterator[Finding]:
             continue
         owner = step_of(path) or (path[:2] if path[:1] == ("stages",) else ())
         key = path[len(owner)] if len(path) > len(owner) else ""
-        if owner and key in _EVALUATED:
+        if owner and (key in _EVALUATED or path[len(owner) :][:2] == ("until", "with")):
             continue
         found = _EXPRESSION.search(text)
         span = (found.start(), len(found[0])) if found else (text.index("${{"), 3)
@@ -35,7 +35,7 @@ def misplaced_expressions(data: Json) -> Iterator[Finding]:
             yield Finding(path, what, _env_form(str(path[-1]), text), anchor="expressions", span=span)
         else:
             what = f"an expression cannot stand in {place(path, data)}"
-            hint = "it is evaluated in `with`, `env` and `if` of stages and steps only"
+            hint = "it is evaluated in `with`, `env` and `if` of stages and steps only, and in `gather`"
             yield Finding(path, what, hint, anchor="expressions", span=span)
 
 

@@ -17,10 +17,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from shipway.action import Action, ActionFailed, Command, Completed, Done, Drifted, PlanWork, ThreadAction, Verb, Work
-from shipway.builder import fits
 from shipway.canonical import Json, canonical_bytes
 from shipway.errors import Position
 from shipway.nodes import Change, Fidelity, Immediate, Node, Outcome, Verified
+from shipway.slot_types import fits
 
 _OUTPUT_TYPES = frozenset({"string", "integer", "number", "boolean", "list", "object", "secret", "file"})
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from shipway.backend import Capability, Cleanups, StagePlace
-from shipway.builder import GraphBuilder, NodeOptions
+from shipway.builder import GatherOptions, GraphBuilder, NodeOptions
 from shipway.canonical import Json
-from shipway.declaration import Declaration, Retry, Stage, Step
+from shipway.declaration import Declaration, OnFailure, Retry, Stage, Step
 from shipway.errors import Problem
+from shipway.flow_rules import GatherRule
 from shipway.nodes import Need, NeedKind
 
 
@@ -28,22 +30,49 @@ class StepsShell:
         """Steps need nothing made beforehand."""
 
     def plan(self, stage: Stage, lifecycle: Declaration, builder: GraphBuilder) -> Mapping[str, Json]:
-        """One node per step, in declared order."""
-        before: Step | None = None
-        for step in stage.steps:
-            needs = [Need(f"{stage.id}/{other}") for other in step.needs]
-            needs += [Need(f"{stage.id}/{other}", NeedKind.OPTIONAL) for other in step.optional_needs]
-            if stage.ordered and before is not None:
-                needs.append(Need(f"{stage.id}/{before.id}", NeedKind.ORDER))
-            builder.add(
-                step.action,
-                step.id,
-                self._slots(step, lifecycle, builder),
-                needs=needs,
-                options=_options(step, stage, lifecycle),
-            )
-            before = step
+        """One node per step, in declared order; what is inside a step comes behind it."""
+        around = _Around(stage.lasting, stage.reads, (), stage.timeout_ms)
+        self._body(stage.steps, stage.ordered, around, lifecycle, builder)
         return {}
+
+    def _body(
+        self, steps: Sequence[Step], ordered: bool, around: _Around, lifecycle: Declaration, builder: GraphBuilder
+    ) -> None:
+        before: Step | None = None
+        for step in steps:
+            needs = [Need(builder.step_id(other)) for other in step.needs]
+            needs += [Need(builder.step_id(other), NeedKind.OPTIONAL) for other in step.optional_needs]
+            if ordered and before is not None:
+                needs.append(Need(builder.step_id(before.id), NeedKind.ORDER))
+            self._step(step, needs, around, lifecycle, builder)
+            before = step
+
+    def _step(
+        self, step: Step, needs: Sequence[Need], around: _Around, lifecycle: Declaration, builder: GraphBuilder
+    ) -> None:
+        options = _options(step, around, lifecycle)
+        gather = _gather(step.gather) if step.gather else None
+        if step.body is not None:
+            names = [inner.id for inner in step.body.steps]
+            with builder.body(step.id, names, needs=needs, options=options, gather=gather):
+                inside = replace(
+                    around,
+                    lasting=around.lasting if step.lasting is None else step.lasting,
+                    reads=around.reads if step.reads is None else step.reads,
+                    env_from=options.env_from,
+                    allow_failure=options.allow_failure,
+                )
+                self._body(step.body.steps, step.body.ordered, inside, lifecycle, builder)
+            return
+        slots = self._slots(step, lifecycle, builder)
+        if step.every_ms and not options.timeout_ms:
+            builder.problem(
+                f"`until` of `{step.id}` has no timeout, and might ask for ever", "write `timeout: 5m`", step.where
+            )
+        added = builder.add(step.action, step.id, slots, needs=needs, options=options, gather=gather)
+        for template in step.templates:
+            with builder.template(added, template.id, step.emits):
+                self._step(template, (), around, lifecycle, builder)
 
     def _slots(self, step: Step, lifecycle: Declaration, builder: GraphBuilder) -> dict[str, object]:
         if step.run is not None:
@@ -57,28 +86,43 @@ class StepsShell:
                 "verify": step.verify,
             }
         texts = builder.text_slots(step.action)
+        path = (*step.path, "until") if step.every_ms else step.path
         return {
-            name: lifecycle.source.spelling((*step.path, "with", name))
-            if name in texts and _is_scalar(value)
-            else value
+            name: lifecycle.source.spelling((*path, "with", name)) if name in texts and _is_scalar(value) else value
             for name, value in step.with_.items()
         }
+
+
+@dataclass(frozen=True, slots=True)
+class _Around:
+    """What holds for the steps of a stage or a body that say nothing else."""
+
+    lasting: bool | None
+    reads: tuple[str, ...] | None
+    env_from: tuple[str, ...]
+    timeout_ms: int | None
+    allow_failure: bool = False
+
+
+def _gather(rule: GatherRule) -> GatherOptions:
+    policy = None if rule.on_failure is None else OnFailure(rule.on_failure)
+    return GatherOptions(rule.slots, rule.key, rule.limit, rule.max, policy)
 
 
 def _is_scalar(value: Json) -> bool:
     return isinstance(value, (bool, int, float))
 
 
-def _options(step: Step, stage: Stage, lifecycle: Declaration) -> NodeOptions:
-    lasting = step.lasting if step.lasting is not None else stage.lasting
-    limits = (step.timeout_ms, stage.timeout_ms, lifecycle.defaults.timeout_ms)
+def _options(step: Step, around: _Around, lifecycle: Declaration) -> NodeOptions:
+    lasting = step.lasting if step.lasting is not None else False if step.every_ms else around.lasting
+    limits = (step.timeout_ms, around.timeout_ms, lifecycle.defaults.timeout_ms)
     return NodeOptions(
         title=step.name,
         tags=step.tags,
         condition=step.condition,
         outputs=step.outputs,
         env=step.env,
-        env_from=step.env_from,
+        env_from=tuple(dict.fromkeys((*around.env_from, *step.env_from))),
         lasting=True if lasting is None else lasting,
         retry=step.retry or Retry(),
         timeout_ms=next((limit for limit in limits if limit is not None), 0),
@@ -87,8 +131,11 @@ def _options(step: Step, stage: Stage, lifecycle: Declaration) -> NodeOptions:
         limits=step.limits,
         locks=step.locks,
         exclusive=step.exclusive,
-        allow_failure=step.allow_failure,
-        reads=step.reads,
+        allow_failure=step.allow_failure or around.allow_failure,
+        reads=step.reads if step.reads is not None else around.reads,
         writes=step.writes,
         position=step.where,
+        every_ms=step.every_ms,
+        privileged=step.privileged,
+        dedup=step.dedup,
     )

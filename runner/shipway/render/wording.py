@@ -9,6 +9,7 @@ from typing import TypeAlias
 from shipway.canonical import Json
 from shipway.declaration import OnFailure, Retry, Rollback
 from shipway.durations import format_ms
+from shipway.node_ids import owner_of
 from shipway.nodes import (
     DONE,
     FAILURES,
@@ -20,6 +21,7 @@ from shipway.nodes import (
     Node,
     Outcome,
     Promise,
+    Proxy,
     Slot,
 )
 from shipway.plan import COMPENSATION_PART, Plan, PlannedStage, change_counts, fidelity_counts, rollback_preview
@@ -136,11 +138,12 @@ def needed(node: Node) -> list[str]:
     for slot in (*node.slots.values(), *node.env.values()):
         if isinstance(slot, Promise):
             taken.setdefault(slot.node, []).extend([slot.output] if slot.output else [])
-    known = dict.fromkeys([*(need.node for need in node.needs), *taken])
+    befores = (owner_of(need.node) for need in node.needs if need.kind is not NeedKind.WITHIN)
+    known = dict.fromkeys([*befores, *taken])
     for need in node.needs:
         more = "optional" if need.kind is NeedKind.OPTIONAL else f"reads {need.resource}" if need.resource else ""
         if more:
-            taken.setdefault(need.node, []).append(more)
+            taken.setdefault(owner_of(need.node), []).append(more)
     return [_need_text(node, name, taken.get(name, [])) for name in known]
 
 
@@ -173,17 +176,50 @@ def _texts(value: Json) -> Iterator[str]:
 
 
 def node_facts(node: Node) -> list[Fact]:
-    """What a reviewer asks about a node: why, if, waits, env (names, then secrets), predicts, bounds. Those it has."""
+    """What a reviewer asks about a node: why, if, waits, each, adds, env (names, then secrets), predicts, bounds.
+
+    Those it has.
+    """
     predicted = (f"{one_line(name)} = {inline(value)}" for name, value in node.predicted.items())
     facts = [
         ("why", "" if node.why in _IDLE_WHYS else one_line(node.why)),
         ("if", one_line(node.condition or "")),
         ("waits", ", ".join(needed(node))),
+        ("each", _each(node)),
+        ("adds", _adds(node)),
         ("env", _environment(node)),
         ("predicts", ", ".join(predicted)),
         ("bounds", _bounds(node)),
     ]
     return [(label, text) for label, text in facts if text]
+
+
+def _each(node: Node) -> str:
+    """How a gather goes over its items."""
+    gather = node.gather
+    if gather is None:
+        return ""
+    many = "item, known when run" if gather.keys is None else plural(len(gather.keys), "item")
+    most = f"at most {gather.max}" if gather.max and gather.keys is None else ""
+    policy = f"if one fails, {_ON_FAILURE[gather.on_failure]}" if gather.on_failure else ""
+    return ", ".join(part for part in (many, most, f"{gather.limit} at once", policy) if part)
+
+
+def _adds(node: Node) -> str:
+    """What a node adds when it runs: its templates, with what undoes them."""
+    if not node.templates:
+        return ""
+    shown = [
+        f"{one_line(_template_name(each, node, name))} ({undo_word(each) or 'leaves nothing'})"
+        for name, nodes in node.templates.items()
+        for each in nodes
+        if not each.is_group
+    ]
+    return ", ".join(shown) + (f", {node.emits} at most" if node.emits else "")
+
+
+def _template_name(template: Node, node: Node, name: str) -> str:
+    return name if template.id.count("/") == node.id.count("/") else template.id.rpartition("/")[2]
 
 
 def _environment(node: Node) -> str:
@@ -194,6 +230,7 @@ def _environment(node: Node) -> str:
 
 def _bounds(node: Node) -> str:
     bounds = (
+        "needs privilege" if node.privileged else "",
         f"limits {', '.join(map(one_line, node.limits))}" if node.limits else "",
         f"locks {', '.join(map(one_line, node.locks))}" if node.locks else "",
         "runs alone" if node.exclusive else "",
@@ -201,6 +238,7 @@ def _bounds(node: Node) -> str:
         f"up to {node.retry.attempts} attempts" if node.retry.attempts > 1 else "",
         _undo_bounds(node),
         "may fail" if node.allow_failure else "",
+        f"done once as {one_line(node.dedup)}" if node.dedup is not None else "",
     )
     return " · ".join(bound for bound in bounds if bound)
 
@@ -235,6 +273,8 @@ def slot_text(slot: Slot) -> str:
             return f"{node} ({output})" if output else node
         case Computed(expression):
             return expression if isinstance(expression, str) else inline(expression)
+        case Proxy(gather, part):
+            return f"item of {gather}" + (f" ({part})" if part else "")
 
 
 def stage_facts(stage: PlannedStage) -> str:

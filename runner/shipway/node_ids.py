@@ -1,0 +1,62 @@
+"""Ids of nodes: `stage/step`, `stage/step[key]` inside a gather, `stage/step/inner` in a body. Pure; safe as file names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+MAX_KEY = 128
+"""The longest key, in characters of the id: a node's files are named after it."""
+
+_GATE, _OPEN = "[*]", "[?]"
+_KEY = re.compile(r"\[[^\]]*\]")
+_UNSAFE = re.compile(r"[^A-Za-z0-9._@+=-]")
+
+
+def gate_of(node: str) -> str:
+    """The vertex that stands for a node and all that belongs to it: `stage/step[*]`."""
+    return node + _GATE
+
+
+def is_gate(vertex: str) -> bool:
+    """Whether a vertex stands for a node and all that belongs to it."""
+    return vertex.endswith(_GATE)
+
+
+def owner_of(gate: str) -> str:
+    """The node that a gate stands for; any other vertex is returned as it is."""
+    return gate.removesuffix(_GATE)
+
+
+def template_of(node: str) -> str:
+    """What the ids of a node's templates begin with, where its members have their keys: `stage/step[?]`."""
+    return node + _OPEN
+
+
+def written_as(node: str) -> str:
+    """The id in whose place a node stands: that of its template where it is a member of a gather."""
+    return _KEY.sub("[?]", node)
+
+
+def member_of(node: str, key: str) -> str:
+    """The member of a node under a key."""
+    return f"{node}[{key}]"
+
+
+def escaped(text: str) -> str:
+    """`text` as it may stand in an id and in the name of a file: every other character as `%` and its UTF-8 bytes."""
+    return _UNSAFE.sub(lambda found: "".join(f"%{byte:02X}" for byte in found[0].encode("utf-8", "replace")), text)
+
+
+def body_of(node: str) -> str:
+    """What encloses a node: its stage, or the node whose body it is in, with its key."""
+    return node.rpartition("/")[0]
+
+
+def turns_of(node: str) -> Iterator[tuple[str, str]]:
+    """The gathers around a node, outermost first, each with the iteration that the node belongs to."""
+    at = node.find("]")
+    while at >= 0:
+        iteration = node[: at + 1]
+        yield iteration[: iteration.rindex("[")], iteration
+        at = node.find("]", at + 1)
