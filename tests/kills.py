@@ -19,12 +19,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from shipway.action import ActionFailed, Done, PlanWork, Prediction, SlotRule, SlotType, Work
+from shipway.commands.clearing import seal_killed
 from shipway.declaration import OutputRule
 from shipway.nodes import Change, Fidelity, Verified
 from shipway.registry import Registry
 from shipway.reopening import Wish
 from shipway.takeover import GoOn
-from tests.runs import PATIENCE_S, Ran, Setting, run
+from tests.runs import PATIENCE_S, Ran, Setting, context_of, environment, journal_of, run
 
 KILLED = -signal.SIGKILL
 
@@ -63,7 +64,8 @@ class Worldly:
     def do(self, work: Work) -> Done:
         name = str(work.inputs["name"])
         self._points(f"{name}.before")
-        if work.inputs.get("fails") and not (work.root / "mended").exists():
+        fails = work.inputs.get("fails") and not (work.root / "mended").exists()
+        if fails or (work.root / f"fails-{name}").exists():
             raise ActionFailed("it was told to")
         made = self._make(work.root / "world" / name)
         self._tell(work.root, f"{'do' if made else 'again'} {name}")
@@ -139,6 +141,10 @@ class Mortals:
         """Begin a run in `root`, and die at fault point number `deadly`."""
         return self._ask({"root": str(root), "deadly": deadly})
 
+    def cancel(self, root: Path, name: str) -> Ended:
+        """Give up a run that was killed, as `shipway cancel` does."""
+        return self._ask({"root": str(root), "deadly": 0, "cancel": name})
+
     def resume(
         self, root: Path, name: str, deadly: int = 0, *, assumed: Mapping[str, bool] | None = None, start: str = ""
     ) -> Ended:
@@ -156,6 +162,11 @@ class Mortals:
 
 def _carried_out(request: Mapping[str, Any]) -> dict[str, object]:
     points = Points(request["deadly"])
+    if "cancel" in request:
+        root = Path(request["root"])
+        context, journal = context_of(root, environment()), journal_of(root)
+        seal_killed(journal, journal.find(request["cancel"]), root, context, cancelled=True)
+        return {"code": 0}
     registry = Registry()
     registry.register_action(Worldly(points), "tests")
     go_on = None

@@ -118,10 +118,10 @@ def _standing(node: Node, entries: Sequence[Recorded], record: RunRecord) -> Sta
     last = tries[-1]
     own = last.outcome or Outcome.UNKNOWN
     undo = undos[-1] if undos and undos[-1].sequence > last.sequence else None
-    if not counted:
-        outcome = decided.outcome if decided else Outcome.NOT_STARTED
-    elif undo is not None:
+    if undo is not None and undo.sequence > record.opened.get(node.id, 0):
         outcome = undo.outcome or Outcome.UNKNOWN
+    elif not counted:
+        outcome = decided.outcome if decided else Outcome.NOT_STARTED
     else:
         outcome = own
     return Standing(
