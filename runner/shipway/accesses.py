@@ -64,5 +64,5 @@ def _inside(used: Accesses, root: Path) -> Accesses:
 
 def _relative(resource: Resource, root: str) -> Resource:
     if resource.name == root:
-        return replace(resource, name=".")
-    return replace(resource, name=resource.name.removeprefix(root + "/"))
+        return resource._replace(name=".")
+    return resource._replace(name=resource.name.removeprefix(root + "/"))

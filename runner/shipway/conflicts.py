@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from shipway.errors import Problem
@@ -27,10 +27,15 @@ class Accesses:
     spared: tuple[str, ...] = ()
 
 
-@dataclass(slots=True)
-class _Users:
-    writers: list[int] = field(default_factory=list)
-    readers: list[int] = field(default_factory=list)
+class _Used:
+    """A resource with who writes and who reads it; compared by identity, since there is one for each."""
+
+    __slots__ = ("readers", "resource", "writers")
+
+    def __init__(self, resource: Resource) -> None:
+        self.resource = resource
+        self.writers: list[int] = []
+        self.readers: list[int] = []
 
 
 def settle(
@@ -57,8 +62,7 @@ class _Settlement:
         for before, follower in graph.edges:
             after[self._index[before]].append(self._index[follower])
         self._reach = Reachability([self._index[name] for name in graph.topological_order()], after)
-        self._users = self._used()
-        self._pairs = list(self._meeting())
+        self._pairs = list(self._meeting(self._used()))
 
     def settle(self) -> tuple[tuple[Node, ...], list[Problem]]:
         problems = self._unordered_writers()
@@ -69,65 +73,64 @@ class _Settlement:
         nodes = self._with_edges()
         return nodes, self._circles(nodes)
 
-    def _used(self) -> dict[Resource, _Users]:
+    def _used(self) -> list[_Used]:
         """Writers and readers by resource, by place in the order; who writes into a folder reads the folder."""
-        users: dict[Resource, _Users] = {}
-        for name, used in self._accesses.items():
-            for resource in dict.fromkeys(used.writes):
-                users.setdefault(resource, _Users()).writers.append(self._index[name])
-            for resource in dict.fromkeys(used.reads):
-                users.setdefault(resource, _Users()).readers.append(self._index[name])
-        for resource, own in list(users.items()):
-            for folder in resource.ancestors() if own.writers and resource.scheme == "file" else ():
+        users: dict[Resource, _Used] = {}
+        for name, access in self._accesses.items():
+            for resource in dict.fromkeys(access.writes):
+                users.setdefault(resource, _Used(resource)).writers.append(self._index[name])
+            for resource in dict.fromkeys(access.reads):
+                users.setdefault(resource, _Used(resource)).readers.append(self._index[name])
+        for used in list(users.values()):
+            for folder in used.resource.ancestors() if used.writers and used.resource.scheme == "file" else ():
                 above = users.get(Resource("file", folder))
                 if above is not None and above.writers:
-                    above.readers += own.writers
-        for own in users.values():
-            own.writers.sort(key=self._reach.place.__getitem__)
-        return users
+                    above.readers += used.writers
+        for used in users.values():
+            used.writers.sort(key=self._reach.place.__getitem__)
+        return list(users.values())
 
-    def _meeting(self) -> Iterator[tuple[Resource, Resource]]:
+    def _meeting(self, all_used: Sequence[_Used]) -> Iterator[tuple[_Used, _Used]]:
         """Pairs of resources that have something in common, and of which one at least is written; each with itself too."""
-        files: list[Resource] = []
-        for resource, own in self._users.items():
-            if own.writers:
-                yield resource, resource
-            if resource.scheme == "file":
-                files.append(resource)
-        files.sort(key=lambda resource: (resource.literal, resource.reach is Reach.ENTRY, resource.name))
-        around: list[Resource] = []
-        for resource in files:
-            while around and not resource.literal.startswith(around[-1].literal):
+        files: list[tuple[str, bool, str, _Used]] = []
+        for used in all_used:
+            if used.writers:
+                yield used, used
+            if used.resource.scheme == "file":
+                is_entry = used.resource.reach is Reach.ENTRY
+                files.append((used.resource.literal, is_entry, used.resource.name, used))
+        files.sort(key=lambda entry: entry[:3])
+        around: list[tuple[str, _Used]] = []
+        for literal, is_entry, _, used in files:
+            while around and not literal.startswith(around[-1][0]):
                 around.pop()
-            is_written = bool(self._users[resource].writers)
-            for wider in around:
-                if (is_written or self._users[wider].writers) and wider.meets(resource):
-                    yield wider, resource
-            if resource.reach is not Reach.ENTRY:
-                around.append(resource)
+            for _, wider in around:
+                if (used.writers or wider.writers) and wider.resource.meets(used.resource):
+                    yield wider, used
+            if not is_entry:
+                around.append((literal, used))
 
     # Who writes what another writes.
 
     def _unordered_writers(self) -> list[Problem]:
-        asked: dict[tuple[int, int], tuple[Resource, Resource]] = {}
+        asked: dict[tuple[int, int], tuple[_Used, _Used]] = {}
         for one, other in self._pairs:
-            for pair in self._neighbours(one, other):
-                asked.setdefault(pair, (one, other))
+            if one.writers and other.writers and (one is not other or len(one.writers) > 1):
+                for pair in self._neighbours(one, other):
+                    asked.setdefault(pair, (one, other))
         ordered = self._reach.paths(asked)
         unordered = [pair for pair in asked if pair not in ordered]
         unordered.sort(key=lambda pair: sorted(pair))
-        return [self._conflict(pair, asked[pair]) for pair in unordered[:MAX_PROBLEMS]]
+        return [self._conflict(pair, *asked[pair]) for pair in unordered[:MAX_PROBLEMS]]
 
-    def _neighbours(self, one: Resource, other: Resource) -> Iterator[tuple[int, int]]:
+    def _neighbours(self, one: _Used, other: _Used) -> Iterator[tuple[int, int]]:
         """Pairs of writers to ask about: all are in one line if each is with the next."""
-        first, second = self._users[one].writers, self._users[other].writers
-        if one == other:
-            yield from pairwise(first)
+        if one is other:
+            yield from pairwise(one.writers)
             return
-        few, many = (first, second) if len(first) <= len(second) else (second, first)
-        places = [self._reach.place[writer] for writer in many]
+        few, many = sorted((one.writers, other.writers), key=len)
         for writer in few:
-            where = bisect_left(places, self._reach.place[writer])
+            where = self._behind(many, writer)
             if where < len(many) and many[where] == writer:
                 continue
             if where:
@@ -135,49 +138,56 @@ class _Settlement:
             if where < len(many):
                 yield writer, many[where]
 
-    def _conflict(self, pair: tuple[int, int], resources: tuple[Resource, Resource]) -> Problem:
+    def _conflict(self, pair: tuple[int, int], one: _Used, other: _Used) -> Problem:
         early, late = sorted(pair)
-        one, other = self._node(early), self._node(late)
-        wrote = {early: resources[0], late: resources[1]}
-        if early not in self._users[wrote[early]].writers or late not in self._users[wrote[late]].writers:
-            wrote = {early: resources[1], late: resources[0]}
-        if str(wrote[early]) == str(wrote[late]):
-            text = f"`{one.id}` ({one.position}) and `{other.id}` both write `{wrote[early]}`"
+        if early not in one.writers or late not in other.writers:
+            one, other = other, one
+        first, second = self._node(early), self._node(late)
+        if str(one.resource) == str(other.resource):
+            text = f"`{first.id}` ({first.position}) and `{second.id}` both write `{one.resource}`"
         else:
-            text = f"`{one.id}` ({one.position}) writes `{wrote[early]}`, and `{other.id}` writes `{wrote[late]}`"
-        return Problem(f"{text}, and nothing says which comes first", other.position, hint="order them with `needs`")
+            text = (
+                f"`{first.id}` ({first.position}) writes `{one.resource}`, and `{second.id}` writes `{other.resource}`"
+            )
+        return Problem(f"{text}, and nothing says which comes first", second.position, hint="order them with `needs`")
+
+    def _behind(self, writers: Sequence[int], node: int) -> int:
+        """How many of the writers, which are sorted, stand before the node in the order."""
+        if len(writers) == 1:
+            return int(self._reach.place[writers[0]] < self._reach.place[node])
+        return bisect_left(writers, self._reach.place[node], key=self._reach.place.__getitem__)
 
     # Who reads what another writes.
 
+    def _directions(self) -> Iterator[tuple[_Used, _Used]]:
+        """What is read and what of it is written."""
+        for one, other in self._pairs:
+            if one.readers and other.writers:
+                yield one, other
+            if one is not other and other.readers and one.writers:
+                yield other, one
+
     def _count(self) -> int:
-        return sum(
-            len(self._users[one].readers) * bool(self._users[other].writers)
-            for pair in self._pairs
-            for one, other in {pair, pair[::-1]}
-        )
+        return sum(len(read.readers) for read, _ in self._directions())
 
     def _too_many(self) -> Problem:
-        one, other = max(self._pairs, key=lambda pair: sum(len(self._users[one].readers) for one in pair))
-        reader = (self._users[one].readers or self._users[other].readers)[0]
-        text = f"more than {_MOST_EDGES:,} edges would lead from those who write to those who read, many to `{one}`"
-        return Problem(text, self._node(reader).position, hint="order the stages with `needs`, so that none are needed")
+        read, _ = max(self._directions(), key=lambda both: len(both[0].readers))
+        text = f"more than {_MOST_EDGES:,} edges would lead from those who write to those who read, many to `{read.resource}`"
+        where = self._node(read.readers[0]).position
+        return Problem(text, where, hint="order the stages with `needs`, so that none are needed")
 
     def _readings(self) -> Iterator[_Reading]:
-        for pair in self._pairs:
-            for read, written in dict.fromkeys((pair, pair[::-1])):
-                writers = self._users[written].writers
-                for reader in self._users[read].readers if writers else ():
-                    spared = self._accesses[self._graph.ids[reader]].spared
-                    if reader not in writers and not any(excludes(pattern, written) for pattern in spared):
-                        yield _Reading(reader, written, writers)
+        for read, written in self._directions():
+            resource, writers = written.resource, written.writers
+            own = frozenset(writers)
+            for reader in read.readers:
+                spared = self._accesses[self._graph.ids[reader]].spared
+                if reader not in own and not any(excludes(pattern, resource) for pattern in spared):
+                    yield _Reading(reader, resource, writers, self._behind(writers, reader), len(writers))
 
     def _with_edges(self) -> tuple[Node, ...]:
         """Each reader behind the last writer that does not come after it; the writers are in one line."""
         readings = list(self._readings())
-        place = self._reach.place
-        for reading in readings:
-            reading.low = bisect_left(reading.writers, place[reading.reader], key=place.__getitem__)
-            reading.high = len(reading.writers)
         while asking := [reading for reading in readings if reading.low < reading.high]:
             found = self._reach.paths({reading.question for reading in asking})
             for reading in asking:
@@ -219,15 +229,17 @@ class _Settlement:
         return self._by_id[self._graph.ids[index]]
 
 
-@dataclass(slots=True)
 class _Reading:
     """A reader looks, by halves, for the first writer that comes after it: `low` when `low` and `high` have met."""
 
-    reader: int
-    written: Resource
-    writers: list[int]
-    low: int = 0
-    high: int = 0
+    __slots__ = ("high", "low", "reader", "writers", "written")
+
+    def __init__(self, reader: int, written: Resource, writers: list[int], low: int, high: int) -> None:
+        self.reader = reader
+        self.written = written
+        self.writers = writers
+        self.low = low
+        self.high = high
 
     @property
     def question(self) -> tuple[int, int]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
-from enum import Enum
+from enum import IntEnum
+from typing import NamedTuple
 
 from shipway.globs import globs_meet, match_glob
 
@@ -14,7 +14,7 @@ _SCHEME = re.compile("([a-z][a-z0-9+.-]*):(.+)", re.DOTALL)
 _SPECIAL = re.compile(r"[*?\[\\]")
 
 
-class Reach(Enum):
+class Reach(IntEnum):
     """How much of the file system a path stands for: what has that name, also all below it, or what a pattern names."""
 
     ENTRY = 0
@@ -22,8 +22,7 @@ class Reach(Enum):
     PATTERN = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Resource:
+class Resource(NamedTuple):
     """`file:dist/app.js`, `file:dist/**`, `db:shop`. Files are relative to the workspace, or absolute; other names are exact."""
 
     scheme: str
