@@ -731,7 +731,7 @@ def test_c045_output_of_undo_has_a_log_of_its_own(tmp_path: Path) -> None:
     logs = tmp_path / ".shipway/runs" / ran.receipt.run / "logs"
     assert {path.name: path.read_text() for path in logs.iterdir()} == {
         "main.a.log": "doing\n",
-        "main.a.undo.log": "undoing\n",
+        "main.a~undo.log": "undoing\n",
     }
 
 

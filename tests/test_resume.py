@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from shipway.nodes import Outcome
 from shipway.reopening import Wish
 from shipway.takeover import GoOn
 from tests.kills import Mortals
-from tests.runs import Ran, Setting, declare, journal_of, run, stage
+from tests.runs import Lifeline, Ran, Setting, begin, call, declare, finish, journal_of, run, stage
 
 LEFT = "defaults: {rollback: none}"
 
@@ -262,3 +263,84 @@ def test_g047_a_rollback_that_was_killed_is_gone_on_with_and_nothing_is_undone_t
         assert sorted(done) == ["undo a", "undo b"], (point, told(root))
         assert not any((root / "world").iterdir())
         assert status(root) is RunStatus.FAILED
+
+
+LEFT_WORKING = """
+    - {id: first, run: echo first >> told}
+    - id: second
+      run: "exec 9> held; echo second >> told; echo up >&9; until test -e is-done; do sleep 60; done"
+      verify: "test -e is-done || exit 3"
+    - {id: third, run: echo third >> told}
+"""
+
+
+def killed_at_work(root: Path) -> Lifeline:
+    """Kill a run whose second step is at work, and goes on with it."""
+    held = Lifeline(root / "held")
+    declare(root, stage(LEFT_WORKING, lasting=True, more=LEFT))
+    process = begin(root, "run", "--yes")
+    held.wait()
+    process.kill()
+    process.wait()
+    assert held.is_held()
+    return held
+
+
+def test_what_outlived_a_killed_run_is_ended_then_its_step_is_asked_about_and_runs_again(tmp_path: Path) -> None:
+    held = killed_at_work(tmp_path)
+    again = begin(tmp_path, "resume", "--yes")
+    while held.wait() != "up\n":
+        pass
+    (tmp_path / "is-done").touch()
+    again.send_signal(signal.SIGINT)
+    said = finish(again)
+    assert said.exit_code == 130, said
+    assert "still running since Shipway was killed, and ended now: `main/second`" in " ".join(said.out.split())
+    assert "`main/second` was begun and never reported; `verify` says that its work is not there" in " ".join(
+        said.out.split()
+    )
+    assert not held.is_held()
+    done = call(tmp_path, "resume", "--yes")
+    assert done.exit_code == 0, done
+    assert told(tmp_path) == ["first", "second", "second", "second", "third"]
+
+
+def test_what_a_killed_step_handed_on_before_it_was_asked_about_is_kept(tmp_path: Path) -> None:
+    held = Lifeline(tmp_path / "held")
+    makes = 'exec 9> held; echo n=1 >> "$SHIPWAY_OUTPUT"; echo up >&9; while :; do sleep 60; done'
+    steps = f"""
+        - {{id: makes, run: '{makes}', verify: "exit 0", outputs: {{n: integer}}}}
+        - {{id: takes, run: 'echo "$N" >> told', env: {{N: "${{{{ steps.makes.outputs.n }}}}"}}}}
+    """
+    declare(tmp_path, stage(steps, lasting=True, more=LEFT))
+    process = begin(tmp_path, "run", "--yes")
+    held.wait()
+    process.kill()
+    process.wait()
+    done = call(tmp_path, "resume", "--yes")
+    assert done.exit_code == 0, done
+    assert "`verify` says that its work is there: it is kept" in " ".join(done.out.split())
+    assert told(tmp_path) == ["1"]
+
+
+def test_no_run_begins_beside_what_still_works_for_a_killed_one(tmp_path: Path) -> None:
+    held = killed_at_work(tmp_path)
+    refused = call(tmp_path, "run", "--yes")
+    assert refused.exit_code == 6, refused
+    assert "was killed, and some of it still works: `main/second` (process group " in refused.err
+    assert told(tmp_path) == ["first", "second"]
+    assert call(tmp_path, "runs", "repair").exit_code == 0
+    assert not held.is_held()
+
+
+def test_a_run_that_another_came_after_is_not_gone_on_with(tmp_path: Path) -> None:
+    steps = "- {id: a, run: 'echo a >> told; test -e mended'}"
+    first = run(tmp_path, stage(steps, more=LEFT)).receipt.run
+    (tmp_path / "mended").touch()
+    second = run(tmp_path, None).receipt.run
+    refused = call(tmp_path, "resume", first)
+    assert refused.exit_code == 5, refused
+    assert f"run `{second}` came after `{first}`" in refused.err
+    nothing = call(tmp_path, "resume")
+    assert nothing.exit_code == 2, nothing
+    assert told(tmp_path) == ["a", "a"]

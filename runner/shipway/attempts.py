@@ -109,7 +109,7 @@ class Attempts:
             self._not_started(attempt, _text(error))
 
     def _start(self, attempt: Ongoing, command: Command) -> None:
-        attempt.files = files = Exchange(self._io, file_name(attempt.node))
+        attempt.files = files = Exchange(self._io, file_name(attempt.node, attempt.verb))
         attempt.transcript = self._transcript(attempt)
         attempt.cwd = command.cwd
         argv = command.argv
@@ -148,9 +148,8 @@ class Attempts:
             # A step may clean the checkout of all that git ignores, and this with it.
             for place in (self._raw, self._logs, self._io):
                 os.makedirs(place, mode=0o700, exist_ok=True)
-        name = file_name(attempt.node)
-        log = f"{self._logs}/{name}{_suffix(attempt.verb)}.log"
-        return Transcript(f"{self._raw}/{name}", log, self._redactor)
+        name = file_name(attempt.node, attempt.verb)
+        return Transcript(f"{self._raw}/{name}", f"{self._logs}/{name}.log", self._redactor)
 
     def wait(self, until_ms: int | None) -> list[Ended]:
         """Attempts that ended, waiting until one does, until `until_ms` on the clock, or until `wake`."""
@@ -448,10 +447,6 @@ def _body(action: ThreadAction, verb: Verb, work: Work) -> Callable[[], object]:
             return lambda: action.verify(work)
         case _:
             return lambda: action.do(work)
-
-
-def _suffix(verb: Verb) -> str:
-    return "" if verb is Verb.DO else f".{verb.value}"
 
 
 def _bounded(text: str) -> str:

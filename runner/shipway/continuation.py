@@ -16,6 +16,7 @@ from shipway.attempt import Ended, Grace
 from shipway.canonical import Json
 from shipway.errors import Interrupted, Reason, VerificationError
 from shipway.evaluation import Unresolved
+from shipway.events import Warned
 from shipway.exchange import Exchange, file_name, keep_file
 from shipway.interruption import Interruption
 from shipway.journal import Probed, RunJournal, RunRecord, RunStatus
@@ -95,6 +96,9 @@ class Continuation:
         def pause(milliseconds: int) -> None:
             around.attempts.wait(around.clock_ms() + milliseconds)
 
+        if found:
+            shown = ", ".join(f"`{survivor.node}`" for survivor in found)
+            around.events.emit(Warned(f"still running since Shipway was killed, and ended now: {shown}"))
         end(found, grace, pause)
 
     def _of_fate(self, standing: Standing, fate: Fate) -> Known:
@@ -145,6 +149,11 @@ class Continuation:
         ]
         if unsure:
             raise undecided(unsure, self._resumption.record.summary.run)
+        for node, ended in verdicts.items():
+            then = "is there: it is kept" if ended.verified is Verified.HOLDS else "is not there: it runs again"
+            self._around.events.emit(
+                Warned(f"`{node}` was begun and never reported; `verify` says that its work {then}")
+            )
         return {
             node: self._found_done(node, found.get(node), "`verify` found its work", ended.exit_code)
             for node, ended in verdicts.items()
@@ -254,7 +263,7 @@ class Continuation:
     def _salvage(self) -> None:
         """Move what the survivors printed into their logs, and clear away what the next attempts must not find."""
         directory = self._around.directory
-        by_file = {file_name(node.id): node for node in self._plan.nodes}
+        by_file = {file_name(node.id, verb): node for node in self._plan.nodes for verb in Verb}
         raw = directory / "raw"
         for name in sorted(os.listdir(raw)) if raw.is_dir() else ():
             node = by_file.get(name)

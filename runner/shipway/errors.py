@@ -46,6 +46,7 @@ class Reason(StrEnum):
     JOURNAL_DAMAGED = "journal-damaged"
     JOURNAL_NEWER = "journal-newer"
     RUN_UNKNOWN = "run-unknown"
+    RUN_SUPERSEDED = "run-superseded"
     OUTCOME_UNKNOWN = "outcome-unknown"
     LOCK_LOST = "lock-lost"
     LOCK_PERMISSION = "lock-permission"

@@ -10,6 +10,7 @@ import tempfile
 from io import BufferedReader
 from pathlib import Path
 
+from shipway.action import Verb
 from shipway.emission import read_emission
 from shipway.growth import Emitted
 from shipway.nodes import Node, Outcome
@@ -30,15 +31,16 @@ LONGEST_PAUSE_MS = 86_400_000
 """What a step asks for beyond a day counts as a day."""
 
 
-def file_name(node: str) -> str:
-    """The id as a file name of its own: dots stand in keys only, so that no two become one.
+def file_name(node: str, verb: Verb = Verb.DO) -> str:
+    """The id as a file name of its own, another one for each verb: dots stand in keys only, so that no two become one.
 
-    Its end is a digest where it is too long for a name, or where only capitals may tell it from another.
+    Its end is a digest where it is too long for a name, or where only capitals may tell it from another. What `do` of a
+    killed run left must still be there when `verify` has been asked about it.
     """
     name = node.replace("/", ".")
-    if len(name) <= _LONGEST_NAME and name.lower() == name:
-        return name
-    return f"{name[:_LONGEST_NAME]}~{hashlib.sha256(node.encode()).hexdigest()[:16]}"
+    if len(name) > _LONGEST_NAME or name.lower() != name:
+        name = f"{name[:_LONGEST_NAME]}~{hashlib.sha256(node.encode()).hexdigest()[:16]}"
+    return name if verb is Verb.DO else f"{name}~{verb.value}"
 
 
 class Exchange:

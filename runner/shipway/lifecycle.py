@@ -40,7 +40,8 @@ from shipway.registry import Registry
 from shipway.replay import last_moment_ms
 from shipway.repository import Repository
 from shipway.resolution import Resolved, backend_failed, check_stages, resolve
-from shipway.takeover import GoOn, Ground, check_same, take_over
+from shipway.survivors import check_gone, survivors_of
+from shipway.takeover import GoOn, Ground, check_last, check_same, take_over
 from shipway.workspace import Workspace
 
 
@@ -263,6 +264,7 @@ class _Voyage:
         assert self.around.journals is not None
         journals = self.around.journals()
         self._record = journals.read(go_on.run)
+        check_last(self._record, journals)
         warning = check_same(self._record, plan, lambda: journals.plan(go_on.run))
         if warning:
             self.around.events.emit(Warned(warning))
@@ -369,6 +371,8 @@ class _Voyage:
         if self.around.journals is not None:
             journals = self.around.journals()
             for crashed in journals.crashed(plan.lifecycle, plan.target):
+                record = journals.read(crashed.run)
+                check_gone(record, survivors_of(record, workspace.run_directory(crashed.run)))
                 self.around.events.emit(Warned(_unfinished(crashed.run)))
             opening = self._opening(plan, workspace.identity(lambda: self.context.random_hex(16)))
             self._hold(journals.begin(opening, plan, self.redactor.finds))

@@ -40,6 +40,18 @@ def survivors_of(record: RunRecord, directory: Path) -> tuple[Survivor, ...]:
     return tuple(dict.fromkeys(found))
 
 
+def check_gone(record: RunRecord, survivors: Sequence[Survivor]) -> None:
+    """Refuse to begin another run beside what still works for a killed one. Raises UnreachableError (`lock-held`)."""
+    if survivors:
+        shown = ", ".join(f"`{survivor.node}` (process group {survivor.group})" for survivor in survivors)
+        run = record.summary.run
+        raise UnreachableError(
+            f"run `{run}` was killed, and some of it still works: {shown}",
+            reason=Reason.LOCK_HELD,
+            next=f"`shipway resume {run}` ends that and goes on with the run; `shipway runs repair` ends it and closes the run",
+        )
+
+
 def end(survivors: Sequence[Survivor], grace: Grace, pause: Callable[[int], None]) -> None:
     """Interrupt, terminate, kill, with time between; returns when nothing of them runs. `pause` takes milliseconds.
 
@@ -82,7 +94,7 @@ def _groups(entry: Recorded, directory: Path) -> set[int]:
         return {entry.group}
     # Its leader is gone, or was never written down. What it started can be known by its environment; whoever has left the
     # group since, as a service does, was meant to stay.
-    exchange = Exchange(str(directory / "io"), file_name(entry.node))
+    exchange = Exchange(str(directory / "io"), file_name(entry.node, entry.verb))
     marked = {pid: group_of(pid) for pid in carrying(f"SHIPWAY_OUTPUT={exchange.output}\0")}
     if entry.group is not None:
         return {entry.group} & set(marked.values())

@@ -40,6 +40,24 @@ class Ground:
     holds_secret: Callable[[str], bool]
 
 
+def check_last(record: RunRecord, journals: Journals) -> None:
+    """Refuse to go on with a run that another one of its lifecycle and target came after. Raises VerificationError.
+
+    One that began nothing does not count.
+    """
+    summary = record.summary
+    for later in journals.runs():
+        if later.run == summary.run:
+            return
+        is_other = (later.lifecycle, later.target) != (summary.lifecycle, summary.target)
+        if not is_other and journals.read(later.run).history:
+            raise VerificationError(
+                f"run `{later.run}` came after `{summary.run}`: what the older one left may be as it was or not",
+                reason=Reason.RUN_SUPERSEDED,
+                next="`shipway run` begins a new one",
+            )
+
+
 def check_same(record: RunRecord, plan: Plan, planned: Callable[[], Plan]) -> str:
     """Refuse to go on with a run that would do something else by now: VerificationError with the differing nodes.
 

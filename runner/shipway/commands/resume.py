@@ -59,10 +59,12 @@ def _gone_on(record: RunRecord, wish: Wish, arguments: Namespace, context: Conte
 
 
 def _last(journal: JournalFile, arguments: Namespace) -> RunSummary:
-    """The last run, of the target if one was named, that has something left to do."""
-    runs = [summary for summary in journal.runs() if arguments.target in (None, summary.target)]
-    for summary in runs:
-        if summary.status is not RunStatus.SUCCEEDED:
+    """The last run of a lifecycle and target, of that target if one was named, that has something left to do."""
+    seen = set()
+    for summary in journal.runs():
+        is_last = (summary.lifecycle, summary.target) not in seen
+        seen.add((summary.lifecycle, summary.target))
+        if is_last and arguments.target in (None, summary.target) and summary.status is not RunStatus.SUCCEEDED:
             return summary
     towards = f" for the target `{arguments.target}`" if arguments.target else ""
     raise UsageError(
