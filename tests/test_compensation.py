@@ -277,3 +277,18 @@ def test_a_comment_tells_what_became_of_compensations(tmp_path: Path) -> None:
     assert "**Rolled back, but for 1 node**, in this order:" in comment
     assert "- `provision.compensate/d`: ran in " in comment
     assert "- `install.compensate/c`: **failed**: `exit 5`" in comment
+
+
+def test_what_will_never_run_is_no_point_of_no_return(tmp_path: Path) -> None:
+    text = """
+        values: {wanted: false}
+        stages:
+          main:
+            steps:
+              - {id: a, run: 'true', undo: 'true'}
+              - {id: mail, run: 'true', if: values.wanted}
+              - {id: pick, if: values.wanted, steps: [{id: one, run: 'true'}]}
+        """
+    preview = rollback_preview(plan_of(tmp_path, text))
+    assert preview.point_of_no_return is None
+    assert [(each.undone, each.stays) for each in preview.stages] == [(("main/a",), ())]

@@ -15,6 +15,7 @@ from shipway.limits import Limit, limit_from_json, limit_json
 from shipway.nodes import (
     Change,
     Fidelity,
+    NeedKind,
     Node,
     Promise,
     effect_json,
@@ -234,7 +235,8 @@ def rollback_preview(plan: Plan) -> RollbackPreview:
     """What would be undone if the last node failed, and where undoing everything stops being possible."""
     if plan.rollback is Rollback.NONE:
         return RollbackPreview((), None)
-    ran = [plan.by_id[node] for node in plan.graph().topological_order() if node in plan.by_id]
+    never = _never_run(plan)
+    ran = [plan.by_id[node] for node in plan.graph().topological_order() if node in plan.by_id and node not in never]
     order = [each for node in ran for each in (node, *node.all_templates())]
     point = next((node.id for node in order if node.must_be_undone and not node.reversible), None)
     compensated = {
@@ -251,6 +253,15 @@ def rollback_preview(plan: Plan) -> RollbackPreview:
         for stage, (undone, stays) in backwards.items()
     ]
     return RollbackPreview(tuple(stages), point)
+
+
+def _never_run(plan: Plan) -> set[str]:
+    """The nodes whose `if` was found false when planned, and what is in the body of one."""
+    found = {node.id for node in plan.nodes if node.condition == "false"}
+    for node in plan.nodes:  # a body stands behind whose it is
+        if any(need.kind is NeedKind.WITHIN and need.node in found for need in node.needs):
+            found.add(node.id)
+    return found
 
 
 def load_plan(content: bytes, check: Callable[[Mapping[str, Json]], None]) -> Plan:
