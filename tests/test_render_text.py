@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from shipway.declaration import Rollback
 from shipway.errors import UsageError
+from shipway.limits import Limit, Rate
 from shipway.nodes import Outcome
 from shipway.plan import Plan
 from shipway.receipt import Receipt
@@ -29,6 +30,13 @@ quick = settings(max_examples=60, deadline=None, suppress_health_check=list(Heal
 
 def plain(text: str) -> str:
     return "\n".join(line.rstrip() for line in SGR.sub("", text).split("\n"))
+
+
+def test_a_plan_says_how_much_its_limits_let_run_and_how_fast() -> None:
+    limits = {"docker": Limit(2), "registry": Limit(4, Rate(10, 60_000, 3)), "slow": Limit(1, Rate(1, 86_400_000))}
+    text = render_plan(replace(small_plan(), limits=limits), colour=False, columns=80)
+    assert "  limits     docker: 2 at once · registry: 4 at once, 10 in 1m, 3 saved up ·\n" in text
+    assert "             slow: 1 at once, 1 in 1d\n" in text
 
 
 @quick

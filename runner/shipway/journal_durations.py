@@ -26,18 +26,18 @@ _TOOK = (
 )
 
 
-def measured(workspace: Workspace, lifecycle: str, target: str) -> Measured:
-    """What is known of the last runs of that lifecycle and target; nothing where none was kept, or it cannot be read."""
-    return _of_journal(workspace.journal, lifecycle, target) or _of_receipts(workspace, lifecycle, target)
+def measured(workspace: Workspace, lifecycle: str, target: str, runs: int = _RUNS) -> Measured:
+    """What is known of the last `runs` of that lifecycle and target; nothing where none was kept, or it cannot be read."""
+    return _of_journal(workspace.journal, lifecycle, target, runs) or _of_receipts(workspace, lifecycle, target, runs)
 
 
-def _of_journal(path: Path, lifecycle: str, target: str) -> Measured:
+def _of_journal(path: Path, lifecycle: str, target: str, runs: int) -> Measured:
     if not path.is_file():
         return {}
     source = f"{path.absolute().as_uri()}?mode=ro"
     # Who waits for a plan does not wait for a writer.
     with suppress(sqlite3.Error), closing(sqlite3.connect(source, uri=True, timeout=1)) as connection:
-        return _by_node(connection.execute(_TOOK, (lifecycle, target, _RUNS, _ROWS)))
+        return _by_node(connection.execute(_TOOK, (lifecycle, target, runs, _ROWS)))
     return {}
 
 
@@ -48,10 +48,10 @@ def _by_node(rows: Iterable[tuple[str, int, int]]) -> Measured:
     return found
 
 
-def _of_receipts(workspace: Workspace, lifecycle: str, target: str) -> Measured:
+def _of_receipts(workspace: Workspace, lifecycle: str, target: str, runs: int) -> Measured:
     names = [path for path in workspace.kept_receipts() if path.name.startswith(f"{lifecycle}-{target}-")]
     rows: list[tuple[str, int, int]] = []
-    for number, path in enumerate(names[:_RUNS]):
+    for number, path in enumerate(names[:runs]):
         # Whether it was altered does not matter here: nothing is decided by it but what goes first.
         with suppress(OSError, ValueError, KeyError, TypeError, AttributeError, AssertionError):
             receipt = json.loads(path.read_bytes())

@@ -162,6 +162,8 @@ def _plan_head(page: _Page, plan: Plan, expected: str) -> None:
     page.fact("summary", _unbroken(wording.plan_counts(plan)))
     if expected:
         page.fact("expected", expected)
+    if plan.limits:
+        page.fact("limits", _unbroken(wording.limit_counts(plan)))
 
 
 def _stage(page: _Page, stage: PlannedStage, nodes: Sequence[Node]) -> None:

@@ -9,6 +9,7 @@ from typing import TypeAlias
 from shipway.canonical import Json
 from shipway.declaration import OnFailure, Retry, Rollback
 from shipway.durations import format_ms
+from shipway.limits import Limit
 from shipway.node_ids import owner_of
 from shipway.nodes import (
     DONE,
@@ -226,6 +227,18 @@ def _environment(node: Node) -> str:
     secrets = secret_names(node)
     names = ", ".join(one_line(name) for name in (*node.env, *node.env_from))
     return " · ".join(part for part in (names, f"secrets {', '.join(secrets)}" if secrets else "") if part)
+
+
+def limit_counts(plan: Plan) -> list[str]:
+    """Each limit of the plan with how much it lets run at once and how fast, such as `docker: 2 at once, 10 in 1m`."""
+    return [f"{one_line(name)}: {_pace(limit)}" for name, limit in plan.limits.items()]
+
+
+def _pace(limit: Limit) -> str:
+    if limit.rate is None:
+        return f"{limit.parallel} at once"
+    burst = f", {limit.rate.burst} saved up" if limit.rate.burst > 1 else ""
+    return f"{limit.parallel} at once, {limit.rate.count} in {format_ms(limit.rate.period_ms)}{burst}"
 
 
 def _bounds(node: Node) -> str:
