@@ -13,9 +13,10 @@ from shipway.emission import CONFLICT
 from shipway.errors import did_you_mean
 from shipway.evaluation import Evaluation, Unresolved
 from shipway.frames import is_within
-from shipway.growth import Emitted, entries_of, members
+from shipway.growth import Emitted, Rules, entries_of, members
+from shipway.journal import RunRecord
 from shipway.node_ids import body_of, gate_of, member_of
-from shipway.nodes import Need, NeedKind, Node, Outcome, effect_json
+from shipway.nodes import CHOOSE, DONE, GATHER, Need, NeedKind, Node, Outcome, effect_json
 from shipway.plan import Plan
 from shipway.products import BadItems
 from shipway.receipt import NodeResult
@@ -29,8 +30,9 @@ class Conflict(BadItems):
 class Bodies:
     """The members of each node that has any. `nodes` are all that the run has, those added to it behind the one they are of."""
 
-    def __init__(self, plan: Plan, require_action: Callable[[str], Action]) -> None:
-        self._require_action = require_action
+    def __init__(self, plan: Plan, rules: Rules) -> None:
+        """`rules` gives the slots that an action takes, by its name."""
+        self._rules = rules
         self._plan = plan
         self._members = members_of(plan.nodes)
         self._added: dict[str, list[Node]] = {}
@@ -67,7 +69,7 @@ class Bodies:
         Raises BadItems, and its kind Conflict where there is one already that does something else.
         """
         keys = {entry.key for entry in entries}
-        made = members(node, entries, lambda name: self._require_action(name).slots if _is_action(name) else {})
+        made = members(node, entries, self._rules)
         waits = {member_of(node.id, entry.key): entry.needs for entry in entries if entry.needs}
         with_needs = [
             replace(child, needs=(*child.needs, *(self._need(node, need, keys, made) for need in waits[child.id])))
@@ -164,5 +166,19 @@ def ended_as(members: Sequence[NodeResult], cause: str, results: Mapping[str, No
     return (Outcome.NOT_STARTED if Outcome.NOT_STARTED in outcomes else Outcome.SUCCEEDED), ""
 
 
-def _is_action(name: str) -> bool:
-    return not name.startswith("flow.")
+def rules_of(require_action: Callable[[str], Action]) -> Rules:
+    """The slots of actions by name; a construct of the document takes none."""
+    return lambda name: {} if name in (GATHER, CHOOSE) else require_action(name).slots
+
+
+def regrown(plan: Plan, record: RunRecord, rules: Rules) -> Plan:
+    """The plan with what its nodes added to a run, as far as the journal knows of it; the plan itself where they added nothing."""
+    bodies = Bodies(plan, rules)
+    by_id = dict(plan.by_id)
+    for entry in record.history:
+        if entry.emitted and entry.outcome in DONE and entry.node in by_id:
+            node = by_id[entry.node]
+            children = bodies.children(node, [Emitted.from_json(each) for each in entry.emitted])
+            bodies.add(node, children)
+            by_id.update((child.id, child) for child in children)
+    return plan if bodies.nodes is plan.nodes else replace(plan, nodes=bodies.nodes)

@@ -296,6 +296,7 @@ class GraphBuilder(ActionCalls):
             fidelity=Fidelity.EXACT,
             lasting=False,
             allow_failure=options.allow_failure,
+            reads=self._scope.read(self._files_read(options)),
         )
 
     def _body_condition(self, refs: Referrer, options: NodeOptions) -> str | None:

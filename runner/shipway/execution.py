@@ -12,6 +12,7 @@ from shipway.action import Command, Completed, Verb
 from shipway.asking import Asking
 from shipway.attempt import Grace
 from shipway.attempts import Attempts
+from shipway.bodies import regrown, rules_of
 from shipway.canonical import Json
 from shipway.ci import github_context
 from shipway.context import Context, runner_context
@@ -85,6 +86,9 @@ def execute_plan(plan: Plan, tools: ExecutionTools) -> Execution:
     step_locks = StepLocks(tools.locks, plan.locks, attempts.wake)
     around = _surroundings(tools, attempts, step_locks, clock_ms)
     try:
+        whole = plan
+        if tools.resumption is not None:
+            plan = regrown(plan, tools.resumption.record, rules_of(tools.registry.require_action))
         continuation = _continuation(plan, tools, around)
         known = continuation.known(tools.grace) if continuation is not None else {}
         executor = Executor(plan, _options(plan, tools), around, known)
@@ -93,11 +97,19 @@ def execute_plan(plan: Plan, tools: ExecutionTools) -> Execution:
             if tools.interruption.is_pending and not executor.is_cancelled:
                 executor.cancel()
             if continuation is not None and continuation.is_rolling_back:
-                return executor.go_on_undoing(*continuation.left_to_undo())
-            return executor.execute()
+                return with_added(whole, plan, executor.go_on_undoing(*continuation.left_to_undo()))
+            return with_added(whole, plan, executor.execute())
     finally:
         attempts.close()
         step_locks.close()
+
+
+def with_added(plan: Plan, grown: Plan, execution: Execution) -> Execution:
+    """The execution of a grown plan as that of the one it grew from."""
+    if grown is plan:
+        return execution
+    earlier = tuple(node for node in grown.nodes if node.id not in plan.by_id)
+    return replace(execution, added=(*earlier, *execution.added))
 
 
 def _continuation(plan: Plan, tools: ExecutionTools, around: Surroundings) -> Continuation | None:

@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 from shipway.action import Verb, Work
 from shipway.attempt import Ended
-from shipway.bodies import Bodies, Conflict, done_by, ended_as, opened
+from shipway.bodies import Bodies, Conflict, done_by, ended_as, opened, rules_of
 from shipway.conditions import Conditions
 from shipway.declaration import OnFailure
 from shipway.dedup import dedup_key
@@ -100,7 +100,7 @@ class Executor:
         self._parallel = min(wanted, options.most_children)
         self._scheduler = Scheduler(items_of(plan, self._conditions, options.usual_ms), bounds_of(plan, self._parallel))
         self._pacing = Pacing(self._scheduler, plan.limits, around.tokens, self._emit)
-        self._bodies = Bodies(plan, around.require_action)
+        self._bodies = Bodies(plan, rules_of(around.require_action))
         self._progress = {node.id: Progress(node) for node in plan.nodes}
         self._results: dict[str, NodeResult] = {}
         self._stage_holds: dict[str, bool] = {}
@@ -174,6 +174,8 @@ class Executor:
             progress.order, progress.began, progress.last = found.order, found.began, found.last
             progress.taken_back = found.taken_back
             self._started = max(self._started, found.order + 1)
+            if progress.node.is_group and found.outcome is Outcome.SUCCEEDED:
+                continue  # it was opened; its result is that of its members
             if found.outcome is not None:
                 self._results[node] = found.result
                 self._stage_left[progress.node.stage] -= 1

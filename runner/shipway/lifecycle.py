@@ -13,6 +13,7 @@ from shipway import declaration as declarations
 from shipway.assembly import OutputSeal, RunFacts, assemble, failed_receipt
 from shipway.attempt import Grace
 from shipway.backend import StagePlace
+from shipway.bodies import regrown, rules_of
 from shipway.cleanup import CleanupStack
 from shipway.context import Context
 from shipway.continuation import Resumption
@@ -391,7 +392,8 @@ class _Voyage:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         identity = workspace.identity(lambda: self.context.random_hex(16))
         ground = Ground(self.around.registry, directory, identity, self.redactor.finds)
-        resumption = take_over(plan, record, go_on.wish, self.around.journals(), ground)
+        grown = regrown(plan, record, rules_of(self.around.registry.require_action))
+        resumption = take_over(grown, record, go_on.wish, self.around.journals(), ground)
         self._hold(resumption.journal)
         self._learn(self.around.journals(), plan)
         return resumption

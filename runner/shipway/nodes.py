@@ -270,7 +270,13 @@ def slot_from_json(data: Mapping[str, Json]) -> Slot:
 
 def effect_json(node: Node) -> dict[str, Json]:
     """All of a node that decides what is done, and nothing that varies with commit, time, machine or observed world."""
-    return {**_work_json(node), **_flow_json(node, effect_json)}
+    return {**_work_json(node), **_flow_json(node, lambda template: _template_effect(template, node))}
+
+
+def _template_effect(template: Node, owner: Node) -> Json:
+    """The effect of a template; of the files it reads only those that the node it belongs to does not."""
+    found = effect_json(template)
+    return {name: value for name, value in found.items() if name != "reads" or template.reads != owner.reads}
 
 
 def _work_json(node: Node) -> dict[str, Json]:

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
+from shipway.node_ids import is_gate, owner_of
 from shipway.nodes import Computed, NeedKind, Node, Outcome, Promise, Slot
 from shipway.plan import Plan
 from shipway.replay import Standing, is_done
@@ -179,7 +180,7 @@ def _is_wanted(plan: Plan, fates: Mapping[str, Fate], after: Mapping[str, list[s
 
 
 def _takes(node: Node, maker: str, output: str) -> bool:
-    if not any(need.node == maker and need.kind is NeedKind.PROMISE for need in node.needs):
+    if not any(owner_of(need.node) == maker and need.kind is NeedKind.PROMISE for need in node.needs):
         return False
     slots = (*node.slots.values(), *node.env.values())
     return any(_names(slot, maker, output) for slot in slots) or output in (node.condition or "")
@@ -209,4 +210,4 @@ def _behind(starts: Iterable[str], after: Mapping[str, list[str]]) -> list[str]:
             if node not in seen:
                 seen[node] = None
                 waiting.append(node)
-    return [node for node in seen if "/" in node]
+    return [node for node in seen if "/" in node and not is_gate(node)]

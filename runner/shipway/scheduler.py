@@ -117,6 +117,7 @@ class Scheduler:
         for place, outcome in places.items():
             self._outcome[place], self._state[place] = outcome, _State.ENDED
             self._left -= 1
+            self._turns.ended(place)
             if outcome in FAILURES:
                 self._cause[place] = self._items[place].id
         for place, outcome in places.items():

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 
 from shipway import saga
 from shipway.assembly import OutputSeal, RunFacts, assemble
+from shipway.bodies import regrown
 from shipway.canonical import Json
 from shipway.declaration import Rollback
 from shipway.executor import Execution
@@ -25,8 +26,10 @@ _KILLED = "its process was gone before the run had ended"
 
 def sealed(plan: Plan, record: RunRecord, key: bytes, *, cancelled: bool = False) -> Receipt:
     """The receipt of what `record` holds. `key` makes digests of secrets; `cancelled`: a person gave the run up."""
-    standings = stand(plan.nodes, record)
-    execution = _execution(plan, record, standings, cancelled=cancelled)
+    grown = regrown(plan, record, lambda action: {})
+    standings = stand(grown.nodes, record)
+    execution = _execution(grown, record, standings, cancelled=cancelled)
+    execution = replace(execution, added=tuple(node for node in grown.nodes if node.id not in plan.by_id))
     receipt = assemble(plan, execution, _facts(record), OutputSeal(lambda text: text, key))
     has_ended = record.summary.status not in (RunStatus.RUNNING, RunStatus.ROLLING_BACK)
     outcome = RunOutcome(record.summary.status.value) if has_ended else receipt.outcome

@@ -135,6 +135,8 @@ def _counts_anew(standing: Standing, wish: Wish) -> bool:
 
 
 def _can_be_asked(node: Node, registry: Registry) -> bool:
+    if node.is_group:
+        return False
     action = registry.require_action(node.action)
     return "verify" not in action.slots or "verify" in node.slots
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 
+from shipway.bodies import regrown
 from shipway.commands.resume import go_on
 from shipway.errors import UsageError, did_you_mean
 from shipway.journal import RunRecord
@@ -20,7 +21,7 @@ def run(arguments: Namespace) -> int:
 
 def _failed(journal: JournalFile, record: RunRecord, node: str) -> Wish:
     """Run the node again whatever came of it, with all that waits for it. Raises UsageError where it has not failed."""
-    plan = journal.plan(record.summary.run)
+    plan = regrown(journal.plan(record.summary.run), record, lambda action: {})
     if node not in plan.by_id:
         raise UsageError(
             f"there is no node `{node}` in run `{record.summary.run}`",
