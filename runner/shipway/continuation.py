@@ -34,13 +34,17 @@ from shipway.transcript import salvage
 
 @dataclass(frozen=True, slots=True)
 class Resumption:
-    """A run to go on with: as the journal has it, how its nodes stand, and what becomes of them. `journal` is held."""
+    """A run to go on with: as the journal has it, how its nodes stand, and what becomes of them. `journal` is held.
+
+    Without `accepts_drift` nothing of it is undone where `verify` does not find what it did.
+    """
 
     record: RunRecord
     standings: Mapping[str, Standing]
     reopening: Reopening
     assumed: Mapping[str, bool]
     journal: RunJournal
+    accepts_drift: bool = True
 
 
 class Continuation:
@@ -87,6 +91,26 @@ class Continuation:
         before = [*undos_of(self._resumption.record, stages), *self._undos]
         told = {entry.node for entry in before}
         return [node for node in self._resumption.record.undoing if node not in told], before
+
+    def refuse_drift(self, order: Sequence[str]) -> None:
+        """Refuse to undo these nodes where `verify` of one that was done does not find its work. Raises VerificationError."""
+        if self._resumption.accepts_drift:
+            return
+        asked = [node for node in order if node in self._resumption.standings and self._is_to_stand(node)]
+        drifted = [node for node, ended in self._verify(asked).items() if ended.verified is not Verified.HOLDS]
+        if drifted:
+            listed = "\n".join(f"  {node}: `verify` does not find what it did" for node in asked if node in drifted)
+            raise VerificationError(
+                f"run `{self._run}` is not rolled back: what it did has changed since\n{listed}",
+                reason=Reason.DRIFTED,
+                next=f"look at it, then undo it all the same: `shipway rollback {self._run} --drifted`",
+            )
+
+    def _is_to_stand(self, node_id: str) -> bool:
+        """Whether a node's work should be there, and it can be asked whether it is."""
+        node, standing = self._plan.by_id[node_id], self._resumption.standings[node_id]
+        can_be_asked = "verify" in node.slots or "verify" not in self._around.require_action(node.action).slots
+        return node.reversible and can_be_asked and standing.undo is None and standing.own in DONE
 
     def _end_survivors(self, grace: Grace) -> None:
         """Nothing may be asked or started while something of the run still works."""

@@ -55,6 +55,7 @@ class Reason(StrEnum):
     FORGE_PERMISSION = "forge-permission"
     STEP_FAILED = "step-failed"
     NOT_UNDONE = "not-undone"
+    DRIFTED = "drifted"
     INTERRUPTED = "interrupted"
     BUG = "bug"
 

@@ -97,7 +97,9 @@ def execute_plan(plan: Plan, tools: ExecutionTools) -> Execution:
             if tools.interruption.is_pending and not executor.is_cancelled:
                 executor.cancel()
             if continuation is not None and continuation.is_rolling_back:
-                return with_added(whole, plan, executor.go_on_undoing(*continuation.left_to_undo()))
+                order, before = continuation.left_to_undo()
+                continuation.refuse_drift(order)
+                return with_added(whole, plan, executor.go_on_undoing(order, before))
             return with_added(whole, plan, executor.execute())
     finally:
         attempts.close()

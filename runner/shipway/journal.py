@@ -37,6 +37,7 @@ class RunStatus(StrEnum):
     FAILED = "failed"
     NOT_UNDONE = "not_undone"
     CANCELLED = "cancelled"
+    ROLLED_BACK = "rolled_back"
 
 
 UNFINISHED = frozenset({RunStatus.RUNNING, RunStatus.ROLLING_BACK})

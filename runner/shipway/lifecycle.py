@@ -42,7 +42,8 @@ from shipway.replay import last_moment_ms
 from shipway.repository import Repository
 from shipway.resolution import Resolved, backend_failed, check_stages, resolve
 from shipway.survivors import check_gone, survivors_of
-from shipway.takeover import GoOn, Ground, check_last, check_same, take_over
+from shipway.takeback import to_undo
+from shipway.takeover import GoOn, Ground, check_last, check_same, check_uncovered, take_back, take_over
 from shipway.workspace import Workspace
 
 
@@ -226,7 +227,13 @@ class _Voyage:
                 raise backend_failed("prepare", self.declaration, stage, chosen.key, error) from error
 
     def plan(self) -> None:
-        """Make the plan, with predictions; where a plan was given, make sure that it still is what would be done."""
+        """Make the plan, with predictions; where a plan was given, make sure that it still is what would be done.
+
+        A run that is to be rolled back has its plan, and no other will do.
+        """
+        if self.request.go_on is not None and self.request.go_on.undo:
+            self._recall(self.request.go_on)
+            return
         commands = PlanCommands(self.context, self.redactor, self.around.grace, self.around.interruption)
         self.cleanups.register("directory of plan commands", commands.close)
         self._plan_commands = commands
@@ -261,6 +268,20 @@ class _Voyage:
             abort()
         self._is_refused = False
 
+    def _recall(self, go_on: GoOn) -> None:
+        assert self.around.journals is not None
+        journals = self.around.journals()
+        self._record = record = journals.read(go_on.run)
+        self.finished.plan = plan = journals.plan(go_on.run)
+        if plan.lifecycle != self.declaration.name:
+            raise UsageError(
+                f"run `{go_on.run}` is of the lifecycle `{plan.lifecycle}`", next="name its file with `-f`"
+            )
+        if not to_undo(plan, record):
+            raise UsageError(f"nothing is left of run `{go_on.run}` that could be undone", next="see `shipway runs`")
+        if not go_on.accepts_drift:
+            check_uncovered(record, journals)
+
     def _check_begun(self, go_on: GoOn, plan: Plan) -> None:
         assert self.around.journals is not None
         journals = self.around.journals()
@@ -292,7 +313,11 @@ class _Voyage:
             self._begin(plan, workspace)
         self.cleanups.register("scratch of the run", lambda: workspace.remove_scratch(self._run))
         self.cleanups.register("what no undo needs any more", lambda: self._let_go(workspace))
-        self._execution = execute_plan(plan, self._execution_tools(workspace.run_directory(self._run), resumption))
+        try:
+            self._execution = execute_plan(plan, self._execution_tools(workspace.run_directory(self._run), resumption))
+        except VerificationError:
+            self._put_down()
+            raise
         if self._execution.fault is not None:
             raise self._execution.fault
 
@@ -392,11 +417,25 @@ class _Voyage:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         identity = workspace.identity(lambda: self.context.random_hex(16))
         ground = Ground(self.around.registry, directory, identity, self.redactor.finds)
+        journals = self.around.journals()
         grown = regrown(plan, record, rules_of(self.around.registry.require_action))
-        resumption = take_over(grown, record, go_on.wish, self.around.journals(), ground)
+        if go_on.undo:
+            resumption = take_back(grown, record, to_undo(plan, record), go_on, journals, ground)
+        else:
+            resumption = take_over(grown, record, go_on.wish, journals, ground)
         self._hold(resumption.journal)
         self._learn(self.around.journals(), plan)
         return resumption
+
+    def _put_down(self) -> None:
+        """A run that had ended and is not rolled back after all stays what it was."""
+        record, journal = self._record, self._journal
+        if record is None or journal is None or record.summary.status in UNFINISHED or record.summary.ended_ms is None:
+            return
+        if self.request.go_on is not None and self.request.go_on.undo:
+            journal.finished(record.summary.status, record.summary.ended_ms, record.files)
+            if record.summary.receipt is not None:
+                journal.sealed(record.summary.receipt)
 
     def _learn(self, journals: Journals, plan: Plan) -> None:
         """What earlier runs leave to this one: how long its nodes take, and the tokens of its limits."""
@@ -430,7 +469,7 @@ class _Voyage:
     def _end_journal(self) -> None:
         receipt = self.finished.receipt
         if self._journal is not None and receipt is not None:
-            failed = receipt.outcome is not RunOutcome.SUCCEEDED
+            failed = receipt.outcome not in (RunOutcome.SUCCEEDED, RunOutcome.ROLLED_BACK)
             status = RunStatus(receipt.outcome.value)
             self._journal.finished(status, _unix_ms(self.context.now()), self._files() if failed else None)
 
@@ -480,7 +519,11 @@ class _Voyage:
         facts = self._facts()
         if plan is not None and self._execution is not None:
             seal = OutputSeal(self.redactor.clean, bytes.fromhex(self.context.random_hex(32)))
-            return assemble(plan, self._execution, facts, seal)
+            receipt = assemble(plan, self._execution, facts, seal)
+            if self.request.go_on is None or not self.request.go_on.undo:
+                return receipt
+            is_whole = receipt.outcome is not RunOutcome.NOT_UNDONE
+            return replace(receipt, outcome=RunOutcome.ROLLED_BACK) if is_whole else receipt
         text = self.redactor.clean(f"{error.phase}: {error.message}") if error else ""
         outcome = RunOutcome.CANCELLED if isinstance(error, Interrupted) else RunOutcome.FAILED
         return failed_receipt(self.declaration.name, self.request.target, plan, outcome, text, facts)

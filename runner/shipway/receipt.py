@@ -31,6 +31,7 @@ class RunOutcome(StrEnum):
     FAILED = "failed"
     NOT_UNDONE = "not_undone"
     CANCELLED = "cancelled"
+    ROLLED_BACK = "rolled_back"
 
 
 EXIT_CODES = {
@@ -38,6 +39,7 @@ EXIT_CODES = {
     RunOutcome.FAILED: EXIT_FAILED,
     RunOutcome.NOT_UNDONE: EXIT_NOT_UNDONE,
     RunOutcome.CANCELLED: EXIT_INTERRUPTED,
+    RunOutcome.ROLLED_BACK: EXIT_DONE,
 }
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from shipway import saga
 from shipway.action import Verb
 from shipway.journal import CRASHED, Decided, Recorded, RunRecord
 from shipway.nodes import DONE, Node, Outcome
@@ -97,6 +98,15 @@ def undos_of(record: RunRecord, stages: Mapping[str, str]) -> list[RollbackEntry
         for entry in record.history
         if entry.verb is Verb.UNDO and entry.sequence > last and entry.outcome not in (None, Outcome.UNKNOWN)
     ]
+
+
+def begun_of(standings: Iterable[Standing]) -> Iterator[saga.Begun]:
+    """Nodes that were begun and not taken back since, as the saga orders them."""
+    for standing in standings:
+        if standing.order >= 0:
+            changed_nothing = len(standing.tries) == 1 and standing.outcome in (Outcome.UNCHANGED, Outcome.SKIPPED)
+            must = standing.node.must_be_undone and standing.began and not changed_nothing
+            yield saga.Begun(standing.node.id, standing.node.stage, standing.order, must)
 
 
 def last_moment_ms(record: RunRecord) -> int:

@@ -5,7 +5,6 @@ Pure: nothing is probed, nothing guessed; what nobody reported is `unknown`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -16,10 +15,10 @@ from shipway.canonical import Json
 from shipway.declaration import Rollback
 from shipway.executor import Execution
 from shipway.journal import RunRecord, RunStatus
-from shipway.nodes import FAILURES, Outcome
+from shipway.nodes import FAILURES
 from shipway.plan import Plan
 from shipway.receipt import Receipt, RunOutcome, StageResult, by_from_json, stage_outcome
-from shipway.replay import Standing, last_moment_ms, result_of, stand, undos_of
+from shipway.replay import Standing, begun_of, last_moment_ms, result_of, stand, undos_of
 
 _KILLED = "its process was gone before the run had ended"
 
@@ -48,19 +47,11 @@ def _execution(plan: Plan, record: RunRecord, standings: dict[str, Standing], *,
             for stage in plan.stages
         ),
         rollback=tuple(undos),
-        left_behind=tuple(saga.left_behind(list(_begun(standings.values())), {undo.node for undo in undos})),
+        left_behind=tuple(saga.left_behind(list(begun_of(standings.values())), {undo.node for undo in undos})),
         cancelled=cancelled,
         failed=not cancelled or any(standing.own in FAILURES for standing in standings.values()),
         duration_ms=last_moment_ms(record),
     )
-
-
-def _begun(standings: Iterable[Standing]) -> Iterable[saga.Begun]:
-    for standing in standings:
-        if standing.order >= 0:
-            changed_nothing = len(standing.tries) == 1 and standing.outcome in (Outcome.UNCHANGED, Outcome.SKIPPED)
-            must = standing.node.must_be_undone and standing.began and not changed_nothing
-            yield saga.Begun(standing.node.id, standing.node.stage, standing.order, must)
 
 
 def _facts(record: RunRecord) -> RunFacts:

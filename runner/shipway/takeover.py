@@ -6,7 +6,7 @@ Looks only at the journal, the plan and the run's directory; asks no step and st
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,14 +20,20 @@ from shipway.plan import Difference, Plan, differences
 from shipway.registry import Registry
 from shipway.reopening import Fate, Reopening, Wish, reopen
 from shipway.replay import Standing, stand
+from shipway.takeback import as_rolling_back, to_undo
 
 
 @dataclass(frozen=True, slots=True)
 class GoOn:
-    """Which run is to be gone on with, and what a person said about its nodes."""
+    """Which run is to be gone on with, and what a person said about its nodes.
+
+    `undo`: it is rolled back; `accepts_drift`: also where what it did has changed since, or something else came after it.
+    """
 
     run: str
     wish: Wish = field(default_factory=Wish)
+    undo: bool = False
+    accepts_drift: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +112,36 @@ def take_over(plan: Plan, record: RunRecord, wish: Wish, journals: Journals, gro
     opened = [node for node in reopening.of(Fate.OPEN) if _counts_anew(standings[node], wish)]
     journal = journals.resume(record, opened, ground.holds_secret)
     return Resumption(record, standings, reopening, wish.assumed, journal)
+
+
+def take_back(
+    plan: Plan, record: RunRecord, order: Sequence[str], go_on: GoOn, journals: Journals, ground: Ground
+) -> Resumption:
+    """The run, held by this process from now on to be rolled back in this order. `plan` has what the run added to itself.
+
+    Raises UnreachableError where somebody carries it out.
+    """
+    journal = journals.resume(record, None, ground.holds_secret)
+    rolling_back = as_rolling_back(record, order)
+    standings = stand(plan.nodes, rolling_back)
+    reopening = Reopening(dict.fromkeys(standings, Fate.KEEP))
+    return Resumption(rolling_back, standings, reopening, {}, journal, accepts_drift=go_on.accepts_drift)
+
+
+def check_uncovered(record: RunRecord, journals: Journals) -> None:
+    """Refuse to roll back a run where a later one of the same lifecycle and target left something: VerificationError."""
+    same = (record.summary.lifecycle, record.summary.target)
+    for summary in journals.runs():
+        if summary.run == record.summary.run:
+            return
+        if (summary.lifecycle, summary.target) != same:
+            continue
+        if to_undo(journals.plan(summary.run), journals.read(summary.run)):
+            raise VerificationError(
+                f"run `{summary.run}` came after it, and what that did stands",
+                reason=Reason.RUN_SUPERSEDED,
+                next=f"roll that back first: `shipway rollback {summary.run}`; or say `--drifted`",
+            )
 
 
 def _reopened(

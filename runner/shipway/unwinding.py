@@ -62,7 +62,8 @@ class Unwinding:
         return [*done, *(self._roll_back(node) for node in order)]
 
     def go_on(self, order: Sequence[str]) -> list[RollbackEntry]:
-        """Undo these nodes, which a killed process had still to undo, in this order."""
+        """Undo these nodes of a run that has ended, or that a killed process had still to undo, in this order."""
+        self._around.journal.rolling_back(order)
         self._register_compensations()
         self._around.events.emit(RollbackStarted(tuple(order)))
         return [self._roll_back(node) for node in order]

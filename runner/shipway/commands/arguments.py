@@ -81,6 +81,7 @@ def parser() -> argparse.ArgumentParser:
     _apply(commands)
     _resume(commands)
     _retry(commands)
+    _rollback(commands)
     _cancel(commands)
     _runs(commands)
     _show(commands)
@@ -311,6 +312,29 @@ def _resume(commands: _Commands[_Parser]) -> None:
         action="append",
         default=[],
         help="what a look at the world showed of a step that nobody reported; repeatable",
+    )
+
+
+def _rollback(commands: _Commands[_Parser]) -> None:
+    made = _command(
+        commands,
+        "rollback",
+        "undo later what a run did, also a run that succeeded",
+        changes="what the run did: it runs compensations and undos, the last stage first",
+        examples=(
+            ("shipway rollback", "the last run that left something"),
+            ("shipway rollback --target prod --yes", "the last one for prod, not asking"),
+            ("shipway rollback 20260102T030405-a1b2c3", ""),
+            ("shipway rollback --drifted", "also where somebody changed it since"),
+        ),
+        codes=(0, 2, 4, 5, 6),
+    )
+    made.add_argument("run", metavar="RUN", nargs="?", help="the run's id (default: the last one that left something)")
+    _on_run(made)
+    made.add_argument(
+        "--drifted",
+        action="store_true",
+        help="undo also where what the run did has changed since, or a later run came after it",
     )
 
 

@@ -16,6 +16,8 @@ from shipway.planning import Selection
 from shipway.reopening import Wish
 from shipway.takeover import GoOn
 
+_FINISHED = frozenset({RunStatus.SUCCEEDED, RunStatus.ROLLED_BACK})
+
 
 def run(arguments: Namespace) -> int:
     """The exit code of the run that was gone on with. Raises ShipwayError where it cannot be."""
@@ -64,7 +66,7 @@ def _last(journal: JournalFile, arguments: Namespace) -> RunSummary:
     for summary in journal.runs():
         is_last = (summary.lifecycle, summary.target) not in seen
         seen.add((summary.lifecycle, summary.target))
-        if is_last and arguments.target in (None, summary.target) and summary.status is not RunStatus.SUCCEEDED:
+        if is_last and arguments.target in (None, summary.target) and summary.status not in _FINISHED:
             return summary
     towards = f" for the target `{arguments.target}`" if arguments.target else ""
     raise UsageError(

@@ -105,7 +105,12 @@ def confirmed(plan: Plan, arguments: Namespace, context: Context, *, must_ask: b
                 next="say `--yes`, or apply a plan that was looked at: `shipway plan -o plan.json`, `shipway apply plan.json`",
             )
         return True
-    terminal.write(terminal.standard_error(), trusted(f"Execute this plan on {plan.target}? Type yes: "))
+    return said_yes(f"Execute this plan on {plan.target}?")
+
+
+def said_yes(question: str) -> bool:
+    """Ask on the terminal; only `yes` is a yes."""
+    terminal.write(terminal.standard_error(), trusted(f"{question} Type yes: "))
     answer = ""
     try:
         answer = sys.stdin.readline()

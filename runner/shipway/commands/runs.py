@@ -52,9 +52,14 @@ def standing(summary: RunSummary) -> str:
     """How a run stands, in a word or two."""
     if summary.has_crashed:
         return "killed in rollback" if summary.status is RunStatus.ROLLING_BACK else "killed"
-    return {RunStatus.NOT_UNDONE: "failed, not undone", RunStatus.ROLLING_BACK: "rolling back"}.get(
-        summary.status, summary.status.value
-    )
+    return _WORDS.get(summary.status, summary.status.value)
+
+
+_WORDS = {
+    RunStatus.NOT_UNDONE: "failed, not undone",
+    RunStatus.ROLLING_BACK: "rolling back",
+    RunStatus.ROLLED_BACK: "rolled back",
+}
 
 
 _COLOURS = {
@@ -62,6 +67,7 @@ _COLOURS = {
     RunStatus.FAILED: Colour.RED,
     RunStatus.NOT_UNDONE: Colour.RED,
     RunStatus.CANCELLED: Colour.YELLOW,
+    RunStatus.ROLLED_BACK: Colour.YELLOW,
 }
 
 

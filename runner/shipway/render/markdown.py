@@ -112,7 +112,9 @@ def _receipt_head(receipt: Receipt) -> str:
     if commit:
         facts = [f"{' '.join(facts)} at {code(wording.short_commit(commit))}".strip()]
     facts += [*wording.receipt_counts(receipt), f"took {format_ms(receipt.duration_ms)}"]
-    sign = {RunOutcome.SUCCEEDED: "✅", RunOutcome.CANCELLED: "⏹"}.get(receipt.outcome, "❌")
+    sign = {RunOutcome.SUCCEEDED: "✅", RunOutcome.CANCELLED: "⏹", RunOutcome.ROLLED_BACK: "↩️"}.get(
+        receipt.outcome, "❌"
+    )
     title = f"### {sign} Shipway receipt: {name(receipt.lifecycle)} → {name(receipt.target)}: {wording.ending(receipt)}"
     return f"{title}\n\n{' · '.join(facts)}"
 

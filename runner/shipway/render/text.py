@@ -53,6 +53,9 @@ _NO_BREAK = "\xa0"
 _TAIL_LINES = 20
 
 
+_ENDING_COLOURS = {RunOutcome.SUCCEEDED: Colour.GREEN, RunOutcome.ROLLED_BACK: Colour.YELLOW}
+
+
 def outcome_colour(outcome: Outcome) -> Colour:
     """Red for what needs a look, green for what is done, yellow for undone, dim for what never ran."""
     if outcome in wording.BAD:
@@ -279,7 +282,7 @@ def _what_to_type(page: _Page, what: str, options: str, kept_as: str) -> None:
 
 
 def _receipt_head(page: _Page, receipt: Receipt) -> None:
-    colour = Colour.GREEN if receipt.outcome is RunOutcome.SUCCEEDED else Colour.RED
+    colour = _ENDING_COLOURS.get(receipt.outcome, Colour.RED)
     title = f"{one_line(receipt.lifecycle)} → {one_line(receipt.target)}: {wording.ending(receipt)}"
     page.heading(title, f"run {one_line(receipt.run)}", colour)
     page.fact("started", f"{one_line(receipt.started)}, took {format_ms(receipt.duration_ms)}{_by(receipt)}")
@@ -388,7 +391,9 @@ def _receipt_foot(page: _Page, receipt: Receipt) -> None:
 def _next(receipt: Receipt) -> str:
     again = f"shipway run --target {one_line(receipt.target)}"
     if receipt.outcome is RunOutcome.SUCCEEDED:
-        return "shipway show, to see this again"
+        return "shipway show, to see this again; shipway rollback, to undo it"
+    if receipt.outcome is RunOutcome.ROLLED_BACK:
+        return f"{again}, to do it again"
     if receipt.outcome is RunOutcome.NOT_UNDONE:
         return f"look at what is still there, then {again}"
     if receipt.outcome is RunOutcome.CANCELLED:

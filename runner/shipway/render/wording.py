@@ -51,6 +51,7 @@ ENDINGS = {
     RunOutcome.FAILED: "failed",
     RunOutcome.NOT_UNDONE: "failed, not everything was undone",
     RunOutcome.CANCELLED: "cancelled",
+    RunOutcome.ROLLED_BACK: "rolled back",
 }
 
 _ON_FAILURE = {
