@@ -128,6 +128,9 @@ EMPTY = """\
 version: 1
 name: shop
 
+# Locks and the journal of the last run are in this checkout; with `git` in refs of its remote, which CI shares.
+# state: git
+
 # Where this may act. Without the list any name is taken; with it `--target` names one, and shipway.prod.yml
 # beside this file changes what is different there.
 # targets: {staging: {}, prod: {}}
@@ -350,3 +353,13 @@ def test_no_file_name_and_no_makefile_breaks_the_declaration(names: list[str], m
     steps = detect(files, {"pyproject.toml": "", "Makefile": makefile + "\ntest:\n"})
     text = declaration_text(Scaffold("a", "shipway.yml", "", "", "main", "x", tuple(steps)))
     assert yaml.safe_load(text)["stages"]["check"]["steps"]
+
+
+def test_with_a_remote_state_is_kept_there_and_only_the_job_that_executes_may_write(tmp_path: Path) -> None:
+    project = make_project(tmp_path)
+    project.git("remote", "add", "origin", "https://github.com/octo/shop.git")
+    project.call("init", "--branch", "main")
+    assert "\nstate: git\n" in project.text("shipway.yml")
+    jobs = yaml.safe_load(project.text(".github/workflows/shipway.yml"))["jobs"]
+    assert jobs["plan"]["permissions"]["contents"] == "read"
+    assert jobs["execute"]["permissions"] == {"contents": "write", "pull-requests": "write", "actions": "read"}

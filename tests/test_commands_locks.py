@@ -147,7 +147,7 @@ def test_with_state_git_two_clones_lock_each_other_out(tmp_path: Path) -> None:
     assert other.call("locks", "--json").json["store"] == "refs of the git remote `origin`"
     other.call("unlock", "--target", "prod", "-q")
     other.call("run", "--target", "prod", "--yes", "-q")
-    assert git(bare, "for-each-ref", "--format=%(refname)", "refs/shipway").split() == [
+    assert git(bare, "for-each-ref", "--format=%(refname)", "refs/shipway/locks").split() == [
         "refs/shipway/locks/lifecycle/shop/prod"
     ]
     bare.rename(tmp_path / "gone")

@@ -39,7 +39,7 @@ from shipway.nodes import (
     Slot,
     effect_json,
 )
-from shipway.plan import Plan, PlannedSource, PlannedStage, differences, load_plan
+from shipway.plan import Durability, Plan, PlannedSource, PlannedStage, differences, load_plan
 from shipway.receipt import (
     Attempt,
     NodeResult,
@@ -619,6 +619,7 @@ _PLAN_CHANGES: dict[str, tuple[object, bool]] = {
     "on_cancel": (OnCancel.UNDO, False),
     "locks": (("db",), True),
     "is_locked": (False, True),
+    "durability": (Durability.MACHINE, False),
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event
@@ -75,6 +75,12 @@ class Observed:
     def entries(self, prefix: str) -> Mapping[str, Kept]:
         self._check()
         return self.inner.entries(prefix)
+
+    def append(self, key: str, name: str, content: bytes) -> None:
+        self.inner.append(key, name, content)
+
+    def appended(self, key: str) -> Iterable[tuple[str, bytes]]:
+        return self.inner.appended(key)
 
     def close(self) -> None:
         self.inner.close()

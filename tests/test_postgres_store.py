@@ -28,7 +28,7 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def url(database: Server) -> Iterator[str]:
     yield database.url
     with psycopg.connect(database.url, autocommit=True) as connection:
-        connection.execute("DROP TABLE IF EXISTS shipway_records")
+        connection.execute("DROP TABLE IF EXISTS shipway_records, shipway_documents")
 
 
 def store_of(url: str) -> Postgres:

@@ -44,6 +44,9 @@ class Locks(Protocol):
     def lost(self) -> LockLost | None:
         """Set once a lock that was taken is no longer ours: what is done from then on may collide with another run."""
 
+    def token(self, name: str) -> int:
+        """The fencing token under which a lock is held; 0 where it is not."""
+
     def take(self, names: Sequence[str]) -> None:
         """Take all of these or none. Raises LockHeld naming who has one, or StoreError."""
 
@@ -64,6 +67,10 @@ class Unguarded:
     def lost(self) -> LockLost | None:
         """What was never taken is never lost."""
         return None
+
+    def token(self, name: str) -> int:
+        """Nothing is held."""
+        return 0
 
     def take(self, names: Sequence[str]) -> None:
         """Nothing is taken."""

@@ -14,10 +14,12 @@ from shipway.assembly import OutputSeal, RunFacts, assemble, failed_receipt
 from shipway.attempt import Grace
 from shipway.backend import StagePlace
 from shipway.bodies import regrown, rules_of
+from shipway.canonical import canonical_bytes
+from shipway.ci import Provider
 from shipway.cleanup import CleanupStack
 from shipway.context import Context
 from shipway.continuation import Resumption
-from shipway.declaration import Declaration
+from shipway.declaration import Declaration, StateStore
 from shipway.environment import base_environment
 from shipway.errors import Interrupted, Reason, ShipwayError, UsageError, VerificationError
 from shipway.evaluation import secrets_named
@@ -31,16 +33,18 @@ from shipway.journal import UNFINISHED, Journals, LeaseLost, Opening, RunJournal
 from shipway.locks import lifecycle_lock, named_lock
 from shipway.nodes import WHOLE_TREE
 from shipway.pace import OwnTokens, Tokens
-from shipway.plan import Plan, differences
+from shipway.plan import Durability, Plan, differences
 from shipway.planning import PlanRequest, Selection, build, predict
 from shipway.prediction import PlanTools
 from shipway.privilege import has_privilege
-from shipway.receipt import RanBy, Receipt, RunOutcome, by_json
+from shipway.receipt import RanBy, Receipt, RunOutcome, by_json, file_name
 from shipway.redaction import Redactor
 from shipway.registry import Registry
 from shipway.replay import last_moment_ms
 from shipway.repository import Repository
 from shipway.resolution import Resolved, backend_failed, check_stages, resolve
+from shipway.shared_journal import SharedJournal, fetch
+from shipway.shared_state import SharedState
 from shipway.survivors import check_gone, survivors_of
 from shipway.takeback import to_undo
 from shipway.takeover import GoOn, Ground, check_last, check_same, check_uncovered, take_back, take_over
@@ -78,7 +82,8 @@ class Surroundings:
     """What a lifecycle works in. `grace` bounds how long endings take; `processors` the default parallelism.
 
     `journals` gives the journal of the workspace, where one is kept: without it a killed run cannot be resumed.
-    `open_locks` gives the locks that a declaration asks for, by its secrets; none is taken yet.
+    `open_locks` gives the locks that a declaration asks for, by its secrets; none is taken yet. `open_state` gives the
+    state of its target where that is kept elsewhere than in the workspace.
     """
 
     context: Context
@@ -92,6 +97,7 @@ class Surroundings:
     has_privilege: Callable[[Mapping[str, str]], bool] = has_privilege
     journals: Callable[[], Journals] | None = None
     open_locks: Callable[[Declaration, Mapping[str, str]], Locks] = lambda declaration, secrets: Unguarded()
+    open_state: Callable[[Declaration, Mapping[str, str], str], SharedState | None] = lambda *declared: None
 
 
 @dataclass(slots=True)
@@ -160,6 +166,7 @@ class _Voyage:
         self._execution: Execution | None = None
         self._plan_commands: PlanCommands | None = None
         self._locks: Locks = Unguarded()
+        self._state: SharedState | None = None
         self._is_refused = False
         self._run = ""
         self._journal: RunJournal | None = None
@@ -266,6 +273,10 @@ class _Voyage:
             self._locks.take(names)
         if self.around.interruption.struck > struck:
             abort()
+        self._state = self.around.open_state(declaration, self.secrets, self.request.target)
+        if self._state is not None:
+            self.cleanups.register("state", self._state.close)
+            fetch(self._state, Workspace(self.around.repository.root))
         self._is_refused = False
 
     def _recall(self, go_on: GoOn) -> None:
@@ -333,8 +344,12 @@ class _Voyage:
             self._end_journal()
         finally:
             self.around.reporter.report(finished.plan, finished.receipt)
-        if self._journal is not None and finished.receipt is not None:
-            self._journal.sealed(finished.receipt.digest)
+        receipt = finished.receipt
+        if self._journal is not None and receipt is not None:
+            self._journal.sealed(receipt.digest)
+            if self._state is not None:
+                name = file_name(receipt.lifecycle, receipt.target, receipt.started, receipt.run)
+                self._state.add_receipt(name, canonical_bytes(receipt.document))
 
     def cleanup(self) -> None:
         """Remove everything that was registered, last in first out."""
@@ -353,7 +368,15 @@ class _Voyage:
             repository_name=ci.repository if ci else None,
             base=(ci.base_sha or None) if ci else None,
             platform=f"{self.context.platform.os}/{self.context.platform.arch}",
+            durability=self._durability(),
         )
+
+    def _durability(self) -> Durability:
+        """What a run of this will survive: the store decides, else whether a job uploads the journal."""
+        if self.declaration.state.store is not StateStore.LOCAL:
+            return Durability.MACHINE
+        ci = self.context.ci
+        return Durability.ATTEMPT if ci is not None and ci.provider is Provider.GITHUB else Durability.PROCESS
 
     def plan_tools(self) -> PlanTools:
         """What planning may use."""
@@ -445,6 +468,12 @@ class _Voyage:
             self.cleanups.register("limits", tokens.close)
 
     def _hold(self, journal: RunJournal) -> None:
+        if self._state is not None:
+            lock = lifecycle_lock(self.declaration.name, self.request.target)
+            path = Workspace(self.around.repository.root).journal
+            journal = SharedJournal(
+                journal, self._state, path=path, run=self._run, token=lambda: self._locks.token(lock)
+            )
         self._journal = journal
         self.cleanups.register("journal", journal.close)
 

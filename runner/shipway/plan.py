@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from functools import cached_property
 
 from shipway import canonical
@@ -30,6 +31,17 @@ PLAN_SCHEMA = 1
 
 COMPENSATION_PART = "compensate"
 """The part of a stage that its compensation is: the ids of its nodes are `stage.compensate/step`."""
+
+
+class Durability(StrEnum):
+    """What a run survives, so that it can be gone on with: its killed process, its CI job, or the loss of its machine.
+
+    `attempt`: the journal is uploaded with the job's artifact, if the job comes so far.
+    """
+
+    PROCESS = "process"
+    ATTEMPT = "attempt"
+    MACHINE = "machine"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +95,7 @@ class Plan:
     """A whole plan for one lifecycle and target; `nodes` and `stages` in declared order.
 
     `secrets` are names. `parallel` 0 lets the machine decide. `on_cancel` None: leave in CI, undo on a terminal. `locks` are
-    held for the whole run, as is that of lifecycle and target where `is_locked`.
+    held for the whole run, as is that of lifecycle and target where `is_locked`. `durability` is what the run will survive.
     """
 
     lifecycle: str
@@ -101,6 +113,7 @@ class Plan:
     on_cancel: OnCancel | None = None
     locks: tuple[str, ...] = ()
     is_locked: bool = True
+    durability: Durability = Durability.PROCESS
 
     @cached_property
     def by_id(self) -> dict[str, Node]:
@@ -182,6 +195,7 @@ class Plan:
             "limits": {name: limit_json(limit) for name, limit in self.limits.items()},
             "locks": list(self.locks),
             "lock": self.lock_word,
+            "durability": self.durability.value,
             "parallel": self.parallel,
             "on_failure": self.on_failure.value,
             "rollback": self.rollback.value,
@@ -413,6 +427,7 @@ def plan_from_json(data: Mapping[str, Json]) -> Plan:
         limits={name: limit_from_json(object_of(limit)) for name, limit in object_of(data["limits"]).items()},
         locks=tuple(str(name) for name in items_of(data["locks"])),
         is_locked=data["lock"] != "none",
+        durability=Durability(str(data["durability"])),
         parallel=integer_of(data["parallel"]),
         on_failure=OnFailure(str(data["on_failure"])),
         rollback=Rollback(str(data["rollback"])),

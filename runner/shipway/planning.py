@@ -19,7 +19,7 @@ from shipway.errors import DeclarationError, Problem, Reason, UsageError, did_yo
 from shipway.graph import Graph, GraphError
 from shipway.node_ids import gate_of, owner_of
 from shipway.nodes import WHOLE_TREE, Immediate, Need, NeedKind, Node, Promise, Reads, Slot
-from shipway.plan import Plan, PlannedSource, PlannedStage
+from shipway.plan import Durability, Plan, PlannedSource, PlannedStage
 from shipway.prediction import PlanTools, Predictor
 from shipway.repository import Repository
 from shipway.resolution import Resolved, backend_failed
@@ -46,6 +46,7 @@ class PlanRequest:
     repository_name: str | None
     base: str | None
     platform: str
+    durability: Durability = Durability.PROCESS
 
 
 def build(request: PlanRequest, tools: PlanTools) -> Plan:
@@ -100,6 +101,7 @@ def build(request: PlanRequest, tools: PlanTools) -> Plan:
         limits=declaration.limits,
         locks=declaration.locks,
         is_locked=declaration.is_locked,
+        durability=request.durability,
         parallel=declaration.defaults.parallel or 0,
         on_failure=declaration.defaults.on_failure or OnFailure.DRAIN,
         rollback=declaration.defaults.rollback or Rollback.NONE,

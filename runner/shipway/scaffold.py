@@ -37,6 +37,7 @@ class Scaffold:
     """What the texts are made from. `file` is the declaration's path and `folder` the one that steps work in (empty: the root).
 
     `target` is empty where none was named. `action` is what stands behind `uses:`, with a comment where there is one.
+    `has_remote` says whether there is a git remote to keep state on.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Scaffold:
     branch: str
     action: str
     steps: tuple[Suggestion, ...]
+    has_remote: bool = False
 
 
 def lifecycle_name(text: str) -> str:
@@ -61,6 +63,7 @@ def declaration_text(scaffold: Scaffold) -> str:
         "version: 1",
         f"name: {scalar(scaffold.name)}",
         "",
+        *_state(has_remote=scaffold.has_remote),
         *_targets(scaffold.target),
         "# Environment variables that are secret: masked everywhere, and given only to the steps that name them, with",
         '#   env: {TOKEN: "${{ secrets.TOKEN }}"}',
@@ -77,6 +80,21 @@ def declaration_text(scaffold: Scaffold) -> str:
     if Part.DEPLOY not in {step.part for step in scaffold.steps}:
         lines += _example(before)
     return "\n".join(lines) + "\n"
+
+
+def _state(*, has_remote: bool) -> list[str]:
+    if has_remote:
+        return [
+            "# Locks, the journal of the last run and receipts are refs of the remote, refs/shipway/…: CI and people keep out of",
+            "# each other's way, and a run is gone on with after its machine is lost. `local` keeps them in each checkout.",
+            "state: git",
+            "",
+        ]
+    return [
+        "# Locks and the journal of the last run are in this checkout; with `git` in refs of its remote, which CI shares.",
+        "# state: git",
+        "",
+    ]
 
 
 def _targets(target: str) -> list[str]:
@@ -199,7 +217,7 @@ jobs:
     if: github.event_name == 'push'
     runs-on: ubuntu-24.04
     timeout-minutes: 60
-{_permissions("the tree that is shipped", "the comment with the receipt")}
+{_permissions("the tree that is shipped", "the comment with the receipt", writes=scaffold.has_remote)}
     # One run at a time for a target, in turn: none is dropped, and none is cut off in the middle.
     concurrency:
       group: shipway-execute-{scaffold.name}-{target}
@@ -219,10 +237,11 @@ def _title(scaffold: Scaffold) -> str:
     return "shipway" if scaffold.file == "shipway.yml" else f"shipway-{scaffold.name}"
 
 
-def _permissions(tree: str, comment: str) -> str:
+def _permissions(tree: str, comment: str, *, writes: bool = False) -> str:
+    contents = f"write # {tree}; lock and journal are refs/shipway/…" if writes else f"read # {tree}"
     return f"""\
     permissions:
-      contents: read # {tree}
+      contents: {contents}
       pull-requests: write # {comment}
       actions: read # when this attempt began: it decides which of two reports is the later one"""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -57,6 +57,12 @@ class Store(Protocol):
 
     def entries(self, prefix: str) -> Mapping[str, Kept]:
         """Every record whose key begins with `prefix`, by key in order."""
+
+    def append(self, key: str, name: str, content: bytes) -> None:
+        """Put a document behind those that were put under `key` before. One that is there under that name is left alone."""
+
+    def appended(self, key: str) -> Iterable[tuple[str, bytes]]:
+        """The documents under `key` with their names, the latest first."""
 
     def close(self) -> None:
         """Give back connections and files."""

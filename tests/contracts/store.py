@@ -108,7 +108,35 @@ def check_a_lock_has_one_holder_until_it_is_given_back(make: MakeStore) -> None:
     other.close()
 
 
+def check_documents_are_kept_in_the_order_they_came(make: MakeStore) -> None:
+    """Each once, under its name, the latest first; those of many who add at once are all there."""
+    stores = [make() for _ in range(4)]
+    key = "receipts/shop/prod"
+    assert list(stores[0].appended(key)) == []
+    stores[0].append(key, "first.json", b"1")
+    stores[1].append(key, "first.json", b"other")
+
+    def add(number: int) -> None:
+        for turn in range(2):
+            stores[number].append(key, f"{number}-{turn}.json", f"{number}{turn}".encode())
+
+    threads = [Thread(target=add, args=(number,)) for number in range(len(stores))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    found = list(make().appended(key))
+    assert len(found) == 9 and found[-1] == ("first.json", b"1")
+    assert dict(found)["3-1.json"] == b"31"
+    for number in range(len(stores)):
+        names = [name for name, _ in found if name.startswith(f"{number}-")]
+        assert names == [f"{number}-1.json", f"{number}-0.json"]
+    for store in stores:
+        store.close()
+
+
 CHECKS = (
+    check_documents_are_kept_in_the_order_they_came,
     check_nothing_is_there_at_first,
     check_what_is_written_is_read_by_others,
     check_only_who_saw_it_last_replaces_it,

@@ -121,6 +121,7 @@ def _planned(arguments: Namespace, context: Context, repository: Repository, fil
         branch=branch,
         action=arguments.uses or _action(),
         steps=tuple(steps),
+        has_remote=bool(origin.slug),
     ), how
 
 

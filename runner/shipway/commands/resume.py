@@ -5,8 +5,10 @@ from __future__ import annotations
 from argparse import Namespace
 from collections.abc import Callable
 
+from shipway import declaration
 from shipway.commands.run import confirmed, voyage
 from shipway.commands.setting import find_file, journal_of, refuse_on_windows, repository_of, root_here
+from shipway.commands.stores import fetch_runs
 from shipway.context import Context, read_context
 from shipway.errors import Reason, UsageError
 from shipway.journal import RunRecord, RunStatus, RunSummary
@@ -29,6 +31,7 @@ def go_on(arguments: Namespace, wish: Callable[[JournalFile, RunRecord], Wish]) 
     context = read_context()
     refuse_on_windows(context)
     journal = journal_of(root_here(context), context)
+    _fetch(arguments, context)
     summary = journal.find(arguments.run) if arguments.run else _last(journal, arguments)
     if summary.is_alive:
         raise held(summary)
@@ -41,6 +44,19 @@ def go_on(arguments: Namespace, wish: Callable[[JournalFile, RunRecord], Wish]) 
         )
     record = journal.read(summary.run)
     return _gone_on(record, wish(journal, record), arguments, context)
+
+
+def _fetch(arguments: Namespace, context: Context) -> None:
+    """Learn of runs on other machines, where the declaration that is named, or the one around here, keeps them elsewhere."""
+    try:
+        file = find_file(arguments, context)
+    except UsageError:
+        if arguments.file:
+            raise
+        return  # the run names its declaration; of one that is not here nothing can be kept elsewhere
+    repository = repository_of(file, context)
+    declared = declaration.load(file, root=repository.root, target=arguments.target)
+    fetch_runs(declared, arguments.target, context, repository)
 
 
 def _gone_on(record: RunRecord, wish: Wish, arguments: Namespace, context: Context) -> int:

@@ -12,6 +12,8 @@ from shipway.holding import Holding, Locks, Unguarded
 from shipway.locks import Claim, Holder, KeptBy, Life
 from shipway.redaction import Redactor
 from shipway.repository import Repository
+from shipway.shared_journal import fetch
+from shipway.shared_state import SharedState, saved_targets
 from shipway.store import Store
 from shipway.workspace import Workspace
 
@@ -27,6 +29,32 @@ def open_locks(declared: Declaration, secrets: Mapping[str, str], context: Conte
     lease_ms = LEASE_MS.get(declared.state.store, 0)
     kept_by = KeptBy.LEASE if lease_ms else KeptBy.PROCESS
     return Holding(store, Claim(holder_of(context), kept_by, lease_ms), clock_of(context), life_of(context))
+
+
+def open_state(
+    declared: Declaration, secrets: Mapping[str, str], target: str, context: Context, repository: Repository
+) -> SharedState | None:
+    """The state of a lifecycle and target that is kept in a store; None where it is kept in the workspace."""
+    if declared.state.store is StateStore.LOCAL:
+        return None
+    return SharedState(open_store(declared.state, secrets, context, repository), declared.name, target)
+
+
+def fetch_runs(declared: Declaration, target: str | None, context: Context, repository: Repository) -> list[str]:
+    """Bring the runs that were saved elsewhere into the journal of the checkout; their ids. None where nothing is saved elsewhere.
+
+    Without `target` those of all targets.
+    """
+    if declared.state.store is StateStore.LOCAL:
+        return []
+    secrets = {name: context.env[name] for name in declared.secrets if context.env.get(name)}
+    store = open_store(declared.state, secrets, context, repository)
+    try:
+        targets = [target] if target else saved_targets(store, declared.name)
+        states = [SharedState(store, declared.name, name) for name in targets]
+        return [run for state in states if (run := fetch(state, Workspace(repository.root)))]
+    finally:
+        store.close()
 
 
 def open_store(

@@ -103,6 +103,9 @@ def _plan_head(plan: Plan) -> str:
     point = rollback_preview(plan).point_of_no_return
     if point:
         facts.append(f"cannot be undone after {code(point, 80)}")
+    facts.append(f"survives {wording.survives(plan)}")
+    if wording.plan_locks(plan):
+        facts.append(f"locks {prose(wording.plan_locks(plan))}")
     return f"### Shipway plan: {name(plan.lifecycle)} → {name(plan.target)}\n\n{' · '.join(facts)}"
 
 

@@ -167,6 +167,9 @@ def _plan_head(page: _Page, plan: Plan, expected: str) -> None:
         page.fact("expected", expected)
     if plan.limits:
         page.fact("limits", _unbroken(wording.limit_counts(plan)))
+    page.fact("survives", wording.survives(plan))
+    if wording.plan_locks(plan):
+        page.fact("locks", wording.plan_locks(plan))
 
 
 def _stage(page: _Page, stage: PlannedStage, nodes: Sequence[Node]) -> None:

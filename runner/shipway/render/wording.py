@@ -25,7 +25,15 @@ from shipway.nodes import (
     Proxy,
     Slot,
 )
-from shipway.plan import COMPENSATION_PART, Plan, PlannedStage, change_counts, fidelity_counts, rollback_preview
+from shipway.plan import (
+    COMPENSATION_PART,
+    Durability,
+    Plan,
+    PlannedStage,
+    change_counts,
+    fidelity_counts,
+    rollback_preview,
+)
 from shipway.receipt import NodeResult, Receipt, RollbackEntry, RunOutcome, own_outcome
 from shipway.render.difference import SignedLine, diff_lines, inline
 from shipway.render.foreign import one_line
@@ -175,6 +183,25 @@ def _texts(value: Json) -> Iterator[str]:
     elif isinstance(value, Sequence):
         for member in value:
             yield from _texts(member)
+
+
+_SURVIVES = {
+    Durability.PROCESS: "a killed process",
+    Durability.ATTEMPT: "the end of its job, if the journal was uploaded",
+    Durability.MACHINE: "the loss of its machine",
+}
+
+
+def survives(plan: Plan) -> str:
+    """What a run of the plan survives, so that it can be gone on with."""
+    return _SURVIVES[plan.durability]
+
+
+def plan_locks(plan: Plan) -> str:
+    """The locks that the run holds besides that of lifecycle and target; empty where there is nothing to say."""
+    if not plan.is_locked:
+        return "none: the forge's concurrency is the only guard"
+    return ", ".join(map(one_line, plan.locks))
 
 
 def node_facts(node: Node) -> list[Fact]:

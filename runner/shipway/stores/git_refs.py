@@ -8,7 +8,7 @@ import os
 import re
 import signal
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,8 @@ TIMEOUT_S = 30.0
 """For one call of git, the remote's answer included."""
 
 _TRIES = 5
+_APPENDS = 50
+"""How often a document that others are faster with is put behind theirs."""
 _FIRST_PAUSE_S = 0.2
 
 _SETTINGS = (
@@ -124,6 +126,10 @@ class GitRefs:
         Where the answer got lost, the ref is asked: the commit is unlike any other, so that it tells whether it arrived.
         """
         commit = self._commit(key, content)
+        return commit if self._push(key, before, commit) else None
+
+    def _push(self, key: str, before: str | None, commit: str) -> bool:
+        """Whether the ref went from `before` to `commit`; False where somebody else was faster."""
         lease = f"--force-with-lease={_ref(key)}:{before or ''}"
         pause_s, said = _FIRST_PAUSE_S, ""
         for attempt in range(_TRIES):
@@ -132,16 +138,44 @@ class GitRefs:
                 pause_s *= 2
             pushed = self._run("push", "--porcelain", "--no-verify", lease, self._remote.name, f"{commit}:{_ref(key)}")
             if pushed.code == 0:
-                return commit
+                return True
             said = pushed.said
             now = self._refs(key).get(key)
             if now == commit:
-                return commit
+                return True
             if now != before:
-                return None
+                return False
             if _NOT_ALLOWED.search(said):
                 break
         raise self._failed("cannot be written", said)
+
+    def append(self, key: str, name: str, content: bytes) -> None:
+        """Put a document behind those before it: one commit that holds it alone, whose parent is the one before."""
+        blob = self._made("hash-object", "-w", "--stdin", given=content)
+        tree = self._made("mktree", given=f"100644 blob {blob}\t{name}\n".encode())
+        for _ in range(_APPENDS):
+            before = self._refs(key).get(key)
+            parent = ["-p", before] if before else []
+            if before:
+                self._fetch([_ref(key)], [before])
+                if self._run("cat-file", "-e", f"{before}:{name}").code == 0:
+                    return
+            commit = self._made("commit-tree", tree, *parent, "-m", name)
+            if self._push(key, before, commit):
+                return
+        raise StoreError(f"{self.name} change faster than they can be written", next="run again")
+
+    def appended(self, key: str) -> Iterable[tuple[str, bytes]]:
+        """The documents under `key`, the latest first."""
+        latest = self._refs(key).get(key)
+        if latest is None:
+            return
+        self._fetch([_ref(key)], [latest])
+        for commit in self._made("rev-list", "--first-parent", latest).split():
+            listed = self._run("ls-tree", "-z", commit).out.decode("utf-8", "replace").split("\0")
+            for entry in filter(None, listed):
+                facts, _, name = entry.partition("\t")
+                yield name, self._run("cat-file", "blob", facts.split()[2]).out
 
     def close(self) -> None:
         """Nothing is held open between calls."""
@@ -167,13 +201,19 @@ class GitRefs:
         known = self._read_objects(list(found.values()))
         missing = [_ref(key) for key, commit in found.items() if commit not in known]
         if missing:
-            fetched = self._run(
-                "fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--refmap=", self._remote.name, *missing
-            )
-            if fetched.code and "couldn't find remote ref" not in fetched.said:
-                raise self._failed("cannot be read", fetched.said)
+            self._fetch(missing, [])
             known = self._read_objects(list(found.values()))
         return known if all(commit in known for commit in found.values()) else None
+
+    def _fetch(self, refs: Sequence[str], commits: Sequence[str]) -> None:
+        """Get what the refs hold; nothing where these commits are here already."""
+        if commits and all(self._run("cat-file", "-e", commit).code == 0 for commit in commits):
+            return
+        fetched = self._run(
+            "fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--refmap=", self._remote.name, *refs
+        )
+        if fetched.code and "couldn't find remote ref" not in fetched.said:
+            raise self._failed("cannot be read", fetched.said)
 
     def _read_objects(self, commits: Sequence[str]) -> dict[str, bytes]:
         """The contents of those commits that are here already."""
@@ -208,7 +248,7 @@ class GitRefs:
         text = f"{self.name} {what}: {shown or 'git gave no reason'}"
         if _NOT_ALLOWED.search(said):
             return StoreError(text, reason=Reason.LOCK_PERMISSION, next=_GRANT)
-        return StoreError(text, next="see that the remote answers, then run again; nothing was started")
+        return StoreError(text, next="see that the remote answers, then run again")
 
     def _run(self, *arguments: str, given: bytes = b"") -> _Called:
         """One call of git, in a session of its own: it asks nobody for a password, and Ctrl-C leaves it alone."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -74,6 +74,16 @@ class LocalFiles:
             if kept is not None:
                 found[key] = kept
         return found
+
+    def append(self, key: str, name: str, content: bytes) -> None:
+        """Put a document behind those before it: as a record of its own."""
+        self.swap(f"{key}/{name}", None, content)
+
+    def appended(self, key: str) -> Iterable[tuple[str, bytes]]:
+        """The documents under `key`, the latest first by the time they were put there."""
+        found = self.entries(f"{key}/")
+        latest = sorted(found, key=lambda name: self._path(name).stat().st_mtime_ns, reverse=True)
+        return [(name.removeprefix(f"{key}/"), found[name].content) for name in latest]
 
     def close(self) -> None:
         """Nothing is held open between calls but who is present."""

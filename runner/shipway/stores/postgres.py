@@ -1,8 +1,12 @@
-"""Records as rows of one PostgreSQL table, `shipway_records`. Needs psycopg: `pip install 'shipway[postgres]'`."""
+"""Records as rows of the PostgreSQL table `shipway_records`, documents as those of `shipway_documents`.
+
+Needs psycopg: `pip install 'shipway[postgres]'`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from threading import RLock
 from types import ModuleType
 from typing import TYPE_CHECKING, TypeVar
 
@@ -27,19 +31,28 @@ CREATE TABLE IF NOT EXISTS shipway_records (
     changed timestamptz NOT NULL DEFAULT now()
 )
 """
+_MAKE_DOCUMENTS = """
+CREATE TABLE IF NOT EXISTS shipway_documents (
+    number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    key text NOT NULL,
+    name text NOT NULL,
+    content bytea NOT NULL,
+    added timestamptz NOT NULL DEFAULT now(),
+    UNIQUE (key, name)
+)
+"""
 _MAKING = 0x53484950  # "SHIP": two who make the table at once would trip over each other
 
 
 class Postgres:
-    """A store in the database that `url` names. One connection, made again where it broke. Not for two threads at once
-    without `lock`: psycopg's connections take turns by themselves.
-    """
+    """A store in the database that `url` names. One connection, made again where it broke; threads take turns."""
 
     def __init__(self, url: str, *, sleep: Callable[[float], None], redact: Callable[[str], str]) -> None:
         self._url = url
         self._sleep = sleep
         self._redact = redact
         self._connection: psycopg.Connection[tuple[object, ...]] | None = None
+        self._turn = RLock()
 
     @property
     def name(self) -> str:
@@ -82,6 +95,20 @@ class Postgres:
             }
         )
 
+    def append(self, key: str, name: str, content: bytes) -> None:
+        """Put a document behind those before it."""
+        query = "INSERT INTO shipway_documents (key, name, content) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING"
+        self._asked(lambda connection: connection.execute(query, (key, name, content)))
+
+    def appended(self, key: str) -> Iterable[tuple[str, bytes]]:
+        """The documents under `key`, the latest first."""
+        query = "SELECT name, content FROM shipway_documents WHERE key = %s ORDER BY number DESC"
+        return self._asked(
+            lambda connection: [
+                (str(name), _bytes(content)) for name, content in connection.execute(query, (key,)).fetchall()
+            ]
+        )
+
     def close(self) -> None:
         """End the connection."""
         if self._connection is not None:
@@ -89,6 +116,10 @@ class Postgres:
             self._connection = None
 
     def _asked(self, ask: Callable[[psycopg.Connection[tuple[object, ...]]], _T]) -> _T:
+        with self._turn:  # locks are renewed and journals saved on threads of their own
+            return self._tried(ask)
+
+    def _tried(self, ask: Callable[[psycopg.Connection[tuple[object, ...]]], _T]) -> _T:
         """What `ask` answers, tried again with a new connection where the old one broke."""
         psycopg = _psycopg()
         pause_s = _FIRST_PAUSE_S
@@ -97,7 +128,7 @@ class Postgres:
                 return ask(self._connected())
             except psycopg.errors.InsufficientPrivilege as error:
                 raise self._failed(
-                    error, Reason.LOCK_PERMISSION, "grant the user the table `shipway_records`"
+                    error, Reason.LOCK_PERMISSION, "grant the user the tables `shipway_records` and `shipway_documents`"
                 ) from error
             except psycopg.Error as error:
                 self.close()
@@ -119,10 +150,11 @@ class Postgres:
                 application_name="shipway",
                 client_encoding="utf8",
             )
-            if self._connection.execute("SELECT to_regclass('shipway_records')").fetchone() == (None,):
+            if self._connection.execute("SELECT to_regclass('shipway_documents')").fetchone() == (None,):
                 with self._connection.transaction():
                     self._connection.execute("SELECT pg_advisory_xact_lock(%s)", (_MAKING,))
                     self._connection.execute(_MAKE)
+                    self._connection.execute(_MAKE_DOCUMENTS)
         return self._connection
 
     def _failed(self, error: Exception, reason: Reason, next: str) -> StoreError:
