@@ -160,7 +160,7 @@ def test_every_input_of_the_action_reaches_its_scripts_by_environment() -> None:
     action = yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))
     scripts = [step for step in action["runs"]["steps"] if "run" in step]
     shipway_steps = [step for step in scripts if "-m shipway" in step["run"]]
-    assert len(shipway_steps) == 2
+    assert len(shipway_steps) == 3
     for step in shipway_steps:
         handed = {name: value for name, value in step["env"].items() if "inputs." in value}
         assert handed == {

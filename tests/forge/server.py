@@ -24,7 +24,7 @@ from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 from tests.forge import graphql_api
 from tests.forge.contract import check, example
-from tests.forge.world import START, Account, Grant, World, Written, new_world, read_world
+from tests.forge.world import START, Account, Grant, Stored, World, Written, new_world, read_world
 
 _PERMISSION_HEADER = "X-Accepted-GitHub-Permissions"
 
@@ -52,10 +52,13 @@ class Reply:
     status: int
     document: Any = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    raw: bytes | None = None
 
     @property
     def content(self) -> bytes:
         """Its bytes on the wire."""
+        if self.raw is not None:
+            return self.raw
         return b"" if self.document is None else json.dumps(self.document).encode()
 
 
@@ -188,6 +191,8 @@ class GitHubServer:
         return None
 
     def _checked(self, seen: Seen, reply: Reply) -> Reply:
+        if seen.path.startswith("/blobs/"):
+            return reply
         if seen.path == "/graphql":
             wrong = "" if graphql_api.is_valid(reply.document or {}) else f"graphql: {reply.document['errors']}"
         else:
@@ -206,6 +211,9 @@ class GitHubServer:
             beside.replace(self._state_file)
 
     def _route(self, seen: Seen) -> Reply:
+        blob = re.fullmatch(r"/blobs/(\d+)", seen.path)
+        if blob:
+            return self._blob(seen, int(blob[1]))
         grant, refusal = self._grant(seen)
         if refusal:
             return refusal
@@ -217,6 +225,8 @@ class GitHubServer:
         routes: tuple[tuple[str, str, Callable[[Seen, Grant, int], Reply]], ...] = (
             ("GET", rf"{root}/pulls/(\d+)", self._pull),
             ("GET", rf"{root}/actions/runs/(\d+)", self._run),
+            ("GET", rf"{root}/actions/runs/(\d+)/artifacts", self._artifacts),
+            ("GET", rf"{root}/actions/artifacts/(\d+)/zip", self._archive),
             ("GET", rf"{root}/issues/(\d+)/comments", self._list),
             ("POST", rf"{root}/issues/(\d+)/comments", self._create),
             ("GET", rf"{root}/issues/comments/(\d+)", self._read),
@@ -279,6 +289,45 @@ class GitHubServer:
             return _forbidden("actions=read")
         told = {"id": number, "run_attempt": run.attempt, "run_started_at": run.started_at, "status": run.status}
         return Reply(200, json.loads(example("workflow-run")) | told)
+
+    def _artifacts(self, seen: Seen, grant: Grant, number: int) -> Reply:
+        """Artifacts of all attempts of a run, those that expired included, page by page."""
+        if "actions" not in grant.permissions:
+            return _forbidden("actions=read")
+        listed = [stored for stored in self.world.artifacts if stored.run == number]
+        size, page = int(seen.query.get("per_page", "30")), int(seen.query.get("page", "1"))
+        shown = [self._artifact(stored) for stored in listed[(page - 1) * size : page * size]]
+        links = {}
+        if page * size < len(listed):
+            address = f"http://{seen.headers.get('host', '')}{seen.path}?{urlencode({**seen.query, 'page': page + 1})}"
+            links["Link"] = f'<{address}>; rel="next"'
+        return Reply(200, {"total_count": len(listed), "artifacts": shown}, links)
+
+    def _artifact(self, stored: Stored) -> dict[str, Any]:
+        document: dict[str, Any] = json.loads(example("artifact-paginated"))["artifacts"][0]
+        size = len(stored.archive)
+        told = {"id": stored.id, "name": stored.name, "size_in_bytes": size, "expired": stored.expired}
+        document |= told | {"digest": stored.digest}
+        document["workflow_run"]["id"] = stored.run
+        return document
+
+    def _archive(self, seen: Seen, grant: Grant, number: int) -> Reply:
+        """GitHub sends on to another host, for one minute; here the other host is this one under its other name."""
+        stored = next((stored for stored in self.world.artifacts if stored.id == number), None)
+        if stored is None:
+            return _not_found()
+        if "actions" not in grant.permissions:
+            return _forbidden("actions=read")
+        if stored.expired:
+            return Reply(410, {"message": "Artifact has expired", "documentation_url": "https://docs.github.com"})
+        return Reply(302, None, {"Location": f"http://localhost:{self.port}/blobs/{stored.id}"})
+
+    def _blob(self, seen: Seen, number: int) -> Reply:
+        """What the other host answers: bytes, and an error for a token, which must never get there."""
+        if "authorization" in seen.headers:
+            self.violations.append("a token was sent to the host of the archives")
+        stored = next(stored for stored in self.world.artifacts if stored.id == number)
+        return Reply(200, raw=stored.archive)
 
     def _list(self, seen: Seen, _grant: Grant, number: int) -> Reply:
         pull = self.world.pulls.get(number)

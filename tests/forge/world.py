@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -76,6 +78,23 @@ class Run:
 
 
 @dataclass
+class Stored:
+    """A build artifact of a run: the zip file as Base64 text."""
+
+    id: int
+    run: int
+    name: str
+    content: str
+    expired: bool = False
+    digest: str | None = None
+
+    @property
+    def archive(self) -> bytes:
+        """The bytes of the zip file."""
+        return base64.b64decode(self.content)
+
+
+@dataclass
 class World:
     """The whole state. Its clock advances by one second with each change, so that answers are the same in every run."""
 
@@ -86,6 +105,7 @@ class World:
     tokens: dict[str, Grant] = field(default_factory=dict)
     pulls: dict[int, Pull] = field(default_factory=dict)
     runs: dict[int, Run] = field(default_factory=dict)
+    artifacts: list[Stored] = field(default_factory=list)
     comment_bytes_max: int = 262_144
     comments_max: int = 2_500
     next_id: int = 1000
@@ -105,6 +125,15 @@ class World:
         written = Written(self.next_id, login, body, at, at)
         self.pulls[number].comments.append(written)
         return written
+
+    def upload(self, run: int, name: str, archive: bytes) -> Stored:
+        """Keeps an artifact of a run; a name is given once in a run."""
+        assert all((stored.run, stored.name) != (run, name) for stored in self.artifacts)
+        self.next_id += 1
+        digest = f"sha256:{hashlib.sha256(archive).hexdigest()}"
+        stored = Stored(self.next_id, run, name, base64.b64encode(archive).decode(), digest=digest)
+        self.artifacts.append(stored)
+        return stored
 
     def edit(self, comment: Written, body: str) -> None:
         """Replaces the body of a comment."""
@@ -153,5 +182,6 @@ def read_world(text: str) -> World:
     for value in told.get("pulls", {}).values():
         comments = [Written(**comment) for comment in value.pop("comments", [])]
         world.pulls[value["number"]] = Pull(**value, comments=comments)
+    world.artifacts = [Stored(**value) for value in told.get("artifacts", [])]
     world.runs |= {int(number): Run(**value) for number, value in told.get("runs", {}).items()}
     return world

@@ -10,7 +10,8 @@ from pathlib import Path
 from shipway import declaration
 from shipway.ci import CiContext, Token, origin
 from shipway.commands.documents import KeptReceipts, write_out
-from shipway.commands.handover import outputs_of, read_handover, write_handover
+from shipway.commands.earlier import find_earlier, keep_journal, run_of_attempt
+from shipway.commands.handover import artifact_name, make_folder, outputs_of, read_handover, write_handover
 from shipway.commands.reporting import annotate_error, annotate_failures, post_comment, summarise
 from shipway.commands.setting import find_file, find_target, heeding_signals, repository_of, surroundings
 from shipway.context import Context, read_context
@@ -35,6 +36,8 @@ def run(arguments: Namespace) -> int:
     log = workflow_log(context)
     if arguments.part == "report":
         return _report(context, inputs, log)
+    if arguments.part == "keep":
+        return _keep(context, inputs, log)
     return _run(context, inputs, log, arguments)
 
 
@@ -155,6 +158,12 @@ def _voyage(job: _Job, log: WorkflowLog, arguments: Namespace, *, validate_only:
     request = Request(job.file, job.target, execute=executes)
     if validate_only:
         return _validated(request, around, log)
+    if executes:
+        declared = declaration.load(job.file, root=job.repository.root, target=job.target)
+        earlier = find_earlier(declared, job.target, job.context, job.ci, job.repository)
+        request = replace(request, **earlier.asked)
+        if earlier.said:
+            terminal.write(log.stream, trusted(f"{earlier.said}\n"))
     verbosity = terminal.Verbosity.VERBOSE if arguments.verbose else terminal.Verbosity.NORMAL
     view = terminal.terminal_for(job.context, log.stream, verbosity, log)
     events.subscribe(view)
@@ -211,7 +220,29 @@ def _set_outputs(log: WorkflowLog, outputs: Mapping[str, str]) -> None:
         log.set_output(name, trusted(value))
 
 
-# The second part: tell it.
+# The part between: keep the journal, also of a run that was killed.
+
+
+def _keep(context: Context, inputs: _Inputs, log: WorkflowLog) -> int:
+    """Copy this attempt's journal into what is uploaded. Never fails the job: without it a later attempt begins anew."""
+    try:
+        job = _job(context, inputs, log)
+        if job.work.kind is not WorkKind.RUN:
+            return EXIT_DONE
+        declared = declaration.load(job.file, root=job.repository.root, target=job.target)
+        run = run_of_attempt(job.context, job.ci, job.repository, declared.name, job.target)
+        if run is None:
+            return EXIT_DONE
+        folder = context.env.get("SHIPWAY_ARTIFACT_PATH", "")
+        name = artifact_name("journal", declared.name, job.target, context, job.ci)
+        kept = keep_journal(run, job.repository, Path(folder) if folder else make_folder(name, context, job.ci))
+        _set_outputs(log, {"artifact-name": kept.parent.name, "artifact-path": str(kept.parent)})
+    except ShipwayError as error:
+        terminal.write(terminal.standard_error(), trusted(failure.as_text(error)))
+    return EXIT_DONE
+
+
+# The last part: tell it.
 
 
 def _report(context: Context, inputs: _Inputs, log: WorkflowLog) -> int:

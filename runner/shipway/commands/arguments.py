@@ -570,11 +570,11 @@ def _action(commands: _Commands[_Parser]) -> None:
     made = _command(
         commands,
         "action",
-        "what the GitHub Action runs: `run` does the work, `report` posts it",
+        "what the GitHub Action runs: to work, to keep the journal, to report",
         changes="what the event leads to: docs/github.md#events",
         codes=(0, 1, 2, 4, 5, 6),
     )
-    made.add_argument("part", choices=("run", "report"), help="which of the two")
+    made.add_argument("part", choices=("run", "keep", "report"), help="which of the three")
     made.add_argument("-v", "--verbose", action="store_true", help="show each phase and stage as well")
 
 

@@ -19,6 +19,8 @@ from shipway.workspace import unwritable, write_atomically
 
 PLAN_FILE = "plan.json"
 RECEIPT_FILE = "receipt.json"
+JOURNAL_FILE = "journal.bin"
+"""The run's journal as `journal_copy` makes it: what a later attempt of the job goes on with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,20 +46,30 @@ def write_handover(
     plan, receipt = finished.plan, finished.receipt
     lifecycle = plan.lifecycle if plan else receipt.lifecycle if receipt else ""
     purpose = "receipt" if receipt else "plan"
-    index = context.env.get("SHIPWAY_JOB_INDEX") or "0"
-    artifact = f"shipway-{purpose}-{lifecycle}-{target}-{ci.run_id or 0}-{ci.run_attempt or 1}-{index}"
-    temporary = ci.temp or context.cwd / ".shipway"
-    folder = temporary / "shipway-handover" / artifact
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise unwritable(folder, error) from error
+    artifact = artifact_name(purpose, lifecycle, target, context, ci)
+    folder = make_folder(artifact, context, ci)
     if plan is not None:
         write_atomically(folder / PLAN_FILE, canonical_bytes(plan.document), 0o644)
     if receipt is not None:
         write_atomically(folder / RECEIPT_FILE, canonical_bytes(receipt.document), 0o644)
     write_atomically(_facts_file(folder), json.dumps({"is_trusted": is_trusted}).encode())
     return Handover(folder, artifact, plan, receipt, is_trusted)
+
+
+def artifact_name(purpose: str, lifecycle: str, target: str, context: Context, ci: CiContext, attempt: int = 0) -> str:
+    """What the artifact of this job is called, or that of an earlier attempt of it."""
+    index = context.env.get("SHIPWAY_JOB_INDEX") or "0"
+    return f"shipway-{purpose}-{lifecycle}-{target}-{ci.run_id or 0}-{attempt or ci.run_attempt or 1}-{index}"
+
+
+def make_folder(artifact: str, context: Context, ci: CiContext) -> Path:
+    """The folder of an artifact under the job's temporary directory. Raises UnreachableError."""
+    folder = (ci.temp or context.cwd / ".shipway") / "shipway-handover" / artifact
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise unwritable(folder, error) from error
+    return folder
 
 
 def read_handover(folder: Path) -> Handover:

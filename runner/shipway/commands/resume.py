@@ -31,7 +31,7 @@ def go_on(arguments: Namespace, wish: Callable[[JournalFile, RunRecord], Wish]) 
     context = read_context()
     refuse_on_windows(context)
     journal = journal_of(root_here(context), context)
-    _fetch(arguments, context)
+    learn_elsewhere(arguments, context)
     summary = journal.find(arguments.run) if arguments.run else _last(journal, arguments)
     if summary.is_alive:
         raise held(summary)
@@ -46,7 +46,7 @@ def go_on(arguments: Namespace, wish: Callable[[JournalFile, RunRecord], Wish]) 
     return _gone_on(record, wish(journal, record), arguments, context)
 
 
-def _fetch(arguments: Namespace, context: Context) -> None:
+def learn_elsewhere(arguments: Namespace, context: Context) -> None:
     """Learn of runs on other machines, where the declaration that is named, or the one around here, keeps them elsewhere."""
     try:
         file = find_file(arguments, context)

@@ -6,6 +6,7 @@ from argparse import Namespace
 
 from shipway.bodies import regrown
 from shipway.commands.documents import write_out
+from shipway.commands.resume import learn_elsewhere
 from shipway.commands.run import said_yes, voyage
 from shipway.commands.setting import find_file, journal_of, refuse_on_windows, repository_of, root_here
 from shipway.context import Context, read_context
@@ -24,6 +25,7 @@ def run(arguments: Namespace) -> int:
     context = read_context()
     refuse_on_windows(context)
     journal = journal_of(root_here(context), context)
+    learn_elsewhere(arguments, context)
     summary = journal.find(arguments.run) if arguments.run else _last(journal, arguments.target)
     if summary.is_alive:
         raise held(summary)

@@ -8,6 +8,7 @@ from shipway.ci import CiContext, Provider
 from shipway.context import Context
 from shipway.declaration import Declaration, StateRule, StateStore
 from shipway.errors import ShipwayError, UsageError
+from shipway.forges.forge import Forge
 from shipway.holding import Holding, Locks, Unguarded
 from shipway.locks import Claim, Holder, KeptBy, Life
 from shipway.redaction import Redactor
@@ -126,15 +127,19 @@ def life_of(context: Context) -> Callable[[Holder], Life]:
 
 
 def _ask_github(ci: CiContext, context: Context, holder: Holder) -> Life:
+    if ci.token is None:
+        return Life.UNKNOWN
+    try:
+        return Life.OVER if github_of(ci, context).is_over(holder.run, holder.attempt) else Life.GOES_ON
+    except ShipwayError:
+        return Life.UNKNOWN
+
+
+def github_of(ci: CiContext, context: Context) -> Forge:
+    """The job's repository on GitHub."""
     from shipway.forges.client import Client, Pace  # late: requests takes 100 ms
     from shipway.forges.github import GitHub
 
-    if ci.token is None:
-        return Life.UNKNOWN
-    redact = Redactor({"GITHUB_TOKEN": ci.token.value}).redact
+    redact = Redactor({"GITHUB_TOKEN": ci.token.value if ci.token else ""}).redact
     client = Client(api_url=ci.api_url, token=ci.token, pace=Pace(context.now, context.sleep), redact=redact)
-    forge = GitHub(client, repository=ci.repository, graphql_url=ci.graphql_url)
-    try:
-        return Life.OVER if forge.is_over(holder.run, holder.attempt) else Life.GOES_ON
-    except ShipwayError:
-        return Life.UNKNOWN
+    return GitHub(client, repository=ci.repository, graphql_url=ci.graphql_url)

@@ -53,6 +53,16 @@ class Attempt:
     started_at: str
 
 
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """A build artifact of a CI run that has not expired. `digest` is `sha256:…` of its archive, empty where it is not told."""
+
+    id: int
+    name: str
+    size: int
+    digest: str
+
+
 class Outcome(StrEnum):
     """How a report fared: `superseded` by a later run or head, `deferred` by a failure, `refused` on purpose."""
 
@@ -106,6 +116,12 @@ class Forge(Protocol):
 
     def is_over(self, run_id: str, attempt: int) -> bool:
         """Whether that attempt of a run has ended: it is completed, or a later one has begun."""
+
+    def artifacts(self, run_id: str) -> Sequence[Artifact]:
+        """The artifacts of a run, of all its attempts."""
+
+    def archive(self, artifact: Artifact) -> bytes:
+        """The zip file that an artifact is; its digest was compared."""
 
     def comments(self, pull_request: int, *, since: str = "") -> Sequence[Comment]:
         """All comments in the order of their creation; with `since` (RFC 3339) those written or edited from then on."""

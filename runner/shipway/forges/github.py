@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from urllib.parse import quote
 
@@ -9,7 +10,7 @@ from shipway.canonical import Json
 from shipway.errors import Reason
 from shipway.forges import limits
 from shipway.forges.client import Answer, Client
-from shipway.forges.forge import Attempt, Author, Comment, ForgeError
+from shipway.forges.forge import Artifact, Attempt, Author, Comment, ForgeError
 from shipway.redaction import Redacted
 
 _VIEWER = "query { viewer { login databaseId } }"
@@ -83,6 +84,24 @@ class GitHub:
         run = _object(self._client.get(f"{self._repository}/actions/runs/{quote(run_id, safe='')}").json())
         number = run.get("run_attempt")
         return run.get("status") == "completed" or (isinstance(number, int) and number > attempt)
+
+    def artifacts(self, run_id: str) -> Sequence[Artifact]:
+        """The artifacts of a run over all pages, of all its attempts, without those that expired."""
+        found: list[Artifact] = []
+        path = f"{self._repository}/actions/runs/{quote(run_id, safe='')}/artifacts"
+        for page in self._client.pages(path, {"per_page": limits.PAGE_SIZE}):
+            listed = _object(page.json()).get("artifacts")
+            if not isinstance(listed, list):
+                raise ForgeError(f"`{page.url}` did not answer with a list")
+            found += [_artifact(member) for raw in listed if not (member := _object(raw)).get("expired")]
+        return tuple(found)
+
+    def archive(self, artifact: Artifact) -> bytes:
+        """The zip file that an artifact is, from the host that GitHub names for it, which gets no token."""
+        content = self._client.get(f"{self._repository}/actions/artifacts/{artifact.id}/zip").body
+        if artifact.digest and artifact.digest != f"sha256:{hashlib.sha256(content).hexdigest()}":
+            raise ForgeError(f"artifact `{artifact.name}` is not what was uploaded: its digest differs")
+        return content
 
     def comments(self, pull_request: int, *, since: str = "") -> Sequence[Comment]:
         """All comments, over all pages; with `since` those written or edited from then on."""
@@ -163,6 +182,13 @@ def _comment(value: Json) -> Comment:
         url=_text(comment, "html_url"),
         updated_at=_text(comment, "updated_at"),
     )
+
+
+def _artifact(artifact: Mapping[str, Json]) -> Artifact:
+    number, size = artifact.get("id"), artifact.get("size_in_bytes")
+    if not isinstance(number, int) or not isinstance(size, int):
+        raise ForgeError("the forge did not answer with an artifact")
+    return Artifact(number, _text(artifact, "name"), size, str(artifact.get("digest") or ""))
 
 
 def _author(user: Mapping[str, Json]) -> Author | None:
