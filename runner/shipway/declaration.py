@@ -88,9 +88,13 @@ class InputRule:
 
 @dataclass(frozen=True, slots=True)
 class TargetRule:
-    """One entry of `targets`; `on` holds patterns of branches and tags that may execute (empty: the default branch)."""
+    """One entry of `targets`; `on` holds patterns of branches and tags that may execute (empty: the default branch).
+
+    `drill`: it is there to be broken.
+    """
 
     on: tuple[str, ...] = ()
+    drill: bool = False
 
 
 class StateStore(StrEnum):
@@ -334,7 +338,10 @@ class _Builder:
     def _targets(self) -> Mapping[str, TargetRule] | None:
         if "targets" not in self._data:
             return None
-        return {name: TargetRule(_names(mapping(rule), "on")) for name, rule in mapping(self._data["targets"]).items()}
+        return {
+            name: TargetRule(_names(mapping(rule), "on"), _flag(mapping(rule), "drill") or False)
+            for name, rule in mapping(self._data["targets"]).items()
+        }
 
     def _input(self, name: str) -> InputRule:
         rule = mapping(mapping(self._data["inputs"])[name])

@@ -64,6 +64,7 @@ class ExecutionTools:
     elapsed_ms: int = 0
     resumption: Resumption | None = None
     usual_ms: Mapping[str, int] = field(default_factory=dict)
+    fail_after: str = ""
 
 
 def execute_plan(plan: Plan, tools: ExecutionTools) -> Execution:
@@ -127,7 +128,14 @@ def _threads(plan: Plan, tools: ExecutionTools) -> int:
 def _options(plan: Plan, tools: ExecutionTools) -> ExecutionOptions:
     in_ci = tools.context.ci is not None
     on_cancel = plan.on_cancel or (OnCancel.LEAVE if in_ci or not tools.context.stdin_is_tty else OnCancel.UNDO)
-    return ExecutionOptions(tools.processors, most_children(), tools.grace, on_cancel, usual_ms=tools.usual_ms)
+    return ExecutionOptions(
+        tools.processors,
+        most_children(),
+        tools.grace,
+        on_cancel,
+        usual_ms=tools.usual_ms,
+        fail_after=tools.fail_after,
+    )
 
 
 def _surroundings(

@@ -6,7 +6,7 @@ Decides nothing by itself: order is the scheduler's, undo order the saga's, dela
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from shipway.action import Verb, Work
@@ -34,7 +34,7 @@ from shipway.journal import BestEffort, Decided, LeaseLost
 from shipway.lock_waits import LockWaits
 from shipway.locks import LockLost
 from shipway.node_ids import gate_of, is_gate, owner_of
-from shipway.nodes import DONE, FAILURES, WHOLE, Immediate, Node, Outcome
+from shipway.nodes import DONE, FAILURES, WHOLE, Immediate, Node, Outcome, Verified
 from shipway.pacing import Pacing
 from shipway.plan import Plan, PlannedStage
 from shipway.products import BadItems
@@ -56,7 +56,8 @@ _QUIET_TICK_MS = 1_000
 class Execution:
     """What came of it: one result per node of the plan in declared order, stage outcomes, and the undos in order.
 
-    Behind a node that `added` others come the results of those.
+    Behind a node that `added` others come the results of those. `verdicts` are what `verify` says of each undone node after
+    all of a drill.
     """
 
     results: tuple[NodeResult, ...]
@@ -68,6 +69,7 @@ class Execution:
     duration_ms: int
     fault: Exception | None = None
     added: tuple[Node, ...] = ()
+    verdicts: Mapping[str, Verified] = field(default_factory=dict)
 
     @property
     def leaves_something(self) -> bool:
@@ -75,6 +77,9 @@ class Execution:
         stopped = self.failed or self.cancelled
         return not stopped or bool(self.left_behind) or any(entry.outcome not in WHOLE for entry in self.rollback)
 
+
+DRILLED = "it succeeded, and failed on purpose: this is a drill"
+"""The error of the node that a drill lets fail."""
 
 _INTERRUPTED = "interrupted (once more: everything is killed, nothing more is undone)"
 
@@ -157,7 +162,8 @@ class Executor:
                 return replace(self._execution(self._unwinding(), []), fault=fault)
         unwinding = self._unwinding()
         rollback = [] if self._lost else unwinding.roll_back(failed=self._failed)
-        return replace(self._execution(unwinding, rollback), fault=fault or self._lost)
+        verdicts = unwinding.asked(rollback) if self._options.fail_after else {}
+        return replace(self._execution(unwinding, rollback), fault=fault or self._lost, verdicts=verdicts)
 
     def go_on_undoing(self, order: Sequence[str], before: Sequence[RollbackEntry]) -> Execution:
         """Undo what a killed process left of a rollback: the nodes of `order`; `before` is what it had come to."""
@@ -515,6 +521,8 @@ class Executor:
             ended = replace(ended, error=f"lease_lost: {self._lost.message}")
         if ended.emitted and ended.outcome in DONE:
             ended = self._grown(progress.node, ended)
+        if ended.node == self._options.fail_after and ended.outcome in DONE:
+            ended = replace(ended, outcome=Outcome.FAILED, error=DRILLED, code="drill", is_permanent=True)
         progress.last = ended
         progress.began = progress.began or ended.began
         progress.attempts[-1] = _attempt(progress.attempts[-1], ended)

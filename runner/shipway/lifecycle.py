@@ -20,6 +20,7 @@ from shipway.cleanup import CleanupStack
 from shipway.context import Context
 from shipway.continuation import Resumption
 from shipway.declaration import Declaration, StateStore
+from shipway.drill import drilled
 from shipway.environment import base_environment
 from shipway.errors import Interrupted, Reason, ShipwayError, UsageError, VerificationError
 from shipway.evaluation import secrets_named
@@ -31,7 +32,7 @@ from shipway.inputs import read_inputs
 from shipway.interruption import Interruption, abort
 from shipway.journal import UNFINISHED, Journals, LeaseLost, Opening, RunJournal, RunRecord, RunStatus, Unjournalled
 from shipway.locks import lifecycle_lock, named_lock
-from shipway.nodes import WHOLE_TREE
+from shipway.nodes import WHOLE_TREE, Verified
 from shipway.pace import OwnTokens, Tokens
 from shipway.plan import Durability, Plan, differences
 from shipway.planning import PlanRequest, Selection, build, predict
@@ -56,7 +57,8 @@ class Request:
     """What is asked of a lifecycle: its file, target, inputs (texts by name) and part. `execute` False is a dry run.
 
     `given` is a plan made elsewhere: only if the lifecycle still comes to the same effect is it executed. `go_on` names a
-    run that was begun before: only what of it is not done is executed.
+    run that was begun before: only what of it is not done is executed. `fail_after` is a node that fails on purpose once it
+    has succeeded, so that all is undone: a drill.
     `confirm` is asked with the plan before anything starts; saying no ends the lifecycle without a receipt.
     """
 
@@ -67,6 +69,7 @@ class Request:
     execute: bool = False
     given: Plan | None = None
     go_on: GoOn | None = None
+    fail_after: str = ""
     confirm: Callable[[Plan], bool] = lambda plan: True
 
 
@@ -109,6 +112,7 @@ class Finished:
     error: ShipwayError | None = None
     declined: bool = False
     cleanup_failures: tuple[tuple[str, str], ...] = ()
+    verdicts: Mapping[str, Verified] = field(default_factory=dict)
 
 
 def run_lifecycle(request: Request, around: Surroundings) -> Finished:
@@ -131,6 +135,7 @@ def run_lifecycle(request: Request, around: Surroundings) -> Finished:
         except ShipwayError as error:
             _both(voyage.finished, error)
         voyage.enter(voyage.cleanup)
+    voyage.finished.verdicts = voyage.verdicts
     return voyage.finished
 
 
@@ -197,6 +202,11 @@ class _Voyage:
             self.around.events.emit(PhaseFinished(name, duration, failure))
 
     @property
+    def verdicts(self) -> Mapping[str, Verified]:
+        """What `verify` said after a drill."""
+        return self._execution.verdicts if self._execution is not None else {}
+
+    @property
     def declaration(self) -> Declaration:
         """What phase load found."""
         assert self._declaration is not None
@@ -251,7 +261,7 @@ class _Voyage:
             self.around.repository.root,
         )
         commands.close()
-        self.finished.plan = plan
+        self.finished.plan = plan = drilled(plan, self.request.fail_after) if self.request.fail_after else plan
         if self.request.go_on is not None:
             self._check_begun(self.request.go_on, plan)
         if self.request.given is not None:
@@ -325,7 +335,8 @@ class _Voyage:
         self.cleanups.register("scratch of the run", lambda: workspace.remove_scratch(self._run))
         self.cleanups.register("what no undo needs any more", lambda: self._let_go(workspace))
         try:
-            self._execution = execute_plan(plan, self._execution_tools(workspace.run_directory(self._run), resumption))
+            tools = self._execution_tools(workspace.run_directory(self._run), resumption)
+            self._execution = execute_plan(plan, tools)
         except VerificationError:
             self._put_down()
             raise
@@ -412,6 +423,7 @@ class _Voyage:
             locks=self._locks,
             elapsed_ms=self._elapsed_ms,
             resumption=resumption,
+            fail_after=self.request.fail_after,
             usual_ms=self._usual_ms,
         )
 

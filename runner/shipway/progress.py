@@ -28,7 +28,7 @@ class ExecutionOptions:
     """How to run: on how many processors, with which grace when something is ended, and what a cancellation does.
 
     `most_children` is how many at once the system leaves room for, whatever is asked; `usual_ms` what nodes took in earlier
-    runs, by id, where that is known.
+    runs, by id, where that is known. `fail_after` is a node that fails once it has succeeded, for a drill.
     """
 
     processors: int
@@ -37,6 +37,7 @@ class ExecutionOptions:
     on_cancel: OnCancel
     still_running_ms: int = STILL_RUNNING_MS
     usual_ms: Mapping[str, int] = field(default_factory=dict)
+    fail_after: str = ""
 
 
 @dataclass(frozen=True, slots=True)

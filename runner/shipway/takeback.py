@@ -16,7 +16,7 @@ from shipway.replay import begun_of, stand
 
 
 def to_undo(plan: Plan, record: RunRecord) -> list[str]:
-    """The nodes of the run, as it was planned, to undo, and those of compensations to run, in the order of the saga; empty where nothing is left.
+    """The nodes of the run, as it was planned, to undo, and those of compensations to run, in the order of the saga; or none.
 
     What was undone is not undone again; what could not be undone is tried once more, since a person asks for it.
     """

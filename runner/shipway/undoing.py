@@ -67,7 +67,7 @@ class Undoing:
         if self._struck() > 1:
             return self._entry(node, Outcome.UNDO_FAILED, "interrupted before it was undone", started)
         try:
-            work = self._undo_work(progress, outcome, outputs)
+            work = self.undo_work(progress, outcome, outputs)
         except Unresolved as unresolved:
             return self._entry(node, Outcome.UNDO_FAILED, str(unresolved), started)
         self._around.journal.undo_begun(node, started)
@@ -118,7 +118,8 @@ class Undoing:
         ended = yield Ask(Verb.VERIFY, work, work.node.timeout_ms)
         return ended is not None and ended.verified is Verified.HOLDS
 
-    def _undo_work(self, progress: Progress, outcome: Outcome, outputs: Mapping[str, Json]) -> Work:
+    def undo_work(self, progress: Progress, outcome: Outcome, outputs: Mapping[str, Json]) -> Work:
+        """What an undo, or the `verify` behind it, is given. Raises Unresolved."""
         node = progress.node
         if not progress.env:  # it was begun by an earlier execution of the run
             settle_inputs(progress, self._around)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from shipway import saga
+from shipway.action import Verb
 from shipway.attempt import Ended
 from shipway.conditions import Conditions
 from shipway.declaration import OnCancel, Rollback
@@ -16,7 +17,7 @@ from shipway.evaluation import Unresolved
 from shipway.events import NodeUndone, RollbackStarted
 from shipway.lock_waits import LOOK_MS
 from shipway.locks import KeptBy
-from shipway.nodes import FAILURES, WHOLE, Node, Outcome
+from shipway.nodes import FAILURES, WHOLE, Node, Outcome, Verified
 from shipway.plan import COMPENSATION_PART, Plan
 from shipway.progress import Progress, Surroundings
 from shipway.receipt import NodeResult, RollbackEntry, stage_outcome
@@ -67,6 +68,16 @@ class Unwinding:
         self._register_compensations()
         self._around.events.emit(RollbackStarted(tuple(order)))
         return [self._roll_back(node) for node in order]
+
+    def asked(self, rollback: Sequence[RollbackEntry]) -> dict[str, Verified]:
+        """What `verify` says of each node that was undone, now that all of it was; unknown where there is none."""
+        found = {}
+        for entry in rollback:
+            if entry.outcome is Outcome.UNDONE and entry.node in self._progress:
+                result = self._results[entry.node]
+                work = self._undoing.undo_work(self._progress[entry.node], result.outcome, result.outputs)
+                found[entry.node] = self._attempt(Ask(Verb.VERIFY, work, work.node.timeout_ms)).verified
+        return found
 
     def _register_compensations(self) -> None:
         for stage in self._plan.stages:

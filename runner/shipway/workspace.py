@@ -111,6 +111,20 @@ class Workspace:
         """Where a run keeps what its undos need, such as the files it replaced. It outlives the run; made by whoever needs it."""
         return self.directory / "recovery" / run
 
+    def drill(self, lifecycle: str) -> Path:
+        """What drills of a lifecycle proved."""
+        return self.directory / "drills" / f"{lifecycle}.json"
+
+    def write_drill(self, lifecycle: str, content: bytes) -> None:
+        """Keep what drills proved. Raises UnreachableError (`unwritable`)."""
+        path = self.drill(lifecycle)
+        try:
+            self._make_own_directory()
+            path.parent.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise unwritable(path, error) from error
+        write_atomically(path, content)
+
     def kept_recoveries(self) -> list[str]:
         """The runs of which anything is kept that an undo may need."""
         try:
@@ -124,14 +138,8 @@ class Workspace:
 
     def _make_own_directory(self) -> None:
         ignore = self.directory / ".gitignore"
-        own = (
-            self.directory,
-            ignore,
-            self.directory / "runs",
-            self.directory / "recovery",
-            self.receipts,
-            self.records,
-        )
+        names = ("runs", "recovery", "drills")
+        own = (self.directory, ignore, *(self.directory / name for name in names), self.receipts, self.records)
         for place in own:
             if place.is_symlink():
                 # It may have come with a pull request: what is written through it would be anywhere.

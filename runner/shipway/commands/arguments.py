@@ -82,6 +82,7 @@ def parser() -> argparse.ArgumentParser:
     _resume(commands)
     _retry(commands)
     _rollback(commands)
+    _drill(commands)
     _cancel(commands)
     _runs(commands)
     _show(commands)
@@ -360,6 +361,24 @@ def _on_run(made: argparse.ArgumentParser) -> None:
     made.add_argument("-y", "--yes", action="store_true", help="do not ask")
     _json(made)
     _loudness(made, verbose="show each step's whole output", quiet="show failures and the receipt only")
+
+
+def _drill(commands: _Commands[_Parser]) -> None:
+    made = _command(
+        commands,
+        "drill",
+        "prove the undos: fail after each node in turn, on a target that is there for it",
+        changes="the target, once for each node; each time all is undone again",
+        examples=(
+            ("shipway drill --target drill", "the target says `drill: true`"),
+            ("shipway drill --target drill --yes --json", "for a scheduled job"),
+        ),
+        codes=(0, 1, 2, 4, 5, 6),
+    )
+    _on_part(made)
+    made.add_argument("-y", "--yes", action="store_true", help="do not ask")
+    _json(made)
+    _loudness(made, verbose="show each step's whole output", quiet="show failures and the table only")
 
 
 def _cancel(commands: _Commands[_Parser]) -> None:

@@ -11,6 +11,7 @@ from shipway.canonical import canonical_bytes
 from shipway.commands import expectation
 from shipway.commands.documents import show_document, write_out
 from shipway.commands.notes import noting
+from shipway.commands.proofs import words_of_proofs
 from shipway.commands.setting import Unreported, asked_of, heeding_signals, surroundings
 from shipway.context import Context, read_context
 from shipway.errors import EXIT_CHANGES, EXIT_DONE
@@ -59,6 +60,7 @@ def _shown(plan: Plan, form: str, arguments: Namespace, context: Context, root: 
         colour=stream.isatty() and not context.no_color,
         columns=context.columns,
         expected=expectation.words(plan, root, context),
+        proven=words_of_proofs(plan, root),
         file=shlex.quote(arguments.file) if arguments.file else "",
         options=_options(arguments),
         kept_as=shlex.quote(arguments.output) if arguments.output else "",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from shipway.durations import format_ms
 from shipway.nodes import FAILURES, WHOLE, Change, Fidelity, Node, Outcome
@@ -72,6 +73,7 @@ def render_plan(
     columns: int,
     has_next: bool = True,
     expected: str = "",
+    proven: Mapping[str, str] = MappingProxyType({}),
     file: str = "",
     options: str = "",
     kept_as: str = "",
@@ -79,13 +81,15 @@ def render_plan(
     """The whole plan, stage by stage, with what a rollback would do; with `has_next`, what to type. Ends with a line end.
 
     As typed, and typed next again: `file` the declaration that was named, `options` what else makes this plan and no other,
-    `kept_as` the file it is kept in. `expected` says how long a run will take, where that is known.
+    `kept_as` the file it is kept in. `expected` says how long a run will take, where that is known, `proven` when
+    each undo was last proven by a drill.
     """
     page = _Page(columns, colour)
     _plan_head(page, plan, expected)
     for stage in plan.stages:
         _stage(page, stage, [node for node in plan.nodes if node.stage == stage.id])
     _rollback(page, plan)
+    _proven(page, proven)
     _plan_foot(page, plan)
     if plan.has_changes and has_next:
         _what_to_type(page, f"{f'-f {file} ' if file else ''}--target {plan.target}", options, kept_as)
@@ -251,6 +255,16 @@ def _rollback(page: _Page, plan: Plan) -> None:
             f"Once {one_line(preview.point_of_no_return)} has begun, not everything can be undone.",
             colour=Colour.YELLOW,
         )
+
+
+def _proven(page: _Page, proven: Mapping[str, str]) -> None:
+    if not proven:
+        return
+    page.line()
+    page.line("Undos, and when a drill last proved them:")
+    cells = _widest(list(proven), page.columns // 2)
+    for node, when in proven.items():
+        page.labelled(one_line(node), cells, when)
 
 
 def _steps(stage: str, ids: Sequence[str]) -> str:
