@@ -1,23 +1,24 @@
-"""What is announced while a lifecycle runs, and the bus that hands it on. Decides nothing and prints nothing."""
+"""What is announced while a lifecycle runs, and the bus that hands it on. Decides nothing and prints nothing.
+
+Events are named tuples and not dataclasses: there are many of them, each made thousands of times, and every command that
+starts pays for their making.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from shipway.errors import Problem
 
 
-@dataclass(frozen=True, slots=True)
-class PhaseStarted:
+class PhaseStarted(NamedTuple):
     """A phase begins; `phase` is one of load resolve validate prepare plan execute report cleanup."""
 
     phase: str
 
 
-@dataclass(frozen=True, slots=True)
-class PhaseFinished:
+class PhaseFinished(NamedTuple):
     """A phase ended after `duration_ms`; `error` is empty where it did not fail."""
 
     phase: str
@@ -25,8 +26,7 @@ class PhaseFinished:
     error: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class RunStarted:
+class RunStarted(NamedTuple):
     """Execution begins: run id, the nodes' ids in declared order, and how many may run at once.
 
     `kept` more nodes have ended in an earlier execution of the run.
@@ -38,23 +38,20 @@ class RunStarted:
     kept: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class StageStarted:
+class StageStarted(NamedTuple):
     """The first node of a stage starts."""
 
     stage: str
 
 
-@dataclass(frozen=True, slots=True)
-class StageFinished:
+class StageFinished(NamedTuple):
     """Every node of a stage has its outcome; `outcome` is the stage's word."""
 
     stage: str
     outcome: str
 
 
-@dataclass(frozen=True, slots=True)
-class NodeStarted:
+class NodeStarted(NamedTuple):
     """A node starts attempt `attempt` at `at_ms` since the run began; `raw` is the file its child writes to, or empty."""
 
     node: str
@@ -62,16 +59,14 @@ class NodeStarted:
     at_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class NodesAdded:
+class NodesAdded(NamedTuple):
     """A node added others to the run; they come behind it."""
 
     node: str
     added: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class NodeRetrying:
+class NodeRetrying(NamedTuple):
     """An attempt failed and another follows after `delay_ms`."""
 
     node: str
@@ -80,8 +75,7 @@ class NodeRetrying:
     delay_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class LimitsResting:
+class LimitsResting(NamedTuple):
     """Somebody told a node to slow down: nothing more starts under these limits for `for_ms`."""
 
     node: str
@@ -89,16 +83,14 @@ class LimitsResting:
     for_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class RunWaiting:
+class RunWaiting(NamedTuple):
     """Nothing runs, and nothing can start for `for_ms`: `why` is the rate or the pause of a limit. Said once for each."""
 
     why: str
     for_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class NodeTakenBack:
+class NodeTakenBack(NamedTuple):
     """What an attempt did was undone, so that there can be another one; `outcome` is as that of an undo."""
 
     node: str
@@ -109,8 +101,7 @@ class NodeTakenBack:
     tail: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class StageRetrying:
+class StageRetrying(NamedTuple):
     """Attempt `attempt` of `attempts` of a stage failed because `node` did: it is undone, and begins anew after `delay_ms`."""
 
     stage: str
@@ -121,32 +112,28 @@ class StageRetrying:
     delay_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class StageReopened:
+class StageReopened(NamedTuple):
     """A stage begins anew: these of its nodes that had an outcome have none any more."""
 
     stage: str
     nodes: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class NodeStillRunning:
+class NodeStillRunning(NamedTuple):
     """A node printed nothing for a while; it has been running for `elapsed_ms`."""
 
     node: str
     elapsed_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class NodeOutput:
+class NodeOutput(NamedTuple):
     """New redacted text of a running node, for a live view; only sent when a subscriber asked for it."""
 
     node: str
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class NodeFinished:
+class NodeFinished(NamedTuple):
     """A node has its outcome. `log` is the absolute path of its redacted log or empty; `tail` its last lines."""
 
     node: str
@@ -161,8 +148,7 @@ class NodeFinished:
     exit_code: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Stopping:
+class Stopping(NamedTuple):
     """The run admits nothing new: `why` says so; `nodes` are those being ended, at most within `grace_ms`."""
 
     why: str
@@ -170,15 +156,13 @@ class Stopping:
     grace_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class RollbackStarted:
+class RollbackStarted(NamedTuple):
     """Undoing begins: node ids in the order they are undone."""
 
     nodes: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class NodeUndone:
+class NodeUndone(NamedTuple):
     """One undo was tried, or one node of a compensation; `outcome` is as in the receipt's rollback."""
 
     node: str
@@ -189,16 +173,14 @@ class NodeUndone:
     tail: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class CleanupFailed:
+class CleanupFailed(NamedTuple):
     """A registered removal raised; the others ran all the same."""
 
     name: str
     error: str
 
 
-@dataclass(frozen=True, slots=True)
-class Warned:
+class Warned(NamedTuple):
     """Something a person should know that changes no outcome."""
 
     text: str
