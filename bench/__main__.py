@@ -37,6 +37,7 @@ QUESTIONS: tuple[Callable[[Scale, Path], Answer], ...] = (
     occupancy.mixed,
     priority.random_graphs,
     scheduling.decisions,
+    scheduling.limited,
     scheduling.layered,
     start_up.version,
     start_up.small_plan,

@@ -10,6 +10,7 @@ from tests.simulation import simulate
 
 from bench.measure import Answer, Scale, at_most, computed, interleaved
 from shipway.graph import Graph
+from shipway.limits import Rate
 from shipway.nodes import Need
 from shipway.room import Bounds, Item
 from shipway.scheduler import Scheduler
@@ -27,6 +28,23 @@ def decisions(scale: Scale, directory: Path) -> Answer:
             at_most("memory, against half as many nodes", growth, 2.2, " ×"),
         ],
     )
+
+
+def limited(scale: Scale, directory: Path) -> Answer:
+    """All decisions of nodes under named limits, two of them with a rate, and every fourth node under two at once."""
+    names = [f"l{number}" for number in range(8)]
+    items = [Item(f"n{number}", limits=_some(names, number)) for number in range(scale.many)]
+    bounds = Bounds(16, limits=dict.fromkeys(names, 4), rates={"l0": Rate(1, 3, 5), "l1": Rate(2, 5)})
+    taken = interleaved({"all": lambda: computed(lambda: simulate(items, bounds))}, scale.rounds)["all"]
+    return Answer(
+        f"{scale.many:,} nodes under eight limits in virtual time",
+        [at_most("processor time, all decisions", taken.processor, 2, " s")],
+    )
+
+
+def _some(names: Sequence[str], number: int) -> tuple[str, ...]:
+    first = names[number % len(names)]
+    return (first, names[(number * 3 + 1) % len(names)]) if number % 4 == 0 else (first,)
 
 
 def layered(scale: Scale, directory: Path) -> Answer:

@@ -66,7 +66,7 @@ def test_l36_a_mode_that_shipway_has_never_heard_of_is_found_and_planned(install
         ("flags/checkout.new", "json.set", True),
         ("flags/limits.items", "json.set", 20),
     ]
-    assert planned["nodes"][1]["needs"] == [{"node": "flags/checkout.new", "kind": "needs"}]
+    assert planned["nodes"][1]["needs"] == [{"node": "flags/checkout.new", "kind": "needs", "resource": ""}]
     assert planned["nodes"][0]["position"][:2] == ["shipway.yml", 10]
 
 

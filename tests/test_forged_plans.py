@@ -87,8 +87,8 @@ def _part(plan: Plan, name: str) -> list[Json]:
         _with_nodes(stage="release"),
         _with_nodes(stage="nowhere", id="nowhere/a"),
         _with_nodes(id="../../a", stage=".."),
-        _with_nodes(needs=[{"node": "build/b", "kind": "needs"}]),
-        _with_nodes(needs=[{"node": "build/gone", "kind": "needs"}]),
+        _with_nodes(needs=[{"node": "build/b", "kind": "needs", "resource": ""}]),
+        _with_nodes(needs=[{"node": "build/gone", "kind": "needs", "resource": ""}]),
     ],
     ids=["node twice", "stage twice", "another stage", "no stage", "path", "circle", "unknown need"],
 )

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from shipway.errors import UnreachableError
-from shipway.events import Event, RunWaiting
+from shipway.events import Event, RunWaiting, StageStarted
 from shipway.interruption import Interruption
 from shipway.journal_schema import MIGRATIONS, opened
 from shipway.journal_tokens import JournalTokens
@@ -105,6 +107,20 @@ def test_the_next_run_rests_where_the_last_one_was_told_to_slow_down(tmp_path: P
     text = stage(f"a: {{run: '{told}', limits: [l]}}", more="limits: {l: {}}")
     assert run(tmp_path, text).outcomes == {"a": "failed"}
     assert waits_in(tmp_path, text) == ["pause of limit l"]
+
+
+def test_where_tokens_cannot_be_had_any_more_nothing_that_was_about_to_start_counts_as_begun(tmp_path: Path) -> None:
+    def break_the_store(event: Event) -> None:
+        if isinstance(event, StageStarted):
+            with closing(sqlite3.connect(tmp_path / ".shipway/journal.sqlite")) as connection:
+                connection.execute("DROP TABLE pace")
+
+    steps = "\n".join(f"{name}: {{run: touch {name}, undo: touch undone, limits: [l]}}" for name in "ab")
+    text = stage(steps, lasting=True, more="limits: {l: {parallel: 2, rate: 9/s, burst: 9}}")
+    ran = run(tmp_path, text, Setting(subscribers=[break_the_store]))
+    assert ran.outcomes == {"a": "not_started", "b": "not_started"}
+    assert "cannot use the journal" in ran.error.message
+    assert not [name for name in ("a", "b", "undone") if (tmp_path / name).exists()]
 
 
 def waits_in(root: Path, text: str) -> list[str]:

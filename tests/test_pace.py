@@ -8,7 +8,7 @@ from fractions import Fraction
 from random import Random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from shipway.limits import Limit, Rate, limit_from_json, limit_json, parse_rate
@@ -265,6 +265,7 @@ def test_nobody_starts_before_a_more_urgent_node_that_could(seed: int) -> None:
 
 @many
 @given(seeds)
+@example(2879053)
 def test_nobody_loses_two_of_the_things_it_waits_for_to_less_urgent_ones(seed: int) -> None:
     crowd, bounds, durations = _crowd(Random(seed), with_rates=False)
     # Each is of a kind of its own: behind another of its kind it could lose something before its turn comes.

@@ -137,6 +137,14 @@ def test_d043_the_limits_of_a_step_that_was_told_to_slow_down_rest_for_all(tmp_p
     assert started(ran, "next") >= ended(ran, "told") + 60_000 > started(ran, "free")
 
 
+@pytest.mark.parametrize(("rule", "most"), [("", 1), ("parallel: 2", 2)])
+def test_d036_a_limit_lets_one_run_at_once_unless_it_says_how_many(tmp_path: Path, rule: str, most: int) -> None:
+    steps = "\n".join(f"n{number}: {{run: 'true', limits: [l]}}" for number in range(3))
+    ran = run(tmp_path, stage(steps, more=f"limits: {{l: {{{rule}}}}}"))
+    assert ran.most_at_once() == most
+    assert ran.exit_code == 0
+
+
 def test_a_rate_bounds_the_starts_of_a_real_run(tmp_path: Path) -> None:
     ran = run(
         tmp_path,

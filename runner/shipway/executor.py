@@ -418,20 +418,20 @@ class Executor:
     def _dispatch(self) -> None:
         """Start what may start now; first, in one commit, all that ended meanwhile and what is about to start."""
         starting = self._with_locks()
-        for dispatch in self._pacing.dispatch(self._around.clock_ms()):
-            progress = self._progress[dispatch.id]
-            if self._cancellations > 1:
-                # The second signal ends everything: not even what outlives a failure is begun any more.
-                self._decide(progress.node, Outcome.NOT_STARTED, "")
-                continue
-            if not self._locks.admits(progress):
-                continue
-            if self._retrying.begins(dispatch.id):
-                continue
-            progress.waited_for = progress.waited_for or dispatch.waited_for
-            self._note(progress)
-            starting.append(progress)
         try:
+            for dispatch in self._pacing.dispatch(self._around.clock_ms()):
+                progress = self._progress[dispatch.id]
+                if self._cancellations > 1:
+                    # The second signal ends everything: not even what outlives a failure is begun any more.
+                    self._decide(progress.node, Outcome.NOT_STARTED, "")
+                    continue
+                if not self._locks.admits(progress):
+                    continue
+                if self._retrying.begins(dispatch.id):
+                    continue
+                progress.waited_for = progress.waited_for or dispatch.waited_for
+                self._note(progress)
+                starting.append(progress)
             self._around.journal.commit()
         except Exception:
             for progress in starting:

@@ -41,7 +41,10 @@ def medians(measured: Measured) -> dict[str, int]:
 
 
 def forecast(items: Sequence[Item], bounds: Bounds, measured: Measured) -> Forecast | None:
-    """The forecast of a run in which nothing fails; None where no node of it was ever measured, or for very many nodes."""
+    """The forecast of a run in which nothing fails; None where no node of it was ever measured, or for very many nodes.
+
+    Raises ValueError where some nodes never become ready.
+    """
     nodes = [item.id for item in items if not item.gate]
     usual = medians({node: measured[node] for node in nodes if node in measured})
     if not usual or len(nodes) > _MOST_NODES:
@@ -58,7 +61,10 @@ def forecast(items: Sequence[Item], bounds: Bounds, measured: Measured) -> Forec
 
 
 def makespan(items: Sequence[Item], bounds: Bounds, durations: Mapping[str, int]) -> int:
-    """When the last node ends, where each takes as long as `durations` says, succeeds at once, and no condition is false."""
+    """When the last node ends, where each takes as long as `durations` says, succeeds at once, and no condition is false.
+
+    Raises ValueError where some never become ready.
+    """
     scheduler = Scheduler(items, bounds)
     running: list[tuple[int, int, str]] = []
     now = begun = 0
@@ -75,8 +81,8 @@ def makespan(items: Sequence[Item], bounds: Bounds, durations: Mapping[str, int]
             scheduler.finish(node, Outcome.SUCCEEDED)
         elif token is not None:
             now = token[0]
-        elif not scheduler.finished and not scheduler.has_ready:
-            raise ValueError(f"never became ready: {scheduler.unfinished()}")
+        elif not scheduler.finished:
+            raise ValueError(f"never became ready: {scheduler.unfinished()[:5]}")
     return now
 
 

@@ -206,12 +206,11 @@ class Room:
         for group in self._groups.values():
             if self._waits_for_time(group, now_ms):
                 continue
-            if not group.exclusive and self._held_by(group):
+            key = self._key(group)
+            if (not group.exclusive and self._held_by(group)) or (kept and _is_kept(group, key, kept)):
                 if len(group.wants) > 1:
                     waiting.append(group)
-                continue
-            key = self._key(group)
-            if (best_key is None or key < best_key) and not (kept and _is_kept(group, key, kept)):
+            elif best_key is None or key < best_key:
                 best, best_key = group, key
         if best is None or best_key is None or (best.exclusive and (self.running or self._held_by(best))):
             return None

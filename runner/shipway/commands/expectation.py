@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 from shipway.conditions import Conditions
@@ -29,7 +30,10 @@ def expected(plan: Plan, root: Path, context: Context) -> Forecast | None:
         return None
     wanted = plan.parallel or default_parallel(context.processors, len(plan.nodes))
     conditions = Conditions(Evaluation(github={}, runner={}, secrets={}, known={}, root=root))
-    return forecast(items_of(plan, conditions), bounds_of(plan, min(wanted, most_children())), found)
+    # A plan is worth showing also where nobody can say how long it takes.
+    with suppress(ValueError):
+        return forecast(items_of(plan, conditions), bounds_of(plan, min(wanted, most_children())), found)
+    return None
 
 
 def words(plan: Plan, root: Path, context: Context) -> str:
