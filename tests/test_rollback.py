@@ -208,6 +208,38 @@ def test_g047_an_undo_that_nobody_reported_is_probed_and_the_others_are_undone_o
     assert called.exit_code == (code if command == "rollback" or code else 1)
 
 
+def test_what_a_run_added_to_itself_is_undone_with_it(tmp_path: Path) -> None:
+    text = """
+    values: {hosts: [a, b]}
+    steps:
+      - id: list
+        run: 'echo "more=[\\"x\\",\\"y\\"]" >> "$SHIPWAY_OUTPUT"'
+        outputs: {more: list}
+        lasting: false
+      - {id: known, gather: {items: "${{ values.hosts }}"}, env: {H: "${{ item }}"}, run: 'true', undo: echo $H >> said}
+      - id: unknown
+        gather: {items: "${{ steps.list.outputs.more }}", max: 5}
+        env: {H: "${{ item }}"}
+        run: 'true'
+        undo: 'echo $H >> said; test -e once || { touch once; test ! -e kill || kill -9 $PPID; }'
+        verify: 'test -e once || exit 0; exit 3'
+      - {id: last, run: test ! -e kill, lasting: false}
+    """
+    shop(tmp_path, text)
+    called = call(tmp_path, "rollback", "--yes", "--json", "--drifted")
+    assert called.exit_code == 0, called
+    assert said(tmp_path) == ["y", "x", "b", "a"]
+    outcomes = {node["id"]: node["outcome"] for node in json.loads(called.out)["nodes"]}
+    assert outcomes["main/unknown"] == "succeeded"
+    assert outcomes["main/unknown[y]"] == "undone"
+    (tmp_path / "said").unlink()
+    (tmp_path / "once").unlink()
+    (tmp_path / "kill").touch()
+    assert call(tmp_path, "run", "--yes").exit_code == -signal.SIGKILL
+    assert call(tmp_path, "rollback", "--yes", "-q", "--drifted").exit_code == 0
+    assert said(tmp_path) == ["y", "x", "b", "a"]
+
+
 def test_secrets_that_are_not_set_are_asked_for_before_anything_is_touched(tmp_path: Path) -> None:
     declare(
         tmp_path,

@@ -167,6 +167,7 @@ class Executor:
 
     def go_on_undoing(self, order: Sequence[str], before: Sequence[RollbackEntry]) -> Execution:
         """Undo what a killed process left of a rollback: the nodes of `order`; `before` is what it had come to."""
+        self._recall_groups()
         unwinding = self._unwinding()
         rollback = [*before, *unwinding.go_on(order)]
         execution = self._execution(unwinding, rollback)
@@ -188,6 +189,25 @@ class Executor:
                 failed = own_outcome(found.result) in FAILURES and not progress.node.allow_failure
                 self._failed = self._failed or failed
         self._scheduler.recall({node: each.outcome for node, each in known.items() if each.outcome is not None})
+
+    def _recall_groups(self) -> None:
+        """Give nodes that were opened, and never end in this execution, the outcome that their members had."""
+        for node in reversed(self._bodies.nodes):  # members stand behind the node that they belong to
+            if not node.is_group or node.id in self._results:
+                continue
+            members = [self._results[member] for member in self._bodies.members(node.id)]
+            cause = next((member.node for member in members if own_outcome(member) in FAILURES), "")
+            outcome, error = ended_as(members, cause, self._results)
+            tried = tuple(self._progress[node.id].attempts)
+            self._results[node.id] = NodeResult(
+                node.id,
+                outcome,
+                attempts=tried,
+                started_ms=tried[0].started_ms if tried else None,
+                ended_ms=max((member.ended_ms or 0 for member in members), default=None) if tried else None,
+                error=error,
+                emitted=self._bodies.added_by(node.id),
+            )
 
     def _unwinding(self) -> Unwinding:
         return Unwinding(
