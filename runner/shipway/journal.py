@@ -264,10 +264,13 @@ class SharedTokens(Tokens, Protocol):
 class Journals(Protocol):
     """The record of every run of a workspace."""
 
-    def begin(self, opening: Opening, plan: Plan, holds_secret: Callable[[str], bool]) -> RunJournal:
+    def begin(
+        self, opening: Opening, plan: Plan, holds_secret: Callable[[str], bool], blind: Mapping[str, bool]
+    ) -> RunJournal:
         """A new run, held by this process. Raises UnreachableError (`lock-held`) while one of that lifecycle and target runs.
 
-        `holds_secret` says of a text whether it must not be kept.
+        `holds_secret` says of a text whether it must not be kept. `blind` says of planned nodes whether they leave
+        something that nobody can ask about afterwards: that those begin survives even a power cut.
         """
 
     def usual_ms(self, lifecycle: str, target: str) -> Mapping[str, int]:
@@ -277,11 +280,17 @@ class Journals(Protocol):
         """The tokens of the lifecycle's limits, which all its runs share."""
 
     def resume(
-        self, record: RunRecord, opened: Collection[str] | None, holds_secret: Callable[[str], bool]
+        self,
+        record: RunRecord,
+        opened: Collection[str] | None,
+        traces: Collection[str],
+        holds_secret: Callable[[str], bool],
+        blind: Mapping[str, bool],
     ) -> RunJournal:
         """Take a run over whose owner is gone, or that has ended, and open these nodes again, in one transaction.
 
-        With None the run stays what it is: it is only held, to be sealed.
+        With None the run stays what it is: it is only held, to be sealed. `traces` are nodes that may have begun although
+        the journal holds no attempt of theirs: from now on it does.
 
         `record` is the run as it was read: where it is another by now, UnreachableError (`lock-held`).
         """
@@ -401,6 +410,7 @@ class RunRecord:
 
     `opened` says of nodes that were opened again from which place in `history` on their attempts count. `undoing` are the
     nodes of the last rollback, in its order, `files` the digest of all files as the run left them, where that is known.
+    `announced` nodes may have begun without an attempt, if `is_after_restart`: the machine went down with the run.
     """
 
     summary: RunSummary
@@ -410,3 +420,5 @@ class RunRecord:
     opened: Mapping[str, int] = field(default_factory=dict)
     undoing: tuple[str, ...] = ()
     files: str | None = None
+    announced: tuple[str, ...] = ()
+    is_after_restart: bool = False

@@ -11,6 +11,7 @@ import sqlite3
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
+from types import MappingProxyType
 
 from shipway import journal_plans
 from shipway.action import Verb
@@ -35,7 +36,7 @@ from shipway.journal_tokens import JournalTokens
 from shipway.journal_writer import LEASE_MS, RunWriter
 from shipway.nodes import Change, Outcome
 from shipway.plan import Plan
-from shipway.process_identity import is_running, machine_name, start_of, was_restarted
+from shipway.process_identity import is_here, is_running, machine_name, start_of, was_restarted
 from shipway.workspace import Workspace
 
 _SUMMARY = (
@@ -83,7 +84,13 @@ class JournalFile:
 
     # Writing.
 
-    def begin(self, opening: Opening, plan: Plan, holds_secret: Callable[[str], bool] = _nothing) -> RunWriter:
+    def begin(
+        self,
+        opening: Opening,
+        plan: Plan,
+        holds_secret: Callable[[str], bool] = _nothing,
+        blind: Mapping[str, bool] = MappingProxyType({}),
+    ) -> RunWriter:
         """See `Journals`."""
         self._workspace.make_directory()
         connection = _opened(self._path)
@@ -99,7 +106,7 @@ class JournalFile:
                     (*row, RunStatus.RUNNING.value, opening.began_ms, *self._me(), token, self._unix_ms() + LEASE_MS),
                 )
             assert cursor.lastrowid is not None
-            return self._writer(connection, cursor.lastrowid, 1, 0, token, holds_secret)
+            return self._writer(connection, cursor.lastrowid, 1, 0, token, holds_secret, blind)
         except BaseException:
             connection.close()
             raise
@@ -114,7 +121,12 @@ class JournalFile:
         return JournalTokens(self._path, lifecycle, self._unix_ms)
 
     def resume(
-        self, record: RunRecord, opened: Collection[str] | None, holds_secret: Callable[[str], bool] = _nothing
+        self,
+        record: RunRecord,
+        opened: Collection[str] | None,
+        traces: Collection[str] = (),
+        holds_secret: Callable[[str], bool] = _nothing,
+        blind: Mapping[str, bool] = MappingProxyType({}),
     ) -> RunWriter:
         """See `Journals`."""
         connection = _opened(self._path)
@@ -138,10 +150,28 @@ class JournalFile:
                 connection.executemany(
                     "INSERT OR REPLACE INTO opened VALUES (?, ?, ?)", [(key, node, sequence) for node in opened or ()]
                 )
-            return self._writer(connection, key, execution, sequence, token, holds_secret)
+                if opened is not None:
+                    sequence = self._begun_after_all(connection, key, sequence, record, traces)
+            return self._writer(connection, key, execution, sequence, token, holds_secret, blind)
         except BaseException:
             connection.close()
             raise
+
+    def _begun_after_all(
+        self, connection: sqlite3.Connection, key: int, sequence: int, record: RunRecord, traces: Collection[str]
+    ) -> int:
+        """Write down attempts that the journal had lost; the last sequence there is then."""
+        began_ms = max((entry.started_ms for entry in record.history), default=0)
+        connection.executemany(
+            "INSERT INTO attempt (run, sequence, node, verb, number, execution, started_ms, outcome, code)"
+            " VALUES (?, ?, ?, 'do', 1, ?, ?, 'unknown', ?)",
+            [
+                (key, sequence + place, node, record.summary.executions, began_ms, CRASHED)
+                for place, node in enumerate(traces, 1)
+            ],
+        )
+        connection.execute("DELETE FROM announced WHERE run=?", (key,))
+        return sequence + len(traces)
 
     def _unchanged(self, connection: sqlite3.Connection, record: RunRecord) -> tuple[int, int]:
         """The run's row and last sequence. Raises UnreachableError where somebody has gone on with it, or another runs."""
@@ -211,6 +241,7 @@ class JournalFile:
         sequence: int,
         token: str,
         holds_secret: Callable[[str], bool],
+        blind: Mapping[str, bool],
     ) -> RunWriter:
         return RunWriter(
             connection,
@@ -221,6 +252,7 @@ class JournalFile:
             token=token,
             unix_ms=self._unix_ms,
             holds_secret=holds_secret,
+            blind=blind,
             strike=self._strike,
         )
 
@@ -295,14 +327,18 @@ class JournalFile:
         ).fetchone()
         decided = connection.execute("SELECT node, outcome, cause, error FROM decided WHERE run=?", (key,))
         reopened = connection.execute("SELECT node, sequence FROM opened WHERE run=?", (key,))
+        announced = connection.execute("SELECT node FROM announced WHERE run=?", (key,)).fetchall()
+        summary = self._summary(row)
         return RunRecord(
-            summary=self._summary(row),
+            summary=summary,
             opening=_opening_from_json(json.loads(opening)),
             history=[_recorded(attempt) for attempt in connection.execute(_ATTEMPTS, (key,))],
             decided={node: Decided(Outcome(how), cause, error) for node, how, cause, error in decided},
             opened=dict(reopened.fetchall()),
             undoing=tuple(json.loads(undoing)),
             files=files,
+            announced=tuple(node for (node,) in announced),
+            is_after_restart=self._is_after_restart(summary),
         )
 
     def _summary(self, row: Sequence[object]) -> RunSummary:
@@ -337,6 +373,11 @@ class JournalFile:
             owner=owner,
             receipt=None if seal is None else str(seal),
         )
+
+    def _is_after_restart(self, summary: RunSummary) -> bool:
+        """Whether the machine itself may have gone down with a run that was never finished."""
+        machine = summary.owner.machine
+        return summary.has_crashed and machine != self._machine and (was_restarted(machine) or not is_here(machine))
 
     def _is_alive(self, owner: Owner, lease_until_ms: int) -> bool:
         """Whether an owner still lives: seen where it is on this machine, else as long as its lease runs."""

@@ -117,7 +117,16 @@ CREATE TABLE pace (
 ) WITHOUT ROWID;
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST, _PACE)
+# Nodes that may begin before the file is next made sure of: see `journal_writer`.
+_ANNOUNCED = """
+CREATE TABLE announced (
+    run INTEGER NOT NULL REFERENCES run (run) ON DELETE CASCADE,
+    node TEXT NOT NULL,
+    PRIMARY KEY (run, node)
+) WITHOUT ROWID;
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _PACE, _ANNOUNCED)
 """What makes each version of the schema out of the one before; the first one out of an empty file."""
 
 

@@ -11,6 +11,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 
 from shipway.action import Verb
@@ -21,6 +22,11 @@ from shipway.journal import Decided, LeaseLost, Probed, RunStatus, Undone
 from shipway.journal_schema import failure, opened
 from shipway.nodes import FAILURES, Node, Outcome
 from shipway.process_identity import start_of
+
+SYNC_MS = 50
+"""How often, at most, the disk itself is waited for. What may begin meanwhile is announced: see `RunWriter`."""
+
+_MOST_AHEAD = 128
 
 LEASE_MS = 30_000
 """How long a run belongs to a process that no longer says so, where nobody can see whether that process lives."""
@@ -35,12 +41,18 @@ _PROBED = (
     "INSERT INTO attempt (run, sequence, node, verb, number, execution, started_ms, ended_ms, outcome, cause, exit_code,"
     " outputs, lost) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
+_ANNOUNCED = "INSERT OR IGNORE INTO announced (run, node) VALUES (?, ?)"
 _DECIDED = "INSERT OR REPLACE INTO decided (run, node, outcome, cause, error) VALUES (?, ?, ?, ?, ?)"
 _HELD = "SELECT token, is_cancelled FROM run WHERE run=?"
 
 
 class RunWriter:
-    """The journal of one run, held by the process that `token` stands for. See `journal.RunJournal`."""
+    """The journal of one run, held by the process that `token` stands for. See `journal.RunJournal`.
+
+    A commit survives this process, and the machine only once the disk has it. Before a `blind` node begins, one that
+    nobody can ask afterwards, the disk is waited for. Where such nodes are short that would cost more than they do: then one
+    wait also announces those that may begin until the next one. After a power cut an announced node counts as begun.
+    """
 
     def __init__(
         self,
@@ -53,6 +65,7 @@ class RunWriter:
         token: str,
         unix_ms: Callable[[], int],
         holds_secret: Callable[[str], bool],
+        blind: Mapping[str, bool],
         strike: Callable[[str], None],
     ) -> None:
         """`sequence` is the last one there is; `strike` is told the name of each fault point that is passed."""
@@ -65,6 +78,12 @@ class RunWriter:
         self._holds_secret = holds_secret
         self._strike = strike
         self._is_cancelled = False
+        self._blind = blind
+        self._coming = {node: None for node, is_blind in blind.items() if is_blind}
+        self._announced: set[str] = set()
+        self._must_sync = False
+        self._ahead = 0
+        self._synced_ms = -SYNC_MS
         self._open: dict[str, int] = {}
         self._undo: dict[str, int] = {}
         self._begun: list[tuple[object, ...]] = []
@@ -80,6 +99,15 @@ class RunWriter:
         """See `Journal`."""
         self._sequence += 1
         self._open[node.id] = self._sequence
+        is_blind = self._blind.get(node.id)
+        if is_blind is None:  # it was not planned, but came up in the run
+            is_blind = node.must_be_undone and "verify" not in node.slots
+        if is_blind:
+            self._coming.pop(node.id, None)
+            if node.id in self._announced:
+                self._announced.remove(node.id)
+            else:
+                self._must_sync = True
         self._begun.append((self._run, self._sequence, node.id, "do", number, self._execution, at_ms))
 
     def ended(self, node: Node, number: int, ended: Ended) -> None:
@@ -120,13 +148,18 @@ class RunWriter:
             return
         begun, self._begun = self._begun, []  # where this fails, nothing of it will begin; what has ended is told again
         self._strike("commit.begin")
+        announced = self._look_ahead(int(str(begun[-1][-1]))) if begun and self._must_sync else []
         try:
             execute, many = self._connection.execute, self._connection.executemany
+            if self._must_sync:
+                execute("PRAGMA synchronous = FULL")
             execute("BEGIN IMMEDIATE")
             try:
                 self._check_held()
                 if begun:
                     many(_BEGUN, begun)
+                if announced:
+                    many(_ANNOUNCED, [(self._run, node) for node in announced])
                 if self._ended:
                     many(_ENDED, self._ended)
                 if self._more:
@@ -138,6 +171,10 @@ class RunWriter:
             except BaseException:
                 self._give_up()
                 raise
+            if self._must_sync:
+                execute("PRAGMA synchronous = NORMAL")
+                self._must_sync = False
+                self._announced.update(announced)
         except sqlite3.Error as error:
             raise failure(self._path, error) from error
         self._ended, self._more, self._decided = [], [], []
@@ -223,6 +260,19 @@ class RunWriter:
         self._connection.close()
 
     # Fenced writing.
+
+    def _look_ahead(self, now_ms: int) -> list[str]:
+        """The nodes to announce with this wait: as many as are likely to begin before the next one is due."""
+        since = now_ms - self._synced_ms
+        if since < SYNC_MS:
+            self._ahead = min(2 * self._ahead or 1, _MOST_AHEAD)
+        elif since > 4 * SYNC_MS:
+            self._ahead = 0
+        self._synced_ms = now_ms
+        found = list(islice(self._coming, self._ahead))
+        for node in found:
+            del self._coming[node]
+        return found
 
     def _transact(self, name: str, *writes: tuple[str, list[tuple[object, ...]]]) -> None:
         self._strike(f"{name}.begin")

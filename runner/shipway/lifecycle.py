@@ -48,7 +48,16 @@ from shipway.shared_journal import SharedJournal, fetch
 from shipway.shared_state import SharedState
 from shipway.survivors import check_gone, survivors_of
 from shipway.takeback import to_undo
-from shipway.takeover import GoOn, Ground, check_last, check_same, check_uncovered, take_back, take_over
+from shipway.takeover import (
+    GoOn,
+    Ground,
+    can_be_asked,
+    check_last,
+    check_same,
+    check_uncovered,
+    take_back,
+    take_over,
+)
 from shipway.workspace import Workspace
 
 
@@ -436,7 +445,7 @@ class _Voyage:
                 check_gone(record, survivors_of(record, workspace.run_directory(crashed.run)))
                 self.around.events.emit(Warned(_unfinished(crashed.run)))
             opening = self._opening(plan, workspace.identity(lambda: self.context.random_hex(16)))
-            self._hold(journals.begin(opening, plan, self.redactor.finds))
+            self._hold(journals.begin(opening, plan, self.redactor.finds, self._blind(plan)))
             self._learn(journals, plan)
         workspace.make_run_directory(self._run)
 
@@ -451,9 +460,9 @@ class _Voyage:
         directory = workspace.run_directory(self._run)
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         identity = workspace.identity(lambda: self.context.random_hex(16))
-        ground = Ground(self.around.registry, directory, identity, self.redactor.finds)
         journals = self.around.journals()
         grown = regrown(plan, record, rules_of(self.around.registry.require_action))
+        ground = Ground(self.around.registry, directory, identity, self.redactor.finds, self._blind(grown))
         if go_on.undo:
             resumption = take_back(grown, record, to_undo(plan, record), go_on, journals, ground)
         else:
@@ -478,6 +487,11 @@ class _Voyage:
         if plan.limits:
             self._tokens = tokens = journals.tokens(plan.lifecycle)
             self.cleanups.register("limits", tokens.close)
+
+    def _blind(self, plan: Plan) -> dict[str, bool]:
+        """Of each planned node, whether it leaves something that nobody can ask about afterwards."""
+        registry = self.around.registry
+        return {node.id: node.must_be_undone and not can_be_asked(node, registry) for node in plan.nodes}
 
     def _hold(self, journal: RunJournal) -> None:
         if self._state is not None:

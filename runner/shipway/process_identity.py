@@ -36,6 +36,11 @@ def was_restarted(machine: str) -> bool:
     return host == here and bool(boot) and bool(since) and boot != since
 
 
+def is_here(machine: str) -> bool:
+    """Whether `machine` is this host, whenever it was started, and whatever namespace was looked from."""
+    return machine.split("/")[0] == machine_name().split("/")[0]
+
+
 def start_of(pid: int) -> int | None:
     """When a process started, in units that only compare with each other; None where it does not run (any more).
 

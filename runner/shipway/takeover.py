@@ -6,7 +6,7 @@ Looks only at the journal, the plan and the run's directory; asks no step and st
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -38,12 +38,13 @@ class GoOn:
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """Where a run is taken over. `workspace` names the folder, `directory` is the run's, `holds_secret` as in `Journals`."""
+    """Where a run is taken over. `workspace` names the folder, `directory` is the run's, the others are as in `Journals`."""
 
     registry: Registry
     directory: Path
     workspace: str
     holds_secret: Callable[[str], bool]
+    blind: Mapping[str, bool]
 
 
 def check_last(record: RunRecord, journals: Journals) -> None:
@@ -105,12 +106,13 @@ def take_over(plan: Plan, record: RunRecord, wish: Wish, journals: Journals, gro
         if node not in plan.by_id:
             raise UsageError(f"there is no node `{node}` in the plan", next=did_you_mean(node, plan.by_id))
     standings = stand(plan.nodes, record)
+    traces = _traces(record, standings, ground.directory)
     if record.summary.status is RunStatus.ROLLING_BACK:
         reopening = Reopening(dict.fromkeys(standings, Fate.KEEP))
     else:
-        reopening = _reopened(plan, record, standings, wish, ground)
+        reopening = _reopened(plan, record, standings, wish, ground, traces)
     opened = [node for node in reopening.of(Fate.OPEN) if _counts_anew(standings[node], wish)]
-    journal = journals.resume(record, opened, ground.holds_secret)
+    journal = journals.resume(record, opened, traces, ground.holds_secret, ground.blind)
     return Resumption(record, standings, reopening, wish.assumed, journal)
 
 
@@ -121,7 +123,7 @@ def take_back(
 
     Raises UnreachableError where somebody carries it out.
     """
-    journal = journals.resume(record, None, ground.holds_secret)
+    journal = journals.resume(record, None, (), ground.holds_secret, ground.blind)
     rolling_back = as_rolling_back(record, order)
     standings = stand(plan.nodes, rolling_back)
     reopening = Reopening(dict.fromkeys(standings, Fate.KEEP))
@@ -145,7 +147,12 @@ def check_uncovered(record: RunRecord, journals: Journals) -> None:
 
 
 def _reopened(
-    plan: Plan, record: RunRecord, standings: Mapping[str, Standing], wish: Wish, ground: Ground
+    plan: Plan,
+    record: RunRecord,
+    standings: Mapping[str, Standing],
+    wish: Wish,
+    ground: Ground,
+    traces: Collection[str],
 ) -> Reopening:
     outliving = {stage.id for stage in plan.stages if outlives(stage.condition)}
     found = reopen(
@@ -153,11 +160,9 @@ def _reopened(
         standings,
         wish,
         same_workspace=record.opening.workspace == ground.workspace,
-        has_verify={
-            node.id for node in plan.nodes if standings[node.id].tries and _can_be_asked(node, ground.registry)
-        },
+        has_verify={node.id for node in plan.nodes if can_be_asked(node, ground.registry)},
         reacts={node.id for node in plan.nodes if node.stage in outliving or outlives(node.condition)},
-        traces=_traces(standings, ground.directory) if record.summary.has_crashed else (),
+        traces=traces,
     )
     if found.undecided:
         raise undecided(found.undecided, record.summary.run)
@@ -170,18 +175,29 @@ def _counts_anew(standing: Standing, wish: Wish) -> bool:
     return bool(standing.tries) and (is_wished or standing.outcome is not Outcome.UNKNOWN)
 
 
-def _can_be_asked(node: Node, registry: Registry) -> bool:
+def can_be_asked(node: Node, registry: Registry) -> bool:
+    """Whether the node has a `verify` that tells whether its work is there."""
     if node.is_group:
-        return False
+        return True  # it does nothing by itself
     action = registry.require_action(node.action)
     return "verify" not in action.slots or "verify" in node.slots
 
 
-def _traces(standings: Mapping[str, Standing], directory: Path) -> list[str]:
-    """Nodes that the journal knows no attempt of, although a child of theirs wrote here: it lost what came last."""
+def _traces(record: RunRecord, standings: Mapping[str, Standing], directory: Path) -> list[str]:
+    """Nodes that may have begun although the journal knows no attempt of theirs, since it lost what came last.
+
+    They were announced before the machine went down, or a child of theirs wrote something here.
+    """
+    if not record.summary.has_crashed:
+        return []
+    announced = record.announced if record.is_after_restart else ()
     names: set[str] = set()
     for place in ("raw", "io", "logs"):
         if (directory / place).is_dir():
             names |= {name.partition(".log")[0] for name in os.listdir(directory / place)}
     names |= {name.rpartition(".")[0] for name in names}
-    return [node for node, standing in standings.items() if not standing.tries and file_name(node) in names]
+    return [
+        node
+        for node, standing in standings.items()
+        if not standing.tries and (node in announced or file_name(node) in names)
+    ]
