@@ -256,7 +256,7 @@ def test_after_a_power_cut_what_may_have_begun_is_asked_about(tmp_path: Path) ->
     plan = run(tmp_path, stage(steps, lasting=True), execute=False).finished.plan
     assert plan is not None
     lasting = [node.id for node in plan.nodes]
-    writer = journal_of(tmp_path).begin(opening("one", plan), plan, blind=lasting)
+    writer = journal_of(tmp_path).begin(opening("one", plan), plan, blind=dict.fromkeys(lasting, True))
     for number, node in enumerate(plan.nodes[:4]):
         writer.begun(node, 1, number * SYNC_MS // 10)
         writer.commit()
@@ -280,7 +280,7 @@ def test_after_a_power_cut_what_may_have_begun_is_asked_about(tmp_path: Path) ->
 
 def test_steps_that_take_their_time_are_not_announced_before_they_begin(tmp_path: Path) -> None:
     plan = plan_of(tmp_path, "".join(f'- {{id: n{number}, run: "true"}}\n' for number in range(9)))
-    writer = journal_of(tmp_path).begin(opening("one", plan), plan, blind=[node.id for node in plan.nodes])
+    writer = journal_of(tmp_path).begin(opening("one", plan), plan, blind={node.id: True for node in plan.nodes})
     for number, node in enumerate(plan.nodes[:4]):
         writer.begun(node, 1, number * 1_000)
         writer.commit()

@@ -64,7 +64,7 @@ def _logs(record: RunRecord, directory: Path, step: str | None) -> list[_Log]:
             next=did_you_mean(step, nodes) or f"see `shipway show {record.summary.run}`",
         )
     return [
-        _Log(node, verb, directory / "logs" / f"{file_name(node)}{'.undo' if verb is Verb.UNDO else ''}.log")
+        _Log(node, verb, directory / "logs" / f"{file_name(node, verb)}.log")
         for node, verb in begun
         if step in (None, node)
     ]
