@@ -16,6 +16,7 @@ from tests.command_line import Done, Project, make_project
 from tests.forge.fixtures import github as github
 from tests.forge.server import GitHubServer
 from tests.forge.world import JOB_TOKEN, Grant, Run
+from tests.git_remotes import make_remote
 
 PLAIN = "version: 1\nname: shop\nsteps: [{run: 'true'}]\n"
 
@@ -216,3 +217,15 @@ def test_root_is_told_that_the_boundary_is_the_job(project: Project) -> None:
     told = checks(project.call("doctor", "--json"))["user"]
     assert told["verdict"] == ("look" if os.geteuid() == 0 else "good")
     assert os.geteuid() != 0 or "the boundary is the job" in told["text"]
+
+
+def test_the_store_of_the_state_is_asked_whether_it_answers(tmp_path: Path) -> None:
+    bare, [clone] = make_remote(tmp_path)
+    project = Project(clone, make_project(tmp_path / "env").env)
+    project.write({"shipway.yml": "version: 1\nname: shop\nstate: git\nsteps: [{run: 'true'}]\n"})
+    project.call("lock", "-q")
+    checks = {check["name"]: check for check in project.call("doctor", "--json").json["checks"]}
+    assert checks["state"]["text"] == "refs of the git remote `origin` answer; 1 lock held"
+    bare.rename(tmp_path / "gone")
+    gone = {check["name"]: check for check in project.call("doctor", "--json", code=2).json["checks"]}
+    assert gone["state"]["verdict"] == "bad" and "cannot be read" in gone["state"]["text"]

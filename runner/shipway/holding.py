@@ -33,6 +33,9 @@ from shipway.store import Kept, Store, StoreError
 _TRIES = 20
 """How often a lock that always changes under our hands is looked at again before it counts as held."""
 
+_PATIENCE_S = 5.0
+"""How long the end of a run waits for a renewal that is on its way: a job that is cancelled has ten seconds in all."""
+
 _LOOK_MS = 10_000
 """How often the lock of a living process is looked at: it needs no renewal, but may have been given away by hand."""
 
@@ -167,8 +170,10 @@ class Holding:
         """Stop the heartbeat and give everything back. Raises StoreError for what could not be given back."""
         self._closing.set()
         if self._heart is not None:
-            self._heart.join()
+            self._heart.join(_PATIENCE_S)
         try:
+            if self._heart is not None and self._heart.is_alive():
+                raise StoreError(f"{self._store.name} does not answer: the locks of this run end with their lease")
             self.give_back(list(self._held))
         finally:
             self._leave()

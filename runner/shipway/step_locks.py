@@ -11,6 +11,9 @@ from shipway.errors import ShipwayError
 from shipway.holding import Locks
 from shipway.locks import LockHeld, named_lock
 
+_PATIENCE_S = 5.0
+"""How long the end of a run waits for a store that is being asked."""
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -75,7 +78,7 @@ class StepLocks:
         """Once everything asked for was dealt with."""
         if self._thread is not None:
             self._requests.put(None)
-            self._thread.join()
+            self._thread.join(_PATIENCE_S)
 
     def _wanted(self, names: Sequence[str]) -> list[str]:
         return [named_lock(name) for name in names if name not in self._held_by_run]

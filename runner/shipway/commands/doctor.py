@@ -9,6 +9,7 @@ from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
 
+from shipway import declaration
 from shipway.checkup import (
     Check,
     Verdict,
@@ -23,17 +24,22 @@ from shipway.checkup import (
 from shipway.commands.documents import write_out
 from shipway.commands.forge_checks import forge_checks
 from shipway.commands.setting import find_file, find_target, repository_of, surroundings
+from shipway.commands.stores import open_store
 from shipway.context import Context, read_context
+from shipway.declaration import Declaration, StateStore
 from shipway.errors import EXIT_DONE, EXIT_USAGE, ShipwayError
 from shipway.evaluation import secrets_named
 from shipway.events import Events
+from shipway.holding import load_kept
 from shipway.lifecycle import Request, check_lifecycle
+from shipway.locks import PREFIX
 from shipway.nodes import Immediate, Node
 from shipway.plan import Plan
 from shipway.receipt import Receipt
 from shipway.registry import ACTION_GROUP, BACKEND_GROUP, Registry, installed_extensions
 from shipway.render import terminal
 from shipway.render.checks import checks_json, render_checks
+from shipway.render.wording import plural
 from shipway.repository import Repository, open_repository
 from shipway.workspace import DIRECTORY
 
@@ -157,7 +163,29 @@ def _lifecycle_checks(arguments: Namespace, context: Context, repository: Reposi
     for node in plan.nodes:
         for name in secrets_named(node):
             named.setdefault(name, []).append(node.id)
+    declared = declaration.load(file, root=repository.root, target=target)
+    if declared.state.url:
+        named.setdefault(declared.state.url, []).append("state")
     yield check_secrets(named, plan.secrets, [name for name in named if context.env.get(name)])
+    yield _check_state(declared, context, repository)
+
+
+def _check_state(declared: Declaration, context: Context, repository: Repository) -> Check:
+    """Whether the store of the state answers; whether it may be written, only writing tells."""
+    if declared.state.store is StateStore.LOCAL:
+        return good("state", "in this checkout: a run elsewhere is neither locked out nor known here")
+    secrets = {name: context.env[name] for name in declared.secrets if context.env.get(name)}
+    try:
+        store = open_store(declared.state, secrets, context, repository, writes=False)
+        try:
+            held = sum(load_kept(key, kept, store).holder is not None for key, kept in store.entries(PREFIX).items())
+        finally:
+            store.close()
+    except ShipwayError as error:
+        return Check("state", Verdict.BAD, error.message, error.next)
+    return good(
+        "state", f"{store.name} answer{'' if store.name.startswith('refs') else 's'}; {plural(held, 'lock')} held"
+    )
 
 
 def _unusable(error: ShipwayError) -> Check:

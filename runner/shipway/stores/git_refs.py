@@ -23,8 +23,8 @@ _FILE = "record"
 _DOT = "_"
 """Stands for the dots of a key: git has rules about dots in a ref, and no part of a key has a `_`."""
 
-TIMEOUT_S = 30.0
-"""For one call of git, the remote's answer included."""
+TIMEOUT_S = 20.0
+"""For one call of git, the remote's answer included. One that took so long is not tried again: a lock has to be renewed in time."""
 
 _TRIES = 5
 _APPENDS = 50
@@ -145,7 +145,7 @@ class GitRefs:
                 return True
             if now != before:
                 return False
-            if _NOT_ALLOWED.search(said):
+            if _NOT_ALLOWED.search(said) or pushed.is_late:
                 break
         raise self._failed("cannot be written", said)
 
@@ -192,7 +192,7 @@ class GitRefs:
                 pairs = (line.split("\t") for line in asked.out.decode("utf-8", "replace").splitlines())
                 known = {_key(ref): commit for commit, ref in pairs}
                 return {key: commit for key, commit in known.items() if key.startswith(prefix)}
-            if _NOT_ALLOWED.search(asked.said) or _NOT_THERE.search(asked.said):
+            if _NOT_ALLOWED.search(asked.said) or _NOT_THERE.search(asked.said) or asked.is_late:
                 break
         raise self._failed("cannot be read", asked.said)
 
@@ -276,7 +276,7 @@ class GitRefs:
             with suppress(ProcessLookupError):
                 os.killpg(child.pid, signal.SIGKILL)
             child.communicate()
-            return _Called(1, b"", f"no answer within {self._timeout_s:.0f} s")
+            return _Called(1, b"", f"no answer within {self._timeout_s:.0f} s", is_late=True)
         said = err.decode("utf-8", "replace")
         if arguments[0] == "push":
             said += "\n" + out.decode("utf-8", "replace")
@@ -299,6 +299,7 @@ class _Called:
     code: int
     out: bytes
     said: str
+    is_late: bool = False
 
 
 def find_remote(root: Path, env: Mapping[str, str], wanted: str, token: Token | None, server_url: str) -> Remote:
