@@ -64,6 +64,12 @@ class _Touched:
     reads: tuple[str, ...]
     writes: tuple[str, ...]
 
+    @property
+    def is_anything(self) -> bool:
+        """Whether slots, or what was declared, may name something."""
+        rules = self.action.slots.values() if self.action is not None else ()
+        return bool(self.reads or self.writes) or any(rule.access is not None for rule in rules)
+
 
 class GraphBuilder(ActionCalls):
     """Collects the nodes of one stage. Mistakes are gathered in `problems`, never raised one by one.
@@ -158,8 +164,9 @@ class GraphBuilder(ActionCalls):
     def accesses(self) -> dict[str, Accesses]:
         """What the nodes added so far touch, by their ids, as far as it is known when planned."""
         found: dict[str, Accesses] = {}
-        for node in self._frames.top.nodes.values():
-            touched = self._touched.get(node.id) or self._touched.get(written_as(node.id))
+        touching = {name: touched for name, touched in self._touched.items() if touched.is_anything}
+        for node in self._frames.top.nodes.values() if touching else ():
+            touched = touching.get(node.id) or touching.get(written_as(node.id))
             if touched is None:
                 continue
             accesses = accesses_of(touched.action, node.slots, touched.reads, touched.writes)

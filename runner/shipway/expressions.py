@@ -126,6 +126,10 @@ class Template:
         """Whether `evaluate_template(self, {})` has all it needs."""
         return all(expression.is_known for expression in self._expressions())
 
+    def is_known_with(self, contexts: Collection[str]) -> bool:
+        """Whether these contexts, in lower case, are all that it needs."""
+        return self.functions <= PURE_FUNCTIONS and all(reference.path[0] in contexts for reference in self.references)
+
     def _expressions(self) -> Iterable[Expression]:
         return (segment for segment in self.segments if isinstance(segment, Expression))
 

@@ -10,7 +10,7 @@ from shipway.canonical import Json, items_of, object_of
 from shipway.expressions import ExpressionError, to_text
 from shipway.items import condition_with_item, text_with_item, with_item
 from shipway.node_ids import escaped, member_of, template_of
-from shipway.nodes import Computed, Immediate, Need, Node, Promise, Proxy, Slot
+from shipway.nodes import Computed, Immediate, Need, Node, Promise, Proxy, Slot, changed
 from shipway.products import MAX_ITEMS, BadItems, check_keys, checked_key, items_from, key_by_value
 from shipway.slot_types import fits, type_word
 
@@ -150,7 +150,7 @@ class _Part:
             changes["gather"] = replace(node.gather, key=text_with_item(node.gather.key, self._gather, item))
         if node.templates:
             changes["templates"] = {name: self._inner(nodes, prefix, item) for name, nodes in node.templates.items()}
-        return replace(node, **changes)  # type: ignore[arg-type]
+        return changed(node, changes)
 
     def _inner(self, nodes: Sequence[Node], prefix: str, item: Json) -> tuple[Node, ...]:
         """The templates of a node inside a template: its own items stay open."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
 
@@ -20,6 +20,7 @@ from shipway.nodes import (
     Node,
     Promise,
     effect_json,
+    has_odd_number,
     node_from_json,
     node_json,
     retry_from_json,
@@ -133,17 +134,28 @@ class Plan:
     @cached_property
     def effect(self) -> str:
         """`sha256:…` of all that decides what will be done; what an approval is bound to."""
-        return canonical.digest(self.effect_json())
+        return canonical.digest(self.effect_json(), is_plain=self._is_plain)
 
     @cached_property
     def document(self) -> dict[str, Json]:
         """The plan as JSON, digest included; `canonical.canonical_bytes` of it are the file."""
         return {**self._whole, "digest": canonical.bytes_digest(self.canonical_body)}
 
+    @property
+    def content(self) -> bytes:
+        """The canonical bytes of the document, which are the file: of its members `digest` comes first."""
+        return b'{"digest":"' + self.digest.encode() + b'",' + self.canonical_body[1:]
+
     @cached_property
     def canonical_body(self) -> bytes:
         """The canonical bytes of the document without its digest: what that is the digest of."""
-        return canonical.canonical_bytes(self._whole)
+        return canonical.canonical_bytes(self._whole, is_plain=self._is_plain)
+
+    @cached_property
+    def _is_plain(self) -> bool:
+        """Whether no number in the document is odd: all but the nodes is searched, and of those what may hold one."""
+        rest = replace(self, nodes=())
+        return not canonical.has_odd_number(rest._body()) and not any(map(has_odd_number, self.nodes))
 
     @cached_property
     def _whole(self) -> dict[str, Json]:
@@ -180,7 +192,17 @@ class Plan:
 
     def graph(self) -> Graph:
         """Dependency view over the nodes; a needed stage stands in it as a vertex between its leaves and its followers."""
+        return self._graph
+
+    @cached_property
+    def _graph(self) -> Graph:
         return build_graph(self.nodes, {stage.id: stage.needs for stage in self.stages})
+
+    def predicted(self, nodes: tuple[Node, ...], rollback: Rollback) -> Plan:
+        """The plan with what is foretold of its nodes, which changes no edge: the graph is not built again."""
+        made = replace(self, nodes=nodes, rollback=rollback)
+        made.__dict__["_graph"] = self._graph
+        return made
 
     def _body(self) -> dict[str, Json]:
         return {

@@ -23,7 +23,6 @@ from shipway.plan import Durability, Plan, PlannedSource, PlannedStage
 from shipway.prediction import PlanTools, Predictor
 from shipway.repository import Repository
 from shipway.resolution import Resolved, backend_failed
-from shipway.vertices import build_graph
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +83,7 @@ def build(request: PlanRequest, tools: PlanTools) -> Plan:
     if problems:
         raise _refused(problems, declaration)
     ordered, nodes = select(ordered, settled_nodes, request.selection)
-    order = _checked_order(ordered, nodes)
-    if any(node.dedup is not None for node in nodes):
-        nodes, problems = deduplicated(nodes, order)
-        if problems:
-            raise _refused(problems, declaration)
-    return Plan(
+    plan = Plan(
         lifecycle=declaration.name,
         target=request.target,
         platform=request.platform,
@@ -107,6 +101,13 @@ def build(request: PlanRequest, tools: PlanTools) -> Plan:
         rollback=declaration.defaults.rollback or Rollback.NONE,
         on_cancel=declaration.defaults.on_cancel,
     )
+    order = _checked_order(plan)
+    if not any(node.dedup is not None for node in nodes):
+        return plan
+    nodes, problems = deduplicated(nodes, order)
+    if problems:
+        raise _refused(problems, declaration)
+    return replace(plan, nodes=tuple(nodes))
 
 
 def predict(plan: Plan, tools: PlanTools, declaration: Declaration, root: Path) -> Plan:
@@ -124,7 +125,7 @@ def predict(plan: Plan, tools: PlanTools, declaration: Declaration, root: Path) 
     for node in plan.compensations:
         predictor.check(node)
     nodes = tuple(predicted[node.id] for node in plan.nodes)
-    return replace(plan, nodes=nodes, rollback=_rollback(declaration, nodes))
+    return plan.predicted(nodes, _rollback(declaration, nodes))
 
 
 def select(
@@ -277,9 +278,9 @@ def _planned_stage(
     )
 
 
-def _checked_order(stages: Sequence[PlannedStage], nodes: Sequence[Node]) -> list[str]:
+def _checked_order(plan: Plan) -> list[str]:
     try:
-        return build_graph(nodes, {stage.id: stage.needs for stage in stages}).topological_order()
+        return plan.graph().topological_order()
     except GraphError as error:
         raise DeclarationError(error.message, phase="plan") from error
 

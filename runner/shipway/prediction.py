@@ -15,7 +15,7 @@ from shipway.errors import RunFailed, ShipwayError
 from shipway.evaluation import Evaluation, Unresolved, names_secret, references_of
 from shipway.expressions import Reference
 from shipway.node_ids import body_of, owner_of
-from shipway.nodes import Change, Computed, Fidelity, Immediate, NeedKind, Node, Outcome, Promise, Proxy, Slot
+from shipway.nodes import Change, Computed, Fidelity, Immediate, NeedKind, Node, Outcome, Promise, Proxy, Slot, changed
 from shipway.plan import Plan
 from shipway.redaction import redacted_value
 from shipway.registry import Registry
@@ -39,6 +39,9 @@ class PlanTools:
     redact: Callable[[str], str]
 
 
+_NO_SLOTS: frozenset[str] = frozenset()
+
+
 class Predictor:
     """Asks each action what it would do, given what is known of its slots by then."""
 
@@ -49,6 +52,7 @@ class Predictor:
         self._evaluation = Evaluation(github={}, runner={}, secrets=tools.secrets, known={}, root=root)
         self._foretold: dict[str, Mapping[str, Json]] = {}
         self._fidelity: dict[str, Fidelity] = {}
+        self._whys: dict[str, str] = {}
         self._ids = frozenset(plan.by_id)
         self._members = members_of(plan.nodes)
 
@@ -115,7 +119,7 @@ class Predictor:
             unknown_env=unknown_env,
             root=self._root,
             execute=lambda command: self._tools.execute(node, command),
-            secret=frozenset(name for name, slot in node.slots.items() if names_secret(slot)),
+            secret=_secret_slots(node),
         )
         said = asked_again(node, self._ask(action, work))
         fidelity, why = self._honest(node, said, unknown)
@@ -123,16 +127,25 @@ class Predictor:
         self._foretold[node.id] = outputs
         self._evaluation.record(node, Outcome.SUCCEEDED, outputs)
         self._fidelity[node.id] = fidelity
-        return replace(
+        return changed(
             node,
-            change=said.change,
-            fidelity=fidelity,
-            why=self._tools.redact(why),
-            before=redacted_value(said.before, self._tools.redact),
-            after=redacted_value(said.after, self._tools.redact),
-            predicted=outputs,
-            reversible=said.reversible,
+            {
+                "change": said.change,
+                "fidelity": fidelity,
+                "why": self._told(why),
+                "before": said.before and redacted_value(said.before, self._tools.redact),
+                "after": said.after and redacted_value(said.after, self._tools.redact),
+                "predicted": outputs,
+                "reversible": said.reversible,
+            },
         )
+
+    def _told(self, why: str) -> str:
+        """What is said of a node, masked; thousands of them say the same."""
+        found = self._whys.get(why)
+        if found is None:
+            found = self._whys[why] = self._tools.redact(why)
+        return found
 
     def check(self, node: Node) -> None:
         """Refuse a node of a compensation that could never run. What it will do, the world of a failed run decides."""
@@ -230,6 +243,11 @@ class Predictor:
             case ("items", *_):
                 return "its item"
         return "the run"
+
+
+def _secret_slots(node: Node) -> frozenset[str]:
+    computed = [name for name, slot in node.slots.items() if type(slot) is Computed]
+    return frozenset(name for name in computed if names_secret(node.slots[name])) if computed else _NO_SLOTS
 
 
 def asked_again(node: Node, said: Prediction) -> Prediction:

@@ -123,6 +123,8 @@ class Referrer:
             return text, True
         try:
             template = expressions.parse_template(self._with_names(text))
+            if template.is_known_with(self.builder.known):
+                return expressions.evaluate_template(template, self.builder.known), True
             template = expressions.partially_evaluate(template, self.builder.known)
             if template.is_known:
                 return expressions.evaluate_template(template, {}), True

@@ -49,7 +49,7 @@ def write_handover(
     artifact = artifact_name(purpose, lifecycle, target, context, ci)
     folder = make_folder(artifact, context, ci)
     if plan is not None:
-        write_atomically(folder / PLAN_FILE, canonical_bytes(plan.document), 0o644)
+        write_atomically(folder / PLAN_FILE, plan.content, 0o644)
     if receipt is not None:
         write_atomically(folder / RECEIPT_FILE, canonical_bytes(receipt.document), 0o644)
     write_atomically(_facts_file(folder), json.dumps({"is_trusted": is_trusted}).encode())

@@ -7,7 +7,6 @@ from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
 
-from shipway.canonical import canonical_bytes
 from shipway.commands import expectation
 from shipway.commands.documents import show_document, write_out
 from shipway.commands.notes import noting
@@ -37,7 +36,7 @@ def run(arguments: Namespace) -> int:
     if arguments.output:
         path = context.cwd / arguments.output
         if arguments.format in (None, "json"):
-            write_atomically(path, canonical_bytes(finished.plan.document), 0o644)
+            write_atomically(path, finished.plan.content, 0o644)
         else:
             write_atomically(
                 path, show_document(finished.plan, form, context, terminal.standard_output()).encode(), 0o644
