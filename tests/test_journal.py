@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import sqlite3
 import stat
 from pathlib import Path
@@ -11,12 +12,17 @@ import pytest
 
 from shipway.action import Verb
 from shipway.errors import Reason, UnreachableError, UsageError
+from shipway.events import Events
+from shipway.interruption import Interruption
 from shipway.journal import LeaseLost, Opening, Owner, RunStatus
 from shipway.journal_schema import opened
+from shipway.lifecycle import Request, Surroundings, check_lifecycle
 from shipway.nodes import Outcome
 from shipway.plan import Plan
+from shipway.registry import Registry
+from shipway.repository import open_repository
 from shipway.workspace import Workspace
-from tests.runs import journal_of, run, stage
+from tests.runs import GRACE, Kept, context_of, environment, journal_of, run, stage
 
 READ_ATTEMPTS = (
     "import sqlite3; c = sqlite3.connect('.shipway/journal.sqlite');"
@@ -196,3 +202,30 @@ def test_d075_nothing_is_made_by_looking_and_an_unknown_run_is_an_error(tmp_path
 def test_a_dry_run_leaves_no_journal(tmp_path: Path) -> None:
     run(tmp_path, stage('- run: "true"'), execute=False)
     assert not Workspace(tmp_path).journal.exists()
+
+
+def test_d078_a_large_input_that_many_nodes_share_is_stored_once(tmp_path: Path) -> None:
+    steps = 1_800
+    content = random.Random(1).randbytes(32 * 1024).hex()
+    step = "{uses: file.write, with: {path: f, content: '${{ values.big }}'}}"
+    declared = "".join(f"  n{number}: {step.replace('path: f', f'path: f{number}')}\n" for number in range(steps))
+    (tmp_path / "shipway.yml").write_text(f"version: 1\nname: test\nvalues: {{big: '{content}'}}\nsteps:\n{declared}")
+    context = context_of(tmp_path, environment())
+    around = Surroundings(
+        context=context,
+        repository=open_repository(tmp_path, context.env),
+        registry=Registry(),
+        events=Events(),
+        reporter=Kept(),
+        interruption=Interruption(),
+        grace=GRACE,
+        processors=2,
+    )
+    plan = check_lifecycle(Request(tmp_path / "shipway.yml", "default"), around)
+    assert len(plan.canonical_body) > steps * len(content)
+    journal = journal_of(tmp_path)
+    journal.begin(opening("one", plan), plan).close()
+    assert Workspace(tmp_path).journal.stat().st_size < 2_000_000
+    kept = journal.plan("one")
+    assert kept.digest == plan.digest
+    assert kept.nodes[-1].slots["content"] == plan.nodes[-1].slots["content"]

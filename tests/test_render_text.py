@@ -82,7 +82,7 @@ def test_a_failure_shows_its_last_lines_its_place_and_what_is_still_there() -> N
     assert "shipway.yml:12:9" in text
     assert "Still there: release/rollout-us-1." in text
     assert "undo failed: exit 1: no route to host" in text
-    assert text.rstrip().endswith("shipway run --target prod")
+    assert text.rstrip().endswith("--target prod, to begin anew")
 
 
 def test_a_good_run_ends_without_alarm() -> None:

@@ -73,12 +73,14 @@ class JournalFile:
         *,
         token: Callable[[], str],
         unix_ms: Callable[[], int],
+        lease_ms: int = LEASE_MS,
         strike: Callable[[str], None] = _pass,
     ) -> None:
         self._workspace = workspace
         self._path = workspace.journal
         self._token = token
         self._unix_ms = unix_ms
+        self._lease_ms = lease_ms
         self._strike = strike
         self._machine = ""
 
@@ -103,7 +105,14 @@ class JournalFile:
                 cursor = connection.execute(
                     "INSERT INTO run (id, lifecycle, target, plan, effect, opening, status, began_ms, machine, pid,"
                     " process_started, token, lease_until_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                    (*row, RunStatus.RUNNING.value, opening.began_ms, *self._me(), token, self._unix_ms() + LEASE_MS),
+                    (
+                        *row,
+                        RunStatus.RUNNING.value,
+                        opening.began_ms,
+                        *self._me(),
+                        token,
+                        self._unix_ms() + self._lease_ms,
+                    ),
                 )
             assert cursor.lastrowid is not None
             return self._writer(connection, cursor.lastrowid, 1, 0, token, holds_secret, blind)
@@ -137,7 +146,7 @@ class JournalFile:
                 connection.execute(
                     "UPDATE run SET is_cancelled=0, executions=?, ended_ms=NULL, receipt=NULL, files=NULL, machine=?, pid=?,"
                     " process_started=?, token=?, lease_until_ms=? WHERE run=?",
-                    (execution, *self._me(), token, self._unix_ms() + LEASE_MS, key),
+                    (execution, *self._me(), token, self._unix_ms() + self._lease_ms, key),
                 )
                 if opened is not None and record.summary.status is not RunStatus.ROLLING_BACK:
                     connection.execute(
@@ -251,6 +260,7 @@ class JournalFile:
             sequence=sequence,
             token=token,
             unix_ms=self._unix_ms,
+            lease_ms=self._lease_ms,
             holds_secret=holds_secret,
             blind=blind,
             strike=self._strike,

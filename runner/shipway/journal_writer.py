@@ -64,6 +64,7 @@ class RunWriter:
         sequence: int,
         token: str,
         unix_ms: Callable[[], int],
+        lease_ms: int,
         holds_secret: Callable[[str], bool],
         blind: Mapping[str, bool],
         strike: Callable[[str], None],
@@ -91,7 +92,7 @@ class RunWriter:
         self._more: list[tuple[object, ...]] = []
         self._decided: list[tuple[object, ...]] = []
         self._grouped: dict[str, int] = {}
-        self._renewal = _Renewal(path, run, token, unix_ms)
+        self._renewal = _Renewal(path, (run, token), unix_ms, lease_ms)
 
     # What an execution tells.
 
@@ -326,10 +327,11 @@ class RunWriter:
 class _Renewal:
     """Renews the lease every third of its length, as long as the run is held; a short run never gets there."""
 
-    def __init__(self, path: Path, run: int, token: str, unix_ms: Callable[[], int]) -> None:
+    def __init__(self, path: Path, key: tuple[int, str], unix_ms: Callable[[], int], lease_ms: int) -> None:
         self._path = path
-        self._key = (run, token)
+        self._key = key
         self._unix_ms = unix_ms
+        self._lease_ms = lease_ms
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._renew, name="lease", daemon=True)
         self._thread.start()
@@ -340,12 +342,12 @@ class _Renewal:
         self._thread.join()
 
     def _renew(self) -> None:
-        while not self._over.wait(LEASE_MS / 3000):
+        while not self._over.wait(self._lease_ms / 3000):
             # A full disk or a slow one: what it means is found out, and told, by the next commit.
             with suppress(ShipwayError, sqlite3.Error):
                 connection = opened(self._path)
                 try:
-                    until = self._unix_ms() + LEASE_MS
+                    until = self._unix_ms() + self._lease_ms
                     connection.execute("UPDATE run SET lease_until_ms=? WHERE run=? AND token=?", (until, *self._key))
                 finally:
                     connection.close()

@@ -412,7 +412,7 @@ def _next(receipt: Receipt) -> str:
     if receipt.outcome is RunOutcome.ROLLED_BACK:
         return f"{again}, to do it again"
     if receipt.outcome is RunOutcome.NOT_UNDONE:
-        return f"look at what is still there, then {again}"
+        return f"look at what is still there, then shipway resume; {again}, to begin anew"
     if receipt.outcome is RunOutcome.CANCELLED:
-        return f"{again}, to begin again"
-    return f"{again}, once the cause is gone"
+        return f"shipway resume, to go on; {again}, to begin anew"
+    return f"shipway resume, once the cause is gone; {again}, to begin anew"
