@@ -19,13 +19,14 @@ from shipway.interruption import Interruption
 from shipway.journal import Journal, Opening, RunStatus, Unjournalled
 from shipway.journal_file import JournalFile
 from shipway.journal_writer import RunWriter
-from shipway.lifecycle import Reporter, Request, Surroundings, check_lifecycle
+from shipway.lifecycle import check_lifecycle
 from shipway.nodes import Change, Fidelity, Outcome, Verified
 from shipway.plan import Plan
 from shipway.receipt import Receipt
 from shipway.redaction import Redactor
 from shipway.registry import Registry
 from shipway.repository import open_repository
+from shipway.undertaking import Reporter, Request, Surroundings
 from shipway.workspace import Workspace
 
 _GRACE = Grace(interrupt_ms=1_000, terminate_ms=1_000)

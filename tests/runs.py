@@ -20,7 +20,7 @@ from shipway.errors import ShipwayError
 from shipway.events import Event, Events, NodeFinished, NodeStarted
 from shipway.interruption import Interruption
 from shipway.journal_file import JournalFile
-from shipway.lifecycle import Finished, Reporter, Request, Surroundings, run_lifecycle
+from shipway.lifecycle import run_lifecycle
 from shipway.nodes import Outcome
 from shipway.plan import Plan
 from shipway.privilege import has_privilege
@@ -28,6 +28,7 @@ from shipway.receipt import NodeResult, Receipt
 from shipway.registry import Registry
 from shipway.repository import open_repository
 from shipway.takeover import GoOn
+from shipway.undertaking import Finished, Reporter, Request, Surroundings
 from shipway.workspace import Workspace
 
 SHIPWAY = (sys.executable, "-I", "-m", "shipway")

@@ -357,15 +357,16 @@ def test_g030_a_receipt_cannot_be_executed(tmp_path: Path) -> None:
 
 
 class _BreaksOnce(Registry):
-    """A registry that fails at one call, as a journal that cannot be written would, in the middle of an execution."""
+    """A registry that fails once, as a journal that cannot be written would: the first time it is asked when `made` is there."""
 
-    def __init__(self, at: int) -> None:
+    def __init__(self, made: Path) -> None:
         super().__init__()
-        self.calls_left = at
+        self._made = made
+        self._is_broken = False
 
     def require_action(self, name: str) -> Action:
-        self.calls_left -= 1
-        if self.calls_left == 0:
+        if self._made.exists() and not self._is_broken:
+            self._is_broken = True
             raise UnreachableError("the journal cannot be written")
         return super().require_action(name)
 
@@ -377,7 +378,7 @@ def test_an_execution_that_breaks_is_ended_undone_and_told(tmp_path: Path) -> No
           - {id: b, run: "true", undo: touch b-undone}
           - {id: c, run: touch never}
     """
-    ran = run(tmp_path, text, Setting(registry=_BreaksOnce(at=5)))  # three while planning, then a, then b
+    ran = run(tmp_path, text, Setting(registry=_BreaksOnce(tmp_path / "made")))
     assert ran.error.message == "the journal cannot be written"
     assert ran.error.exit_code == 6
     assert ran.outcomes == {"a": "undone", "b": "undone", "c": "not_started"}

@@ -3,125 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
-from typing import Protocol
 
 from shipway import __version__
 from shipway import declaration as declarations
 from shipway.assembly import OutputSeal, RunFacts, assemble, failed_receipt
-from shipway.attempt import Grace
 from shipway.backend import StagePlace
-from shipway.bodies import regrown, rules_of
-from shipway.canonical import canonical_bytes
 from shipway.ci import Provider
 from shipway.cleanup import CleanupStack
-from shipway.context import Context
 from shipway.continuation import Resumption
 from shipway.declaration import Declaration, StateStore
 from shipway.drill import drilled
 from shipway.environment import base_environment
 from shipway.errors import Interrupted, Reason, ShipwayError, UsageError, VerificationError
 from shipway.evaluation import secrets_named
-from shipway.events import Events, PhaseFinished, PhaseStarted, Warned
+from shipway.events import PhaseFinished, PhaseStarted, Warned
 from shipway.execution import ExecutionTools, PlanCommands, execute_plan
 from shipway.executor import Execution
 from shipway.holding import Locks, Unguarded
 from shipway.inputs import read_inputs
-from shipway.interruption import Interruption, abort
-from shipway.journal import UNFINISHED, Journals, LeaseLost, Opening, RunJournal, RunRecord, RunStatus, Unjournalled
+from shipway.interruption import abort
+from shipway.journal import LeaseLost, Unjournalled
 from shipway.locks import lifecycle_lock, named_lock
+from shipway.logbook import Guard, Logbook, ran_by
 from shipway.nodes import WHOLE_TREE, Verified
-from shipway.pace import OwnTokens, Tokens
-from shipway.plan import Durability, Plan, differences
-from shipway.planning import PlanRequest, Selection, build, predict
+from shipway.plan import Durability, Plan
+from shipway.planning import PlanRequest, build, predict
 from shipway.prediction import PlanTools
-from shipway.privilege import has_privilege
-from shipway.receipt import RanBy, Receipt, RunOutcome, by_json, file_name
+from shipway.receipt import Receipt, RunOutcome
 from shipway.redaction import Redactor
-from shipway.registry import Registry
-from shipway.replay import last_moment_ms
-from shipway.repository import Repository
 from shipway.resolution import Resolved, backend_failed, check_stages, resolve
-from shipway.shared_journal import SharedJournal, fetch
+from shipway.shared_journal import fetch
 from shipway.shared_state import SharedState
-from shipway.survivors import check_gone, survivors_of
-from shipway.takeback import to_undo
-from shipway.takeover import (
-    GoOn,
-    Ground,
-    can_be_asked,
-    check_last,
-    check_same,
-    check_uncovered,
-    take_back,
-    take_over,
-)
+from shipway.staleness import check_given
+from shipway.undertaking import Finished, Request, Surroundings
 from shipway.workspace import Workspace
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What is asked of a lifecycle: its file, target, inputs (texts by name) and part. `execute` False is a dry run.
-
-    `given` is a plan made elsewhere: only if the lifecycle still comes to the same effect is it executed. `go_on` names a
-    run that was begun before: only what of it is not done is executed. `fail_after` is a node that fails on purpose once it
-    has succeeded, so that all is undone: a drill.
-    `confirm` is asked with the plan before anything starts; saying no ends the lifecycle without a receipt.
-    """
-
-    file: Path
-    target: str
-    inputs: Mapping[str, str] = field(default_factory=dict)
-    selection: Selection = field(default_factory=Selection)
-    execute: bool = False
-    given: Plan | None = None
-    go_on: GoOn | None = None
-    fail_after: str = ""
-    confirm: Callable[[Plan], bool] = lambda plan: True
-
-
-class Reporter(Protocol):
-    """Where a report goes: documents to disk, comment and summary to the forge. A ShipwayError it raises is the run's."""
-
-    def report(self, plan: Plan | None, receipt: Receipt | None) -> None:
-        """Deliver what is known; both are None where the declaration did not load."""
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What a lifecycle works in. `grace` bounds how long endings take; `processors` the default parallelism.
-
-    `journals` gives the journal of the workspace, where one is kept: without it a killed run cannot be resumed.
-    `open_locks` gives the locks that a declaration asks for, by its secrets; none is taken yet. `open_state` gives the
-    state of its target where that is kept elsewhere than in the workspace.
-    """
-
-    context: Context
-    repository: Repository
-    registry: Registry
-    events: Events
-    reporter: Reporter
-    interruption: Interruption
-    grace: Grace
-    processors: int
-    has_privilege: Callable[[Mapping[str, str]], bool] = has_privilege
-    journals: Callable[[], Journals] | None = None
-    open_locks: Callable[[Declaration, Mapping[str, str]], Locks] = lambda declaration, secrets: Unguarded()
-    open_state: Callable[[Declaration, Mapping[str, str], str], SharedState | None] = lambda *declared: None
-
-
-@dataclass(slots=True)
-class Finished:
-    """How far a lifecycle came: plan and receipt as far as they were made, and the first failure outside any node."""
-
-    plan: Plan | None = None
-    receipt: Receipt | None = None
-    error: ShipwayError | None = None
-    declined: bool = False
-    cleanup_failures: tuple[tuple[str, str], ...] = ()
-    verdicts: Mapping[str, Verified] = field(default_factory=dict)
 
 
 def run_lifecycle(request: Request, around: Surroundings) -> Finished:
@@ -182,14 +100,7 @@ class _Voyage:
         self._locks: Locks = Unguarded()
         self._state: SharedState | None = None
         self._is_refused = False
-        self._run = ""
-        self._journal: RunJournal | None = None
-        self._tokens: Tokens = OwnTokens()
-        self._record: RunRecord | None = None
-        self._elapsed_ms = 0
-        self._usual_ms: Mapping[str, int] = {}
-        self._began: datetime = self.context.now()
-        self._began_ns = self.context.monotonic_ns()
+        self._logbook = Logbook(request, around, self.cleanups)
 
     def enter(self, phase: Callable[[], None]) -> None:
         """Run one phase between its started and finished events. Raises ShipwayError that names the phase."""
@@ -258,7 +169,7 @@ class _Voyage:
         A run that is to be rolled back has its plan, and no other will do.
         """
         if self.request.go_on is not None and self.request.go_on.undo:
-            self._recall(self.request.go_on)
+            self.finished.plan = self._logbook.recall(self.request.go_on, self.declaration.name)
             return
         commands = PlanCommands(self.context, self.redactor, self.around.grace, self.around.interruption)
         self.cleanups.register("directory of plan commands", commands.close)
@@ -272,10 +183,10 @@ class _Voyage:
         commands.close()
         self.finished.plan = plan = drilled(plan, self.request.fail_after) if self.request.fail_after else plan
         if self.request.go_on is not None:
-            self._check_begun(self.request.go_on, plan)
+            self._logbook.check_begun(self.request.go_on, plan)
         if self.request.given is not None:
             # The plan just made is executed, not the given one: only what `effect` covers was found equal in them.
-            _check_given(self.request.given, plan)
+            check_given(self.request.given, plan)
         if self.request.execute:
             self._check_privilege(plan)
 
@@ -298,29 +209,6 @@ class _Voyage:
             fetch(self._state, Workspace(self.around.repository.root))
         self._is_refused = False
 
-    def _recall(self, go_on: GoOn) -> None:
-        assert self.around.journals is not None
-        journals = self.around.journals()
-        self._record = record = journals.read(go_on.run)
-        self.finished.plan = plan = journals.plan(go_on.run)
-        if plan.lifecycle != self.declaration.name:
-            raise UsageError(
-                f"run `{go_on.run}` is of the lifecycle `{plan.lifecycle}`", next="name its file with `-f`"
-            )
-        if not to_undo(plan, record):
-            raise UsageError(f"nothing is left of run `{go_on.run}` that could be undone", next="see `shipway runs`")
-        if not go_on.accepts_drift:
-            check_uncovered(record, journals)
-
-    def _check_begun(self, go_on: GoOn, plan: Plan) -> None:
-        assert self.around.journals is not None
-        journals = self.around.journals()
-        self._record = journals.read(go_on.run)
-        check_last(self._record, journals)
-        warning = check_same(self._record, plan, lambda: journals.plan(go_on.run))
-        if warning:
-            self.around.events.emit(Warned(warning))
-
     def execute(self) -> None:
         """Execute the plan and no other, then assemble its receipt."""
         plan = self.finished.plan
@@ -332,22 +220,14 @@ class _Voyage:
         if self._locks.lost is not None:
             raise self._locks.lost
         self.around.interruption.hold()
-        # Someone may have looked at the plan for an hour: the run begins now.
-        self._began, self._began_ns = self.context.now(), self.context.monotonic_ns()
-        workspace = Workspace(self.around.repository.root)
-        self._run = self.request.go_on.run if self.request.go_on else self._new_run_id()
-        resumption = None
-        if self.request.go_on is not None:
-            resumption = self._go_on(self.request.go_on, plan, workspace)
-        else:
-            self._begin(plan, workspace)
-        self.cleanups.register("scratch of the run", lambda: workspace.remove_scratch(self._run))
-        self.cleanups.register("what no undo needs any more", lambda: self._let_go(workspace))
+        resumption = self._logbook.open(plan, self._guard())
+        workspace, run = self._logbook.workspace, self._logbook.run
+        self.cleanups.register("scratch of the run", lambda: workspace.remove_scratch(run))
+        self.cleanups.register("what no undo needs any more", lambda: self._logbook.let_go(self._execution, plan))
         try:
-            tools = self._execution_tools(workspace.run_directory(self._run), resumption)
-            self._execution = execute_plan(plan, tools)
+            self._execution = execute_plan(plan, self._execution_tools(workspace.run_directory(run), resumption))
         except VerificationError:
-            self._put_down()
+            self._logbook.put_down()
             raise
         if self._execution.fault is not None:
             raise self._execution.fault
@@ -361,15 +241,10 @@ class _Voyage:
         if is_a_run and self._declaration is not None:
             finished.receipt = self._receipt()
         try:
-            self._end_journal()
+            self._logbook.end(finished.receipt, self._files)
         finally:
             self.around.reporter.report(finished.plan, finished.receipt)
-        receipt = finished.receipt
-        if self._journal is not None and receipt is not None:
-            self._journal.sealed(receipt.digest)
-            if self._state is not None:
-                name = file_name(receipt.lifecycle, receipt.target, receipt.started, receipt.run)
-                self._state.add_receipt(name, canonical_bytes(receipt.document))
+        self._logbook.seal(finished.receipt)
 
     def cleanup(self) -> None:
         """Remove everything that was registered, last in first out."""
@@ -413,6 +288,10 @@ class _Voyage:
             redact=self.redactor.redact,
         )
 
+    def _guard(self) -> Guard:
+        lock = lifecycle_lock(self.declaration.name, self.request.target)
+        return Guard(self.redactor.finds, self._state, lambda: self._locks.token(lock))
+
     def _execution_tools(self, directory: Path, resumption: Resumption | None) -> ExecutionTools:
         around = self.around
         return ExecutionTools(
@@ -425,127 +304,20 @@ class _Voyage:
             secrets=self.secrets,
             root=around.repository.root,
             directory=directory,
-            recovery=Workspace(around.repository.root).recovery(self._run),
+            recovery=self._logbook.workspace.recovery(self._logbook.run),
             processors=around.processors,
-            journal=self._journal or Unjournalled(),
-            tokens=self._tokens,
+            journal=self._logbook.journal or Unjournalled(),
+            tokens=self._logbook.tokens,
             locks=self._locks,
-            elapsed_ms=self._elapsed_ms,
+            elapsed_ms=self._logbook.elapsed_ms,
             resumption=resumption,
             fail_after=self.request.fail_after,
-            usual_ms=self._usual_ms,
+            usual_ms=self._logbook.usual_ms,
         )
-
-    def _begin(self, plan: Plan, workspace: Workspace) -> None:
-        """From here on everything is written down before it happens. Raises UnreachableError where another run is on."""
-        if self.around.journals is not None:
-            journals = self.around.journals()
-            for crashed in journals.crashed(plan.lifecycle, plan.target):
-                record = journals.read(crashed.run)
-                check_gone(record, survivors_of(record, workspace.run_directory(crashed.run)))
-                self.around.events.emit(Warned(_unfinished(crashed.run)))
-            opening = self._opening(plan, workspace.identity(lambda: self.context.random_hex(16)))
-            self._hold(journals.begin(opening, plan, self.redactor.finds, self._blind(plan)))
-            self._learn(journals, plan)
-        workspace.make_run_directory(self._run)
-
-    def _go_on(self, go_on: GoOn, plan: Plan, workspace: Workspace) -> Resumption:
-        """Take the run over from whoever began it; its clock goes on where it was."""
-        assert self.around.journals is not None and self._record is not None
-        record = self._record
-        began_ms = record.opening.began_ms
-        self._elapsed_ms = max(_unix_ms(self.context.now()) - began_ms, last_moment_ms(record) + 1)
-        self._began = datetime.fromtimestamp(began_ms / 1000, UTC)
-        self._began_ns -= self._elapsed_ms * 1_000_000
-        directory = workspace.run_directory(self._run)
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        identity = workspace.identity(lambda: self.context.random_hex(16))
-        journals = self.around.journals()
-        grown = regrown(plan, record, rules_of(self.around.registry.require_action))
-        ground = Ground(self.around.registry, directory, identity, self.redactor.finds, self._blind(grown))
-        if go_on.undo:
-            resumption = take_back(grown, record, to_undo(plan, record), go_on, journals, ground)
-        else:
-            resumption = take_over(grown, record, go_on.wish, journals, ground)
-        self._hold(resumption.journal)
-        self._learn(self.around.journals(), plan)
-        return resumption
-
-    def _put_down(self) -> None:
-        """A run that had ended and is not rolled back after all stays what it was."""
-        record, journal = self._record, self._journal
-        if record is None or journal is None or record.summary.status in UNFINISHED or record.summary.ended_ms is None:
-            return
-        if self.request.go_on is not None and self.request.go_on.undo:
-            journal.finished(record.summary.status, record.summary.ended_ms, record.files)
-            if record.summary.receipt is not None:
-                journal.sealed(record.summary.receipt)
-
-    def _learn(self, journals: Journals, plan: Plan) -> None:
-        """What earlier runs leave to this one: how long its nodes take, and the tokens of its limits."""
-        self._usual_ms = journals.usual_ms(plan.lifecycle, plan.target)
-        if plan.limits:
-            self._tokens = tokens = journals.tokens(plan.lifecycle)
-            self.cleanups.register("limits", tokens.close)
-
-    def _blind(self, plan: Plan) -> dict[str, bool]:
-        """Of each planned node, whether it leaves something that nobody can ask about afterwards."""
-        registry = self.around.registry
-        return {node.id: node.must_be_undone and not can_be_asked(node, registry) for node in plan.nodes}
-
-    def _hold(self, journal: RunJournal) -> None:
-        if self._state is not None:
-            lock = lifecycle_lock(self.declaration.name, self.request.target)
-            path = Workspace(self.around.repository.root).journal
-            journal = SharedJournal(
-                journal, self._state, path=path, run=self._run, token=lambda: self._locks.token(lock)
-            )
-        self._journal = journal
-        self.cleanups.register("journal", journal.close)
-
-    def _opening(self, plan: Plan, workspace: str) -> Opening:
-        request = self.request
-        return Opening(
-            run=self._run,
-            lifecycle=plan.lifecycle,
-            target=plan.target,
-            file=plan.source.file,
-            began_ms=_unix_ms(self._began),
-            inputs=request.inputs,
-            stages=request.selection.stages,
-            skipped=request.selection.skip,
-            approved=request.given.effect if request.given else None,
-            by=by_json(_ran_by(self.context, self.around.repository)),
-            shipway=__version__,
-            platform=plan.platform,
-            workspace=workspace,
-        )
-
-    def _end_journal(self) -> None:
-        receipt = self.finished.receipt
-        if self._journal is not None and receipt is not None:
-            failed = receipt.outcome not in (RunOutcome.SUCCEEDED, RunOutcome.ROLLED_BACK)
-            status = RunStatus(receipt.outcome.value)
-            self._journal.finished(status, _unix_ms(self.context.now()), self._files() if failed else None)
 
     def _files(self) -> str:
-        """The digest of all files as they are now: what the run itself changed does not keep it from being gone on with."""
+        """The digest of all files as they are now."""
         return replace(self.around.repository).digest_of(WHOLE_TREE, self.declaration.files)
-
-    def _let_go(self, workspace: Workspace) -> None:
-        """Keep what undos need for the last sealed run of a target that left something behind, and for no other of it."""
-        execution, plan = self._execution, self.finished.plan
-        if execution is None or plan is None or execution.fault is not None:
-            return
-        if not execution.leaves_something:
-            workspace.remove_recovery(self._run)
-            return
-        others = [run for run in workspace.kept_recoveries() if run != self._run]
-        if others and self.around.journals is not None:
-            for summary in self.around.journals().runs():
-                is_same = (summary.lifecycle, summary.target) == (plan.lifecycle, plan.target)
-                if summary.run in others and is_same and summary.status not in UNFINISHED:
-                    workspace.remove_recovery(summary.run)
 
     def _check_privilege(self, plan: Plan) -> None:
         needing = [each for node in plan.nodes for each in (node, *node.all_templates()) if each.privileged]
@@ -566,9 +338,6 @@ class _Voyage:
                 f"secrets are not set in the environment: {shown}", next="set them, then run again; nothing was started"
             )
 
-    def _new_run_id(self) -> str:
-        return f"{self._began:%Y%m%dT%H%M%S}-{self.context.random_hex(3)}"
-
     def _receipt(self) -> Receipt:
         plan, error = self.finished.plan, self.finished.error
         facts = self._facts()
@@ -584,70 +353,19 @@ class _Voyage:
         return failed_receipt(self.declaration.name, self.request.target, plan, outcome, text, facts)
 
     def _facts(self) -> RunFacts:
-        context = self.context
+        context, logbook = self.context, self._logbook
         return RunFacts(
-            run=self._run or self._new_run_id(),
-            started=_rfc3339(self._began),
+            run=logbook.run or logbook.new_run_id(),
+            started=_rfc3339(logbook.began),
             ended=_rfc3339(context.now()),
-            duration_ms=(context.monotonic_ns() - self._began_ns) // 1_000_000,
-            by=_ran_by(context, self.around.repository),
+            duration_ms=(context.monotonic_ns() - logbook.began_ns) // 1_000_000,
+            by=ran_by(context, self.around.repository),
             platform=f"{context.platform.os}/{context.platform.arch}",
             shipway=__version__,
             redactions=self.redactor.count,
             warnings=tuple(self.around.events.faults),
             approved=self.request.given.effect if self.request.given else None,
         )
-
-
-def _check_given(given: Plan, now: Plan) -> None:
-    """Refuse a plan that is not what would be done now, saying where they differ and why. Raises VerificationError."""
-    if given.platform != now.platform:
-        raise VerificationError(
-            f"the plan was made for {given.platform}, this is {now.platform}",
-            reason=Reason.PLATFORM_DIFFERS,
-            next="plan and apply on the same platform",
-        )
-    if given.effect == now.effect:
-        return
-    listed = "\n".join(f"  {difference}" for difference in differences(given, now))
-    raise VerificationError(
-        f"what would run now is not what was planned:\n{listed}",
-        reason=_why_different(given, now),
-        next="look at it with `shipway plan`, and apply the new plan",
-    )
-
-
-def _why_different(given: Plan, now: Plan) -> Reason:
-    contracts = {stage.id: stage.contract for stage in given.stages}
-    if any(contracts.get(stage.id, stage.contract) != stage.contract for stage in now.stages):
-        return Reason.VERSION_CHANGED
-    if given.source.declaration != now.source.declaration:
-        return Reason.DECLARATION_CHANGED
-    return Reason.HEAD_MOVED if given.source.commit != now.source.commit else Reason.PLAN_DIFFERS
-
-
-def _ran_by(context: Context, repository: Repository) -> RanBy:
-    ci = context.ci
-    if ci is None:
-        return RanBy(invoker=context.invoker.value, actor=context.env.get("USER"), commit=repository.commit)
-    return RanBy(
-        invoker=context.invoker.value,
-        actor=ci.actor or None,
-        provider=ci.provider.value,
-        repository=ci.repository or None,
-        run=str(ci.run_id) if ci.run_id else None,
-        attempt=ci.run_attempt or None,
-        url=ci.run_url or None,
-        commit=repository.commit,
-    )
-
-
-def _unfinished(run: str) -> str:
-    return f"run {run} was killed and is unfinished: `shipway resume {run}` goes on with it"
-
-
-def _unix_ms(moment: datetime) -> int:
-    return int(moment.timestamp() * 1000)
 
 
 def _rfc3339(moment: datetime) -> str:

@@ -18,13 +18,14 @@ from shipway.context import Context, read_context
 from shipway.environment import BASE_NAMES
 from shipway.errors import EXIT_DONE, Reason, ShipwayError, UsageError
 from shipway.events import Events
-from shipway.lifecycle import Finished, Request, Surroundings, check_lifecycle, run_lifecycle
+from shipway.lifecycle import check_lifecycle, run_lifecycle
 from shipway.plan import Plan
 from shipway.redaction import Redactor, trusted
 from shipway.render import failure, terminal, text
 from shipway.render.workflow import WorkflowLog, workflow_log
 from shipway.repository import Repository
 from shipway.trigger import Work, WorkKind, event_work, may_execute
+from shipway.undertaking import Finished, Request, Surroundings
 
 _COMMANDS = ("auto", "plan", "run", "validate")
 _PREFIX = "SHIPWAY_INPUT_"

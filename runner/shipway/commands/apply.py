@@ -12,8 +12,8 @@ from shipway.commands.run import confirmed, voyage
 from shipway.commands.setting import find_file, inputs_of, refuse_on_windows, repository_of, root_here, selection_of
 from shipway.context import Context, read_context
 from shipway.errors import Reason, VerificationError
-from shipway.lifecycle import Request
 from shipway.plan import Plan
+from shipway.undertaking import Request
 
 
 def run(arguments: Namespace) -> int:

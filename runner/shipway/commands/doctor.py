@@ -31,7 +31,7 @@ from shipway.errors import EXIT_DONE, EXIT_USAGE, ShipwayError
 from shipway.evaluation import secrets_named
 from shipway.events import Events
 from shipway.holding import load_kept
-from shipway.lifecycle import Request, check_lifecycle
+from shipway.lifecycle import check_lifecycle
 from shipway.locks import PREFIX
 from shipway.nodes import Immediate, Node
 from shipway.plan import Plan
@@ -41,6 +41,7 @@ from shipway.render import terminal
 from shipway.render.checks import checks_json, render_checks
 from shipway.render.wording import plural
 from shipway.repository import Repository, open_repository
+from shipway.undertaking import Request
 from shipway.workspace import DIRECTORY
 
 

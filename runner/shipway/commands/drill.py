@@ -17,7 +17,7 @@ from shipway.drill import Proof, to_drill, undo_key
 from shipway.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_NOT_UNDONE, Reason, UsageError
 from shipway.events import Events
 from shipway.executor import DRILLED
-from shipway.lifecycle import Finished, Request, run_lifecycle
+from shipway.lifecycle import run_lifecycle
 from shipway.nodes import WHOLE, Node, Outcome, Verified
 from shipway.plan import Plan
 from shipway.receipt import RunOutcome
@@ -25,6 +25,7 @@ from shipway.render import terminal
 from shipway.render.drill import DrillRow, render_drill
 from shipway.render.wording import outcome_word, plural
 from shipway.repository import Repository
+from shipway.undertaking import Finished, Request
 
 
 @dataclass

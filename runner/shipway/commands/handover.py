@@ -12,9 +12,9 @@ from shipway.ci import CiContext
 from shipway.commands.documents import read_document
 from shipway.context import Context
 from shipway.errors import Reason, UnreachableError
-from shipway.lifecycle import Finished
 from shipway.plan import Plan, change_counts, fidelity_counts
 from shipway.receipt import Receipt, outcome_counts
+from shipway.undertaking import Finished
 from shipway.workspace import unwritable, write_atomically
 
 PLAN_FILE = "plan.json"

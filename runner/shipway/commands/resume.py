@@ -13,10 +13,10 @@ from shipway.context import Context, read_context
 from shipway.errors import Reason, UsageError
 from shipway.journal import RunRecord, RunStatus, RunSummary
 from shipway.journal_file import JournalFile, held
-from shipway.lifecycle import Request
 from shipway.planning import Selection
 from shipway.reopening import Wish
 from shipway.takeover import GoOn
+from shipway.undertaking import Request
 
 _FINISHED = frozenset({RunStatus.SUCCEEDED, RunStatus.ROLLED_BACK})
 

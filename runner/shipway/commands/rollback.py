@@ -13,11 +13,11 @@ from shipway.context import Context, read_context
 from shipway.errors import Reason, UsageError
 from shipway.journal import RunRecord, RunSummary
 from shipway.journal_file import JournalFile, held
-from shipway.lifecycle import Request
 from shipway.plan import Plan
 from shipway.render.rollback import render_rollback
 from shipway.takeback import to_undo
 from shipway.takeover import GoOn
+from shipway.undertaking import Request
 
 
 def run(arguments: Namespace) -> int:

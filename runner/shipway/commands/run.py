@@ -14,13 +14,14 @@ from shipway.commands.setting import asked_of, heeding_signals, refuse_on_window
 from shipway.context import Context, read_context
 from shipway.errors import EXIT_DONE, EXIT_NOT_UNDONE, Reason, UsageError
 from shipway.events import Events
-from shipway.lifecycle import Finished, Request, run_lifecycle
+from shipway.lifecycle import run_lifecycle
 from shipway.plan import Plan
 from shipway.redaction import trusted
 from shipway.render import failure, terminal, text
 from shipway.render.foreign import inert
 from shipway.render.workflow import workflow_log
 from shipway.repository import Repository
+from shipway.undertaking import Finished, Request
 
 
 def run(arguments: Namespace) -> int:

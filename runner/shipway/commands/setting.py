@@ -17,12 +17,12 @@ from shipway.context import Context
 from shipway.errors import Reason, UsageError
 from shipway.events import Events
 from shipway.interruption import Interruption
-from shipway.lifecycle import Reporter, Request, Surroundings
 from shipway.plan import Plan
 from shipway.planning import Selection
 from shipway.receipt import Receipt
 from shipway.registry import Registry
 from shipway.repository import Repository, open_repository
+from shipway.undertaking import Reporter, Request, Surroundings
 from shipway.workspace import DIRECTORY, Workspace
 
 if TYPE_CHECKING:

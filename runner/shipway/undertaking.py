@@ -1,0 +1,89 @@
+"""What is asked of a lifecycle, what it works in, and how far it came: the values that its phases share with who calls them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from shipway.attempt import Grace
+from shipway.context import Context
+from shipway.declaration import Declaration
+from shipway.errors import ShipwayError
+from shipway.events import Events
+from shipway.holding import Locks, Unguarded
+from shipway.interruption import Interruption
+from shipway.journal import Journals
+from shipway.nodes import Verified
+from shipway.plan import Plan
+from shipway.planning import Selection
+from shipway.privilege import has_privilege
+from shipway.receipt import Receipt
+from shipway.registry import Registry
+from shipway.repository import Repository
+from shipway.shared_state import SharedState
+from shipway.takeover import GoOn
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked of a lifecycle: its file, target, inputs (texts by name) and part. `execute` False is a dry run.
+
+    `given` is a plan made elsewhere: only if the lifecycle still comes to the same effect is it executed. `go_on` names a
+    run that was begun before: only what of it is not done is executed. `fail_after` is a node that fails on purpose once it
+    has succeeded, so that all is undone: a drill.
+    `confirm` is asked with the plan before anything starts; saying no ends the lifecycle without a receipt.
+    """
+
+    file: Path
+    target: str
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    selection: Selection = field(default_factory=Selection)
+    execute: bool = False
+    given: Plan | None = None
+    go_on: GoOn | None = None
+    fail_after: str = ""
+    confirm: Callable[[Plan], bool] = lambda plan: True
+
+
+class Reporter(Protocol):
+    """Where a report goes: documents to disk, comment and summary to the forge. A ShipwayError it raises is the run's."""
+
+    def report(self, plan: Plan | None, receipt: Receipt | None) -> None:
+        """Deliver what is known; both are None where the declaration did not load."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a lifecycle works in. `grace` bounds how long endings take; `processors` the default parallelism.
+
+    `journals` gives the journal of the workspace, where one is kept: without it a killed run cannot be resumed.
+    `open_locks` gives the locks that a declaration asks for, by its secrets; none is taken yet. `open_state` gives the
+    state of its target where that is kept elsewhere than in the workspace.
+    """
+
+    context: Context
+    repository: Repository
+    registry: Registry
+    events: Events
+    reporter: Reporter
+    interruption: Interruption
+    grace: Grace
+    processors: int
+    has_privilege: Callable[[Mapping[str, str]], bool] = has_privilege
+    journals: Callable[[], Journals] | None = None
+    open_locks: Callable[[Declaration, Mapping[str, str]], Locks] = lambda declaration, secrets: Unguarded()
+    open_state: Callable[[Declaration, Mapping[str, str], str], SharedState | None] = lambda *declared: None
+
+
+@dataclass(slots=True)
+class Finished:
+    """How far a lifecycle came: plan and receipt as far as they were made, and the first failure outside any node."""
+
+    plan: Plan | None = None
+    receipt: Receipt | None = None
+    error: ShipwayError | None = None
+    declined: bool = False
+    cleanup_failures: tuple[tuple[str, str], ...] = ()
+    verdicts: Mapping[str, Verified] = field(default_factory=dict)
