@@ -332,22 +332,38 @@ class Scheduler:
         for place in members:
             self._begin_anew(place)
         for place in members:
-            if not self._missing[place]:
-                self._needs_met(place)
+            if self._outcome[place] is None:  # it may have ended by now, because one before it did
+                self._judge_anew(place)
+
+    def _judge_anew(self, place: int) -> None:
+        """What a node of a reopened stage makes of what had ended before its stage: as if it were told of it now."""
+        item = self._items[place]
+        if self._cause[place] and not item.gate and not item.outlives_failure:
+            self._end(place, Outcome.BLOCKED)
+        elif self._missing[place] or (self._unreachable[place] and not item.outlives_failure):
+            return
+        elif self._lacks_promise[place] and not item.gate:
+            self._end(place, Outcome.SKIPPED, cause=self._lacks_promise[place])
+        else:
+            self._needs_met(place)
 
     def give_up(self, stage: str, cause: str) -> None:
         """Let a held stage go: its nodes that wait are blocked by `cause`, if one is named, unless they outlive a failure."""
         self._held.discard(stage)
-        for place in self._members(stage):
-            is_waiting = self._state[place] is _State.WAITING and self._outcome[place] is None
-            if not is_waiting or self._items[place].gate:
-                continue
-            if self._items[place].outlives_failure:
-                if not self._missing[place]:
-                    self._needs_met(place)
-            elif cause:
-                self._cause[place] = self._cause[place] or cause
-                self._end(place, Outcome.BLOCKED)
+        waiting = [
+            place
+            for place in self._members(stage)
+            if self._state[place] is _State.WAITING and self._outcome[place] is None and not self._items[place].gate
+        ]
+        # First, since blocking others below may let one that outlives a failure get ready by itself.
+        outliving = [place for place in waiting if self._items[place].outlives_failure and not self._missing[place]]
+        blocked = [place for place in waiting if cause and not self._items[place].outlives_failure]
+        for place in blocked:  # all of them, before the end of one could let another begin
+            self._cause[place] = self._cause[place] or cause
+        for place in blocked:
+            self._end(place, Outcome.BLOCKED)
+        for place in outliving:
+            self._needs_met(place)
 
     def _members(self, stage: str) -> list[int]:
         return [
@@ -363,11 +379,13 @@ class Scheduler:
         for need in (*item.needs, *(Need(end, NeedKind.ORDER) for end in self._ends.get(place, ()))):
             before = self._index[need.node]
             how = self._outcome[before]
+            is_known = how is not None or (self._items[before].gate and not item.outlives_failure)
+            if is_known and not self._forgives(before, need.kind, item):
+                # A stage that goes on although one of its nodes failed blocks what needs it all the same.
+                self._cause[place] = self._cause[place] or self._cause[before]
             if how is None:
                 self._missing[place] += 1
                 continue
-            if not self._forgives(before, need.kind, item):
-                self._cause[place] = self._cause[place] or self._cause[before]
             if how in _NEVER_RAN and need.kind is not NeedKind.OPTIONAL:
                 self._unreachable[place] = True
             if self._takes_nothing(need.kind, how, item):
