@@ -23,7 +23,7 @@ from shipway.journal_schema import failure, opened
 from shipway.nodes import FAILURES, Node, Outcome
 from shipway.process_identity import start_of
 
-SYNC_MS = 50
+SYNC_MS = 100
 """How often, at most, the disk itself is waited for. What may begin meanwhile is announced: see `RunWriter`."""
 
 _MOST_AHEAD = 128
@@ -266,7 +266,7 @@ class RunWriter:
         """The nodes to announce with this wait: as many as are likely to begin before the next one is due."""
         since = now_ms - self._synced_ms
         if since < SYNC_MS:
-            self._ahead = min(2 * self._ahead or 1, _MOST_AHEAD)
+            self._ahead = min(4 * self._ahead or 1, _MOST_AHEAD)
         elif since > 4 * SYNC_MS:
             self._ahead = 0
         self._synced_ms = now_ms
