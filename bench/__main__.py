@@ -42,6 +42,7 @@ QUESTIONS: tuple[Callable[[Scale, Path], Answer], ...] = (
     start_up.version,
     start_up.small_plan,
     large.plan,
+    large.gather,
     large.growth,
     hostile.entity_expansion,
     action.first_line,

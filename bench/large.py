@@ -21,6 +21,16 @@ def plan(scale: Scale, directory: Path) -> Answer:
     )
 
 
+def gather(scale: Scale, directory: Path) -> Answer:
+    """One step over a list of items known when planned: a node for each."""
+    _write_gather(directory, scale.items)
+    taken = interleaved({"plan": partial(started, _PLAN, directory)}, 1)["plan"]
+    return Answer(
+        f"{scale.items:,} nodes out of one gather, planned",
+        [at_most("in all", taken.wall, 8, " s"), at_most("peak memory", taken.peak_mb, 1000, " MB")],
+    )
+
+
 def growth(scale: Scale, directory: Path) -> Answer:
     """Time a node for growing declarations, without what an empty one costs."""
     figures, per_node = [], []
@@ -45,4 +55,12 @@ def growth(scale: Scale, directory: Path) -> Answer:
 def _write(directory: Path, count: int, padding: str = "") -> None:
     steps = "".join(f"  s{number}: {{run: ./deploy {number}}} {padding}\n" for number in range(count))
     (directory / "shipway.yml").write_text(f"version: 1\nname: bench\nsteps:\n{steps}", encoding="utf-8")
+    commit(directory)
+
+
+def _write_gather(directory: Path, count: int) -> None:
+    items = ", ".join(f"host-{number}" for number in range(count))
+    step = '{gather: {items: "${{ values.hosts }}", limit: 10}, env: {HOST: "${{ item }}"}, run: ./deploy "$HOST"}'
+    text = f"version: 1\nname: bench\nvalues: {{hosts: [{items}]}}\nsteps: {{deploy: {step}}}\n"
+    (directory / "shipway.yml").write_text(text, encoding="utf-8")
     commit(directory)

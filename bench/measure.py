@@ -16,7 +16,9 @@ SHIPWAY = (sys.executable, "-I", "-m", "shipway")
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """How large and how often. `nodes` for dispatch, `many` for in-process and virtual time, `large` for declarations."""
+    """How large and how often. `nodes` for dispatch, `many` for in-process and virtual time, `large` for declarations,
+    `items` for a gather.
+    """
 
     rounds: int
     nodes: int
@@ -25,10 +27,11 @@ class Scale:
     sizes: tuple[int, ...]
     graphs: int
     is_quick: bool
+    items: int = 100_000
 
 
 FULL = Scale(rounds=7, nodes=1_000, many=10_000, large=5_000, sizes=(1_000, 10_000, 50_000), graphs=200, is_quick=False)
-QUICK = Scale(rounds=1, nodes=10, many=50, large=20, sizes=(10, 20), graphs=3, is_quick=True)
+QUICK = Scale(rounds=1, nodes=10, many=50, large=20, sizes=(10, 20), graphs=3, is_quick=True, items=20)
 
 
 @dataclass(frozen=True, slots=True)

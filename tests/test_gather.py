@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +15,9 @@ from shipway.events import NodeFinished, NodeStarted
 from shipway.node_ids import escaped, turns_of, written_as
 from shipway.nodes import Immediate, Outcome
 from shipway.products import BadItems, items_from, key_by_value
+from shipway.render.folding import folded_nodes, name
+from shipway.render.mermaid import flowchart
+from shipway.render.text import render_plan, render_receipt
 from tests.runs import Setting, run, stage
 
 
@@ -436,3 +440,32 @@ def test_a_part_of_a_gather_can_be_left_out(tmp_path: Path) -> None:
     assert [(node.id, node.needs) for node in nodes] == [("main/after", ())]
     _, nodes = select(plan.stages, plan.nodes, Selection(skip=("main/each[b]",)))
     assert [node.id for node in nodes] == ["main/each", "main/each[a]", "main/each[c]", "main/after"]
+
+
+def test_the_fleet_example_really_runs(tmp_path: Path) -> None:
+    shutil.copytree(Path(__file__).resolve().parent.parent / "examples/fleet", tmp_path, dirs_exist_ok=True)
+    done = run(tmp_path)
+    assert done.exit_code == 0
+    assert {result.outcome for result in done.receipt.nodes} == {Outcome.SUCCEEDED}
+    assert [result.node for result in done.receipt.nodes if result.node.startswith("rollout/apps")] == [
+        "rollout/apps",
+        "rollout/apps[web]",
+        "rollout/apps[api]",
+    ]
+    assert done.log("rollout/report") == "up: https://eu-1\nup: https://eu-2\nup: https://us-1\n"
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["canary", "eu-1", "eu-2", "us-1"]
+
+
+def test_a_large_gather_is_shown_by_what_its_iterations_have_in_common(tmp_path: Path) -> None:
+    items = ", ".join(map(str, range(20)))
+    gather = f"gather: {{items: [{items}], on_failure: continue}}"
+    steps = f'- {{id: each, {gather}, run: test "$N" != 7, env: {{N: "${{{{ item }}}}"}}}}'
+    done = run(tmp_path, stage(steps))
+    plan = done.finished.plan
+    assert plan is not None
+    assert [(name(alike[0].id, len(alike))) for alike in folded_nodes(plan.nodes)] == ["main/each", "main/each[…] × 20"]
+    shown = render_receipt(done.receipt, plan, colour=False, columns=100)
+    assert "each[…] × 19" in shown and "each[7]" in shown and "each[8]" not in shown
+    assert [result.node for result in done.receipt.failed] == ["main/each[7]"]
+    assert "each[…] × 20" in render_plan(plan, colour=False, columns=100)
+    assert '"each[…] × 20"' in flowchart(plan)

@@ -53,6 +53,12 @@ def body_of(node: str) -> str:
     return node.rpartition("/")[0]
 
 
+def bodies_of(node: str) -> Iterator[str]:
+    """The nodes that a node is inside of: `stage/each[a]/step` is in `stage/each[a]`, and that in `stage/each`."""
+    while "/" in (node := node.rpartition("[")[0] if node.endswith("]") else node.rpartition("/")[0]):
+        yield node
+
+
 def turns_of(node: str) -> Iterator[tuple[str, str]]:
     """The gathers around a node, outermost first, each with the iteration that the node belongs to."""
     at = node.find("]")

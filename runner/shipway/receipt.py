@@ -16,6 +16,7 @@ from shipway.errors import (
     EXIT_NOT_UNDONE,
     Reason,
 )
+from shipway.node_ids import bodies_of
 from shipway.nodes import DONE, FAILURES, Change, Outcome
 
 RECEIPT_SCHEMA = 1
@@ -191,6 +192,8 @@ class Receipt:
     def failed(self) -> tuple[NodeResult, ...]:
         """The nodes that failed by themselves, before any undo changed their outcome, first failure first."""
         failures = [result for result in self.nodes if own_outcome(result) in FAILURES]
+        around = {body for result in failures for body in bodies_of(result.node)}
+        failures = [result for result in failures if result.node not in around]
         return tuple(sorted(failures, key=lambda result: result.ended_ms or 0))
 
     @cached_property

@@ -18,6 +18,8 @@ from shipway.render import wording
 from shipway.render.columns import cut
 from shipway.render.difference import inline
 from shipway.render.escape import code, code_cell, fence, html_code, link, name, prose
+from shipway.render.folding import folded_ids, folded_nodes, folded_results
+from shipway.render.folding import name as folded_name
 from shipway.render.foreign import lines_of, one_line
 from shipway.render.mermaid import flowchart, stage_flowchart
 from shipway.render.shorten import Detail, Rank, Report, Row, fit, shorten_lines
@@ -60,11 +62,15 @@ def plan_report(plan: Plan, budget: int, links: Links, previous: Plan | None = N
         head=_plan_head(plan),
         lead=(_notes(links), _since(plan, previous, budget)),
         table_head="| node | stage | change | fidelity | undo |\n| :--- | :--- | :--- | :--- | :--- |",
-        rows=tuple(_plan_row(node) for node in ordered),
+        rows=tuple(_plan_row(alike[0], len(alike)) for alike in folded_nodes(ordered)),
         folded_row=lambda stage, text: f"| … | {name(stage)} | {text} | | |",
         graphs=(_graph(flowchart(plan)), _graph(stage_flowchart(plan))),
         after=(_rollback(plan, budget // 10),),
-        details=tuple(detail for node in (*plan.nodes, *plan.compensations) if (detail := _plan_detail(node))),
+        details=tuple(
+            detail
+            for alike in folded_nodes((*plan.nodes, *plan.compensations))
+            if (detail := _plan_detail(alike[0], len(alike)))
+        ),
         foot=lambda left_out: _plan_foot(plan, links, left_out),
     )
 
@@ -85,7 +91,7 @@ def receipt_report(receipt: Receipt, plan: Plan | None, budget: int, links: Link
         head=_receipt_head(receipt),
         lead=(_notes(links), _run_error(receipt), *_failures(receipt, plan, budget // 5)),
         table_head="| node | stage | outcome | attempts | took | cause |\n| :--- | :--- | :--- | ---: | ---: | :--- |",
-        rows=tuple(_receipt_row(result) for result in ordered),
+        rows=tuple(_receipt_row(alike[0], len(alike)) for alike in folded_results(ordered)),
         folded_row=lambda stage, text: f"| … | {name(stage)} | {text} | | | |",
         graphs=(_graph(flowchart(plan, receipt)), _graph(stage_flowchart(plan, receipt))) if plan else ("", ""),
         after=(_undone(receipt, budget // 10),),
@@ -150,20 +156,20 @@ def _listed(head: str, lines: Sequence[str], share: int) -> str:
     return "\n".join([head, "", *shown, *([f"- … and {left} more"] if left else [])])
 
 
-def _plan_row(node: Node) -> Row:
+def _plan_row(node: Node, count: int) -> Row:
     weighty = node.change in (Change.DELETE, Change.REPLACE)
     change = f"**{node.change.value}**" if weighty else node.change.value
     undo = {"": "–", "stays": "**stays**"}.get(wording.undo_word(node), "yes")
-    line = f"| {code_cell(node.step)} | {name(node.stage)} | {change} | {node.fidelity.value} | {undo} |"
+    line = f"| {code_cell(folded_name(node.step, count))} | {name(node.stage)} | {change} | {node.fidelity.value} | {undo} |"
     return Row(node.stage, node.change.value, line, node.change in wording.QUIET, wording.kept_last(node))
 
 
-def _receipt_row(result: NodeResult) -> Row:
-    stage, _, step = result.node.partition("/")
+def _receipt_row(result: NodeResult, count: int) -> Row:
+    stage, _, step = folded_name(result.node, count).partition("/")
     word = wording.result_word(result)
     shown = f"**{word}**" if wording.is_bad(result) else word
-    attempts = str(len(result.attempts)) if result.attempts else "–"
-    took = format_ms(result.duration_ms) if result.started_ms is not None else "–"
+    attempts = str(len(result.attempts)) if result.attempts and count == 1 else "–"
+    took = format_ms(result.duration_ms) if result.started_ms is not None and count == 1 else "–"
     cause = wording.cause_of(result)
     line = f"| {code_cell(step or stage)} | {name(stage)} | {shown} | {attempts} | {took} | {code_cell(cause) if cause else ''} |"
     quiet = result.outcome in (Outcome.UNCHANGED, Outcome.SKIPPED)
@@ -200,10 +206,10 @@ def _undo_counts(each: StageRollback) -> str:
 
 
 def _codes(stage: str, ids: Iterable[str]) -> str:
-    return ", ".join(code(node.removeprefix(f"{stage}/"), 80) for node in ids)
+    return ", ".join(code(node.removeprefix(f"{stage}/"), 80) for node in folded_ids(list(ids)))
 
 
-def _plan_detail(node: Node) -> Detail | None:
+def _plan_detail(node: Node, count: int) -> Detail | None:
     facts = [f"{label:<9} {text}" for label, text in wording.node_facts(node)]
     scripts = [line for label in _SCRIPT_SLOTS for line in _script(node, label)]
     said = _labelled("says", wording.plan_said(node))
@@ -212,7 +218,7 @@ def _plan_detail(node: Node) -> Detail | None:
         return None
     title = f" {html_code(node.title, 60)}" if node.title else ""
     when = "only on rollback" if wording.is_compensation(node.id) else f"{node.change.value} · {node.fidelity.value}"
-    summary = f"{html_code(node.id, 80)}{title} · {when}"
+    summary = f"{html_code(folded_name(node.id, count), 80)}{title} · {when}"
     rank = _rank(node.change)
     return _detail(rank, summary, (("diff", diff), ("", [*facts, *said, *scripts])))
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from shipway.node_ids import owner_of
 from shipway.nodes import FAILURES, Change, Fidelity, Node, Outcome, Promise
 from shipway.plan import Plan, change_counts
 from shipway.receipt import Receipt, outcome_counts, own_outcome
 from shipway.render.columns import cut
+from shipway.render.folding import folded_nodes
+from shipway.render.folding import name as folded_name
 from shipway.render.foreign import one_line
 from shipway.render.wording import outcome_word
 
@@ -67,20 +70,23 @@ class _Vertex:
 
 def flowchart(plan: Plan, receipt: Receipt | None = None) -> str:
     """The graph by node, coloured by change, or by outcome given a receipt; by stage, or empty, where that is too large."""
-    edges = _node_edges(plan)
-    if not plan.nodes or len(plan.nodes) > MAX_NODES or len(edges) + _stage_edge_count(plan) > MAX_EDGES:
+    folded = folded_nodes(plan.nodes)
+    shown_as = {node.id: alike[0].id for alike in folded for node in alike}
+    edges = _folded_edges(plan, shown_as)
+    if not plan.nodes or len(folded) > MAX_NODES or len(edges) + _stage_edge_count(plan) > MAX_EDGES:
         return stage_flowchart(plan, receipt)
-    names = {node.id: f"n{place}" for place, node in enumerate(plan.nodes)}
+    names = {alike[0].id: f"n{place}" for place, alike in enumerate(folded)}
     groups = {stage.id: f"s{place}" for place, stage in enumerate(plan.stages)}
     lines = ["flowchart LR"]
     used: dict[str, _Vertex] = {}
     for stage in plan.stages:
-        inside = [node for node in plan.nodes if node.stage == stage.id]
+        inside = [alike for alike in folded if alike[0].stage == stage.id]
         if not inside:
             continue
         lines.append(f'  subgraph {groups[stage.id]}["{_label(stage.id)}"]')
-        for node in inside:
-            used[names[node.id]] = vertex = _vertex(node, receipt)
+        for alike in inside:
+            node = alike[0]
+            used[names[node.id]] = vertex = _vertex(alike, receipt)
             lines.append(f'    {names[node.id]}["{vertex.label}"]:::{vertex.style}')
         lines.append("  end")
     shown = {stage.id for stage in plan.stages if any(node.stage == stage.id for node in plan.nodes)}
@@ -111,11 +117,17 @@ def stage_flowchart(plan: Plan, receipt: Receipt | None = None) -> str:
     return "\n".join([*lines, *_styles(used)])
 
 
-def _vertex(node: Node, receipt: Receipt | None) -> _Vertex:
-    label = _label(node.step)
+def _vertex(alike: Sequence[Node], receipt: Receipt | None) -> _Vertex:
+    node = alike[0]
+    label = _label(folded_name(node.step, len(alike)))
     if receipt is None:
         return _Vertex(label, node.change.value, node.fidelity is Fidelity.OPAQUE)
-    return _Vertex(label, _OUTCOME_CLASSES.get(_outcome(node, receipt), "bad"))
+    return _Vertex(label, _worst(alike, receipt))
+
+
+def _folded_edges(plan: Plan, shown_as: Mapping[str, str]) -> list[tuple[str, str]]:
+    found = ((shown_as[before], shown_as[after]) for before, after in _node_edges(plan))
+    return [edge for edge in dict.fromkeys(found) if edge[0] != edge[1]]
 
 
 def _outcome(node: Node, receipt: Receipt) -> Outcome:
@@ -148,7 +160,7 @@ def _node_edges(plan: Plan) -> list[tuple[str, str]]:
     found: dict[tuple[str, str], None] = {}
     for node in plan.nodes:
         promised = [slot.node for slot in (*node.slots.values(), *node.env.values()) if isinstance(slot, Promise)]
-        for before in (*(need.node for need in node.needs), *promised):
+        for before in (*(owner_of(need.node) for need in node.needs), *promised):
             if before in plan.by_id and before != node.id:
                 found[before, node.id] = None
     return list(found)

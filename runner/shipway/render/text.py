@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 
 from shipway.durations import format_ms
@@ -11,6 +12,8 @@ from shipway.plan import Plan, PlannedStage, rollback_preview
 from shipway.receipt import NodeResult, Receipt, RollbackEntry, RunOutcome, own_outcome
 from shipway.render import wording
 from shipway.render.columns import NARROWEST, Colour, cut, pad, paint, width, wrap
+from shipway.render.folding import folded_ids, folded_nodes, folded_results
+from shipway.render.folding import name as folded_name
 from shipway.render.foreign import inert, lines_of, one_line
 
 CHANGE_SIGNS = {
@@ -178,8 +181,8 @@ def _plan_head(page: _Page, plan: Plan, expected: str) -> None:
 
 def _stage(page: _Page, stage: PlannedStage, nodes: Sequence[Node]) -> None:
     page.heading(f"stage {one_line(stage.id)}", wording.stage_facts(stage))
-    for node in nodes:
-        _node(page, node)
+    for alike in folded_nodes(nodes):
+        _node(page, alike[0], len(alike))
     if not nodes:
         page.line("  nothing to do", Colour.DIM)
     for node in stage.compensation:
@@ -196,10 +199,11 @@ def _compensation(page: _Page, node: Node) -> None:
         page.fact(*fact, indent="      ", colour=Colour.DIM)
 
 
-def _node(page: _Page, node: Node) -> None:
+def _node(page: _Page, node: Node, count: int = 1) -> None:
+    """A node, or the first of `count` iterations that are planned alike."""
     sign = f"  {CHANGE_SIGNS[node.change]} {node.change.value:<8}"
     right = f"{node.fidelity.value:<9}  {wording.undo_word(node):<5}"
-    name, title = one_line(node.step), one_line(node.title)
+    name, title = one_line(folded_name(node.step, count)), one_line(node.title)
     room = page.columns - width(sign) - width(right) - 1
     label = cut(f"{name}  {title}" if title and title != name else name, room)
     paints = CHANGE_COLOURS[node.change]
@@ -268,7 +272,7 @@ def _proven(page: _Page, proven: Mapping[str, str]) -> None:
 
 
 def _steps(stage: str, ids: Sequence[str]) -> str:
-    return ", ".join(one_line(name.removeprefix(f"{stage}/")) for name in ids)
+    return ", ".join(one_line(name.removeprefix(f"{stage}/")) for name in folded_ids(ids))
 
 
 def _plan_foot(page: _Page, plan: Plan) -> None:
@@ -316,15 +320,33 @@ def _by(receipt: Receipt) -> str:
 
 def _results(page: _Page, receipt: Receipt) -> None:
     stages = {result.stage: result.outcome for result in receipt.stages}
-    cells = _widest([_step(result) for result in receipt.nodes], page.columns // 3)
+    cells = _widest([_step(_as_one(alike)) for alike in folded_results(receipt.nodes)], page.columns // 3)
     last = ""
-    for result in receipt.nodes:
+    for alike in folded_results(receipt.nodes):
+        result = alike[0]
         stage = result.node.split("/", 1)[0]
         if stage != last:
             outcome = stages.get(stage)
             page.heading(f"stage {one_line(stage)}", wording.outcome_word(outcome) if outcome else "")
             last = stage
-        _result(page, result, cells)
+        _result(page, _as_one(alike), cells)
+
+
+def _as_one(alike: Sequence[NodeResult]) -> NodeResult:
+    """One result, or what several iterations that ended alike came to together, as one."""
+    first = alike[0]
+    if len(alike) == 1:
+        return first
+    starts = [result.started_ms for result in alike if result.started_ms is not None]
+    ends = [result.ended_ms for result in alike if result.ended_ms is not None]
+    return replace(
+        first,
+        node=folded_name(first.node, len(alike)),
+        started_ms=min(starts, default=None),
+        ended_ms=max(ends, default=None),
+        attempts=first.attempts[-1:],
+        warning="",
+    )
 
 
 def _step(result: NodeResult) -> str:
