@@ -15,7 +15,6 @@ from shipway.journal_copy import copy_run, merge_run
 from shipway.journal_schema import Damaged
 from shipway.locks import LockLost
 from shipway.nodes import Outcome
-from shipway.shared_journal import cannot_be_probed
 from shipway.shared_state import Checkpoints, SavedRun, SharedState
 from shipway.store import StoreError
 from shipway.stores.local_files import LocalFiles
@@ -164,18 +163,6 @@ def test_a_save_that_failed_is_tried_again_when_they_are_closed() -> None:
         checkpoints.flush()
     checkpoints.close()
     assert len(tried) == 2
-
-
-def test_what_cannot_be_probed_is_a_lasting_script_without_verify(tmp_path: Path) -> None:
-    steps = """
-        a: {run: make a}
-        b: {run: make b, verify: "true"}
-        c: {run: make c, lasting: false}
-        d: {uses: file.mkdir, with: {path: x}}
-    """
-    plan = run(tmp_path, stage(steps, lasting=True), execute=False).finished.plan
-    assert plan is not None
-    assert [node.step for node in plan.nodes if cannot_be_probed(node)] == ["a"]
 
 
 # Two checkouts and a remote, as two machines have them.

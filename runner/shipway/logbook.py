@@ -19,6 +19,7 @@ from shipway.errors import UsageError
 from shipway.events import Warned
 from shipway.executor import Execution
 from shipway.journal import UNFINISHED, Journals, Opening, RunJournal, RunRecord, RunStatus
+from shipway.nodes import Node
 from shipway.pace import OwnTokens, Tokens
 from shipway.plan import Plan
 from shipway.receipt import RanBy, Receipt, RunOutcome, by_json, file_name
@@ -209,13 +210,21 @@ class Logbook:
 
     def _blind(self, plan: Plan) -> dict[str, bool]:
         """Of each planned node, whether it leaves something that nobody can ask about afterwards."""
-        registry = self._around.registry
-        return {node.id: node.must_be_undone and not can_be_asked(node, registry) for node in plan.nodes}
+        return {node.id: self._is_blind(node) for node in plan.nodes}
+
+    def _is_blind(self, node: Node) -> bool:
+        return node.must_be_undone and not can_be_asked(node, self._around.registry)
 
     def _hold(self, journal: RunJournal, guard: Guard) -> None:
         if guard.state is not None:
-            path = self.workspace.journal
-            journal = SharedJournal(journal, guard.state, path=path, run=self.run, token=guard.lock_token)
+            journal = SharedJournal(
+                journal,
+                guard.state,
+                path=self.workspace.journal,
+                run=self.run,
+                token=guard.lock_token,
+                is_blind=self._is_blind,
+            )
         self.journal = journal
         self._cleanups.register("journal", journal.close)
 

@@ -7,16 +7,9 @@ from pathlib import Path
 
 from shipway.attempt import Ended
 from shipway.journal import Decided, Probed, RunJournal, RunStatus, Undone
-from shipway.nodes import Immediate, Node
+from shipway.nodes import Node
 from shipway.shared_state import Checkpoints, SavedRun, SharedState
 from shipway.workspace import Workspace
-
-
-def cannot_be_probed(node: Node) -> bool:
-    """Whether nobody could find out later if the node's change on the world was made: it has no `verify`."""
-    verify = node.slots.get("verify")
-    has_none = verify is None or (isinstance(verify, Immediate) and verify.value is None)
-    return node.must_be_undone and node.action == "shell.exec" and has_none
 
 
 def fetch(state: SharedState, workspace: Workspace) -> str:
@@ -34,28 +27,39 @@ def fetch(state: SharedState, workspace: Workspace) -> str:
 
 
 class SharedJournal:
-    """A RunJournal in front of another one, whose file is at `path`. `token()` is the fencing token of the run's lock."""
+    """A RunJournal in front of another one, whose file is at `path`. `token()` is the fencing token of the run's lock.
+
+    `is_blind` says of a node whether it leaves something that nobody can ask about afterwards.
+    """
 
     def __init__(
-        self, journal: RunJournal, state: SharedState, *, path: Path, run: str, token: Callable[[], int]
+        self,
+        journal: RunJournal,
+        state: SharedState,
+        *,
+        path: Path,
+        run: str,
+        token: Callable[[], int],
+        is_blind: Callable[[Node], bool],
     ) -> None:
         self._journal = journal
         self._state = state
         self._path = path
         self._run = run
         self._token = token
+        self._is_blind = is_blind
         self._checkpoints = Checkpoints(self._save)
         self._must_be_there = False
         self._is_cut_off = False
 
     def begun(self, node: Node, number: int, at_ms: int) -> None:
         """See `Journal`."""
-        self._must_be_there = self._must_be_there or cannot_be_probed(node)
+        self._must_be_there = self._must_be_there or self._is_blind(node)
         self._journal.begun(node, number, at_ms)
 
     def ended(self, node: Node, number: int, ended: Ended) -> None:
         """See `Journal`. That it ended is in the store before anything follows: else nobody could tell whether it did."""
-        self._must_be_there = self._must_be_there or cannot_be_probed(node)
+        self._must_be_there = self._must_be_there or self._is_blind(node)
         self._journal.ended(node, number, ended)
 
     def decided(self, node: str, decided: Decided) -> None:
@@ -83,7 +87,7 @@ class SharedJournal:
         """See `Journal`."""
         self._journal.undo_begun(node, at_ms)
         self._checkpoints.note()
-        if cannot_be_probed(node):
+        if self._is_blind(node):
             self._flush()
 
     def undo_ended(self, node: Node, ended: Undone) -> None:

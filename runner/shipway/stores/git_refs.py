@@ -65,7 +65,10 @@ _NOT_ALLOWED = re.compile(
 _NOT_THERE = re.compile(r"does not appear to be a git repository|repository .*not found|no such remote", re.IGNORECASE)
 _CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
 
-_GRANT = "give the job `permissions: {contents: write}`, or say `lock: none` where the workflow's `concurrency` is guard enough"
+_GRANT = (
+    "give the job `permissions: {contents: write}`; or say `state: local`, and `lock: none` where the workflow's"
+    " `concurrency` is guard enough"
+)
 
 
 @dataclass(frozen=True, slots=True)
