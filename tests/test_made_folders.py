@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shipway.action import ActionFailed, Done, Drifted, Work
@@ -195,6 +195,7 @@ def _each(pool: ThreadPoolExecutor, call: Callable[[str], None], paths: list[str
 _PATHS = [f"{folder}/{name}" for folder in ("a", "a/b", "a/b/c", "a/d", "e") for name in ("1", "2")]
 
 
+@settings(deadline=None)
 @given(
     there=st.sets(st.sampled_from(["a", "a/b", "a/d", "e"])),
     turns=st.lists(st.sampled_from(_PATHS), max_size=30),
