@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -260,8 +261,11 @@ class Lifeline:
         """What is written next, once something is."""
         waiting = select.poll()
         waiting.register(self._descriptor, select.POLLIN)
-        assert waiting.poll(PATIENCE_S * 1000), "nothing was written"
-        return os.read(self._descriptor, 4096).decode()
+        while waiting.poll(PATIENCE_S * 1000):
+            # Woken by the end of one writer, it may find another that has not written yet.
+            with suppress(BlockingIOError):
+                return os.read(self._descriptor, 4096).decode()
+        raise AssertionError("nothing was written")
 
 
 def outcomes(results: Sequence[NodeResult]) -> dict[str, Outcome]:
