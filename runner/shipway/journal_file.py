@@ -10,12 +10,9 @@ import os
 import sqlite3
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
 from types import MappingProxyType
 
 from shipway import journal_plans
-from shipway.action import Verb
-from shipway.canonical import Json, integer_of, items_of, object_of, text_or_none
 from shipway.errors import Reason, UnreachableError, UsageError, did_you_mean
 from shipway.forecast import medians
 from shipway.journal import (
@@ -24,17 +21,17 @@ from shipway.journal import (
     Decided,
     Opening,
     Owner,
-    Recorded,
     RunRecord,
     RunStatus,
     RunSummary,
 )
 from shipway.journal_durations import measured
+from shipway.journal_rows import ATTEMPTS, integer, opening_from_json, opening_json, recorded
 from shipway.journal_schema import failure
 from shipway.journal_schema import opened as _opened
 from shipway.journal_tokens import JournalTokens
 from shipway.journal_writer import LEASE_MS, RunWriter
-from shipway.nodes import Change, Outcome
+from shipway.nodes import Outcome
 from shipway.plan import Plan
 from shipway.process_identity import is_here, is_running, machine_name, start_of, was_restarted
 from shipway.workspace import Workspace
@@ -42,11 +39,6 @@ from shipway.workspace import Workspace
 _SUMMARY = (
     "SELECT run, id, lifecycle, target, status, effect, began_ms, ended_ms, executions, machine, pid, process_started,"
     " token, lease_until_ms, receipt FROM run"
-)
-_ATTEMPTS = (
-    "SELECT sequence, node, verb, number, execution, started_ms, ended_ms, outcome, began, error, warning, cause, code,"
-    " exit_code, change, outputs, lost, undo, tail, log, child, child_started, emitted FROM attempt WHERE run=?"
-    " ORDER BY sequence"
 )
 _UNFINISHED = ", ".join(f"'{status.value}'" for status in sorted(UNFINISHED))
 
@@ -101,7 +93,7 @@ class JournalFile:
                 self._refuse_second(connection, opening.lifecycle, opening.target)
                 key = journal_plans.store(connection, plan)
                 token = self._token()
-                row = (opening.run, opening.lifecycle, opening.target, key, plan.effect, _opening_json(opening))
+                row = (opening.run, opening.lifecycle, opening.target, key, plan.effect, opening_json(opening))
                 cursor = connection.execute(
                     "INSERT INTO run (id, lifecycle, target, plan, effect, opening, status, began_ms, machine, pid,"
                     " process_started, token, lease_until_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -193,7 +185,7 @@ class JournalFile:
         if now.is_alive or now.executions != record.summary.executions:
             raise held(now)
         self._refuse_second(connection, now.lifecycle, now.target)
-        return _integer(row[0]), _integer(sequence)
+        return integer(row[0]), integer(sequence)
 
     def making(self, path: str) -> int:
         """See `Journals`."""
@@ -341,8 +333,8 @@ class JournalFile:
         summary = self._summary(row)
         return RunRecord(
             summary=summary,
-            opening=_opening_from_json(json.loads(opening)),
-            history=[_recorded(attempt) for attempt in connection.execute(_ATTEMPTS, (key,))],
+            opening=opening_from_json(json.loads(opening)),
+            history=[recorded(attempt) for attempt in connection.execute(ATTEMPTS, (key,))],
             decided={node: Decided(Outcome(how), cause, error) for node, how, cause, error in decided},
             opened=dict(reopened.fetchall()),
             undoing=tuple(json.loads(undoing)),
@@ -369,17 +361,17 @@ class JournalFile:
             lease,
             seal,
         ) = row
-        owner = Owner(str(machine), _integer(pid), None if started is None else _integer(started), str(token))
+        owner = Owner(str(machine), integer(pid), None if started is None else integer(started), str(token))
         return RunSummary(
             run=str(run),
             lifecycle=str(lifecycle),
             target=str(target),
             status=RunStatus(str(status)),
-            is_alive=RunStatus(str(status)) in UNFINISHED and self._is_alive(owner, _integer(lease)),
+            is_alive=RunStatus(str(status)) in UNFINISHED and self._is_alive(owner, integer(lease)),
             effect=str(effect),
-            began_ms=_integer(began),
-            ended_ms=None if ended is None else _integer(ended),
-            executions=_integer(executions),
+            began_ms=integer(began),
+            ended_ms=None if ended is None else integer(ended),
+            executions=integer(executions),
             owner=owner,
             receipt=None if seal is None else str(seal),
         )
@@ -433,81 +425,3 @@ def held(summary: RunSummary) -> UnreachableError:
         reason=Reason.LOCK_HELD,
         next=f"wait for it, or stop it with `shipway cancel {summary.run}`",
     )
-
-
-def _opening_json(opening: Opening) -> str:
-    return json.dumps(asdict(opening), ensure_ascii=False)
-
-
-def _opening_from_json(data: Mapping[str, Json]) -> Opening:
-    return Opening(
-        run=str(data["run"]),
-        lifecycle=str(data["lifecycle"]),
-        target=str(data["target"]),
-        file=str(data["file"]),
-        began_ms=integer_of(data["began_ms"]),
-        inputs={name: str(text) for name, text in object_of(data["inputs"]).items()},
-        stages=tuple(map(str, items_of(data["stages"]))),
-        skipped=tuple(map(str, items_of(data["skipped"]))),
-        approved=text_or_none(data["approved"]),
-        by=object_of(data["by"]),
-        shipway=str(data["shipway"]),
-        platform=str(data["platform"]),
-        workspace=str(data["workspace"]),
-    )
-
-
-def _recorded(row: Sequence[object]) -> Recorded:
-    (
-        sequence,
-        node,
-        verb,
-        number,
-        execution,
-        started,
-        ended,
-        outcome,
-        began,
-        error,
-        warning,
-        cause,
-        code,
-        exit_code,
-    ) = row[:14]
-    change, outputs, lost, undo, tail, log, child, child_started, emitted = row[14:]
-    names = () if lost is None else json.loads(str(lost))
-    return Recorded(
-        sequence=_integer(sequence),
-        node=str(node),
-        verb=Verb(str(verb)),
-        number=_integer(number),
-        execution=_integer(execution),
-        started_ms=_integer(started),
-        ended_ms=None if ended is None else _integer(ended),
-        outcome=None if outcome is None else Outcome(str(outcome)),
-        began=began is None or bool(began),
-        error=_text(error),
-        warning=_text(warning),
-        cause=_text(cause),
-        code=_text(code),
-        exit_code=None if exit_code is None else _integer(exit_code),
-        change=None if change is None else Change(str(change)),
-        outputs={} if outputs is None else json.loads(str(outputs)),
-        lost=tuple(name for name in names if name),
-        is_undo_lost="" in names,
-        undo=None if undo is None else json.loads(str(undo)),
-        tail=_text(tail),
-        log=_text(log),
-        group=None if child is None else _integer(child),
-        group_started=None if child_started is None else _integer(child_started),
-        emitted=() if emitted is None else tuple(json.loads(str(emitted))),
-    )
-
-
-def _integer(value: object) -> int:
-    assert isinstance(value, int)
-    return value
-
-
-def _text(value: object) -> str:
-    return "" if value is None else str(value)

@@ -1,0 +1,101 @@
+"""Rows of the journal as values, and back. Opens no file and decides nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+
+from shipway.action import Verb
+from shipway.canonical import Json, integer_of, items_of, object_of, text_or_none
+from shipway.journal import Opening, Recorded
+from shipway.nodes import Change, Outcome
+
+ATTEMPTS = (
+    "SELECT sequence, node, verb, number, execution, started_ms, ended_ms, outcome, began, error, warning, cause, code,"
+    " exit_code, change, outputs, lost, undo, tail, log, child, child_started, emitted FROM attempt WHERE run=?"
+    " ORDER BY sequence"
+)
+"""What `recorded` takes, of one run, in the order in which attempts began."""
+
+
+def opening_json(opening: Opening) -> str:
+    """What is known of a run before it begins, as its row holds it."""
+    return json.dumps(asdict(opening), ensure_ascii=False)
+
+
+def opening_from_json(data: Mapping[str, Json]) -> Opening:
+    """What `opening_json` wrote."""
+    return Opening(
+        run=str(data["run"]),
+        lifecycle=str(data["lifecycle"]),
+        target=str(data["target"]),
+        file=str(data["file"]),
+        began_ms=integer_of(data["began_ms"]),
+        inputs={name: str(text) for name, text in object_of(data["inputs"]).items()},
+        stages=tuple(map(str, items_of(data["stages"]))),
+        skipped=tuple(map(str, items_of(data["skipped"]))),
+        approved=text_or_none(data["approved"]),
+        by=object_of(data["by"]),
+        shipway=str(data["shipway"]),
+        platform=str(data["platform"]),
+        workspace=str(data["workspace"]),
+    )
+
+
+def recorded(row: Sequence[object]) -> Recorded:
+    """An attempt out of a row of `ATTEMPTS`."""
+    (
+        sequence,
+        node,
+        verb,
+        number,
+        execution,
+        started,
+        ended,
+        outcome,
+        began,
+        error,
+        warning,
+        cause,
+        code,
+        exit_code,
+    ) = row[:14]
+    change, outputs, lost, undo, tail, log, child, child_started, emitted = row[14:]
+    names = () if lost is None else json.loads(str(lost))
+    return Recorded(
+        sequence=integer(sequence),
+        node=str(node),
+        verb=Verb(str(verb)),
+        number=integer(number),
+        execution=integer(execution),
+        started_ms=integer(started),
+        ended_ms=None if ended is None else integer(ended),
+        outcome=None if outcome is None else Outcome(str(outcome)),
+        began=began is None or bool(began),
+        error=_text(error),
+        warning=_text(warning),
+        cause=_text(cause),
+        code=_text(code),
+        exit_code=None if exit_code is None else integer(exit_code),
+        change=None if change is None else Change(str(change)),
+        outputs={} if outputs is None else json.loads(str(outputs)),
+        lost=tuple(name for name in names if name),
+        is_undo_lost="" in names,
+        undo=None if undo is None else json.loads(str(undo)),
+        tail=_text(tail),
+        log=_text(log),
+        group=None if child is None else integer(child),
+        group_started=None if child_started is None else integer(child_started),
+        emitted=() if emitted is None else tuple(json.loads(str(emitted))),
+    )
+
+
+def integer(value: object) -> int:
+    """A value that the table holds as an integer."""
+    assert isinstance(value, int)
+    return value
+
+
+def _text(value: object) -> str:
+    return "" if value is None else str(value)
