@@ -66,7 +66,8 @@ class Unwinding:
         """Undo these nodes of a run that has ended, or that a killed process had still to undo, in this order."""
         self._around.journal.rolling_back(order)
         self._register_compensations()
-        self._around.events.emit(RollbackStarted(tuple(order)))
+        if order:
+            self._around.events.emit(RollbackStarted(tuple(order)))
         return [self._roll_back(node) for node in order]
 
     def asked(self, rollback: Sequence[RollbackEntry]) -> dict[str, Verified]:
