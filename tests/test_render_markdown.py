@@ -49,7 +49,7 @@ def check_safe(body: str, budget: int) -> Page:
     assert page.tags <= ALLOWED_TAGS
     assert set(page.links) <= OURS
     assert [text for text in page.text if REFERENCE.search(text)] == []
-    assert len(page.headings) >= 1 and page.headings[0].lstrip("✅❌⏹ ").startswith("Shipway ")
+    assert len(page.headings) >= 1 and page.headings[0].lstrip("✅❌⏹↩\ufe0f ").startswith("Shipway ")
     assert body.count("\n### ") == 0
     return page
 
