@@ -264,7 +264,7 @@ def test_with_cancel_the_others_of_the_stage_are_ended_at_once(tmp_path: Path) -
         staged(
             """
 a: {run: 'test -e begun || { while ! test -e b-runs; do :; done; touch begun; exit 1; }', lasting: false}
-b: {run: 'touch b-runs; test -e begun || sleep 600', undo: echo undo-b >> said}
+b: {run: 'test -e begun || { touch b-runs; sleep 600; }', undo: echo undo-b >> said}
 """,
             more="    on_failure: cancel\n",
         ),
