@@ -7,6 +7,7 @@ import os
 import shutil
 import stat
 import tempfile
+from functools import cached_property
 from io import BufferedReader
 from pathlib import Path
 
@@ -62,9 +63,9 @@ class Exchange:
         with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
             stream.write(text)
 
-    @property
+    @cached_property
     def is_empty(self) -> bool:
-        """Whether nothing was written, as by nearly every step: asked once, instead of opening what is not there."""
+        """Whether nothing was written, as by nearly every step. Ask once it has ended: it saves opening what is not there."""
         try:
             return not self._has_script and not os.listdir(self._directory)
         except FileNotFoundError:

@@ -27,7 +27,7 @@ from shipway.journal import (
 )
 from shipway.journal_durations import measured
 from shipway.journal_rows import ATTEMPTS, integer, opening_from_json, opening_json, recorded
-from shipway.journal_schema import failure
+from shipway.journal_schema import failure, transaction
 from shipway.journal_schema import opened as _opened
 from shipway.journal_tokens import JournalTokens
 from shipway.journal_writer import LEASE_MS, RunWriter
@@ -403,18 +403,9 @@ class JournalFile:
     @contextmanager
     def _writing(self, connection: sqlite3.Connection, name: str) -> Iterator[None]:
         self._strike(f"{name}.begin")
-        try:
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self._strike(f"{name}.written")
-                connection.execute("COMMIT")
-            except BaseException:
-                with suppress(sqlite3.Error):
-                    connection.execute("ROLLBACK")
-                raise
-        except sqlite3.Error as error:
-            raise failure(self._path, error) from error
+        with transaction(connection, self._path):
+            yield
+            self._strike(f"{name}.written")
         self._strike(f"{name}.done")
 
 

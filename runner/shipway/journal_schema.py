@@ -160,6 +160,22 @@ def opened(path: Path, migrations: Sequence[str] = MIGRATIONS) -> sqlite3.Connec
         raise failure(path, error) from error
 
 
+@contextmanager
+def transaction(connection: sqlite3.Connection, path: Path) -> Iterator[None]:
+    """What is written inside is on disk when this ends, all of it or, where something is raised, none. See `failure`."""
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            connection.execute("COMMIT")
+        except BaseException:
+            with suppress(sqlite3.Error):  # SQLite may have rolled back by itself, as on a full disk
+                connection.execute("ROLLBACK")
+            raise
+    except sqlite3.Error as error:
+        raise failure(path, error) from error
+
+
 def failure(path: Path, error: Exception) -> ShipwayError:
     """What to tell where the journal could not be read or written."""
     name = path.name

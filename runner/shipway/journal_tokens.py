@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
-from shipway.journal_schema import failure, opened
+from shipway.journal_schema import opened, transaction
 from shipway.limits import Rate
 from shipway.pace import Bucket, Standing
 
@@ -89,15 +89,5 @@ class JournalTokens:
         """The file with nobody else writing to it, and what time it is then: two runs never count one moment twice."""
         if self._connection is None:
             self._connection = opened(self._path)
-        connection = self._connection
-        try:
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield connection, self._unix_ms()
-                connection.execute("COMMIT")
-            except BaseException:
-                with suppress(sqlite3.Error):
-                    connection.execute("ROLLBACK")
-                raise
-        except sqlite3.Error as error:
-            raise failure(self._path, error) from error
+        with transaction(self._connection, self._path):
+            yield self._connection, self._unix_ms()
