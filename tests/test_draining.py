@@ -8,14 +8,14 @@ import pytest
 
 from tests.runs import run
 
-# `a` fails once and then waits behind `c`, which shares its limit, until `b` has failed.
+# `a` fails once and waits for its next try: for the pause, and behind `c`, which shares its limit, until `b` has failed.
 _STEPS = """\
 defaults: {{on_failure: {policy}, parallel: 3}}
 limits: {{one: {{parallel: 1}}}}
 steps:
   a:
     run: test -e a-tried || {{ touch a-tried; exit 1; }}
-    retry: {{attempts: 2, initial: 1ms}}
+    retry: {{attempts: 2, initial: {pause}}}
     limits: [one]
     lasting: false
   b:
@@ -29,16 +29,16 @@ steps:
 
 
 @pytest.mark.parametrize(
-    ("policy", "last", "outcomes", "tries"),
+    ("policy", "pause", "last", "outcomes", "tries"),
     [
-        ("drain", "1", {"a": "succeeded", "b": "failed", "c": "succeeded"}, ["failed", "succeeded"]),
-        ("cancel", "", {"a": "failed", "b": "failed", "c": "cancelled"}, ["failed"]),
+        ("drain", "1ms", "1", {"a": "succeeded", "b": "failed", "c": "succeeded"}, ["failed", "succeeded"]),
+        ("cancel", "1h", "''", {"a": "failed", "b": "failed", "c": "cancelled"}, ["failed"]),
     ],
 )
 def test_c027_a_node_between_two_tries_is_tried_again_or_ends_as_it_was(
-    tmp_path: Path, policy: str, last: str, outcomes: dict[str, str], tries: list[str]
+    tmp_path: Path, policy: str, pause: str, last: str, outcomes: dict[str, str], tries: list[str]
 ) -> None:
-    ran = run(tmp_path, _STEPS.format(policy=policy, last=last or "''"))
+    ran = run(tmp_path, _STEPS.format(policy=policy, pause=pause, last=last))
     assert ran.outcomes == outcomes
     assert [attempt.outcome.value for attempt in ran["main/a"].attempts] == tries
     assert ran.exit_code == 1
