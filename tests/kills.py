@@ -80,7 +80,10 @@ class Worldly:
         self._points(f"{name}.after undo")
 
     def verify(self, work: Work) -> Verified:
-        return Verified.HOLDS if (work.root / "world" / str(work.inputs["name"])).exists() else Verified.GONE
+        name = str(work.inputs["name"])
+        if (work.root / f"fails-{name}").exists():
+            return Verified.GONE  # what stands is of an earlier execution; this one ends the same, killed or not
+        return Verified.HOLDS if (work.root / "world" / name).exists() else Verified.GONE
 
     def _make(self, path: Path) -> bool:
         path.parent.mkdir(exist_ok=True)
