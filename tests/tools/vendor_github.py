@@ -58,6 +58,13 @@ REPOSITORY_PATHS = (
     "collaborators/{username}/permission",
     "commits/{commit_sha}/pulls",
     "compare/{basehead}",
+    "pulls",
+    "actions/permissions",
+    "actions/permissions/workflow",
+    "actions/permissions/fork-pr-contributor-approval",
+    "branches/{branch}/protection",
+    "rules/branches/{branch}",
+    "environments",
 )
 PATHS = ("/rate_limit", "/repos/{owner}/{repo}", *(f"/repos/{{owner}}/{{repo}}/{path}" for path in REPOSITORY_PATHS))
 
@@ -115,6 +122,8 @@ def openapi_subset(whole: dict[str, Any]) -> dict[str, Any]:
         if name not in group:
             group[name] = whole["components"][kind][name]
             waiting.extend(_references(group[name]))
+    # In order, so that one path more is told from one less.
+    subset["components"] = {kind: dict(sorted(group.items())) for kind, group in sorted(subset["components"].items())}
     return subset
 
 
