@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from random import Random
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from shipway.declaration import OnFailure
 from shipway.limits import Rate
@@ -19,8 +21,7 @@ _KINDS = [kind for kind in NeedKind if kind is not NeedKind.WITHIN]
 """Why one waits for another beside it; bodies have tests of their own."""
 
 
-@dataclass(frozen=True)
-class Lifecycle:
+class Lifecycle(Struct, frozen=True):
     """Items with how long each takes, how each ends, and which conditions hold."""
 
     items: tuple[Item, ...]
@@ -117,8 +118,7 @@ def _random_bounds(rng: Random, stages: list[str]) -> Bounds:
     )
 
 
-@dataclass(frozen=True)
-class Expected:
+class Expected(Struct, frozen=True):
     """What becomes of each node where nothing is stopped, and whom it may blame: failed nodes that reach it, or none."""
 
     outcomes: Mapping[str, Outcome]

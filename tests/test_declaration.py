@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import re
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec import Struct
 
 from shipway import declaration, schema
 from shipway.canonical import Json
@@ -226,7 +226,7 @@ def _schema() -> dict[str, Json]:
     ("path", "kind", "computed", "folded"), _SAME_KEYS, ids=lambda value: getattr(value, "__name__", "")
 )
 def test_keys_of_the_schema_are_the_fields_of_the_values(
-    path: tuple[str, ...], kind: type, computed: set[str], folded: set[str]
+    path: tuple[str, ...], kind: type[Struct], computed: set[str], folded: set[str]
 ) -> None:
     """`computed` fields have no key of their own; `folded` keys arrive under another field's name."""
     rules: Json = _schema()
@@ -236,7 +236,7 @@ def test_keys_of_the_schema_are_the_fields_of_the_values(
     assert isinstance(rules, dict)
     keys = rules["properties"]
     assert isinstance(keys, dict)
-    fields = {field.name for field in dataclasses.fields(kind)}
+    fields = set(kind.__struct_fields__)
     assert {_FIELD_OF_KEY.get(key, key) for key in keys} - folded == fields - computed
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from random import Random
@@ -18,6 +16,7 @@ import jsonschema
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from shipway import schema
 from shipway.canonical import Json, canonical_bytes, digest, object_of
@@ -62,7 +61,7 @@ SOURCE = PlannedSource("shipway.yml", ("shipway.yml", "shipway.prod.yml"), DIGES
 
 
 def _node(name: str, stage: str = "build", **more: object) -> Node:
-    return replace(Node(f"{stage}/{name}", stage, "shell.exec", WHERE), **more)  # type: ignore[arg-type]
+    return replace(Node(f"{stage}/{name}", stage, "shell.exec", WHERE), **more)
 
 
 def _plan(*nodes: Node, **more: object) -> Plan:
@@ -70,7 +69,7 @@ def _plan(*nodes: Node, **more: object) -> Plan:
         PlannedStage(name, "steps", "shell", 1, WHERE) for name in dict.fromkeys(node.stage for node in nodes)
     )
     plan = Plan("shop", "prod", "linux/amd64", SOURCE, "1.0.0", stages, nodes)
-    return replace(plan, **more)  # type: ignore[arg-type]
+    return replace(plan, **more)
 
 
 def _check(kind: schema.Kind, data: Mapping[str, Json]) -> None:
@@ -623,10 +622,10 @@ _PLAN_CHANGES: dict[str, tuple[object, bool]] = {
 }
 
 
-@pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(Node)])
+@pytest.mark.parametrize("field", list(Node.__struct_fields__))
 def test_which_fields_of_a_node_decide_its_effect(field: str) -> None:
     value, decides = _NODE_CHANGES[field]
-    other = replace(_NODE, **{field: value})  # type: ignore[arg-type]
+    other = replace(_NODE, **{field: value})
     needed = (_node("z"), _node("y"))
     assert other != _NODE
     assert (effect_json(other) != effect_json(_NODE)) is decides
@@ -634,19 +633,19 @@ def test_which_fields_of_a_node_decide_its_effect(field: str) -> None:
     assert _plan(*needed, other, stages=()).digest != _plan(*needed, _NODE, stages=()).digest
 
 
-@pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(PlannedStage)])
+@pytest.mark.parametrize("field", list(PlannedStage.__struct_fields__))
 def test_which_fields_of_a_stage_decide_the_effect(field: str) -> None:
     value, decides = _STAGE_CHANGES[field]
     plan = _plan(_node("a"))
-    other = replace(plan, stages=(replace(plan.stages[0], **{field: value}),))  # type: ignore[arg-type]
+    other = replace(plan, stages=(replace(plan.stages[0], **{field: value}),))
     assert (other.effect != plan.effect) is decides
 
 
-@pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(Plan)])
+@pytest.mark.parametrize("field", list(Plan.__struct_fields__))
 def test_which_fields_of_a_plan_decide_its_effect(field: str) -> None:
     value, decides = _PLAN_CHANGES[field]
     plan = _plan(_node("a"))
-    other = replace(plan, **{field: value})  # type: ignore[arg-type]
+    other = replace(plan, **{field: value})
     assert (other.effect != plan.effect) is decides
     assert other.digest != plan.digest
 
@@ -702,7 +701,7 @@ def test_plans_differ_where_their_effects_do(plan: Plan, rng: Random) -> None:
         return
     place = rng.randrange(len(plan.nodes))
     field = rng.choice([name for name in _NODE_CHANGES if name not in ("id", "stage")])
-    node = replace(plan.nodes[place], **{field: _NODE_CHANGES[field][0]})  # type: ignore[arg-type]
+    node = replace(plan.nodes[place], **{field: _NODE_CHANGES[field][0]})
     other = replace(plan, nodes=(*plan.nodes[:place], node, *plan.nodes[place + 1 :]))
     found = differences(plan, other)
     assert (found == ()) is (plan.effect == other.effect)

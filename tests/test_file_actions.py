@@ -8,12 +8,12 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from shipway.action import ActionFailed, Done, Drifted, NotUndoable, Prediction, ThreadAction
 from shipway.actions.file_backup import FileBackup

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from shipway.canonical import Json, canonical_bytes, digest, items_of, object_of
 from shipway.commands.documents import read_plan

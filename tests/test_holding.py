@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 
 import pytest
+from msgspec.structs import replace
 
 from shipway.ci import Token
 from shipway.commands.stores import clock_of, life_of

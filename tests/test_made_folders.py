@@ -6,12 +6,12 @@ import os
 import tempfile
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from shipway.action import ActionFailed, Done, Drifted, Work
 from shipway.actions.file_mkdir import FileMkdir

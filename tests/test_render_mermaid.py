@@ -6,11 +6,11 @@ import json
 import re
 import shutil
 import subprocess
-from dataclasses import replace
 from pathlib import Path
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from shipway.nodes import Need, Node, Promise
 from shipway.plan import Plan

@@ -13,12 +13,12 @@ import subprocess
 import sys
 import termios
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from fcntl import ioctl
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
+from msgspec.structs import replace
 
 from shipway.context import read_context
 from shipway.declaration import Retry

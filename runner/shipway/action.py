@@ -7,10 +7,11 @@ changes the process environment or the working directory, and keeps nothing betw
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 from pathlib import Path
 from typing import Literal, Protocol, TypeAlias
+
+from msgspec import Struct, field
 
 from shipway.canonical import Json
 from shipway.declaration import OutputRule
@@ -37,8 +38,7 @@ class Access(Enum):
     CLEARS = "clears"
 
 
-@dataclass(frozen=True, slots=True)
-class SlotRule:
+class SlotRule(Struct, frozen=True):
     """A declared input of an action. Without `required`, an absent slot takes `default` (None: stays absent).
 
     `access` is for slots that hold a path: two nodes that write one file without an order between them are refused when
@@ -61,8 +61,7 @@ class Verb(StrEnum):
     VERIFY = "verify"
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(Struct, frozen=True):
     """A child process to start for a node, in a process group of its own, with exactly the environment `env`.
 
     `argv[0]` is looked up on `env["PATH"]`. `cwd` is absolute. `script`, if given, is written to a private file whose path
@@ -75,8 +74,7 @@ class Command:
     script: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Prediction:
+class Prediction(Struct, frozen=True):
     """What an action says about a node when it is planned.
 
     `outputs` are foretold values by output name; `waits_for` names what is missing to know more; `secret` values never
@@ -92,8 +90,7 @@ class Prediction:
     reversible: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class PlanWork:
+class PlanWork(Struct, frozen=True):
     """What `plan` is given: the node as built so far, the slots whose values are known, and which are not.
 
     `inputs` holds every slot that is known (immediate, or promised by a node that predicted it); `unknown` maps the others
@@ -112,8 +109,7 @@ class PlanWork:
     secret: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class Completed:
+class Completed(Struct, frozen=True):
     """How a child process ended: exit code (negative: the signal), its declared outputs, last lines, and a fault in them."""
 
     exit_code: int
@@ -122,8 +118,7 @@ class Completed:
     error: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
+class Work(Struct, frozen=True):
     """What `do`, `undo` and `verify` are given. All slots are resolved; `env` is the declared child environment.
 
     `root` is the workspace; `scratch` a private directory of this node, the same for `do`, `undo` and `verify`, on the same
@@ -145,8 +140,7 @@ class Work:
     state: Json = None
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
+class Done(Struct, frozen=True):
     """What `do` returns. `undo` is JSON-safe state for `undo`; `unchanged`: nothing needed doing; `skipped` says why."""
 
     outputs: Mapping[str, Json] = field(default_factory=dict)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from shipway.priority import dependents_counts, longest_paths, topological
 from shipway.room import Item
 
 
-@dataclass(frozen=True, slots=True)
-class Additions:
+class Additions(Struct, frozen=True):
     """New items with the edges between them, by their places among themselves; `ends` are those that the gate waits for."""
 
     items: Sequence[Item]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from shipway.action import Action, Verb, Work
 from shipway.attempt import Ended
@@ -16,8 +18,7 @@ _FIRST_ERROR = 126
 """From this exit code on a shell says that there was nothing to ask: it could not start the program, or a signal ended it."""
 
 
-@dataclass(slots=True)
-class _Asked:
+class _Asked(Struct):
     """One node that is asked: how, since when, until when (None: for ever), and when again (None: just now)."""
 
     action: Action

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
 from pathlib import PurePath
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from shipway.canonical import Json, bytes_digest, canonical_bytes, keyed_digest
 from shipway.executor import Execution
@@ -19,8 +21,7 @@ TAIL_LINES = 30
 """How many of a node's last lines a receipt keeps; for nodes that did not fail, none."""
 
 
-@dataclass(frozen=True, slots=True)
-class RunFacts:
+class RunFacts(Struct, frozen=True):
     """What of a run its execution does not know: its id, times (RFC 3339 UTC), who ran it, and what was noticed."""
 
     run: str
@@ -102,8 +103,7 @@ def failed_receipt(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class OutputSeal:
+class OutputSeal(Struct, frozen=True):
     """How outputs enter a receipt: `redact` masks text, `key` makes digests of secrets that nobody else can compare."""
 
     redact: Callable[[str], str]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from shipway.action import Verb
 from shipway.canonical import Json
@@ -16,8 +17,7 @@ from shipway.process import Call, Child
 from shipway.transcript import Transcript
 
 
-@dataclass(frozen=True, slots=True)
-class Grace:
+class Grace(Struct, frozen=True):
     """How long a process group has after the interrupt, and after the terminate, before the next stronger signal."""
 
     interrupt_ms: int
@@ -29,8 +29,7 @@ class Grace:
         return self.interrupt_ms + self.terminate_ms
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(Struct, frozen=True):
     """How one attempt went. Times are on the runner's clock. `undo` is the state for a later undo; `log` empty without output.
 
     `began` is False where the program could not even be started, so that there is nothing to undo.

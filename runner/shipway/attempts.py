@@ -9,8 +9,9 @@ import os
 import signal
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from shipway.action import Action, ActionFailed, Command, Done, Drifted, NotUndoable, ThreadAction, Verb, Work
 from shipway.attempt import Ended, Grace, Ongoing

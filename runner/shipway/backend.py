@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
+
+from msgspec import Struct, field
 
 from shipway.builder import GraphBuilder
 from shipway.canonical import Json
@@ -29,8 +30,7 @@ class Capability(StrEnum):
     STRUCTURED_PROGRESS = "structured-progress"
 
 
-@dataclass(frozen=True, slots=True)
-class StageFacts:
+class StageFacts(Struct, frozen=True):
     """What of a stage decides which capabilities it needs. `rollback` : it writes `rollback:` or compensates."""
 
     mode: str
@@ -76,8 +76,7 @@ def _names_host(compute: Json) -> bool:
     return isinstance(compute, Mapping) and "host" in compute
 
 
-@dataclass(frozen=True, slots=True)
-class StagePlace:
+class StagePlace(Struct, frozen=True):
     """Where a stage is prepared: the directory relative paths are in, and the target."""
 
     root: Path

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from shipway.accesses import accesses_of
 from shipway.action import Action, SlotRule, SlotType
@@ -45,8 +47,7 @@ from shipway.resources import file_patterns
 _ID = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
 
-@dataclass(frozen=True, slots=True)
-class BuilderScope:
+class BuilderScope(Struct, frozen=True):
     """What a builder sees beyond its stage: planned contexts, actions by name, nodes of stages planned before, file digests."""
 
     known: Mapping[str, Json]
@@ -56,8 +57,7 @@ class BuilderScope:
     read: Callable[[tuple[str, ...] | None], Reads]
 
 
-@dataclass(frozen=True, slots=True)
-class _Touched:
+class _Touched(Struct, frozen=True):
     """What decides what a node reads and writes, besides its slots."""
 
     action: Action | None

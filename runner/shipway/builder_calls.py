@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Protocol
+
+from msgspec import Struct, field
 
 from shipway.declaration import OnFailure, OutputRule, Retry
 from shipway.errors import Position
 from shipway.nodes import Need, Promise
 
 
-@dataclass(frozen=True, slots=True)
-class NodeHandle:
+class NodeHandle(Struct, frozen=True):
     """A node already added. `handle.output("name")` fills another node's slot with what this one gives."""
 
     id: str
@@ -23,8 +23,7 @@ class NodeHandle:
         return Promise(self.id, name)
 
 
-@dataclass(frozen=True, slots=True)
-class NodeOptions:
+class NodeOptions(Struct, frozen=True):
     """How a node is run, apart from what it does; the words are those of the declaration's steps.
 
     `undo_retry` and `undo_timeout_ms` None: as for the node itself.
@@ -53,8 +52,7 @@ class NodeOptions:
     dedup: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class GatherOptions:
+class GatherOptions(Struct, frozen=True):
     """How a node, or a body of nodes, is run once per item.
 
     `slots` are `items`, or `product` with `include` and `exclude`: lists, or texts that come to lists. `key` is a text with

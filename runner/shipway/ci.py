@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from urllib.parse import urlsplit
+
+from msgspec import Struct
 
 from shipway.canonical import Json
 
@@ -45,8 +46,7 @@ _TOKEN_NAMES = {
 }
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Token:
+class Token(Struct, frozen=True):
     """A forge token and the one origin (`https://api.github.com`) it may be sent to. Never shows its value by itself."""
 
     value: str
@@ -56,8 +56,7 @@ class Token:
         return f"Token(***, {self.origin})"
 
 
-@dataclass(frozen=True, slots=True)
-class CiContext:
+class CiContext(Struct, frozen=True):
     """One CI job. Texts are empty, and the other fields None, where the run does not say.
 
     `event` is the event's name and `action` its activity (`opened`), `payload` the whole event. `sha` is what was
@@ -74,7 +73,7 @@ class CiContext:
     repository_id: int | None
     event: str
     action: str
-    payload: Mapping[str, Json] = field(repr=False)
+    payload: Mapping[str, Json]
     sha: str
     head_sha: str
     base_sha: str
@@ -98,6 +97,9 @@ class CiContext:
     workspace: Path | None
     temp: Path | None
     token: Token | None
+
+    def __repr__(self) -> str:
+        return f"CiContext({self.provider}, {self.event}, {self.run_url})"  # the payload may hold what others wrote
 
 
 def origin(url: str) -> str:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from itertools import pairwise
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from shipway.errors import Problem
 from shipway.graph import Graph, GraphError
@@ -18,8 +20,7 @@ _MOST_EDGES = 1_000_000
 """More edges than this between readers and writers say that somebody reads everything: stages should be ordered instead."""
 
 
-@dataclass(frozen=True, slots=True)
-class Accesses:
+class Accesses(Struct, frozen=True):
     """What a node writes and reads; `spared` are patterns that it does not read although others of its own name them."""
 
     writes: tuple[Resource, ...] = ()

@@ -9,10 +9,11 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
+
+from msgspec import Struct
 
 from shipway.canonical import Json
 from shipway.ci import CiContext, ci_context
@@ -38,8 +39,7 @@ class Invoker(StrEnum):
     LOCAL = "local"
 
 
-@dataclass(frozen=True, slots=True)
-class Platform:
+class Platform(Struct, frozen=True):
     """`os` is linux, darwin or windows, `arch` amd64, arm64, 386, arm or the machine's own word; `python` is `3.11.7`."""
 
     os: str
@@ -51,8 +51,11 @@ def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+def _random_hex(count: int) -> str:
+    return os.urandom(count).hex()
+
+
+class Context(Struct, frozen=True):
     """All that a call may know of its surroundings, read once; tests build it by hand and inject time and randomness.
 
     `env` is the whole environment as read. `columns` is the width of the terminal, 80 where there is none;
@@ -61,7 +64,7 @@ class Context:
     known moment; `random_hex(n)` gives n random bytes as 2n hex digits; `sleep` takes seconds.
     """
 
-    env: Mapping[str, str] = field(repr=False)
+    env: Mapping[str, str]
     cwd: Path
     home: Path
     invoker: Invoker
@@ -73,10 +76,13 @@ class Context:
     columns: int
     processors: int = 1
     host: str = ""
-    now: Callable[[], datetime] = field(default=_utc_now, repr=False, compare=False)
-    monotonic_ns: Callable[[], int] = field(default=time.monotonic_ns, repr=False, compare=False)
-    random_hex: Callable[[int], str] = field(default=lambda count: os.urandom(count).hex(), repr=False, compare=False)
-    sleep: Callable[[float], None] = field(default=time.sleep, repr=False, compare=False)
+    now: Callable[[], datetime] = _utc_now
+    monotonic_ns: Callable[[], int] = time.monotonic_ns
+    random_hex: Callable[[int], str] = _random_hex
+    sleep: Callable[[float], None] = time.sleep
+
+    def __repr__(self) -> str:
+        return f"Context({self.cwd})"  # and nothing of the environment, which may end up wherever this is printed
 
 
 def read_context() -> Context:

@@ -8,8 +8,10 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from shipway.action import Verb, Work
 from shipway.attempt import Ended, Grace
@@ -32,8 +34,7 @@ from shipway.survivors import end, survivors_of
 from shipway.transcript import salvage
 
 
-@dataclass(frozen=True, slots=True)
-class Resumption:
+class Resumption(Struct, frozen=True):
     """A run to go on with: as the journal has it, how its nodes stand, and what becomes of them. `journal` is held.
 
     Without `accepts_drift` nothing of it is undone where `verify` does not find what it did.

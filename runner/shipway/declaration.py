@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TypeVar
+
+from msgspec import Struct, field
 
 from shipway import __version__, schema
 from shipway.canonical import Json
@@ -57,8 +58,7 @@ class Backoff(StrEnum):
     EXPONENTIAL = "exponential"
 
 
-@dataclass(frozen=True, slots=True)
-class Retry:
+class Retry(Struct, frozen=True):
     """`attempts` counts the first try and is at least 1; delays are integer milliseconds; `jitter_percent` is 0 to 100."""
 
     attempts: int = 1
@@ -68,16 +68,14 @@ class Retry:
     jitter_percent: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class OutputRule:
+class OutputRule(Struct, frozen=True):
     """A declared output: its type word (string integer number boolean list object secret file) and whether it must be written."""
 
     type: str
     required: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class InputRule:
+class InputRule(Struct, frozen=True):
     """A declared input of a run: type word (string integer number boolean list object), default (None: none), required."""
 
     type: str = "string"
@@ -86,8 +84,7 @@ class InputRule:
     description: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class TargetRule:
+class TargetRule(Struct, frozen=True):
     """One entry of `targets`; `on` holds patterns of branches and tags that may execute (empty: the default branch).
 
     `drill`: it is there to be broken.
@@ -105,8 +102,7 @@ class StateStore(StrEnum):
     POSTGRES = "postgres"
 
 
-@dataclass(frozen=True, slots=True)
-class StateRule:
+class StateRule(Struct, frozen=True):
     """`state:` of the declaration. `remote` is git's (empty: `origin`), `url` the name of the secret with the address."""
 
     store: StateStore = StateStore.LOCAL
@@ -114,16 +110,14 @@ class StateRule:
     url: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class PlanCommand:
+class PlanCommand(Struct, frozen=True):
     """A step's read-only `plan` command; unless every name in `requires` is known when planned, the node is opaque."""
 
     run: str
     requires: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class UndoCommand:
+class UndoCommand(Struct, frozen=True):
     """A step's `undo`; `timeout_ms` and `retry` None: those of the step."""
 
     run: str
@@ -131,8 +125,7 @@ class UndoCommand:
     retry: Retry | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Defaults:
+class Defaults(Struct, frozen=True):
     """`defaults:` of the declaration; None means that the built-in default of design applies."""
 
     timeout_ms: int | None = None
@@ -142,8 +135,7 @@ class Defaults:
     on_cancel: OnCancel | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """One step as written. Texts may hold `${{ }}` in `condition`, `env` and `with_` only; `path` locates it in the source.
 
     `action` is the dotted name (`run:` is short for `shell.exec`; its script is in `run`, else `run` is None).
@@ -189,16 +181,14 @@ class Step:
     dedup: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Body:
+class Body(Struct, frozen=True):
     """Steps inside a step, or those of `compensate`. `ordered` is True where they were a list."""
 
     steps: tuple[Step, ...]
     ordered: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Stage:
+class Stage(Struct, frozen=True):
     """One stage as written: `steps` (mode `steps`) or another `mode` with its `with_`. `needs` are stage ids.
 
     `ordered` is True where `steps` was a list: each step then needs the one before it.
@@ -227,8 +217,7 @@ class Stage:
     retry: Retry | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Declaration:
+class Declaration(Struct, frozen=True):
     """A whole lifecycle for one target, overlay merged in. `file` is relative to the repository root, `files` all that were read.
 
     `source` finds positions and spellings by path (`("stages", "build", "steps", 0, "run")`).

@@ -6,9 +6,11 @@ import json
 import re
 import shlex
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import PurePosixPath
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from shipway import python_project
 
@@ -34,8 +36,7 @@ class Part(StrEnum):
     DEPLOY = "deploy"
 
 
-@dataclass(frozen=True, slots=True)
-class Suggestion:
+class Suggestion(Struct, frozen=True):
     """A step to begin with. `origin` is the file that it was found in; `reads` is empty where nothing can be told.
 
     `**` in `reads` is the whole folder of the project. `leaves` is what the step makes that git has to ignore.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from shipway import canonical
 from shipway.canonical import Json, object_of
@@ -15,8 +17,7 @@ _DECISIVE = ("run", "undo", "verify", "shell", "working_directory")
 """The slots of a script that decide how it is undone; what it is given as environment may differ from target to target."""
 
 
-@dataclass(frozen=True, slots=True)
-class Proof:
+class Proof(Struct, frozen=True):
     """An undo that worked: of what (`key`), when (RFC 3339), on which target, and whether `verify` found nothing after it."""
 
     key: str

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Set
-from dataclasses import dataclass
 from itertools import islice
+
+from msgspec import Struct
 
 from shipway.errors import did_you_mean
 from shipway.outline import StageOutline, StepOutline, texts
@@ -15,8 +16,7 @@ _MOST_CYCLES = 10  # each costs a walk over all edges
 _MOST_SHOWN = 20
 
 
-@dataclass(frozen=True, slots=True)
-class Edge:
+class Edge(Struct, frozen=True):
     """`before` is done before `after`, because of what stands at `path` (`span` inside it), or because of a list's order."""
 
     after: str

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import StrEnum
+
+from msgspec import Struct
 
 EXIT_DONE = 0
 EXIT_FAILED = 1
@@ -60,8 +61,7 @@ class Reason(StrEnum):
     BUG = "bug"
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
+class Position(Struct, frozen=True):
     """A place in a text file: `line` and `column` count from 1, columns in code points, `width` code points long."""
 
     file: str
@@ -73,8 +73,7 @@ class Position:
         return f"{self.file}:{self.line}:{self.column}"
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(Struct, frozen=True):
     """One thing wrong in a declaration: what (`text`), where, the source line as written, and a hint under the caret.
 
     `text` and `hint` are lower case and carry no position; `line` is empty where there is no source to show.

@@ -1,7 +1,6 @@
 """What is announced while a lifecycle runs, and the bus that hands it on. Decides nothing and prints nothing.
 
-Events are named tuples and not dataclasses: there are many of them, each made thousands of times, and every command that
-starts pays for their making.
+Events are named tuples: each is made thousands of times, and nothing is ever asked of one but its fields.
 """
 
 from __future__ import annotations

@@ -5,8 +5,10 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from shipway.action import Command, Completed, Verb
 from shipway.asking import Asking
@@ -40,8 +42,7 @@ PLAN_COMMAND_TIMEOUT_MS = 300_000
 _MOST_THREADS = 32
 
 
-@dataclass(frozen=True, slots=True)
-class ExecutionTools:
+class ExecutionTools(Struct, frozen=True):
     """What an execution needs besides its plan. `directory` is made for this run; `processors` bound the default parallelism.
 
     Of a run that is gone on with, `resumption` is what was found of it, and `elapsed_ms` how long ago it began.

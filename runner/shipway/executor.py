@@ -6,8 +6,10 @@ Decides nothing by itself: order is the scheduler's, undo order the saga's, dela
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from types import MappingProxyType
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from shipway.action import Verb, Work
 from shipway.attempt import Ended
@@ -52,8 +54,7 @@ _SETTLED_MS = 10
 _QUIET_TICK_MS = 1_000
 
 
-@dataclass(frozen=True, slots=True)
-class Execution:
+class Execution(Struct, frozen=True):
     """What came of it: one result per node of the plan in declared order, stage outcomes, and the undos in order.
 
     Behind a node that `added` others come the results of those. `verdicts` are what `verify` says of each undone node after

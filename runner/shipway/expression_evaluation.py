@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from shipway.errors import did_you_mean
 from shipway.expression_functions import FUNCTIONS, PURE_FUNCTIONS, STATUS_FUNCTIONS, Arguments

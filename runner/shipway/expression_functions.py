@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from shipway.expression_values import (
     Unworkable,
@@ -43,8 +44,7 @@ class Arguments:
         return self._known[index]
 
 
-@dataclass(frozen=True, slots=True)
-class Function:
+class Function(Struct, frozen=True):
     """A function's spelling and how many arguments it takes; `apply` is None for those that the caller brings."""
 
     spelling: str

@@ -8,8 +8,9 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
 from enum import Enum, auto
+
+from msgspec import Struct, field
 
 from shipway.errors import did_you_mean
 from shipway.expression_functions import FUNCTIONS, PURE_FUNCTIONS
@@ -54,8 +55,7 @@ _HINTS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Names:
+class Names(Struct, frozen=True):
     """What may be named: `contexts`, and `functions` besides the pure ones; None where anything may."""
 
     contexts: Collection[str] | None = None
@@ -81,8 +81,7 @@ class _Kind(Enum):
     END = auto()
 
 
-@dataclass(frozen=True, slots=True)
-class _Token:
+class _Token(Struct, frozen=True):
     """What it is, its text as written, where it stands; `value` of a literal."""
 
     kind: _Kind
@@ -94,14 +93,12 @@ class _Token:
         return self.kind is _Kind.MARK and self.text == text
 
 
-@dataclass(frozen=True, slots=True)
-class _Operand:
+class _Operand(Struct, frozen=True):
     node: Node
     depth: int
 
 
-@dataclass(slots=True)
-class _Frame:
+class _Frame(Struct):
     """What is open: the whole text, a group, a call (`opener` is its name) or, with `target`, an index."""
 
     opener: _Token | None = None

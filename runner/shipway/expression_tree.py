@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias
+
+from msgspec import Struct
 
 from shipway.expression_functions import FUNCTIONS
 from shipway.expression_values import Comparison, FilteredList, Value, compact_json, exact_text, is_scalar
@@ -19,28 +20,24 @@ class LogicOperator(Enum):
     OR = "||"
 
 
-@dataclass(frozen=True, slots=True)
-class Literal:
+class Literal(Struct, frozen=True):
     """A value; a list or object only where known contexts were put in, and then it is written as a `fromJSON` call."""
 
     value: Value
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(Struct, frozen=True):
     """The name that a reference begins with, as written."""
 
     name: str
     offset: int
 
 
-@dataclass(frozen=True, slots=True)
-class Wildcard:
+class Wildcard(Struct, frozen=True):
     """The `*` of `a.*` and `a[*]`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Index:
+class Index(Struct, frozen=True):
     """`target.key`, `target[key]` and, with a Wildcard, `target.*`; `end` is the offset behind it."""
 
     target: Node
@@ -48,15 +45,13 @@ class Index:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
-class Not:
+class Not(Struct, frozen=True):
     """`!operand`."""
 
     operand: Node
 
 
-@dataclass(frozen=True, slots=True)
-class Compare:
+class Compare(Struct, frozen=True):
     """`left operator right`."""
 
     operator: Comparison
@@ -64,16 +59,14 @@ class Compare:
     right: Node
 
 
-@dataclass(frozen=True, slots=True)
-class Logic:
+class Logic(Struct, frozen=True):
     """A chain of one `&&` or `||`, two operands or more, no operand a chain of the same."""
 
     operator: LogicOperator
     operands: tuple[Node, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(Struct, frozen=True):
     """A call; `name` as written, `offset` where it stands."""
 
     name: str

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TypeVar
+from typing import TypeVar, final
+
+from msgspec import Struct
 
 from shipway.expression_evaluation import Evaluator, fold
 from shipway.expression_functions import PURE_FUNCTIONS, STATUS_FUNCTIONS
@@ -56,8 +57,7 @@ _RENDERED_DEPTH = 2 * MAX_DEPTH
 _NO_FUNCTIONS: Mapping[str, Callable[..., Value]] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(Struct, frozen=True):
     """One use of a context.
 
     `path` begins with the context's name in lower case (`name` is as written); then come properties as written and whole
@@ -70,8 +70,8 @@ class Reference:
     width: int
 
 
-@dataclass(frozen=True, slots=True)
-class Expression:
+@final
+class Expression(Struct, frozen=True):
     """An expression that was read. `text` is the source, or after `partially_evaluate` the canonical text.
 
     `references` are in the order of the text; `functions` are the lower-case names of all calls.
@@ -80,7 +80,7 @@ class Expression:
     text: str
     references: tuple[Reference, ...]
     functions: frozenset[str]
-    node: Node = field(repr=False, compare=False)
+    node: Node
 
     @property
     def uses_status(self) -> bool:
@@ -93,8 +93,8 @@ class Expression:
         return not self.references and self.functions <= PURE_FUNCTIONS
 
 
-@dataclass(frozen=True, slots=True)
-class Template:
+@final
+class Template(Struct, frozen=True):
     """Text with any number of `${{ }}`; `segments` are its plain parts and its expressions in order, none empty."""
 
     text: str

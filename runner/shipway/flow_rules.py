@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from shipway.canonical import Json
 from shipway.outline import StageOutline, StepOutline
@@ -33,8 +34,7 @@ _NOT_OF_BODIES = (
 _NOT_EMITTED = ("gather", "emits", "needs", "optional_needs")
 
 
-@dataclass(frozen=True, slots=True)
-class GatherRule:
+class GatherRule(Struct, frozen=True):
     """`gather` as written. `slots` are `items`, or `product` with `include` and `exclude`; `max` 0 is any number.
 
     `on_failure` is drain, cancel, continue, or None for what holds for the stage.

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import TypeAlias
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from shipway.nodes import Outcome
 from shipway.room import Bounds, Item
@@ -21,8 +23,7 @@ _WORK = 6_000
 """Nodes that all simulations of one forecast may have together, the first not counted."""
 
 
-@dataclass(frozen=True, slots=True)
-class Forecast:
+class Forecast(Struct, frozen=True):
     """A run takes `about_ms`; with the durations of single earlier runs it would have taken `least_ms` to `most_ms`.
 
     `runs` is how many were counted; `unmeasured` how many nodes never ran before: each counts as the median of the others.

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from shipway.declaration import Stage
 from shipway.node_ids import gate_of
 from shipway.nodes import Need, NeedKind, Node
 
 
-@dataclass(slots=True)
-class Frame:
+class Frame(Struct):
     """A body whose nodes are being added: their ids begin with `path`, `names` are all it will hold, `env` holds for each.
 
     `within` is the node that opens the body; None for the stage itself. `gather` is the name that its items go by. In the

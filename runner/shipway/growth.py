@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from shipway.action import SlotRule, SlotType
 from shipway.canonical import Json, items_of, object_of
 from shipway.expressions import ExpressionError, to_text
 from shipway.items import condition_with_item, text_with_item, with_item
 from shipway.node_ids import escaped, member_of, template_of
-from shipway.nodes import Computed, Immediate, Need, Node, Promise, Proxy, Slot, changed
+from shipway.nodes import Computed, Immediate, Need, Node, Promise, Proxy, Slot
 from shipway.products import MAX_ITEMS, BadItems, check_keys, checked_key, items_from, key_by_value
 from shipway.slot_types import fits, type_word
 
@@ -18,8 +20,7 @@ Rules = Callable[[str], Mapping[str, SlotRule]]
 """The slots that an action takes, by its name."""
 
 
-@dataclass(frozen=True, slots=True)
-class Emitted:
+class Emitted(Struct, frozen=True):
     """One entry that a node adds at run time: of which of its templates, under which key, with which values as `item`.
 
     `needs` are keys of other entries of the same node, or ids of nodes. JSON-safe, so that a journal can keep it.
@@ -150,7 +151,7 @@ class _Part:
             changes["gather"] = replace(node.gather, key=text_with_item(node.gather.key, self._gather, item))
         if node.templates:
             changes["templates"] = {name: self._inner(nodes, prefix, item) for name, nodes in node.templates.items()}
-        return changed(node, changes)
+        return replace(node, **changes)
 
     def _inner(self, nodes: Sequence[Node], prefix: str, item: Json) -> tuple[Node, ...]:
         """The templates of a node inside a template: its own items stay open."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from threading import Event, RLock, Thread
 from typing import Protocol
+
+from msgspec import Struct
 
 from shipway.errors import Reason
 from shipway.locks import (
@@ -88,8 +89,7 @@ class Unguarded:
         """There is nothing to give back."""
 
 
-@dataclass(slots=True)
-class _Held:
+class _Held(Struct):
     lock: Lock
     version: str
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
+
+from msgspec import Struct, field
 
 from shipway.action import Verb
 from shipway.attempt import Ended
@@ -44,8 +45,7 @@ UNFINISHED = frozenset({RunStatus.RUNNING, RunStatus.ROLLING_BACK})
 """A run with one of these whose owner is gone has crashed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Owner:
+class Owner(Struct, frozen=True):
     """The process that carries a run out. `started` is `process_identity.start_of` it, `token` is random and its alone."""
 
     machine: str
@@ -54,8 +54,7 @@ class Owner:
     token: str
 
 
-@dataclass(frozen=True, slots=True)
-class Opening:
+class Opening(Struct, frozen=True):
     """What is known of a run before anything of it happens: all that resuming it, or sealing it for a killed one, takes.
 
     `inputs` are as they were given, `file` is the declaration relative to the root, `stages` and `skipped` the part that
@@ -78,8 +77,7 @@ class Opening:
     workspace: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Decided:
+class Decided(Struct, frozen=True):
     """An outcome without an attempt: blocked, skipped, not started, or failed before it could be tried."""
 
     outcome: Outcome
@@ -122,8 +120,7 @@ class Journal(Protocol):
         """Whether somebody else asked for this run to be stopped."""
 
 
-@dataclass(frozen=True, slots=True)
-class Undone:
+class Undone(Struct, frozen=True):
     """How the undo of a node went: undone, undo_failed, not_undoable or drifted; `tries` is how often it was tried.
 
     A node of a compensation has the outcome of a step that ran, and `outputs` for those behind it.
@@ -217,8 +214,7 @@ class BestEffort:
         return self._journal.is_cancelled()
 
 
-@dataclass(frozen=True, slots=True)
-class Probed:
+class Probed(Struct, frozen=True):
     """What was found out about an attempt that nobody reported: its work is there (succeeded), was put back (undone), or
     whether it was put back cannot be told (undo_failed).
     """
@@ -314,8 +310,7 @@ class Journals(Protocol):
         """It was removed again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Recorded:
+class Recorded(Struct, frozen=True):
     """One attempt as it is on disk, in the order in which attempts began (`sequence`, unique in the run).
 
     `verb` is do or undo; `number` counts a node's attempts from 1, of an undo it is how often it was tried. `outcome` and
@@ -379,8 +374,7 @@ class Recorded:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class RunSummary:
+class RunSummary(Struct, frozen=True):
     """A run as the list of runs shows it. Times are Unix time in milliseconds; `receipt` is its digest once it is sealed.
 
     `is_alive` says that its owner still carries it out; `executions` how often it was begun or resumed.
@@ -404,8 +398,7 @@ class RunSummary:
         return self.status in UNFINISHED and not self.is_alive
 
 
-@dataclass(frozen=True, slots=True)
-class RunRecord:
+class RunRecord(Struct, frozen=True):
     """All that is known of one run but its plan, which is large and rarely asked for.
 
     `opened` says of nodes that were opened again from which place in `history` on their attempts count. `undoing` are the

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+
+from msgspec.structs import asdict
 
 from shipway.action import Verb
 from shipway.canonical import Json, integer_of, items_of, object_of, text_or_none

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from shipway.canonical import Json, integer_of, object_of
 from shipway.durations import parse_ms
@@ -13,8 +14,7 @@ RATE_PATTERN = "^[0-9]{1,6}/[0-9]{0,9}(ms|s|m|h|d)$"
 """What `parse_rate` accepts, but for a 0; the schema's `pattern` is this text."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rate:
+class Rate(Struct, frozen=True):
     """At most `burst` starts at once and then `count` in every `period_ms`; all three are at least 1."""
 
     count: int
@@ -22,8 +22,7 @@ class Rate:
     burst: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Limit:
+class Limit(Struct, frozen=True):
     """How many nodes may run at once under a name, at least 1, and how fast they may start; None: as fast as there is room."""
 
     parallel: int = 1

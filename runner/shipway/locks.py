@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
+
+from msgspec import Struct
+from msgspec.structs import asdict, replace
 
 from shipway.canonical import Json
 from shipway.errors import Reason, UnreachableError
@@ -37,8 +39,7 @@ class Life(StrEnum):
     UNASKED = "unasked"
 
 
-@dataclass(frozen=True, slots=True)
-class Holder:
+class Holder(Struct, frozen=True):
     """Who holds a lock. `id` is unique to each claim; texts are empty and `attempt` is 0 where they do not apply.
 
     `provider` is the CI's word (`github`), `run` and `attempt` are those of its run, `repository` is `owner/name`; `why` is
@@ -56,8 +57,7 @@ class Holder:
     why: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Lock:
+class Lock(Struct, frozen=True):
     """One lock's record. `holder` is None where it is free; `until_ms` 0 where no time ends the hold.
 
     `token` is that of the present holder, or of the last one.
@@ -75,8 +75,7 @@ class Lock:
         return self.holder is not None and self.holder.id == holder.id
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(Struct, frozen=True):
     """What is wanted: by whom, kept how, and for how long from the moment it is taken (0: no time ends it)."""
 
     holder: Holder

@@ -6,8 +6,9 @@ Executes nothing and makes no receipt; the phases of `lifecycle` say when someth
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
+
+from msgspec import Struct
 
 from shipway import __version__
 from shipway.bodies import regrown, rules_of
@@ -43,8 +44,7 @@ from shipway.undertaking import Request, Surroundings
 from shipway.workspace import Workspace
 
 
-@dataclass(frozen=True, slots=True)
-class Guard:
+class Guard(Struct, frozen=True):
     """What has to be known before anything is written down: `holds_secret` says of a text that it must not be kept.
 
     `state` is where the record is kept besides, and `lock_token` fences what is written there.

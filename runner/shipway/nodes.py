@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from functools import cache
 from typing import TypeAlias
+
+from msgspec import Struct, field
 
 from shipway import canonical
 from shipway.canonical import Json, integer_of, items_of, object_of, text_or_none
@@ -71,23 +72,20 @@ class Verified(StrEnum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, slots=True)
-class Immediate:
+class Immediate(Struct, frozen=True):
     """A slot whose value is known when planned."""
 
     value: Json
 
 
-@dataclass(frozen=True, slots=True)
-class Promise:
+class Promise(Struct, frozen=True):
     """A slot filled with another node's output; without `output`, with all its outputs as one object."""
 
     node: str
     output: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Computed:
+class Computed(Struct, frozen=True):
     """A slot with `${{ }}` in its text, or in texts inside its list or object, evaluated when the node starts.
 
     Secrets stand in it by name only.
@@ -96,8 +94,7 @@ class Computed:
     expression: Json
 
 
-@dataclass(frozen=True, slots=True)
-class Proxy:
+class Proxy(Struct, frozen=True):
     """A slot filled with the item of the enclosing gather called `gather`, or with one `field` of it.
 
     It stands in templates only: a node that is planned or added has the value. A field that is not there is null.
@@ -127,8 +124,7 @@ class NeedKind(StrEnum):
     WITHIN = "within"
 
 
-@dataclass(frozen=True, slots=True)
-class Need:
+class Need(Struct, frozen=True):
     """An edge from `node` to the node that holds this need; `resource` is what that one writes and this one reads, or empty."""
 
     node: str
@@ -140,8 +136,7 @@ WHOLE_TREE = ("**",)
 """What a node reads where nobody said."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reads:
+class Reads(Struct, frozen=True):
     """The files a node depends on: the patterns as declared and the digest of what they match (paths and contents)."""
 
     patterns: tuple[str, ...]
@@ -157,8 +152,7 @@ GATHER, CHOOSE = "flow.gather", "flow.choose"
 """What stands as action where a node only opens its members: constructs of the document, which no registry has."""
 
 
-@dataclass(frozen=True, slots=True)
-class Gather:
+class Gather(Struct, frozen=True):
     """How a node runs its template once per item: at most `limit` iterations at once, in the order of `keys`.
 
     `keys` is None where the items are known only when run; then there are at most `max` (0: any number). `key` is the text
@@ -172,8 +166,7 @@ class Gather:
     on_failure: OnFailure | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
+class Node(Struct, frozen=True):
     """One unit of work. `slots` and `env` are what it is given; `predicted` holds outputs its plan foretold.
 
     `before` and `after` describe the world around an `exact` change (keys are the action's own). `reversible` says whether
@@ -243,17 +236,6 @@ class Node:
     def step(self) -> str:
         """The id without its stage."""
         return self.id.removeprefix(self.stage + "/")
-
-
-def changed(node: Node, changes: Mapping[str, object]) -> Node:
-    """`dataclasses.replace` in a quarter of its time: a large gather makes a hundred thousand nodes out of one, twice."""
-    made: Node = object.__new__(Node)
-    for name, read, write in _MEMBERS:
-        write(made, changes[name] if name in changes else read(node))
-    return made
-
-
-_MEMBERS = [(each.name, getattr(Node, each.name).__get__, getattr(Node, each.name).__set__) for each in fields(Node)]
 
 
 def slot_json(slot: Slot) -> Json:

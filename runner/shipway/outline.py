@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from shipway.canonical import Json
 from shipway.places import MAIN_STAGE, step_id
 from shipway.source import Path_
 
 
-@dataclass(frozen=True, slots=True)
-class StepOutline:
+class StepOutline(Struct, frozen=True):
     """A step that is a mapping; `outputs` are None where only the registry knows them (`uses`).
 
     `body` are the steps inside it, `templates` those under its `emits`, each read like a stage of the same id.
@@ -25,8 +26,7 @@ class StepOutline:
     templates: StageOutline | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class StageOutline:
+class StageOutline(Struct, frozen=True):
     """A stage; `path` is `()` for top-level steps. `is_ordered` where `steps` is a list; of two equal ids the first counts.
 
     `compensation` is its `compensate`, read like a stage of the same id; that has `compensates`, the steps it may refer to.

@@ -6,14 +6,14 @@ A token is `period_ms` parts and each millisecond adds `count` of them, so that 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from shipway.limits import Rate
 
 
-@dataclass(frozen=True, slots=True)
-class Bucket:
+class Bucket(Struct, frozen=True):
     """The tokens of one limit: `parts` of them were there at `at_ms`, on whatever clock its owner uses. It begins full."""
 
     rate: Rate
@@ -119,8 +119,7 @@ class Pace:
         return Bucket.full(self._rates[limit], now_ms) if known is None else known.at(now_ms)
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(Struct, frozen=True):
     """How a limit stands for all runs that share it: parts in its bucket (None: it has no rate), and how long it rests yet."""
 
     parts: int | None

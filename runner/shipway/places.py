@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from shipway.canonical import Json
 from shipway.source import Path_
@@ -68,8 +69,7 @@ _ABOUT = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """Something wrong at `path` of a document, before it has a position: `is_key` where the key is at fault, not its value.
 
     `span` is offset and width inside the text at `path`; `anchor` is the section of docs/declaration.md that helps.

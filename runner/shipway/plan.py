@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from shipway import canonical
 from shipway.canonical import Json, integer_of, items_of, object_of, text_or_none
@@ -45,8 +47,7 @@ class Durability(StrEnum):
     MACHINE = "machine"
 
 
-@dataclass(frozen=True, slots=True)
-class PlannedSource:
+class PlannedSource(Struct, frozen=True):
     """What was planned: `file` is the declaration, `files` it and its overlay with `declaration` their digest.
 
     Outside git `commit`, `tree` and `merge_base` are None. `dirty`: a tracked file differs from the commit.
@@ -62,8 +63,7 @@ class PlannedSource:
     dirty: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class PlannedStage:
+class PlannedStage(Struct, frozen=True):
     """A stage in the plan: who carries it out, under which `contract` number, and its policies.
 
     `context` is what the backend needs to be re-created from the plan alone. `parallel` 0 means no bound of its own.
@@ -91,8 +91,7 @@ class PlannedStage:
         return [by_id[name] for name in Graph([node.id for node in self.compensation], edges).topological_order()]
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(Struct, frozen=True, dict=True):
     """A whole plan for one lifecycle and target; `nodes` and `stages` in declared order.
 
     `secrets` are names. `parallel` 0 lets the machine decide. `on_cancel` None: leave in CI, undo on a terminal. `locks` are
@@ -228,8 +227,7 @@ class Plan:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class StageRollback:
+class StageRollback(Struct, frozen=True):
     """What the rollback of one stage would do, as node ids: `compensated` runs first, then what is `undone`.
 
     `stays` is lasting and cannot be undone.
@@ -241,8 +239,7 @@ class StageRollback:
     stays: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class RollbackPreview:
+class RollbackPreview(Struct, frozen=True):
     """What a rollback would do, stage by stage, the last first.
 
     `point_of_no_return` is the first node in order after which a rollback can no longer be whole, or None.
@@ -348,8 +345,7 @@ def _check_compensation(stage: PlannedStage, plan: Plan) -> None:
             raise UsageError(text, reason=Reason.DOCUMENT_INVALID)
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
+class Difference(Struct, frozen=True):
     """One node (or stage, or `plan` itself) in which two plans differ; `fields` are the names of what differs in it.
 
     `fields` is `("added",)` or `("removed",)` where only one of the plans has it.

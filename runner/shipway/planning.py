@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from shipway import __version__
 from shipway.accesses import settled
@@ -25,16 +27,14 @@ from shipway.repository import Repository
 from shipway.resolution import Resolved, backend_failed
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
+class Selection(Struct, frozen=True):
     """What part of a lifecycle to take: `stages` (empty: all) without the stages and `stage/step`s in `skip`."""
 
     stages: tuple[str, ...] = ()
     skip: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class PlanRequest:
+class PlanRequest(Struct, frozen=True):
     """What a plan is made from. `repository_name` is `owner/name` if known; `base` the commit a pull request starts from."""
 
     declaration: Declaration

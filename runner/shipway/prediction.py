@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from shipway.action import Action, ActionFailed, Command, Completed, PlanWork, Prediction
 from shipway.canonical import Json
@@ -15,7 +17,7 @@ from shipway.errors import RunFailed, ShipwayError
 from shipway.evaluation import Evaluation, Unresolved, names_secret, references_of
 from shipway.expressions import Reference
 from shipway.node_ids import body_of, owner_of
-from shipway.nodes import Change, Computed, Fidelity, Immediate, NeedKind, Node, Outcome, Promise, Proxy, Slot, changed
+from shipway.nodes import Change, Computed, Fidelity, Immediate, NeedKind, Node, Outcome, Promise, Proxy, Slot
 from shipway.plan import Plan
 from shipway.redaction import redacted_value
 from shipway.registry import Registry
@@ -23,8 +25,7 @@ from shipway.resolution import Resolved
 from shipway.vertices import members_of
 
 
-@dataclass(frozen=True, slots=True)
-class PlanTools:
+class PlanTools(Struct, frozen=True):
     """What planning may use: actions and backends, the child environment's base, secrets by name, and a way to run a command.
 
     `redact` masks secrets in what actions and commands say: a plan leaves the machine.
@@ -127,17 +128,15 @@ class Predictor:
         self._foretold[node.id] = outputs
         self._evaluation.record(node, Outcome.SUCCEEDED, outputs)
         self._fidelity[node.id] = fidelity
-        return changed(
+        return replace(
             node,
-            {
-                "change": said.change,
-                "fidelity": fidelity,
-                "why": self._told(why),
-                "before": said.before and redacted_value(said.before, self._tools.redact),
-                "after": said.after and redacted_value(said.after, self._tools.redact),
-                "predicted": outputs,
-                "reversible": said.reversible,
-            },
+            change=said.change,
+            fidelity=fidelity,
+            why=self._told(why),
+            before=said.before and redacted_value(said.before, self._tools.redact),
+            after=said.after and redacted_value(said.after, self._tools.redact),
+            predicted=outputs,
+            reversible=said.reversible,
         )
 
     def _told(self, why: str) -> str:

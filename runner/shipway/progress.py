@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from shipway.action import Action
 from shipway.attempt import Ended, Grace
@@ -23,8 +24,7 @@ STILL_RUNNING_MS = 60_000
 """After this long without output a running node is announced once more, and again after as long."""
 
 
-@dataclass(frozen=True, slots=True)
-class ExecutionOptions:
+class ExecutionOptions(Struct, frozen=True):
     """How to run: on how many processors, with which grace when something is ended, and what a cancellation does.
 
     `most_children` is how many at once the system leaves room for, whatever is asked; `usual_ms` what nodes took in earlier
@@ -40,8 +40,7 @@ class ExecutionOptions:
     fail_after: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Surroundings:
+class Surroundings(Struct, frozen=True):
     """What an execution works with: directories, actions by name, base environment, clock, randomness, and who listens.
 
     `directory` is private to the run and on the workspace's file system, and so is `recovery`, which outlives the run.
@@ -74,8 +73,7 @@ class Surroundings:
         return self.started_unix_ms + self.clock_ms()
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(Struct, frozen=True):
     """What an earlier execution of the same run left of a node: its `result` as it stands, and how far it came.
 
     `outcome` is None where it is to be run (again), else its outcome in this execution too. `tried` are its
@@ -92,8 +90,7 @@ class Known:
     taken_back: int = 0
 
 
-@dataclass(slots=True)
-class Progress:
+class Progress(Struct):
     """A node on its way: what has been tried, and what its undo will need.
 
     `order` counts first starts from 0 and is -1 before; `began` says that an attempt came so far that it may have done

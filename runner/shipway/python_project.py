@@ -6,9 +6,10 @@ import re
 import shlex
 import tomllib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import PurePosixPath
+
+from msgspec import Struct
 
 MANIFESTS = ("pyproject.toml", "setup.cfg", "setup.py")
 """What a Python project is described by, the one that says most first."""
@@ -23,8 +24,7 @@ _UNITTEST_TEST = re.compile(r"^class \w+\(.*TestCase\b", re.MULTILINE)
 _REQUIREMENT = re.compile(r"(?!.*\$\{\{)[A-Za-z0-9][ -~]*")
 
 
-@dataclass(frozen=True, slots=True)
-class PythonCommands:
+class PythonCommands(Struct, frozen=True):
     """Commands of a project; one that it has no use for is empty. `origin` is the file that it was known by."""
 
     origin: str
@@ -64,8 +64,7 @@ def commands(files: Sequence[str], contents: Mapping[str, str]) -> PythonCommand
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Project:
+class _Project(Struct, frozen=True):
     files: Sequence[str]
     contents: Mapping[str, str]
     declared: Mapping[str, object]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
+
+from msgspec import Struct, field
 
 from shipway import canonical
 from shipway.canonical import Json, integer_of, items_of, object_of, text_or_none
@@ -44,8 +45,7 @@ EXIT_CODES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(Struct, frozen=True):
     """One try of a node, numbered from 1. Times are milliseconds since the run began; `exit_code` None in-process.
 
     `code` is a word for what failed, or empty. `undo` is how it was taken back before the next try, None where it was not.
@@ -61,8 +61,7 @@ class Attempt:
     undo: Outcome | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class NodeResult:
+class NodeResult(Struct, frozen=True):
     """What happened to one node. Times are milliseconds since the run began; a node that never ran has no start.
 
     `ready_ms` is when its needs were met, `waited_for` what it then waited for (slot, limit, lock, exclusive, or empty).
@@ -96,8 +95,7 @@ class NodeResult:
         return self.ended_ms - self.started_ms
 
 
-@dataclass(frozen=True, slots=True)
-class RollbackEntry:
+class RollbackEntry(Struct, frozen=True):
     """One undo, in the order they were tried; `outcome` is undone, undo_failed, not_undoable or drifted.
 
     Of a node of a compensation, whose id is `stage.compensate/step`, it is what became of a node that ran forward.
@@ -115,8 +113,7 @@ class RollbackEntry:
     log: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class RanBy:
+class RanBy(Struct, frozen=True):
     """Who ran it and where; the CI fields are None for a run at a terminal. `invoker` is `ci` or `local`."""
 
     invoker: str
@@ -129,8 +126,7 @@ class RanBy:
     commit: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class StageResult:
+class StageResult(Struct, frozen=True):
     """Outcome of a stage: the worst of its nodes' by order failed, cancelled, blocked, not_started, else succeeded or skipped.
 
     `attempts` is how often it was tried.
@@ -141,8 +137,7 @@ class StageResult:
     attempts: int = 1
 
 
-@dataclass(frozen=True)
-class Receipt:
+class Receipt(Struct, frozen=True, dict=True):
     """A whole run. `started` and `ended` are RFC 3339 UTC; every node of the plan stands in `nodes`, in declared order.
 
     `critical_path` holds node ids by measured time with its length; `parallelism` is the sum of node durations over

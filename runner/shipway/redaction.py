@@ -10,10 +10,11 @@ import json
 import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from threading import Lock
 from typing import NewType
 from urllib.parse import quote, quote_plus
+
+from msgspec import Struct
 
 from shipway.canonical import Json
 
@@ -62,8 +63,7 @@ def redacted_value(value: Json, redact: Callable[[str], str]) -> Json:
     return value
 
 
-@dataclass(frozen=True, slots=True)
-class _Patterns:
+class _Patterns(Struct, frozen=True):
     """What is looked for: sorted `variants`, their first characters, the longest one's length, and the compiled search."""
 
     variants: tuple[str, ...]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
 from typing import TypeAlias
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from shipway import expressions
 from shipway.canonical import Json
@@ -32,8 +34,7 @@ _OF_STEP = ("outputs", "outcome")
 _OF_STAGE = ("outputs", "steps")
 
 
-@dataclass(frozen=True, slots=True)
-class _Site:
+class _Site(Struct, frozen=True):
     """One text with expressions: where it stands, in which stage, and in which step (None: in the stage itself).
 
     `around` are the bodies and steps that it is inside of, outermost first, `gathers` the names of the gathers among them.
@@ -48,8 +49,7 @@ class _Site:
     gathers: tuple[str, ...] = ()
 
 
-@dataclass(slots=True)
-class References:
+class References(Struct):
     """What all expressions of a declaration came to: findings, edges among stages, and edges among the steps of each body.
 
     `step_edges` are by the path of the stage or compensation that has the steps.

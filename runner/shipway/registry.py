@@ -6,10 +6,11 @@ The one module that loads code by dotted name. A name belongs to one origin; a s
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import import_module
 from typing import TypeAlias, TypeVar
+
+from msgspec import Struct
 
 from shipway.action import Action
 from shipway.backend import Backend, Capability
@@ -47,8 +48,7 @@ _BACKENDS: Mapping[BackendKey, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Extension:
+class Extension(Struct, frozen=True):
     """What an installed distribution offers: an entry point's `name`, its `target` (`module:attribute`), and who offers it."""
 
     name: str
@@ -56,8 +56,7 @@ class Extension:
     origin: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Claim:
+class _Claim(Struct, frozen=True):
     """Who answers a name, and where it is: `target` to be imported, or `made` by a function that was handed over."""
 
     origin: str

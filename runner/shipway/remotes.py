@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import git
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(Struct, frozen=True):
     """`name` is that of the repository, `slug` its `owner/name` on a forge, empty where there is no remote.
 
     `default_branch` is None where git cannot tell; `how` says how it was found. `files` are those tracked and those that
@@ -23,8 +22,7 @@ class Origin:
     files: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Checkout:
+class Checkout(Struct, frozen=True):
     """The git that is used, whether history is cut off, and whether git ignores `.shipway/` by the repository's own rules."""
 
     git_version: tuple[int, ...]

@@ -6,8 +6,9 @@ One algorithm for `resume`, `retry` and a run that CI starts anew, so that no tw
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
 from enum import Enum
+
+from msgspec import Struct, field
 
 from shipway.node_ids import is_gate, owner_of
 from shipway.nodes import Computed, NeedKind, Node, Outcome, Promise, Slot
@@ -27,24 +28,21 @@ class Fate(Enum):
     GIVE_UP = "give up"
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
+class Wish(Struct, frozen=True):
     """What a person said. `assumed`: whether the work of a node is done; `start_from`: it and all behind it run again."""
 
     assumed: Mapping[str, bool] = field(default_factory=dict)
     start_from: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Undecided:
+class Undecided(Struct, frozen=True):
     """A node of which nobody can tell whether its work is there, and why that matters."""
 
     node: str
     why: str
 
 
-@dataclass(frozen=True, slots=True)
-class Reopening:
+class Reopening(Struct, frozen=True):
     """The fate of every node. Where there is something `undecided`, nothing may be done yet."""
 
     fates: Mapping[str, Fate]

@@ -8,10 +8,12 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
 from enum import StrEnum
 from hashlib import sha256
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from shipway.action import ActionFailed, Drifted, NotUndoable, Work
 from shipway.canonical import Json, items_of, object_of
@@ -33,8 +35,7 @@ class Did(StrEnum):
     TEMPORARY = "temporary"
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """One change: at `path` (relative to the workspace if inside it), with fingerprints `before` and `after`.
 
     `aside` names what was put away in scratch, `source` where a renamed thing came from, `mode` that of a pruned directory.

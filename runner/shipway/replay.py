@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from shipway import saga
 from shipway.action import Verb
@@ -12,8 +14,7 @@ from shipway.nodes import DONE, Node, Outcome
 from shipway.receipt import Attempt, NodeResult, RollbackEntry
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(Struct, frozen=True):
     """One node of a run: what was tried, how it ended, and what of it is still to be undone.
 
     `outcome` is how it stands now: unknown where an attempt or an undo was begun and never reported, not started where

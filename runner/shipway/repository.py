@@ -6,9 +6,10 @@ import hashlib
 import os
 import subprocess
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+
+from msgspec import Struct
 
 from shipway.errors import Reason, UsageError
 from shipway.globs import match_globs
@@ -27,8 +28,7 @@ _QUIET = {"GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
 _SETTINGS = ("-c", "core.fsmonitor=false", "-c", "core.quotePath=false", "-c", "safe.bareRepository=explicit")
 
 
-@dataclass(frozen=True)
-class Repository:
+class Repository(Struct, frozen=True, dict=True):
     """A checkout, or a plain directory (`commit` None and `is_git` False). `env` is what git is run with.
 
     `commit` and `tree` are None in a repository without a commit. `branch` is None on a detached head. `aside` is a document

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from shipway.backend import Backend, Capability, derive_required, facts_of
 from shipway.declaration import Declaration, Stage
@@ -11,8 +12,7 @@ from shipway.errors import DeclarationError, Problem, Reason, RunFailed, Shipway
 from shipway.registry import BackendKey, Registry, show, unknown_backend
 
 
-@dataclass(frozen=True, slots=True)
-class Resolved:
+class Resolved(Struct, frozen=True):
     """The backend of one stage, made for it alone, and its key."""
 
     key: BackendKey

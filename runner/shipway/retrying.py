@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
 from typing import TypeAlias
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from shipway.attempt import Ended
 from shipway.declaration import OnFailure
@@ -24,8 +26,7 @@ from shipway.undoing import Ask, Steps, Undoing
 _Then: TypeAlias = Callable[[RollbackEntry], None]
 
 
-@dataclass(slots=True)
-class _Held:
+class _Held(Struct):
     """A stage whose attempt failed: `failed` are the nodes that ended badly, `left` those still to be undone (None: not yet
     known), `undoing` the one whose undo waits for room or runs. `is_broken`: an undo failed, so that it is not tried again.
     """
@@ -37,12 +38,11 @@ class _Held:
     is_broken: bool = False
 
 
-@dataclass(order=True, slots=True)
-class _Timer:
+class _Timer(Struct, order=True):
     due_ms: int
     sequence: int
-    ring: Callable[[], None] = field(compare=False)
-    is_of_undo: bool = field(compare=False)
+    ring: Callable[[], None]
+    is_of_undo: bool
 
 
 class Retrying:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TypeAlias
+
+from msgspec import Struct, field
 
 from shipway.declaration import OnFailure
 from shipway.limits import Rate
@@ -16,8 +17,7 @@ _Key: TypeAlias = tuple[int, int, int, int]
 """How urgent a group's first node is, least first: path and dependents negated, the turn of its limit, its place."""
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(Struct, frozen=True):
     """What the scheduler knows of a node. A `gate` is a stage's vertex: it takes nothing and is never dispatched.
 
     `conditional`: someone has to judge it when its needs are met. `outlives_failure`: its condition asks for the status
@@ -42,8 +42,7 @@ class Item:
     on_failure: OnFailure | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Bounds:
+class Bounds(Struct, frozen=True):
     """What bounds concurrency: `parallel` of the run (at least 1), of stages, and how many at once under each limit.
 
     `rates` are those of limits that have one. `on_failure` is the run's policy; `stage_policies` those of stages that have another.
@@ -59,8 +58,7 @@ class Bounds:
     gathers: Mapping[str, int] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
+class Taken(Struct, frozen=True):
     """An item that may start now: its place, what it had waited for (or empty), and the limits that a token was taken of."""
 
     place: int

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from shipway.declaration import Rollback
 from shipway.nodes import WHOLE, Outcome
 
 
-@dataclass(frozen=True, slots=True)
-class Begun:
+class Begun(Struct, frozen=True):
     """A node that was started: its stage, the order in which it first started (from 0), and whether it must be undone."""
 
     node: str

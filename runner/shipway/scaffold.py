@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from shipway.detection import Part, Suggestion
 
@@ -32,8 +33,7 @@ _MEANINGS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Scaffold:
+class Scaffold(Struct, frozen=True):
     """What the texts are made from. `file` is the declaration's path and `folder` the one that steps work in (empty: the root).
 
     `target` is empty where none was named. `action` is what stands behind `uses:`, with a comment where there is one.

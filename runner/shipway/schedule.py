@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from shipway.conditions import Conditions
 from shipway.declaration import OnFailure
@@ -22,8 +23,7 @@ def items_of(plan: Plan, conditions: Conditions, usual_ms: Mapping[str, int] | N
     return [*node_items(plan, plan.nodes, conditions, usual_ms or {}), *_body_gates(plan.nodes), *_gates(plan)]
 
 
-@dataclass(frozen=True, slots=True)
-class GrowthItems:
+class GrowthItems(Struct, frozen=True):
     """What a node adds to a schedule: items, which of them its gate waits for, and the limits of the gathers among them."""
 
     items: Sequence[Item]

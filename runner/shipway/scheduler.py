@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from enum import Enum
+
+from msgspec import Struct
 
 from shipway.additions import additions
 from shipway.declaration import OnFailure
@@ -16,8 +17,7 @@ from shipway.room import Bounds, Item, Room
 from shipway.turns import Turns
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(Struct, frozen=True):
     """A node that got its outcome without running: blocked, skipped or not_started; `cause` is the node to blame, or empty.
 
     The gate of a body stands here too, once all in it has ended: succeeded, or not_started where part of it never ran.
@@ -28,8 +28,7 @@ class Decision:
     cause: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Dispatch:
+class Dispatch(Struct, frozen=True):
     """A node to start now; all it needs is taken. `waited_for` says what held it back since it was ready, or is empty.
 
     `tokens` are the limits with a rate that it took a token of: where others share them, `put_back` what they do not grant.

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from shipway.canonical import Json
 from shipway.errors import did_you_mean, nearest
@@ -13,8 +14,7 @@ from shipway.places import Finding, place, section
 from shipway.source import Path_
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(Struct, frozen=True):
     """One error of a validator: the `keyword` with its `value`, the `instance` at `path`, and the `rules` around the keyword."""
 
     kind: str

@@ -5,8 +5,9 @@ Pure: nothing is probed, nothing guessed; what nobody reported is `unknown`.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
+
+from msgspec.structs import replace
 
 from shipway import saga
 from shipway.assembly import OutputSeal, RunFacts, assemble

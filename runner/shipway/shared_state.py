@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from threading import Event, Lock, Thread
+
+from msgspec import Struct
 
 from shipway.canonical import Json
 from shipway.errors import ShipwayError
@@ -23,8 +24,7 @@ _TRIES = 20
 _SCHEMA = 1
 
 
-@dataclass(frozen=True, slots=True)
-class SavedRun:
+class SavedRun(Struct, frozen=True):
     """A copy of a run's journal: whose run it is, under which fencing token it was written, and `journal_copy`'s bytes."""
 
     run: str

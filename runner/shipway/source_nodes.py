@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
+
+from msgspec import Struct
 
 from shipway.canonical import Json
 from shipway.errors import Position, Problem
@@ -13,8 +14,7 @@ LINE_BREAK = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
 """What the YAML parser counts as the end of a line."""
 
 
-@dataclass(frozen=True, slots=True)
-class SourceFile:
+class SourceFile(Struct, frozen=True):
     """One file as read: its name relative to the root, its text without a byte order mark, and its lines."""
 
     name: str

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from queue import SimpleQueue
 from threading import Thread
+
+from msgspec import Struct
 
 from shipway.errors import ShipwayError
 from shipway.holding import Locks
@@ -15,8 +16,7 @@ _PATIENCE_S = 5.0
 """How long the end of a run waits for a store that is being asked."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """What became of a node's request: the locks are its own, or `held` says who has one, or `error` what went wrong."""
 
     node: str

@@ -8,8 +8,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from shipway.action import Verb
 from shipway.attempt import Grace
@@ -24,8 +25,7 @@ _POLL_MS = 20
 _AFTER_KILL_MS = 2_000
 
 
-@dataclass(frozen=True, slots=True)
-class Survivor:
+class Survivor(Struct, frozen=True):
     """A process group that still runs, and the node it works for."""
 
     node: str

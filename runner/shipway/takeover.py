@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from shipway.conditions import outlives
 from shipway.continuation import Resumption, undecided
@@ -23,8 +24,7 @@ from shipway.replay import Standing, stand
 from shipway.takeback import as_rolling_back, to_undo
 
 
-@dataclass(frozen=True, slots=True)
-class GoOn:
+class GoOn(Struct, frozen=True):
     """Which run is to be gone on with, and what a person said about its nodes.
 
     `undo`: it is rolled back; `accepts_drift`: also where what it did has changed since, or something else came after it.
@@ -36,8 +36,7 @@ class GoOn:
     accepts_drift: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Ground:
+class Ground(Struct, frozen=True):
     """Where a run is taken over. `workspace` names the folder, `directory` is the run's, the others are as in `Journals`."""
 
     registry: Registry

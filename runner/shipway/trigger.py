@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from shipway.ci import CiContext, Provider
 from shipway.errors import Reason
@@ -45,8 +46,7 @@ class WorkKind(StrEnum):
     REFUSE = "refuse"
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
+class Work(Struct, frozen=True):
     """What an event leads to. `why` is a sentence for the log; `next` says what to use instead of what was refused.
 
     `is_trusted` is False for a fork's or Dependabot's code: no credentials are used and nothing is written to the forge.

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
+
+from msgspec import Struct, field
 
 from shipway.attempt import Grace
 from shipway.context import Context
@@ -26,8 +27,7 @@ from shipway.shared_state import SharedState
 from shipway.takeover import GoOn
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(Struct, frozen=True):
     """What is asked of a lifecycle: its file, target, inputs (texts by name) and part. `execute` False is a dry run.
 
     `given` is a plan made elsewhere: only if the lifecycle still comes to the same effect is it executed. `go_on` names a
@@ -54,8 +54,7 @@ class Reporter(Protocol):
         """Deliver what is known; both are None where the declaration did not load."""
 
 
-@dataclass(frozen=True, slots=True)
-class Surroundings:
+class Surroundings(Struct, frozen=True):
     """What a lifecycle works in. `grace` bounds how long endings take; `processors` the default parallelism.
 
     `journals` gives the journal of the workspace, where one is kept: without it a killed run cannot be resumed.
@@ -77,8 +76,7 @@ class Surroundings:
     open_state: Callable[[Declaration, Mapping[str, str], str], SharedState | None] = lambda *declared: None
 
 
-@dataclass(slots=True)
-class Finished:
+class Finished(Struct):
     """How far a lifecycle came: plan and receipt as far as they were made, and the first failure outside any node."""
 
     plan: Plan | None = None

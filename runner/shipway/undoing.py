@@ -7,8 +7,9 @@ rollback, where nothing else runs, and a retry, where everything else goes on.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass
 from typing import TypeAlias
+
+from msgspec import Struct
 
 from shipway import expressions
 from shipway.action import Verb, Work
@@ -24,8 +25,7 @@ from shipway.receipt import RollbackEntry
 from shipway.retry import has_another, wait_ms
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(Struct, frozen=True):
     """Begin one attempt, and send back how it ended."""
 
     verb: Verb
@@ -38,8 +38,7 @@ class Ask:
         return self.work.node.outputs if self.verb is Verb.DO else {}
 
 
-@dataclass(frozen=True, slots=True)
-class Pause:
+class Pause(Struct, frozen=True):
     """Wait so long, or until the run is struck for the second time, and send back None."""
 
     milliseconds: int

@@ -6,7 +6,8 @@ Starts nothing forward but compensations and decides no order of its own; failur
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from shipway import saga
 from shipway.action import Verb

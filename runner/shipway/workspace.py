@@ -8,16 +8,16 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from shipway.errors import Reason, UnreachableError
 
 DIRECTORY = ".shipway"
 
 
-@dataclass(frozen=True, slots=True)
-class Workspace:
+class Workspace(Struct, frozen=True):
     """The directories of one repository. Nothing is made before it is needed."""
 
     root: Path

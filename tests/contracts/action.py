@@ -13,8 +13,10 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from shipway.action import Action, ActionFailed, Command, Completed, Done, Drifted, PlanWork, ThreadAction, Verb, Work
 from shipway.canonical import Json, canonical_bytes
@@ -25,8 +27,7 @@ from shipway.slot_types import fits
 _OUTPUT_TYPES = frozenset({"string", "integer", "number", "boolean", "list", "object", "secret", "file"})
 
 
-@dataclass(frozen=True, slots=True)
-class ActionCase:
+class ActionCase(Struct, frozen=True):
     """One way to use an action. `make` gives it afresh; `inputs` fill its slots, those with a default may be left out.
 
     `prepare` makes what the action finds in an empty workspace. `disturb`, where `undo` must refuse to run over a later change,

@@ -11,7 +11,6 @@ import argparse
 import copy
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +31,7 @@ from graphql import (
     parse,
     print_ast,
 )
+from msgspec.structs import replace
 
 VENDOR = Path(__file__).resolve().parent.parent / "vendor" / "github"
 

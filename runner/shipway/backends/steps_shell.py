@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from shipway.backend import Capability, Cleanups, StagePlace
 from shipway.builder import GatherOptions, GraphBuilder, NodeOptions
@@ -93,8 +95,7 @@ class StepsShell:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class _Around:
+class _Around(Struct, frozen=True):
     """What holds for the steps of a stage or a body that say nothing else."""
 
     lasting: bool | None

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from shipway import declaration
 from shipway.ci import CiContext, Token, origin
@@ -42,8 +44,7 @@ def run(arguments: Namespace) -> int:
     return _run(context, inputs, log, arguments)
 
 
-@dataclass(frozen=True, slots=True)
-class _Inputs:
+class _Inputs(Struct, frozen=True):
     """The action's inputs, as its steps pass them."""
 
     command: str
@@ -52,8 +53,7 @@ class _Inputs:
     comment: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _Job:
+class _Job(Struct, frozen=True):
     """What this job is about: declaration, checkout, target, and what the event leads to."""
 
     context: Context

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from argparse import Namespace
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from shipway import declaration
 from shipway.commands.documents import write_out
@@ -28,8 +30,7 @@ from shipway.repository import Repository
 from shipway.undertaking import Finished, Request
 
 
-@dataclass
-class _Found:
+class _Found(Struct, dict=True):
     """What the rounds so far came to. `undone` and `verdicts` are the worst of each node; `why` is set where it ends."""
 
     undone: dict[str, Outcome] = field(default_factory=dict)

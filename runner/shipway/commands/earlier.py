@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import io
 import zipfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
+
+from msgspec import Struct
 
 from shipway.ci import CiContext, Provider
 from shipway.commands.handover import JOURNAL_FILE, artifact_name
@@ -30,8 +31,7 @@ class _Asked(TypedDict, total=False):
     selection: Selection
 
 
-@dataclass(frozen=True, slots=True)
-class Earlier:
+class Earlier(Struct, frozen=True):
     """What an earlier attempt means for this one: parts of the request, none for a new run, and what to say about it."""
 
     asked: _Asked

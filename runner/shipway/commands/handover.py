@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from shipway.canonical import Json, canonical_bytes
 from shipway.ci import CiContext
@@ -23,8 +24,7 @@ JOURNAL_FILE = "journal.bin"
 """The run's journal as `journal_copy` makes it: what a later attempt of the job goes on with."""
 
 
-@dataclass(frozen=True, slots=True)
-class Handover:
+class Handover(Struct, frozen=True):
     """Plan and receipt as they were sealed, the folder that holds them, and the artifact's name."""
 
     folder: Path

@@ -6,8 +6,9 @@ import json
 import os
 import shlex
 from argparse import Namespace
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from shipway import __version__, scaffold
 from shipway.commands.documents import write_out
@@ -27,16 +28,14 @@ _MANIFEST_BYTES_MAX = 1_000_000
 _TELLING_MAX = 500
 
 
-@dataclass(frozen=True, slots=True)
-class _Written:
+class _Written(Struct, frozen=True):
     """One file of the result: `what` is written, replaced, changed or unchanged."""
 
     path: str
     what: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
+class _Place(Struct, frozen=True):
     """The root of the repository, and where in it the command was called; both resolved."""
 
     root: Path

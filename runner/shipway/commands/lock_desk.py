@@ -5,7 +5,8 @@ from __future__ import annotations
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from shipway import declaration
 from shipway.commands.setting import find_file, find_target, repository_of
@@ -18,8 +19,7 @@ from shipway.locks import PREFIX, Holder, Life, Lock, key_of, lifecycle_lock, na
 from shipway.store import Store
 
 
-@dataclass(frozen=True, slots=True)
-class Desk:
+class Desk(Struct, frozen=True):
     """An open store, the declaration that names it, and a clock in milliseconds since 1970."""
 
     declared: Declaration

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from argparse import Namespace
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from shipway.action import Verb
 from shipway.commands.documents import write_out
@@ -19,8 +20,7 @@ from shipway.render.foreign import inert, one_line
 from shipway.workspace import Workspace
 
 
-@dataclass(frozen=True, slots=True)
-class _Log:
+class _Log(Struct, frozen=True):
     node: str
     verb: Verb
     path: Path

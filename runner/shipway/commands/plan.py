@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shlex
 from argparse import Namespace
-from dataclasses import replace
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from shipway.commands import expectation
 from shipway.commands.documents import show_document, write_out

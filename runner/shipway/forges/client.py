@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from urllib.parse import urljoin
 
 import requests
+from msgspec import Struct
 from requests.auth import AuthBase
 
 from shipway import __version__
@@ -27,8 +27,7 @@ _REDIRECT_STATUS = frozenset({301, 302, 303, 307, 308})
 _SAME_METHOD_STATUS = frozenset({307, 308})
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """A complete answer below 400. Header names are in lower case; `links` maps `rel` to an absolute address."""
 
     status: int
@@ -46,8 +45,7 @@ class Answer:
         return value
 
 
-@dataclass(frozen=True, slots=True)
-class Pace:
+class Pace(Struct, frozen=True):
     """The clock and the pause that waiting needs: `now` in UTC, `sleep` in seconds. Tests wait without time passing."""
 
     now: Callable[[], datetime]
@@ -67,8 +65,7 @@ class _OriginAuth(AuthBase):
         return request
 
 
-@dataclass(slots=True)
-class _Tries:
+class _Tries(Struct):
     """What one request has used up."""
 
     count: int = 0

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
+
+from msgspec import Struct
 
 from shipway.errors import Reason, UnreachableError
 from shipway.redaction import Redacted
@@ -25,16 +26,14 @@ class BodyTooLong(ForgeError):
     """The forge refused a comment for its length; a shorter one may pass."""
 
 
-@dataclass(frozen=True, slots=True)
-class Author:
+class Author(Struct, frozen=True):
     """An account by what cannot be chosen or renamed: its numeric id and its type (`User`, `Bot`, `Organization`)."""
 
     id: int
     type: str
 
 
-@dataclass(frozen=True, slots=True)
-class Comment:
+class Comment(Struct, frozen=True):
     """One comment as the forge holds it. `node_id` names it in GraphQL; `updated_at` is RFC 3339 by the forge's clock."""
 
     id: int
@@ -45,16 +44,14 @@ class Comment:
     updated_at: str
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(Struct, frozen=True):
     """One try of a CI run: its number and when it started, RFC 3339 by the forge's clock."""
 
     number: int
     started_at: str
 
 
-@dataclass(frozen=True, slots=True)
-class Artifact:
+class Artifact(Struct, frozen=True):
     """A build artifact of a CI run that has not expired. `digest` is `sha256:…` of its archive, empty where it is not told."""
 
     id: int
@@ -74,8 +71,7 @@ class Outcome(StrEnum):
     REFUSED = "refused"
 
 
-@dataclass(frozen=True, slots=True)
-class Posted:
+class Posted(Struct, frozen=True):
     """What became of one comment. `why` explains every outcome but created, updated and unchanged, where it is a remark.
 
     `url` is the comment's, empty where there is none of ours. `requests` counts what was sent to the forge.

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import sha256
+
+from msgspec import Struct
 
 from shipway.canonical import canonical_bytes
 from shipway.forges import limits
@@ -35,8 +36,7 @@ class Purpose(StrEnum):
     RECEIPT = "receipt"
 
 
-@dataclass(frozen=True, slots=True)
-class Marker:
+class Marker(Struct, frozen=True):
     """The last line of our comments. `at` is when the run's attempt started, `YYYY-MM-DDTHH:MM:SSZ` by the forge's clock."""
 
     id: str
@@ -58,8 +58,7 @@ class Marker:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Note:
+class Note(Struct, frozen=True):
     """What is to be posted where: `run` and `attempt` are the CI run's, `head` and `effect` those of the document."""
 
     pull_request: int
@@ -81,8 +80,7 @@ class Move(StrEnum):
     YIELD = "yield"
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(Struct, frozen=True):
     """`move`, the comment that it concerns (None to create one), and our other comments, which are hidden."""
 
     move: Move

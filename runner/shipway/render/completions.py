@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 
 class Value(StrEnum):
@@ -18,8 +19,7 @@ class Value(StrEnum):
     STAGE = "stage"
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
+class Option(Struct, frozen=True):
     """One option by all its names (`-f`, `--file`); `words` are the choices of a WORD."""
 
     names: tuple[str, ...]
@@ -28,8 +28,7 @@ class Option:
     words: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(Struct, frozen=True):
     """One command, its options, and what its argument is."""
 
     name: str

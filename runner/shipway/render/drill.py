@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from shipway.render.columns import Colour, pad, paint, width
 from shipway.render.foreign import one_line
 
 
-@dataclass(frozen=True, slots=True)
-class DrillRow:
+class DrillRow(Struct, frozen=True):
     """One node: what became of its undo and what `verify` said then, in words; `is_bad` needs a look."""
 
     node: str

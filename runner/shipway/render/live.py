@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from threading import Lock
 from typing import TextIO
 
+from msgspec import Struct
 from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
@@ -23,8 +23,7 @@ _KEPT_ROWS = 4
 """Rows of the screen that are never taken: the footer, and some of what scrolled by."""
 
 
-@dataclass(slots=True)
-class _Running:
+class _Running(Struct):
     since_ms: int
     last: str = ""
 

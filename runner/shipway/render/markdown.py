@@ -7,7 +7,8 @@ order, does not depend on the budget but for the moves of `shorten`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from shipway.durations import format_ms
 from shipway.nodes import WHOLE, Change, Node, Outcome
@@ -31,8 +32,7 @@ _TAIL_LINES = 20
 _SCRIPT_SLOTS = ("run", "until", "plan", "undo", "verify")
 
 
-@dataclass(frozen=True, slots=True)
-class Links:
+class Links(Struct, frozen=True):
     """Where a report's facts can be looked up; None leaves a link out. `run` is its label, such as `run 17, attempt 1`.
 
     `notes` are sentences of Shipway's own, names in backticks, shown under the header.

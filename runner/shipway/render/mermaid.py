@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from shipway.node_ids import owner_of
 from shipway.nodes import FAILURES, Change, Fidelity, Node, Outcome, Promise
@@ -61,8 +62,7 @@ _OUTCOME_CLASSES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _Vertex:
+class _Vertex(Struct, frozen=True):
     label: str
     style: str
     is_opaque: bool = False

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import unicodedata
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from shipway.errors import Position, ShipwayError
 from shipway.render.columns import NARROWEST, wrap
@@ -67,8 +68,7 @@ def _room(columns: int | None) -> int:
     return _WIDTH if columns is None else min(_WIDTH, max(columns, NARROWEST) - _MARGIN - 2)
 
 
-@dataclass(frozen=True, slots=True)
-class _Cell:
+class _Cell(Struct, frozen=True):
     """One character of a source line as shown: its text, and how many columns that takes."""
 
     text: str
@@ -86,8 +86,7 @@ class _Cell:
         return cls(character, 2 if unicodedata.east_asian_width(character) in "WF" else 1)
 
 
-@dataclass(frozen=True, slots=True)
-class _Shown:
+class _Shown(Struct, frozen=True):
     line: str
     caret: str
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from shipway.durations import format_ms
 from shipway.events import (
@@ -37,8 +38,7 @@ TAIL_LINES = 20
 _MAX_NAME = 36
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(Struct, frozen=True):
     """One thing told: a sign of one cell, whom it is about (a node id, or empty), and what."""
 
     sign: str

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from shipway.render.columns import Colour, cut, pad, paint, width
 from shipway.render.foreign import one_line
 
 
-@dataclass(frozen=True, slots=True)
-class RunRow:
+class RunRow(Struct, frozen=True):
     """One run: its id, what it was of, how it stands in a word or two, when it began and how long it took."""
 
     run: str

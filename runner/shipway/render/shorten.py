@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
 from enum import IntEnum
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from shipway.render.wording import plural
 
@@ -44,8 +46,7 @@ class Drawing(IntEnum):
     NONE = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(Struct, frozen=True):
     """One node's line of the table. `word` is its change or outcome; `kept_last` rows are folded after all others."""
 
     stage: str
@@ -55,8 +56,7 @@ class Row:
     kept_last: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Detail:
+class Detail(Struct, frozen=True):
     """One node's `<details>`: whole, and with long lines cut and only the first and last ones kept."""
 
     rank: Rank
@@ -64,8 +64,7 @@ class Detail:
     short: str
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(Struct, frozen=True):
     """Whole blocks of Markdown, each without a line end behind it; an empty one is not shown.
 
     `head` is at most MIN_BUDGET bytes. `lead` follows it; `folded_row` makes the line for some nodes of a stage out of
@@ -85,8 +84,7 @@ class Report:
     foot: Callable[[int], str]
 
 
-@dataclass(frozen=True, slots=True)
-class Form:
+class Form(Struct, frozen=True):
     """How much of a report is shown. The default is everything."""
 
     short_details: bool = False

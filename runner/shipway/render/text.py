@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from types import MappingProxyType
+
+from msgspec.structs import replace
 
 from shipway.durations import format_ms
 from shipway.nodes import FAILURES, WHOLE, Change, Fidelity, Node, Outcome

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
+
+from msgspec import Struct
 
 from shipway.durations import format_ms
 from shipway.nodes import FAILURES, Outcome
@@ -19,8 +20,7 @@ _MOST_NAME = 28
 _TOOK = 7
 
 
-@dataclass(frozen=True, slots=True)
-class Marks:
+class Marks(Struct, frozen=True):
     """The characters of a timeline: bars on and off the longest path, undoing, waiting; `signs` where outcomes have one."""
 
     longest: str
@@ -34,8 +34,7 @@ UNICODE = Marks("█", "▒", "◂", "·", signs=True)
 ASCII = Marks("#", "=", "<", ".", signs=False)
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
+class _Row(Struct, frozen=True):
     """One line: spans in milliseconds since the run began; `waits` are those in which it was ready and did not run."""
 
     name: str

@@ -9,13 +9,13 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TextIO
 
 from actions_toolkit.command import Command  # type: ignore[import-untyped]
 from actions_toolkit.file_command import prepare_key_value_message  # type: ignore[import-untyped]
+from msgspec import Struct
 
 from shipway.context import Context
 from shipway.errors import Reason, UnreachableError, UsageError
@@ -37,8 +37,7 @@ class Level(StrEnum):
     ERROR = "error"
 
 
-@dataclass(frozen=True, slots=True)
-class WorkflowLog:
+class WorkflowLog(Struct, frozen=True):
     """One step's channel to the runner: `stream` is its log, `env` names its files. Every write is flushed.
 
     Texts are redacted ones, since the runner masks neither outputs nor what other tools read from the log.

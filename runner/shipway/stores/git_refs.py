@@ -10,8 +10,9 @@ import signal
 import subprocess
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from shipway.ci import Token, origin
 from shipway.errors import Reason
@@ -71,8 +72,7 @@ _GRANT = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Remote:
+class Remote(Struct, frozen=True):
     """Where the refs are: the checkout whose git settings hold, the remote's `name` there, and a token for its `url`."""
 
     root: Path
@@ -297,8 +297,7 @@ class GitRefs:
         return ["-c", f"{key}=", "-c", f"{key}=!f() {{ cat /dev/fd/{reading}; }}; f"], (reading,)
 
 
-@dataclass(frozen=True, slots=True)
-class _Called:
+class _Called(Struct, frozen=True):
     code: int
     out: bytes
     said: str
