@@ -91,6 +91,26 @@ def obeyed(log: str) -> list[str]:
     return [*found, *([f"never resumed: {word}"] if word else [])]
 
 
+def nasty_plan(size: int) -> Plan:
+    """A plan of more than `size` bytes made of what breaks comments."""
+    nasty = f"`` ``` ```` </details> 😀 \x1b[31m @org/team #12 ![x](http://e/x.png)\n{MARKER}\n::set-output name=a::b\n"
+    nodes = tuple(
+        Node(
+            f"main/step-{place}",
+            "main",
+            "shell.exec",
+            WHERE,
+            title=nasty,
+            change=(Change.DELETE, Change.UPDATE, Change.NOOP)[place % 3],
+            fidelity=Fidelity.EXACT,
+            before=nasty * 40,
+            after={"text": nasty * 40},
+        )
+        for place in range(size // (len(nasty.encode()) * 80) + 1)
+    )
+    return plan_of((stage("main"),), nodes)
+
+
 @st.composite
 def hostile_nodes(draw: st.DrawFn, place: int, stages: tuple[str, ...], earlier: tuple[str, ...]) -> Node:
     owner = draw(st.sampled_from(stages))

@@ -45,14 +45,14 @@ def test_each_request_names_the_version_and_the_client(github: GitHubServer) -> 
 
 
 @pytest.mark.parametrize("status", [403, 429])
-def test_g064_retry_after_is_obeyed(github: GitHubServer, status: int) -> None:
+def test_case_64_retry_after_is_obeyed(github: GitHubServer, status: int) -> None:
     clock = Clock()
     github.fault("GET", "shop$", Reply(status, LIMITED, {"Retry-After": "17"}))
     assert repository_name(client_of(github, clock)) == "octo/shop"
     assert clock.waits == [17]
 
 
-def test_g064_retry_after_may_be_a_date(github: GitHubServer) -> None:
+def test_case_64_retry_after_may_be_a_date(github: GitHubServer) -> None:
     clock = Clock()
     github.fault("GET", "shop$", Reply(429, LIMITED, {"Retry-After": "Sun, 22 Nov 2026 09:00:30 GMT"}))
     repository_name(client_of(github, clock))
@@ -60,7 +60,7 @@ def test_g064_retry_after_may_be_a_date(github: GitHubServer) -> None:
 
 
 @pytest.mark.parametrize("status", [403, 429])
-def test_g064_with_nothing_remaining_the_reset_is_waited_for(github: GitHubServer, status: int) -> None:
+def test_case_64_with_nothing_remaining_the_reset_is_waited_for(github: GitHubServer, status: int) -> None:
     clock = Clock()
     github.fault("GET", "shop$", Reply(status, {"message": "API rate limit exceeded"}, reset_in(clock, 90)))
     repository_name(client_of(github, clock))
@@ -68,7 +68,7 @@ def test_g064_with_nothing_remaining_the_reset_is_waited_for(github: GitHubServe
 
 
 @pytest.mark.parametrize("status", [403, 429])
-def test_g064_a_secondary_limit_without_headers_waits_60_s_and_doubles(github: GitHubServer, status: int) -> None:
+def test_case_64_a_secondary_limit_without_headers_waits_60_s_and_doubles(github: GitHubServer, status: int) -> None:
     clock = Clock()
     github.fault("GET", "shop$", Reply(status, LIMITED), times=2)
     repository_name(client_of(github, clock))
@@ -76,7 +76,7 @@ def test_g064_a_secondary_limit_without_headers_waits_60_s_and_doubles(github: G
 
 
 @pytest.mark.parametrize("headers", [{"Retry-After": "21600"}, None], ids=["six hours", "reset in an hour"])
-def test_g064_a_wait_that_is_too_long_is_not_begun(github: GitHubServer, headers: dict[str, str] | None) -> None:
+def test_case_64_a_wait_that_is_too_long_is_not_begun(github: GitHubServer, headers: dict[str, str] | None) -> None:
     clock = Clock()
     github.fault("GET", "shop$", Reply(403, LIMITED, headers or reset_in(clock, 3600)))
     with pytest.raises(ForgeError, match="would be too long"):
@@ -84,7 +84,7 @@ def test_g064_a_wait_that_is_too_long_is_not_begun(github: GitHubServer, headers
     assert clock.waits == []
 
 
-def test_g064_all_waits_together_are_bounded(github: GitHubServer) -> None:
+def test_case_64_all_waits_together_are_bounded(github: GitHubServer) -> None:
     clock = Clock()
     github.fault("GET", "shop$", Reply(429, LIMITED), times=99)
     with pytest.raises(ForgeError) as caught:
@@ -97,14 +97,14 @@ def test_g064_all_waits_together_are_bounded(github: GitHubServer) -> None:
     "broken",
     [*(Reply(status, {"message": "oops"}) for status in (500, 502, 503, 504)), Break.DROP, Break.LOSE, Break.TRUNCATE],
 )
-def test_g065_errors_and_breaks_of_reads_are_tried_again(github: GitHubServer, broken: Reply | Break) -> None:
+def test_case_65_errors_and_breaks_of_reads_are_tried_again(github: GitHubServer, broken: Reply | Break) -> None:
     clock = Clock()
     github.fault("GET", "shop$", broken, times=2)
     assert repository_name(client_of(github, clock)) == "octo/shop"
     assert clock.waits == [1, 2]
 
 
-def test_g065_tries_are_bounded(github: GitHubServer) -> None:
+def test_case_65_tries_are_bounded(github: GitHubServer) -> None:
     clock = Clock()
     github.fault("GET", "shop$", Reply(502, {"message": "bad"}), times=99)
     with pytest.raises(ForgeError, match="502") as caught:
@@ -113,13 +113,13 @@ def test_g065_tries_are_bounded(github: GitHubServer) -> None:
     assert caught.value.reason is Reason.FORGE_UNREACHABLE
 
 
-def test_g065_no_answer_within_the_timeout_is_a_failure(github: GitHubServer) -> None:
+def test_case_65_no_answer_within_the_timeout_is_a_failure(github: GitHubServer) -> None:
     github.fault("GET", "shop$", Break.HANG, times=99)
     with pytest.raises(ForgeError, match="got no answer"):
         repository_name(client_of(github, Clock(), timeout_s=0.05))
 
 
-def test_g067_an_unchanged_list_is_not_sent_again(github: GitHubServer) -> None:
+def test_case_67_an_unchanged_list_is_not_sent_again(github: GitHubServer) -> None:
     github.world.comment(7, "octocat", "remark")
     forge = forge_of(github, Clock())
     first = forge.comments(7)
@@ -127,13 +127,13 @@ def test_g067_an_unchanged_list_is_not_sent_again(github: GitHubServer) -> None:
     assert github.requests[1].headers["if-none-match"].startswith("W/")
 
 
-def test_g067_a_redirect_of_the_same_host_is_followed_with_the_token(github: GitHubServer) -> None:
+def test_case_67_a_redirect_of_the_same_host_is_followed_with_the_token(github: GitHubServer) -> None:
     github.fault("GET", "old$", Reply(301, None, {"Location": f"{github.api_url}{REPOSITORY}"}))
     client_of(github, Clock()).get("/repos/octo/old")
     assert [seen.headers.get("authorization") for seen in github.requests] == ["Bearer ghs_job"] * 2
 
 
-def test_l98_g067_a_redirect_to_another_host_is_followed_without_the_token(
+def test_l98_case_67_a_redirect_to_another_host_is_followed_without_the_token(
     github: GitHubServer, other: GitHubServer
 ) -> None:
     github.fault("GET", "old$", Reply(302, None, {"Location": f"{other.api_url}{REPOSITORY}"}))
@@ -203,7 +203,7 @@ def test_two_writes_are_a_second_apart(github: GitHubServer) -> None:
     assert clock.waits == [limits.WRITE_GAP_S]
 
 
-def test_g068_a_refused_permission_is_not_tried_again_and_named(github: GitHubServer) -> None:
+def test_case_68_a_refused_permission_is_not_tried_again_and_named(github: GitHubServer) -> None:
     clock = Clock()
     denied = Reply(
         403, {"message": "Resource not accessible by integration"}, {"X-Accepted-GitHub-Permissions": "x=write"}

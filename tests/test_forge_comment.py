@@ -72,7 +72,7 @@ def test_l94_a_second_push_edits_the_comment(github: GitHubServer) -> None:
     assert posted.requests <= 8
 
 
-def test_g006_our_comment_on_the_third_page_is_found_in_at_most_11_requests(github: GitHubServer) -> None:
+def test_case_6_our_comment_on_the_third_page_is_found_in_at_most_11_requests(github: GitHubServer) -> None:
     for index in range(249):
         github.world.comment(7, "octocat", f"remark {index}")
     own = ours(github.world, marker())
@@ -88,7 +88,7 @@ def test_g006_our_comment_on_the_third_page_is_found_in_at_most_11_requests(gith
     [("octocat", 583231, "User"), ("other[bot]", 999, "Bot"), ("github-actions", 1234, "User"), ("x", JOB_ID, "User")],
     ids=["a user", "another bot", "a login like the bot's slug", "our id as another type"],
 )
-def test_g007_a_marker_of_another_author_is_left_alone(
+def test_case_7_a_marker_of_another_author_is_left_alone(
     github: GitHubServer, login: str, number: int, type: str
 ) -> None:
     github.world.account(login, number, type)
@@ -99,14 +99,14 @@ def test_g007_a_marker_of_another_author_is_left_alone(
     assert texts(github) == ["APPROVED", "the plan"]
 
 
-def test_g008_a_marker_quoted_by_the_same_bot_is_no_match(github: GitHubServer) -> None:
+def test_case_8_a_marker_quoted_by_the_same_bot_is_no_match(github: GitHubServer) -> None:
     quoting = github.world.comment(7, JOB_LOGIN, f"> as said:\n{marker()}\nand so on")
     inline = github.world.comment(7, JOB_LOGIN, f"see {marker()}")
     assert report(github).outcome is Outcome.CREATED
     assert quoting.edits == inline.edits == 0
 
 
-def test_g009_a_minimised_comment_stays_so_and_a_new_one_is_created(github: GitHubServer) -> None:
+def test_case_9_a_minimised_comment_stays_so_and_a_new_one_is_created(github: GitHubServer) -> None:
     hidden = ours(github.world, marker())
     hidden.minimised = "resolved"
     assert report(github).outcome is Outcome.CREATED
@@ -115,7 +115,7 @@ def test_g009_a_minimised_comment_stays_so_and_a_new_one_is_created(github: GitH
 
 
 @pytest.mark.parametrize("newer_first", [True, False])
-def test_g010_of_two_own_comments_the_newer_is_edited_and_the_other_minimised(
+def test_case_10_of_two_own_comments_the_newer_is_edited_and_the_other_minimised(
     github: GitHubServer, newer_first: bool
 ) -> None:
     ages = [marker(run=6), marker(run=5)] if newer_first else [marker(run=5), marker(run=6)]
@@ -128,7 +128,7 @@ def test_g010_of_two_own_comments_the_newer_is_edited_and_the_other_minimised(
     assert posted.requests <= 9
 
 
-def test_g011_a_later_started_run_keeps_its_report(github: GitHubServer) -> None:
+def test_case_11_a_later_started_run_keeps_its_report(github: GitHubServer) -> None:
     github.world.runs[78] = Run(78, started_at=LATER)
     assert report(github, note(run="78"), "the later plan").outcome is Outcome.CREATED
     posted = report(github, note(run="77"), "the earlier plan")
@@ -136,26 +136,26 @@ def test_g011_a_later_started_run_keeps_its_report(github: GitHubServer) -> None
     assert texts(github) == ["the later plan"]
 
 
-def test_g011_runs_of_one_moment_are_ordered_by_their_id(github: GitHubServer) -> None:
+def test_case_11_runs_of_one_moment_are_ordered_by_their_id(github: GitHubServer) -> None:
     github.world.runs[78] = Run(78)
     report(github, note(run="78"), "the later plan")
     assert report(github, note(run="77"), "the earlier plan").outcome is Outcome.SUPERSEDED
 
 
-def test_g012_a_later_attempt_replaces_the_earlier_one(github: GitHubServer) -> None:
+def test_case_12_a_later_attempt_replaces_the_earlier_one(github: GitHubServer) -> None:
     report(github, text="attempt 1")
     github.world.runs[77] = Run(77, attempt=2, started_at=LATER)
     assert report(github, note(attempt=2), "attempt 2").outcome is Outcome.UPDATED
     assert texts(github) == ["attempt 2"]
 
 
-def test_g012_an_earlier_attempt_writes_nothing_once_a_later_one_has_begun(github: GitHubServer) -> None:
+def test_case_12_an_earlier_attempt_writes_nothing_once_a_later_one_has_begun(github: GitHubServer) -> None:
     github.world.runs[77] = Run(77, attempt=2, started_at=LATER)
     assert report(github, note(attempt=1)).outcome is Outcome.SUPERSEDED
     assert github.writes == []
 
 
-def test_g013_nothing_is_written_once_the_head_has_moved(github: GitHubServer) -> None:
+def test_case_13_nothing_is_written_once_the_head_has_moved(github: GitHubServer) -> None:
     github.world.pulls[7].head = "b" * 40
     posted = report(github)
     assert posted.outcome is Outcome.SUPERSEDED
@@ -163,13 +163,13 @@ def test_g013_nothing_is_written_once_the_head_has_moved(github: GitHubServer) -
     assert github.writes == []
 
 
-def test_g014_targets_with_a_common_beginning_have_their_own_comments(github: GitHubServer) -> None:
+def test_case_14_targets_with_a_common_beginning_have_their_own_comments(github: GitHubServer) -> None:
     for target in ("dev", "dev-tokyo", "non-prod", "prod"):
         assert report(github, note(target=target), f"plan of {target}").outcome is Outcome.CREATED
     assert texts(github) == ["plan of dev", "plan of dev-tokyo", "plan of non-prod", "plan of prod"]
 
 
-def test_g015_an_equal_body_is_not_written_again(github: GitHubServer) -> None:
+def test_case_15_an_equal_body_is_not_written_again(github: GitHubServer) -> None:
     report(github)
     github.requests.clear()
     github.world.runs[78] = Run(78, started_at=LATER)
@@ -177,7 +177,7 @@ def test_g015_an_equal_body_is_not_written_again(github: GitHubServer) -> None:
     assert github.writes == []
 
 
-def test_g015_line_ends_of_a_web_form_are_no_difference(github: GitHubServer) -> None:
+def test_case_15_line_ends_of_a_web_form_are_no_difference(github: GitHubServer) -> None:
     written = ours(github.world, marker(), "the\r\nplan")
     assert report(github, text="the\nplan").outcome is Outcome.UNCHANGED
     assert written.edits == 0
@@ -192,7 +192,7 @@ def test_g015_line_ends_of_a_web_form_are_no_difference(github: GitHubServer) ->
     ],
     ids=["approved", "another effect", "a start in the future"],
 )
-def test_g016_what_a_maintainer_edits_decides_nothing_and_is_restored(github: GitHubServer, edited: str) -> None:
+def test_case_16_what_a_maintainer_edits_decides_nothing_and_is_restored(github: GitHubServer, edited: str) -> None:
     report(github)
     (written,) = github.world.pulls[7].comments
     github.world.edit(written, edited.replace("the plan", "the tampered plan"))
@@ -201,7 +201,7 @@ def test_g016_what_a_maintainer_edits_decides_nothing_and_is_restored(github: Gi
     assert written.body == f"the plan\n\n{marker(at=LATER, run=78)}"
 
 
-def test_g016_a_changed_effect_alone_is_restored(github: GitHubServer) -> None:
+def test_case_16_a_changed_effect_alone_is_restored(github: GitHubServer) -> None:
     written = ours(github.world, marker(effect="sha256:" + "0" * 64), "the plan")
     assert report(github).outcome is Outcome.UPDATED
     found = parse_marker(written.body)
@@ -209,7 +209,7 @@ def test_g016_a_changed_effect_alone_is_restored(github: GitHubServer) -> None:
     assert found.effect == EFFECT
 
 
-def test_g017_a_locked_conversation_defers_the_report_with_its_cause(github: GitHubServer) -> None:
+def test_case_17_a_locked_conversation_defers_the_report_with_its_cause(github: GitHubServer) -> None:
     github.world.pulls[7].is_locked = True
     posted = report(github)
     assert posted.outcome is Outcome.DEFERRED
@@ -217,7 +217,7 @@ def test_g017_a_locked_conversation_defers_the_report_with_its_cause(github: Git
     assert "issue is locked" in posted.why
 
 
-def test_g017_a_full_pull_request_defers_the_report_with_its_cause(github: GitHubServer) -> None:
+def test_case_17_a_full_pull_request_defers_the_report_with_its_cause(github: GitHubServer) -> None:
     github.world.comments_max = 2
     for _ in range(2):
         github.world.comment(7, "octocat", "remark")
@@ -236,19 +236,19 @@ def test_l99_no_refusal_of_the_forge_is_more_than_a_deferral(github: GitHubServe
     assert str(status) in posted.why
 
 
-def test_g065_a_lost_answer_posts_no_second_comment(github: GitHubServer) -> None:
+def test_case_65_a_lost_answer_posts_no_second_comment(github: GitHubServer) -> None:
     github.fault("POST", "/comments$", Break.LOSE)
     assert report(github).outcome is Outcome.CREATED
     assert texts(github) == ["the plan"]
 
 
-def test_g065_a_post_that_never_arrived_is_repeated(github: GitHubServer) -> None:
+def test_case_65_a_post_that_never_arrived_is_repeated(github: GitHubServer) -> None:
     github.fault("POST", "/comments$", Break.DROP, times=2)
     assert report(github).outcome is Outcome.CREATED
     assert texts(github) == ["the plan"]
 
 
-def test_g065_a_server_error_after_the_work_was_done_posts_no_second_comment(github: GitHubServer) -> None:
+def test_case_65_a_server_error_after_the_work_was_done_posts_no_second_comment(github: GitHubServer) -> None:
     github.fault("POST", "/comments$", Reply(502, {"message": "bad gateway"}))
     github.world.runs[77] = Run(77, started_at=START)
     own = github.world.comment(7, JOB_LOGIN, f"the plan\n\n{marker(at=START, run=77)}")
@@ -258,7 +258,7 @@ def test_g065_a_server_error_after_the_work_was_done_posts_no_second_comment(git
     assert own.edits == 0
 
 
-def test_g065_a_forge_that_never_answers_defers_the_report(github: GitHubServer) -> None:
+def test_case_65_a_forge_that_never_answers_defers_the_report(github: GitHubServer) -> None:
     clock = Clock()
     github.fault("GET", "/comments$", Break.HANG, times=99)
     posted = report(github, clock=clock, timeout_s=0.05)
@@ -267,7 +267,7 @@ def test_g065_a_forge_that_never_answers_defers_the_report(github: GitHubServer)
     assert clock.waits == [1, 2, 4]
 
 
-def test_g066_a_body_that_is_too_long_is_asked_for_again_in_less(github: GitHubServer) -> None:
+def test_case_66_a_body_that_is_too_long_is_asked_for_again_in_less(github: GitHubServer) -> None:
     github.world.comment_bytes_max = 40_000
     asked: list[int] = []
 
@@ -281,7 +281,7 @@ def test_g066_a_body_that_is_too_long_is_asked_for_again_in_less(github: GitHubS
     assert asked == [budget - len(str(marker(run=77))) - 2 for budget in limits.COMMENT_BUDGETS[:2]]
 
 
-def test_g066_a_body_that_never_fits_is_deferred(github: GitHubServer) -> None:
+def test_case_66_a_body_that_never_fits_is_deferred(github: GitHubServer) -> None:
     github.world.comment_bytes_max = 10
     posted = report(github)
     assert posted.outcome is Outcome.DEFERRED
@@ -289,7 +289,7 @@ def test_g066_a_body_that_never_fits_is_deferred(github: GitHubServer) -> None:
     assert texts(github) == []
 
 
-def test_g068_a_missing_permission_is_named_and_not_tried_again(github: GitHubServer) -> None:
+def test_case_68_a_missing_permission_is_named_and_not_tried_again(github: GitHubServer) -> None:
     github.world.tokens["ghs_job"] = Grant(JOB_LOGIN, {"pull-requests": "read", "actions": "read"})
     posted = report(github)
     assert posted.outcome is Outcome.DEFERRED

@@ -36,7 +36,7 @@ def test_a_marker_is_read_back_from_the_last_line(marker: Marker, text: str) -> 
 
 
 @given(MARKERS, TEXTS.filter(lambda text: bool(text.strip())))
-def test_g008_a_marker_anywhere_else_is_none(marker: Marker, text: str) -> None:
+def test_case_8_a_marker_anywhere_else_is_none(marker: Marker, text: str) -> None:
     assert parse_marker(f"{marker}\n{text}") is None
     assert parse_marker(f"{text.strip()}{marker}") is None
     assert parse_marker(f"text {marker} text") is None
@@ -83,7 +83,7 @@ def test_only_the_latest_is_written_and_never_over_a_later_one(found: list[Marke
 
 
 @given(MARKERS, MARKERS, TEXTS)
-def test_g015_an_equal_text_for_the_same_commit_and_effect_is_kept(before: Marker, ours: Marker, text: str) -> None:
+def test_case_15_an_equal_text_for_the_same_commit_and_effect_is_kept(before: Marker, ours: Marker, text: str) -> None:
     decision = decide([comment(1, f"{text.strip()}\n\n{before}")], ours, text)
     if before.order <= ours.order:
         same = (before.head, before.effect) == (ours.head, ours.effect)
@@ -91,13 +91,13 @@ def test_g015_an_equal_text_for_the_same_commit_and_effect_is_kept(before: Marke
 
 
 @given(st.lists(st.tuples(MARKERS, st.sampled_from([US, Author(1, "User"), Author(2, "Bot"), None])), max_size=6))
-def test_g007_own_are_those_of_our_id_and_type_and_identity(rows: list[tuple[Marker, Author | None]]) -> None:
+def test_case_7_own_are_those_of_our_id_and_type_and_identity(rows: list[tuple[Marker, Author | None]]) -> None:
     comments = [comment(index, f"x\n\n{marker}", author=author) for index, (marker, author) in enumerate(rows)]
     expected = [index for index, (marker, author) in enumerate(rows) if author == US and marker.id == "a" * 64]
     assert [c.id for c in own_comments(comments, US, "a" * 64)] == expected
 
 
-def test_g016_a_start_after_the_last_edit_is_no_reason_to_yield() -> None:
+def test_case_16_a_start_after_the_last_edit_is_no_reason_to_yield() -> None:
     forged = Marker("a" * 64, "2099-01-01T00:00:00Z", 9, 9, "1" * 40, "sha256:" + "c" * 64)
     ours = Marker("a" * 64, "2026-11-22T08:00:00Z", 1, 1, "1" * 40, "sha256:" + "c" * 64)
     assert decide([comment(1, f"x\n\n{forged}", "2026-11-22T07:00:00Z")], ours, "y").move is Move.EDIT

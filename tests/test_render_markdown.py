@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from shipway.forges.limits import COMMENT_BYTES
-from shipway.nodes import Change, Fidelity, Node
+from shipway.nodes import Change
 from shipway.plan import Plan
 from shipway.render.markdown import Links, plan_comment, plan_report, receipt_comment
 from shipway.render.mermaid import MAX_NODES
 from shipway.render.shorten import MIN_BUDGET, MOVES, Folding, Form, assemble, fit
-from tests.hostile import MARKER, hostile_plans, hostile_receipts, hostile_text
+from tests.hostile import hostile_plans, hostile_receipts, hostile_text, nasty_plan
 from tests.markdown_page import Page, read_page
-from tests.render_samples import WHERE, failed_receipt, large_plan, mixed_plan, plan_of, small_plan, stage
+from tests.render_samples import failed_receipt, large_plan, mixed_plan, small_plan
 
 COMMENT_BUDGET = COMMENT_BYTES
 SUMMARY_BUDGET = 900_000
@@ -56,7 +56,7 @@ def check_safe(body: str, budget: int) -> Page:
 
 @hostile
 @given(hostile_plans(), budgets)
-def test_g088_any_plan_fits_and_shows_foreign_text_as_code_only(plan: Plan, budget: int) -> None:
+def test_case_2_any_plan_fits_and_shows_foreign_text_as_code_only(plan: Plan, budget: int) -> None:
     body = plan_comment(plan, budget=budget, links=LINKS)
     check_safe(body, budget)
     assert plan.effect[:19] in body
@@ -89,27 +89,7 @@ def test_every_form_is_closed_and_safe_by_itself(form: Form, plan: Plan) -> None
     check_safe(body, len(body.encode()))
 
 
-def nasty_plan(size: int) -> Plan:
-    """A plan of more than `size` bytes made of what breaks comments."""
-    nasty = f"`` ``` ```` </details> 😀 \x1b[31m @org/team #12 ![x](http://e/x.png)\n{MARKER}\n::set-output name=a::b\n"
-    nodes = tuple(
-        Node(
-            f"main/step-{place}",
-            "main",
-            "shell.exec",
-            WHERE,
-            title=nasty,
-            change=(Change.DELETE, Change.UPDATE, Change.NOOP)[place % 3],
-            fidelity=Fidelity.EXACT,
-            before=nasty * 40,
-            after={"text": nasty * 40},
-        )
-        for place in range(size // (len(nasty.encode()) * 80) + 1)
-    )
-    return plan_of((stage("main"),), nodes)
-
-
-def test_g088_five_megabytes_of_traps_become_one_comment() -> None:
+def test_case_1_five_megabytes_of_traps_become_one_comment() -> None:
     plan = nasty_plan(5_000_000)
     body = plan_comment(plan, budget=COMMENT_BUDGET, links=LINKS)
     check_safe(body, COMMENT_BUDGET)
@@ -122,7 +102,7 @@ def test_g088_five_megabytes_of_traps_become_one_comment() -> None:
     assert len(summary) > len(body)
 
 
-def test_two_nodes_leave_nothing_out() -> None:
+def test_case_5_two_nodes_leave_nothing_out() -> None:
     body = plan_comment(small_plan(), budget=COMMENT_BUDGET, links=LINKS)
     assert "artifact.*" not in body
     assert "left out" not in body
@@ -136,7 +116,7 @@ def form_of(plan: Plan, budget: int) -> int:
     return next(place for place, form in enumerate(MOVES) if assemble(report, form) == body)
 
 
-def test_g092_moves_apply_in_order_as_a_plan_grows_node_by_node() -> None:
+def test_case_5_moves_apply_in_order_as_a_plan_grows_node_by_node() -> None:
     # From 81 nodes on the graph is drawn by stage whatever the budget: then there is room again.
     drawn = [form_of(large_plan(count), 7_000) for count in range(2, MAX_NODES + 1)]
     beyond = [form_of(large_plan(count), 7_000) for count in range(MAX_NODES + 1, 400, 8)]
@@ -146,7 +126,7 @@ def test_g092_moves_apply_in_order_as_a_plan_grows_node_by_node() -> None:
     assert beyond[-1] >= MOVES.index(next(form for form in MOVES if form.folding is Folding.USUAL))
 
 
-def test_g092_what_deletes_or_stays_is_folded_last() -> None:
+def test_case_5_what_deletes_or_stays_is_folded_last() -> None:
     plan = large_plan(400)
     weighty = {node.step for node in plan.nodes if node.change is Change.DELETE}
     seen = []
@@ -164,7 +144,7 @@ def test_g092_what_deletes_or_stays_is_folded_last() -> None:
 
 
 @pytest.mark.parametrize("budget", [MIN_BUDGET, 3_000, 5_000, 10_000, 20_000, 60_000])
-def test_each_move_is_announced_with_its_number(budget: int) -> None:
+def test_case_4_each_move_is_announced_with_its_number(budget: int) -> None:
     plan = large_plan(400)
     body = plan_comment(plan, budget=budget, links=LINKS)
     own_rows = sum(line.startswith("| `") for line in body.split("\n"))

@@ -44,7 +44,7 @@ VALUES = st.text(st.characters(codec="utf-8"), max_size=60) | st.sampled_from(
 
 
 @given(st.lists(st.tuples(st.sampled_from(["plan", "exit-code", "_x"]), VALUES), min_size=1, max_size=4))
-def test_g057_values_are_written_whole_and_no_second_output_appears(
+def test_case_57_values_are_written_whole_and_no_second_output_appears(
     tmp_path_factory: pytest.TempPathFactory, pairs: list[tuple[str, str]]
 ) -> None:
     log, stream = log_to(tmp_path_factory.mktemp("run"), GITHUB_OUTPUT="")
@@ -55,7 +55,7 @@ def test_g057_values_are_written_whole_and_no_second_output_appears(
     assert stream.getvalue() == ""
 
 
-def test_g057_each_value_has_its_own_delimiter(tmp_path: Path) -> None:
+def test_case_57_each_value_has_its_own_delimiter(tmp_path: Path) -> None:
     log, _ = log_to(tmp_path, GITHUB_OUTPUT="")
     for _ in range(3):
         log.set_output("plan", trusted("x"))
@@ -64,7 +64,7 @@ def test_g057_each_value_has_its_own_delimiter(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "a\nb=c", "a<<b", "a=b", "1a", "a b", "é"])
-def test_g057_a_name_that_could_begin_another_output_is_refused(tmp_path: Path, name: str) -> None:
+def test_case_57_a_name_that_could_begin_another_output_is_refused(tmp_path: Path, name: str) -> None:
     log, _ = log_to(tmp_path, GITHUB_OUTPUT="")
     with pytest.raises(UsageError, match="name of an output"):
         log.set_output(name, trusted("x"))
@@ -110,7 +110,7 @@ def test_annotations_escape_what_would_end_them(tmp_path: Path) -> None:
 
 
 @given(st.text(st.characters(codec="utf-8")), st.text(st.characters(codec="utf-8")))
-def test_g059_no_value_adds_a_line_to_the_log(message: str, title: str) -> None:
+def test_case_59_no_value_adds_a_line_to_the_log(message: str, title: str) -> None:
     stream = io.StringIO(newline="")
     log = WorkflowLog({}, stream, lambda count: "0f" * count)
     log.annotate(Level.ERROR, trusted(message), title=title)
@@ -125,7 +125,7 @@ def test_each_line_of_a_secret_is_masked_by_itself(tmp_path: Path) -> None:
     assert stream.getvalue() == "::add-mask::first line\n::add-mask::second 100%25\n"
 
 
-def test_g003_foreign_text_stands_between_marks_with_a_random_word(tmp_path: Path) -> None:
+def test_case_3_foreign_text_stands_between_marks_with_a_random_word(tmp_path: Path) -> None:
     log, stream = log_to(tmp_path)
     with log.stopped_commands() as write:
         write(trusted("::set-output name=a::b\n"))
@@ -135,7 +135,7 @@ def test_g003_foreign_text_stands_between_marks_with_a_random_word(tmp_path: Pat
     assert stream.getvalue() == (f"::stop-commands::{word}\n::set-output name=a::b\n::add-mask::x\n::{word}::\n")
 
 
-def test_g003_the_marks_are_closed_when_the_text_fails(tmp_path: Path) -> None:
+def test_case_3_the_marks_are_closed_when_the_text_fails(tmp_path: Path) -> None:
     log, stream = log_to(tmp_path)
     with pytest.raises(RuntimeError), log.stopped_commands():
         raise RuntimeError

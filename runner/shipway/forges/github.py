@@ -15,7 +15,11 @@ from shipway.redaction import Redacted
 
 _VIEWER = "query { viewer { login databaseId } }"
 
-_MINIMISED = "query ($ids: [ID!]!) { nodes(ids: $ids) { ... on IssueComment { databaseId isMinimized } } }"
+# Who we are is asked as well: one request less.
+_MINIMISED = (
+    "query ($ids: [ID!]!) { viewer { login databaseId }"
+    " nodes(ids: $ids) { ... on IssueComment { databaseId isMinimized } } }"
+)
 
 _MINIMISE = (
     "mutation ($id: ID!) { minimizeComment(input: {subjectId: $id, classifier: OUTDATED})"
@@ -45,11 +49,7 @@ class GitHub:
     def whoami(self) -> Author | None:
         """The account behind the token, from GraphQL: `GET /user` is closed to the token of a job."""
         if self._author is None:
-            viewer = _object(_object(self._graphql(_VIEWER, {})).get("viewer"))
-            login, number = viewer.get("login"), viewer.get("databaseId")
-            if isinstance(login, str) and isinstance(number, int):
-                # GraphQL calls every viewer a User; only a bot's login may have brackets.
-                self._author = Author(number, "Bot" if login.endswith("[bot]") else "User")
+            self._author = _viewer(self._graphql(_VIEWER, {}))
         return self._author
 
     def default_branch(self) -> str:
@@ -118,9 +118,14 @@ class GitHub:
 
     def minimised(self, comments: Sequence[Comment]) -> frozenset[int]:
         """The ids of those comments that are hidden."""
-        nodes = _object(self._graphql(_MINIMISED, {"ids": [comment.node_id for comment in comments]})).get("nodes")
-        listed = [_object(node) for node in nodes] if isinstance(nodes, list) else []
-        numbers = {node.get("databaseId") for node in listed if node.get("isMinimized") is True}
+        numbers: set[Json] = set()
+        for first in range(0, len(comments), limits.NODES_MAX):
+            ids = [comment.node_id for comment in comments[first : first + limits.NODES_MAX]]
+            answer = _object(self._graphql(_MINIMISED, {"ids": ids}))
+            self._author = self._author or _viewer(answer)
+            nodes = answer.get("nodes")
+            listed = [_object(node) for node in nodes] if isinstance(nodes, list) else []
+            numbers |= {node.get("databaseId") for node in listed if node.get("isMinimized") is True}
         return frozenset(comment.id for comment in comments if comment.id in numbers)
 
     def create_comment(self, pull_request: int, body: Redacted, *, since: str) -> Comment:
@@ -189,6 +194,15 @@ def _artifact(artifact: Mapping[str, Json]) -> Artifact:
     if not isinstance(number, int) or not isinstance(size, int):
         raise ForgeError("the forge did not answer with an artifact")
     return Artifact(number, _text(artifact, "name"), size, str(artifact.get("digest") or ""))
+
+
+def _viewer(answer: Json) -> Author | None:
+    """The account of the token. GraphQL calls every viewer a User; only a bot's login may have brackets."""
+    viewer = _object(_object(answer).get("viewer"))
+    login, number = viewer.get("login"), viewer.get("databaseId")
+    if not isinstance(login, str) or not isinstance(number, int):
+        return None
+    return Author(number, "Bot" if login.endswith("[bot]") else "User")
 
 
 def _author(user: Mapping[str, Json]) -> Author | None:

@@ -17,6 +17,10 @@ PAGE_SIZE = 100
 """The most that a page may hold. Source:
 https://docs.github.com/en/rest/issues/comments#list-issue-comments"""
 
+NODES_MAX = 100
+"""The most ids that GraphQL's `nodes` takes at once. Source:
+https://docs.github.com/en/graphql/overview/rate-limits-and-query-limits-for-the-graphql-api#node-limit"""
+
 PAGES_MAX = 30
 """A pull request has at most 2,500 comments, so 25 pages. Source: https://github.com/digitaldrywood/detent/issues/1540"""
 

@@ -101,9 +101,14 @@ def parse_marker(body: str) -> Marker | None:
     return Marker(match["id"], match["at"], int(match["run"]), int(match["attempt"]), match["head"], match["effect"])
 
 
+def marked_comments(comments: Sequence[Comment], identity: str) -> tuple[Comment, ...]:
+    """The comments of anyone that carry the marker with this identity."""
+    return tuple(comment for comment in comments if (m := parse_marker(comment.body)) and m.id == identity)
+
+
 def own_comments(comments: Sequence[Comment], author: Author, identity: str) -> tuple[Comment, ...]:
     """The comments of this account that carry the marker with this identity."""
-    return tuple(c for c in comments if c.author == author and (m := parse_marker(c.body)) and m.id == identity)
+    return tuple(comment for comment in marked_comments(comments, identity) if comment.author == author)
 
 
 def decide(own: Sequence[Comment], marker: Marker, text: str) -> Decision:
@@ -132,11 +137,6 @@ def post(forge: Forge, note: Note, body: Body) -> Posted:
 
 
 def _post(forge: Forge, note: Note, body: Body) -> Posted:
-    author = forge.whoami()
-    if author is None:
-        raise ForgeError(
-            "the forge does not tell which account this token is, so that no comment can be called our own"
-        )
     attempt = forge.attempt(note.run)
     if attempt.number > note.attempt:
         return _superseded(forge, f"attempt {attempt.number} of this run has begun")
@@ -144,8 +144,14 @@ def _post(forge: Forge, note: Note, body: Body) -> Posted:
     if live_head != note.head:
         return _superseded(forge, f"the head of the pull request is `{live_head}` by now")
     marker = _marker(note, attempt.started_at)
-    found = own_comments(forge.comments(note.pull_request), author, marker.id)
-    hidden = forge.minimised(found) if found else frozenset()
+    marked = marked_comments(forge.comments(note.pull_request), marker.id)
+    hidden = forge.minimised(marked) if marked else frozenset()
+    author = forge.whoami()
+    if author is None:
+        raise ForgeError(
+            "the forge does not tell which account this token is, so that no comment can be called our own"
+        )
+    found = own_comments(marked, author, marker.id)
     own = tuple(comment for comment in found if comment.id not in hidden)
     posted = _write_shorter_until_it_fits(forge, note, marker, own, body)
     if posted.outcome not in (Outcome.CREATED, Outcome.UPDATED):
