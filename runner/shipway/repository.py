@@ -77,6 +77,16 @@ class Repository(Struct, frozen=True, dict=True):
         except UsageError:
             return None
 
+    def changed_between(self, before: str, after: str) -> tuple[str, ...] | None:
+        """Paths that differ between two commits, sorted; None where one of them is not in this clone."""
+        if not self.is_git:
+            return None
+        try:
+            listed = _git(self.root, self.env, "diff", "--name-only", "-z", "--no-renames", before, after, "--")
+        except (UsageError, FileNotFoundError):
+            return None
+        return tuple(sorted(filter(None, listed.split("\0"))))
+
     def digest_of(self, patterns: Iterable[str], without: Iterable[str] = ()) -> str:
         """`sha256:…` over path, mode and content digest of the files that match, the files in `without` left out."""
         left_out = set(without)

@@ -13,7 +13,7 @@ _CODES = {
     0: "done, or nothing to do",
     1: "failed; what was to be undone was undone",
     2: "the declaration or the call is wrong; nothing was started",
-    3: "changes are present (plan --detailed-exitcode)",
+    3: "changes are present (plan --detailed-exitcode), or plans differ (diff)",
     4: "failed, and something that was to be undone was not",
     5: "not what was approved or sealed",
     6: "a disk, store or forge cannot be reached, or a lock is held",
@@ -86,6 +86,7 @@ def parser() -> argparse.ArgumentParser:
     _cancel(commands)
     _runs(commands)
     _show(commands)
+    _diff(commands)
     _logs(commands)
     _graph(commands)
     _locks(commands)
@@ -464,6 +465,26 @@ def _show(commands: _Commands[_Parser]) -> None:
     made.add_argument("-t", "--target", metavar="NAME", help="the last receipt for this target")
     _json(made, _FORMATS)
     _loudness(made, verbose="show attempts, outputs and log of every node", quiet="print nothing: check the seal only")
+
+
+def _diff(commands: _Commands[_Parser]) -> None:
+    made = _command(
+        commands,
+        "diff",
+        "show how two plans differ, node by node, and whether they do the same",
+        changes="nothing",
+        examples=(
+            ("shipway diff reviewed.json plan.json", ""),
+            ("shipway diff 20260102T030405-a1b2c3 plan.json", "against what a run executed"),
+            ("shipway diff a.json b.json --format markdown", ""),
+            ("shipway diff -q a.json b.json && echo same", ""),
+        ),
+        codes=(0, 2, 3, 5),
+    )
+    made.add_argument("before", metavar="PLAN", help="a plan, or the receipt or id of a run of this checkout")
+    made.add_argument("after", metavar="PLAN2", help="the one to compare with it, named in the same way")
+    _json(made, ("text", "markdown", "json"))
+    _loudness(made, verbose="", quiet="print nothing: the exit code says whether they do the same")
 
 
 def _graph(commands: _Commands[_Parser]) -> None:
