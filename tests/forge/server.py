@@ -22,7 +22,7 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
-from tests.forge import graphql_api
+from tests.forge import graphql_api, reports
 from tests.forge.contract import check, example
 from tests.forge.world import START, Account, Grant, Stored, World, Written, new_world, read_world
 
@@ -232,6 +232,10 @@ class GitHubServer:
             ("GET", rf"{root}/issues/comments/(\d+)", self._read),
             ("PATCH", rf"{root}/issues/comments/(\d+)", self._edit),
         )
+        told = reports.answer(self.world, seen, grant)
+        if told is not None:
+            status, document = told
+            return _forbidden(document) if status == 403 else _not_found() if status == 404 else Reply(status, document)
         found = re.fullmatch(rf"{root}/commits/([^/]+)/pulls", seen.path)
         if found and seen.method == "GET":
             return self._pulls_of(found[1])

@@ -95,6 +95,25 @@ class Stored:
 
 
 @dataclass
+class Told:
+    """A check run as stored: what was sent of it, annotations in the order in which they came."""
+
+    id: int
+    commit: str
+    document: dict[str, Any]
+    annotations: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass
+class Announced:
+    """A deployment as stored, with its statuses, the first one first."""
+
+    id: int
+    document: dict[str, Any]
+    statuses: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass
 class World:
     """The whole state. Its clock advances by one second with each change, so that answers are the same in every run."""
 
@@ -106,6 +125,8 @@ class World:
     pulls: dict[int, Pull] = field(default_factory=dict)
     runs: dict[int, Run] = field(default_factory=dict)
     artifacts: list[Stored] = field(default_factory=list)
+    checks: list[Told] = field(default_factory=list)
+    deployments: list[Announced] = field(default_factory=list)
     comment_bytes_max: int = 262_144
     comments_max: int = 2_500
     next_id: int = 1000
@@ -164,7 +185,13 @@ def new_world() -> World:
     world = World()
     world.account(JOB_LOGIN, JOB_ID, "Bot")
     world.account("octocat", 583231)
-    permissions = {"contents": "read", "pull-requests": "write", "actions": "read", "metadata": "read"}
+    permissions = {
+        "contents": "read",
+        "pull-requests": "write",
+        "checks": "write",
+        "actions": "read",
+        "metadata": "read",
+    }
     world.tokens[JOB_TOKEN] = Grant(JOB_LOGIN, permissions)
     world.pull(7, "a" * 40)
     world.runs[77] = Run(77)
@@ -183,5 +210,7 @@ def read_world(text: str) -> World:
         comments = [Written(**comment) for comment in value.pop("comments", [])]
         world.pulls[value["number"]] = Pull(**value, comments=comments)
     world.artifacts = [Stored(**value) for value in told.get("artifacts", [])]
+    world.checks = [Told(**value) for value in told.get("checks", [])]
+    world.deployments = [Announced(**value) for value in told.get("deployments", [])]
     world.runs |= {int(number): Run(**value) for number, value in told.get("runs", {}).items()}
     return world

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from shipway.errors import Reason, UnreachableError
 from shipway.redaction import Redacted
+from shipway.view import Annotation, Conclusion
 
 
 class ForgeError(UnreachableError):
@@ -58,6 +59,47 @@ class Artifact(Struct, frozen=True):
     name: str
     size: int
     digest: str
+
+
+class Check(Struct, frozen=True):
+    """What is said of one commit under a name that can be required. `external_id` is the effect that it is about.
+
+    `title` is one line; `summary` is Markdown of at most 65,535 characters; `url` leads to the run.
+    """
+
+    name: str
+    commit: str
+    conclusion: Conclusion
+    external_id: str
+    title: Redacted
+    summary: Redacted
+    url: str = ""
+    annotations: tuple[Annotation, ...] = ()
+
+
+class DeploymentState(StrEnum):
+    """How an execution stands on its target."""
+
+    IN_PROGRESS = "in_progress"
+    SUCCESS = "success"
+    FAILURE = "failure"
+    INACTIVE = "inactive"
+
+
+class Deployment(Struct, frozen=True):
+    """An execution that is announced: `commit` on `environment`, by `run`. `url` leads to what the execution is of.
+
+    `is_transient` says that the environment will be gone some day, as that of a pull request is.
+    """
+
+    commit: str
+    environment: str
+    lifecycle: str
+    effect: str
+    run: str
+    run_url: str
+    url: str
+    is_transient: bool = False
 
 
 class Outcome(StrEnum):
@@ -124,6 +166,15 @@ class Forge(Protocol):
 
     def minimised(self, comments: Sequence[Comment]) -> frozenset[int]:
         """The ids of those comments that are hidden."""
+
+    def post_check(self, check: Check) -> Posted:
+        """Says what `check` says, unless the latest of its name on that commit says the same: created or unchanged."""
+
+    def deploy(self, deployment: Deployment, description: str) -> str:
+        """Announces an execution as in progress: its id, or empty where the CI job has announced itself already."""
+
+    def conclude(self, id: str, deployment: Deployment, state: DeploymentState, description: str) -> None:
+        """Says how an announced execution stands now."""
 
     def create_comment(self, pull_request: int, body: Redacted, *, since: str) -> Comment:
         """Posts a comment. Where the answer is lost, one of ours with this body, written from `since` on, is the one."""

@@ -8,9 +8,19 @@ from urllib.parse import quote
 
 from shipway.canonical import Json
 from shipway.errors import Reason
-from shipway.forges import limits
+from shipway.forges import github_checks, limits
 from shipway.forges.client import Answer, Client
-from shipway.forges.forge import Artifact, Attempt, Author, Comment, ForgeError
+from shipway.forges.forge import (
+    Artifact,
+    Attempt,
+    Author,
+    Check,
+    Comment,
+    Deployment,
+    DeploymentState,
+    ForgeError,
+    Posted,
+)
 from shipway.redaction import Redacted
 
 _VIEWER = "query { viewer { login databaseId } }"
@@ -127,6 +137,18 @@ class GitHub:
             listed = [_object(node) for node in nodes] if isinstance(nodes, list) else []
             numbers |= {node.get("databaseId") for node in listed if node.get("isMinimized") is True}
         return frozenset(comment.id for comment in comments if comment.id in numbers)
+
+    def post_check(self, check: Check) -> Posted:
+        """A check run on the commit, unless the latest of its name says the same."""
+        return github_checks.post_check(self._client, self._repository, check)
+
+    def deploy(self, deployment: Deployment, description: str) -> str:
+        """A deployment in progress; none where the job's `environment:` has made one."""
+        return github_checks.deploy(self._client, self._repository, deployment, description)
+
+    def conclude(self, id: str, deployment: Deployment, state: DeploymentState, description: str) -> None:
+        """One status more of a deployment."""
+        github_checks.conclude(self._client, self._repository, id, deployment, state, description)
 
     def create_comment(self, pull_request: int, body: Redacted, *, since: str) -> Comment:
         """Posts a comment, once: after a lost answer the comments since `since` are searched for it."""

@@ -52,3 +52,23 @@ https://docs.github.com/en/rest/using-the-rest-api/best-practices-for-using-the-
 
 ANSWER_BYTES_MAX = 64_000_000
 """More than a page of the longest comments: 100 of 262,144 bytes, escaped."""
+
+ANNOTATIONS_PER_REQUEST = 50
+"""More take further requests, each of which adds its own to those there. Source:
+https://docs.github.com/en/rest/checks/runs#create-a-check-run"""
+
+CHECK_CHARACTERS = 65_535
+"""Of a check run's summary, and of its text. Source: https://docs.github.com/en/rest/checks/runs#create-a-check-run"""
+
+CHECK_BUDGET = 60_000
+"""What is asked of a check's summary, in UTF-8 bytes: never more characters than CHECK_CHARACTERS."""
+
+ANNOTATION_TITLE_CHARACTERS = 255
+ANNOTATION_TEXT_BYTES = 64_000
+"""Of an annotation's message 64 KB are kept. Source: https://docs.github.com/en/rest/checks/runs#create-a-check-run"""
+
+DESCRIPTION_CHARACTERS = 140
+"""Of a deployment status. Source: https://docs.github.com/en/rest/deployments/statuses#create-a-deployment-status"""
+
+DEPLOYMENTS_LOOKED_AT = 5
+"""Deployments of one commit among which the job's own is looked for: each costs a request."""

@@ -1,0 +1,172 @@
+"""Check runs and deployments of GitHub over REST: what is sent, and what is not sent twice. Decides nothing about a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from urllib.parse import quote
+
+from shipway.canonical import Json
+from shipway.forges import limits
+from shipway.forges.client import Client
+from shipway.forges.forge import Check, Deployment, DeploymentState, ForgeError, Outcome, Posted
+from shipway.view import Annotation
+
+_CHECK_PERMISSION = "give the job `permissions: {checks: write}`"
+_DEPLOYMENT_PERMISSION = "give the job `permissions: {deployments: write}`"
+
+_OURS = "shipway"
+"""The member of a deployment's payload that tells ours from the one that a job with `environment:` makes by itself."""
+
+
+def post_check(client: Client, repository: str, check: Check) -> Posted:
+    """Creates the check run, unless the latest one of its name on that commit says the same. Raises ForgeError."""
+    try:
+        latest = _latest(client, repository, check)
+        if _says_the_same(latest, check):
+            return Posted(Outcome.UNCHANGED, url=_address(latest), requests=client.requests)
+        first = check.annotations[: limits.ANNOTATIONS_PER_REQUEST]
+        found: list[Mapping[str, Json]] = []
+
+        def landed() -> bool:
+            found[:] = [now] if _says_the_same(now := _latest(client, repository, check), check) else []
+            return bool(found)
+
+        answer = client.write("POST", f"{repository}/check-runs", _document(check, first), landed=landed)
+        created = _object(answer.json()) if answer else found[0]
+        _add_annotations(client, repository, check, created)
+    except ForgeError as error:
+        raise _with_next(error, _CHECK_PERMISSION) from error
+    return Posted(Outcome.CREATED, url=_address(created), requests=client.requests)
+
+
+def _add_annotations(client: Client, repository: str, check: Check, created: Mapping[str, Json]) -> None:
+    """The annotations behind the first fifty: each request adds to those that are there."""
+    step = limits.ANNOTATIONS_PER_REQUEST
+    for start in range(step, len(check.annotations), step):
+        output = {**_output(check), "annotations": _annotations(check.annotations[start : start + step])}
+        client.write("PATCH", f"{repository}/check-runs/{created.get('id')}", {"output": output})
+
+
+def _latest(client: Client, repository: str, check: Check) -> Mapping[str, Json]:
+    path = f"{repository}/commits/{quote(check.commit, safe='')}/check-runs"
+    answer = _object(client.get(path, {"check_name": check.name, "filter": "latest", "per_page": 1}).json())
+    listed = answer.get("check_runs")
+    return _object(listed[0]) if isinstance(listed, list) and listed else {}
+
+
+def _says_the_same(found: Mapping[str, Json], check: Check) -> bool:
+    output = _object(found.get("output"))
+    told = (found.get("name"), found.get("conclusion"), found.get("external_id"), output.get("title"))
+    wanted = (check.name, check.conclusion.value, check.external_id, str(check.title))
+    return told == wanted and output.get("summary") == str(check.summary)
+
+
+def _document(check: Check, annotations: Sequence[Annotation]) -> dict[str, Json]:
+    document: dict[str, Json] = {
+        "name": check.name,
+        "head_sha": check.commit,
+        "external_id": check.external_id,
+        "status": "completed",
+        "conclusion": check.conclusion.value,
+        "output": {**_output(check), "annotations": _annotations(annotations)},
+    }
+    return document | ({"details_url": check.url} if check.url else {})
+
+
+def _output(check: Check) -> dict[str, Json]:
+    return {"title": check.title, "summary": check.summary}
+
+
+def _annotations(annotations: Sequence[Annotation]) -> list[Json]:
+    return [
+        {
+            "path": each.where.file,
+            "start_line": each.where.line,
+            "end_line": each.where.line,
+            "annotation_level": each.weight.value,
+            "title": each.title[: limits.ANNOTATION_TITLE_CHARACTERS],
+            "message": each.text.encode()[: limits.ANNOTATION_TEXT_BYTES].decode(errors="ignore") or "(empty)",
+        }
+        for each in annotations
+    ]
+
+
+def deploy(client: Client, repository: str, deployment: Deployment, description: str) -> str:
+    """Creates a deployment in progress: its id, or empty where this job's `environment:` has made one. Raises ForgeError."""
+    try:
+        if _has_twin(client, repository, deployment):
+            return ""
+        document: dict[str, Json] = {
+            "ref": deployment.commit,
+            "environment": deployment.environment,
+            "description": description[: limits.DESCRIPTION_CHARACTERS],
+            "payload": {_OURS: deployment.lifecycle, "effect": deployment.effect, "run": deployment.run},
+            # The defaults would merge the default branch into what is deployed, and wait for every other check.
+            "auto_merge": False,
+            "required_contexts": [],
+            "transient_environment": deployment.is_transient,
+        }
+        found: list[Json] = []
+
+        def landed() -> bool:
+            now = _deployments(client, repository, deployment)
+            found[:] = [each.get("id") for each in now if each.get("payload") == document["payload"]][:1]
+            return bool(found)
+
+        answer = client.write("POST", f"{repository}/deployments", document, landed=landed)
+        number = _object(answer.json()).get("id") if answer else found[0]
+        if not isinstance(number, int):
+            raise ForgeError("the forge did not answer with a deployment")
+        conclude(client, repository, str(number), deployment, DeploymentState.IN_PROGRESS, description)
+    except ForgeError as error:
+        raise _with_next(error, _DEPLOYMENT_PERMISSION) from error
+    return str(number)
+
+
+def conclude(
+    client: Client, repository: str, id: str, deployment: Deployment, state: DeploymentState, description: str
+) -> None:
+    """Adds a status to a deployment. Raises ForgeError."""
+    document: dict[str, Json] = {
+        "state": state.value,
+        "description": description[: limits.DESCRIPTION_CHARACTERS],
+        "log_url": deployment.run_url,
+        "environment_url": deployment.url,
+    }
+    try:
+        client.write("POST", f"{repository}/deployments/{quote(id, safe='')}/statuses", document)
+    except ForgeError as error:
+        raise _with_next(error, _DEPLOYMENT_PERMISSION) from error
+
+
+def _has_twin(client: Client, repository: str, deployment: Deployment) -> bool:
+    """Whether one of this commit's deployments was made by this run, and not by us: its status links to a job of the run."""
+    foreign = [
+        each for each in _deployments(client, repository, deployment) if _OURS not in _object(each.get("payload"))
+    ]
+    for found in foreign[: limits.DEPLOYMENTS_LOOKED_AT]:
+        statuses = client.get(f"{repository}/deployments/{found.get('id')}/statuses", {"per_page": 1}).json()
+        latest = _object(statuses[0]) if isinstance(statuses, list) and statuses else {}
+        if f"/actions/runs/{deployment.run}/" in f"{latest.get('log_url')}/":
+            return True
+    return False
+
+
+def _deployments(client: Client, repository: str, deployment: Deployment) -> list[Mapping[str, Json]]:
+    """The latest deployments of this commit, the newest first."""
+    listed = client.get(f"{repository}/deployments", {"sha": deployment.commit, "per_page": 30}).json()
+    return [_object(each) for each in listed] if isinstance(listed, list) else []
+
+
+def _with_next(error: ForgeError, next: str) -> ForgeError:
+    if error.status == 403 and not error.next:
+        error.next = next
+    return error
+
+
+def _address(found: Mapping[str, Json]) -> str:
+    return str(found.get("html_url") or "")
+
+
+def _object(value: Json) -> Mapping[str, Json]:
+    return value if isinstance(value, Mapping) else {}

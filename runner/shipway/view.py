@@ -1,0 +1,145 @@
+"""The one view of a plan or receipt that every sink is given: what it says, where, and how it stands. Pure; draws nothing.
+
+Comment, check, deployment, job summary and outputs are drawn from it, for any forge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from enum import StrEnum
+
+from msgspec import Struct, field
+
+from shipway.errors import Position, Problem, ShipwayError
+from shipway.nodes import Change, Node, Outcome
+from shipway.plan import Plan
+from shipway.receipt import NodeResult, Receipt, own_outcome
+from shipway.redaction import Redacted, strip_control, trusted
+
+ANNOTATIONS_MAX = 100
+"""Of one report: a reader looks at no more, and each fifty are a request."""
+
+
+class Conclusion(StrEnum):
+    """How a report stands: `action_required` where a person has to approve or plan anew."""
+
+    SUCCESS = "success"
+    ACTION_REQUIRED = "action_required"
+    FAILURE = "failure"
+
+
+class Weight(StrEnum):
+    """How much an annotation asks for a look, from least to most."""
+
+    NOTICE = "notice"
+    WARNING = "warning"
+    FAILURE = "failure"
+
+
+class Annotation(Struct, frozen=True):
+    """Something said about a line of the declaration, in plain text without control characters."""
+
+    where: Position
+    weight: Weight
+    title: Redacted
+    text: Redacted
+
+
+class View(Struct, frozen=True):
+    """What is reported about one lifecycle and target: a plan, a receipt with its plan, or the `error` that prevented both.
+
+    `previous` is the plan that was shown before this one. `stands` is a word or two before the title of a plan that
+    counts no more (`closed`, `stale: head moved to …`), else empty. `needed` says what a person has to do before the plan
+    can be executed. `expected` is how long a run takes, `proven` by node when its undo was last seen to work, in words.
+    `notes` are sentences of Shipway's own, names in backticks.
+    """
+
+    lifecycle: str
+    target: str
+    plan: Plan | None = None
+    receipt: Receipt | None = None
+    error: ShipwayError | None = None
+    previous: Plan | None = None
+    stands: str = ""
+    needed: str = ""
+    expected: str = ""
+    proven: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """`shipway/<lifecycle>/<target>`: what the check of it is called."""
+        return f"shipway/{self.lifecycle}/{self.target}"
+
+    @property
+    def effect(self) -> str:
+        """`sha256:…` of what is or was done, empty where nothing was planned."""
+        return self.plan.effect if self.plan else (self.receipt.effect or "") if self.receipt else ""
+
+    @property
+    def conclusion(self) -> Conclusion:
+        """Failure where anything failed; otherwise action required where a person has to do something first."""
+        if self.error is not None or (self.receipt is not None and self.receipt.exit_code):
+            return Conclusion.FAILURE
+        return Conclusion.ACTION_REQUIRED if self.needed or self.stands else Conclusion.SUCCESS
+
+    def annotations(self) -> tuple[Annotation, ...]:
+        """What is to be seen at lines of the declaration, the weightiest first, ANNOTATIONS_MAX of them at most."""
+        if self.error is not None:
+            found = [*_of_error(self.error)]
+        elif self.receipt is not None:
+            found = [*_of_receipt(self.receipt, self.plan)]
+        else:
+            found = [*_of_plan(self.plan)] if self.plan else []
+        order = (Weight.FAILURE, Weight.WARNING, Weight.NOTICE)
+        return tuple(sorted(found, key=lambda each: order.index(each.weight))[:ANNOTATIONS_MAX])
+
+
+def _of_error(error: ShipwayError) -> Iterable[Annotation]:
+    problems: Sequence[Problem] = error.problems or (Problem(error.message, error.where, hint=error.next),)
+    for problem in problems:
+        if problem.where is not None:
+            text = f"{problem.text}\n{problem.hint}".strip()
+            yield _annotation(problem.where, Weight.FAILURE, error.reason.value, text)
+
+
+def _of_receipt(receipt: Receipt, plan: Plan | None) -> Iterable[Annotation]:
+    nodes = plan.by_id if plan else {}
+    left = (Outcome.UNDO_FAILED, Outcome.NOT_UNDOABLE, Outcome.DRIFTED)
+    seen = dict.fromkeys([*receipt.failed, *(result for result in receipt.nodes if result.outcome in left)])
+    for result in seen:
+        if result.node in nodes:
+            yield _annotation(nodes[result.node].position, Weight.FAILURE, result.node, _ended(result))
+
+
+def _ended(result: NodeResult) -> str:
+    words = dict.fromkeys([own_outcome(result), result.outcome])
+    told = ", ".join(outcome.value.replace("_", " ") for outcome in words)
+    return f"{told}: {result.error}" if result.error else told
+
+
+def _of_plan(plan: Plan) -> Iterable[Annotation]:
+    """What deletes, replaces or cannot be undone: the nodes of one line together, such as those of a gather."""
+    found: dict[tuple[Position, str], list[Node]] = {}
+    for node in plan.nodes:
+        if told := _weighty(node):
+            found.setdefault((node.position, told), []).append(node)
+    for (where, told), nodes in found.items():
+        weight = Weight.NOTICE if told == _STAYS else Weight.WARNING
+        more = f" and {len(nodes) - 1} more of this step" if len(nodes) > 1 else ""
+        yield _annotation(where, weight, nodes[0].id, f"{nodes[0].id}{more}: {told}")
+
+
+def _annotation(where: Position, weight: Weight, title: str, text: str) -> Annotation:
+    # What a document or an error holds was masked where it was observed.
+    return Annotation(where, weight, trusted(strip_control(title)), trusted(strip_control(text)))
+
+
+_STAYS = "cannot be undone: a rollback leaves it as it is"
+
+
+def _weighty(node: Node) -> str:
+    stays = node.must_be_undone and not node.reversible
+    if node.change in (Change.DELETE, Change.REPLACE):
+        return f"{node.change.value}s what is there" + (f", and {_STAYS}" if stays else "")
+    return _STAYS if stays else ""
