@@ -14,7 +14,7 @@ from msgspec import Struct, field
 from shipway import __version__, schema
 from shipway.canonical import Json
 from shipway.cross_checks import cross_findings
-from shipway.declaration_files import read_merged
+from shipway.declaration_files import overlay_of, read_merged, shown_name
 from shipway.durations import parse_ms
 from shipway.errors import DeclarationError, Position, Problem, UsageError, did_you_mean
 from shipway.flow_rules import DEFAULT_EMITS, DEFAULT_EVERY, GatherRule, gather_rule
@@ -256,6 +256,12 @@ def load(file: Path, *, root: Path, target: str | None = None) -> Declaration:
     if found or tree.problems:
         raise _refusal(tree, found)
     return _Builder(tree).declaration()
+
+
+def is_same_for(declared: Declaration, file: Path, *, root: Path, target: str) -> bool:
+    """Whether `load` would give this same declaration for these: one file, without an overlay, that allows the target."""
+    is_one = declared.files == (shown_name(file, root),) and overlay_of(file, target) is None
+    return is_one and next(_target_findings(declared.source, target), None) is None
 
 
 def _refusal(tree: SourceTree, found: list[Finding]) -> DeclarationError:

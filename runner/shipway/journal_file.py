@@ -316,6 +316,12 @@ class JournalFile:
                 raise UsageError(f"there is no run `{run}` here", reason=Reason.RUN_UNKNOWN, next="see `shipway runs`")
             return self._record(connection, row)
 
+    def opening(self, run: str) -> Opening:
+        """What was known of a run before it began, without all that came of it."""
+        with self._connected() as connection:
+            (opening,) = connection.execute("SELECT opening FROM run WHERE id=?", (run,)).fetchone()
+            return opening_from_json(json.loads(opening))
+
     def plan(self, run: str) -> Plan:
         """What a run executes."""
         with self._connected() as connection:

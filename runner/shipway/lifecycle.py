@@ -135,8 +135,11 @@ class _Voyage:
 
     def load(self) -> None:
         """Read the declaration and its overlay for the target; learn the secrets to mask."""
-        root = self.around.repository.root
-        self._declaration = declarations.load(self.request.file, root=root, target=self.request.target)
+        root, request = self.around.repository.root, self.request
+        known = request.declared
+        if known is None or not declarations.is_same_for(known, request.file, root=root, target=request.target):
+            known = declarations.load(request.file, root=root, target=request.target)
+        self._declaration = known
         env = self.context.env
         self.secrets = {name: env[name] for name in self.declaration.secrets if env.get(name)}
         self.redactor = Redactor(self.secrets)

@@ -31,7 +31,8 @@ class Request(Struct, frozen=True):
     """What is asked of a lifecycle: its file, target, inputs (texts by name) and part. `execute` False is a dry run.
 
     `given` is a plan made elsewhere: only if the lifecycle still comes to the same effect is it executed. `go_on` names a
-    run that was begun before: only what of it is not done is executed. `fail_after` is a node that fails on purpose once it
+    run that was begun before: only what of it is not done is executed. `declared` is what was read of the file already, for
+    whatever target: it is not read again where it would be the same. `fail_after` is a node that fails on purpose once it
     has succeeded, so that all is undone: a drill.
     `confirm` is asked with the plan before anything starts; saying no ends the lifecycle without a receipt.
     """
@@ -43,6 +44,7 @@ class Request(Struct, frozen=True):
     execute: bool = False
     given: Plan | None = None
     go_on: GoOn | None = None
+    declared: Declaration | None = None
     fail_after: str = ""
     confirm: Callable[[Plan], bool] = lambda plan: True
 

@@ -10,8 +10,9 @@ from shipway.commands.run import confirmed, voyage
 from shipway.commands.setting import find_file, journal_of, refuse_on_windows, repository_of, root_here
 from shipway.commands.stores import fetch_runs
 from shipway.context import Context, read_context
+from shipway.declaration import Declaration
 from shipway.errors import Reason, UsageError
-from shipway.journal import RunRecord, RunStatus, RunSummary
+from shipway.journal import Opening, RunStatus, RunSummary
 from shipway.journal_file import JournalFile, held
 from shipway.planning import Selection
 from shipway.reopening import Wish
@@ -23,15 +24,15 @@ _FINISHED = frozenset({RunStatus.SUCCEEDED, RunStatus.ROLLED_BACK})
 
 def run(arguments: Namespace) -> int:
     """The exit code of the run that was gone on with. Raises ShipwayError where it cannot be."""
-    return go_on(arguments, lambda journal, record: _wish(arguments))
+    return go_on(arguments, lambda journal, name: _wish(arguments))
 
 
-def go_on(arguments: Namespace, wish: Callable[[JournalFile, RunRecord], Wish]) -> int:
-    """Go on with the run that was asked for; `wish` says how, given what the journal holds of it."""
+def go_on(arguments: Namespace, wish: Callable[[JournalFile, str], Wish]) -> int:
+    """Go on with the run that was asked for; `wish` says how, given the journal and the id of the run."""
     context = read_context()
     refuse_on_windows(context)
     journal = journal_of(root_here(context), context)
-    learn_elsewhere(arguments, context)
+    declared = learn_elsewhere(arguments, context)
     summary = journal.find(arguments.run) if arguments.run else _last(journal, arguments)
     if summary.is_alive:
         raise held(summary)
@@ -42,25 +43,27 @@ def go_on(arguments: Namespace, wish: Callable[[JournalFile, RunRecord], Wish]) 
             f"run `{summary.run}` succeeded: there is nothing to go on with",
             next=f"`shipway resume {summary.run} --from STEP` runs a part of it again; `shipway run` begins a new one",
         )
-    record = journal.read(summary.run)
-    return _gone_on(record, wish(journal, record), arguments, context)
+    return _gone_on(journal.opening(summary.run), wish(journal, summary.run), declared, arguments, context)
 
 
-def learn_elsewhere(arguments: Namespace, context: Context) -> None:
-    """Learn of runs on other machines, where the declaration that is named, or the one around here, keeps them elsewhere."""
+def learn_elsewhere(arguments: Namespace, context: Context) -> Declaration | None:
+    """Learn of runs on other machines, where the declaration that is named, or the one around here, keeps them elsewhere.
+
+    Gives that declaration, if there is one here.
+    """
     try:
         file = find_file(arguments, context)
     except UsageError:
         if arguments.file:
             raise
-        return  # the run names its declaration; of one that is not here nothing can be kept elsewhere
+        return None  # the run names its declaration; of one that is not here nothing can be kept elsewhere
     repository = repository_of(file, context)
     declared = declaration.load(file, root=repository.root, target=arguments.target)
     fetch_runs(declared, arguments.target, context, repository)
+    return declared
 
 
-def _gone_on(record: RunRecord, wish: Wish, arguments: Namespace, context: Context) -> int:
-    opening = record.opening
+def _gone_on(opening: Opening, wish: Wish, declared: Declaration | None, arguments: Namespace, context: Context) -> int:
     if not arguments.file:
         arguments.file = str(root_here(context) / opening.file)
     file = find_file(arguments, context)
@@ -70,6 +73,7 @@ def _gone_on(record: RunRecord, wish: Wish, arguments: Namespace, context: Conte
         inputs=opening.inputs,
         selection=Selection(opening.stages, opening.skipped),
         execute=True,
+        declared=declared,
         go_on=GoOn(opening.run, wish),
         confirm=lambda plan: confirmed(plan, arguments, context, must_ask=False),
     )

@@ -16,7 +16,7 @@ from shipway.replay import stand
 
 def run(arguments: Namespace) -> int:
     """The exit code of the run. Raises ShipwayError where it cannot be gone on with, or where the node has not failed."""
-    return go_on(arguments, lambda journal, record: _failed(journal, record, arguments.node))
+    return go_on(arguments, lambda journal, name: _failed(journal, journal.read(name), arguments.node))
 
 
 def _failed(journal: JournalFile, record: RunRecord, node: str) -> Wish:
