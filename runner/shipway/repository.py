@@ -77,12 +77,14 @@ class Repository(Struct, frozen=True, dict=True):
         except UsageError:
             return None
 
-    def changed_between(self, before: str, after: str) -> tuple[str, ...] | None:
-        """Paths that differ between two commits, sorted; None where one of them is not in this clone."""
+    def changed_between(self, before: str, after: str | None) -> tuple[str, ...] | None:
+        """Paths that differ between two commits, or a commit and the work tree, sorted; None where one is not in this clone."""
         if not self.is_git:
             return None
         try:
-            listed = _git(self.root, self.env, "diff", "--name-only", "-z", "--no-renames", before, after, "--")
+            listed = _git(
+                self.root, self.env, "diff", "--name-only", "-z", "--no-renames", *filter(None, (before, after)), "--"
+            )
         except (UsageError, FileNotFoundError):
             return None
         return tuple(sorted(filter(None, listed.split("\0"))))

@@ -86,6 +86,7 @@ def parser() -> argparse.ArgumentParser:
     _cancel(commands)
     _runs(commands)
     _show(commands)
+    _why(commands)
     _diff(commands)
     _logs(commands)
     _graph(commands)
@@ -465,6 +466,33 @@ def _show(commands: _Commands[_Parser]) -> None:
     made.add_argument("-t", "--target", metavar="NAME", help="the last receipt for this target")
     _json(made, _FORMATS)
     _loudness(made, verbose="show attempts, outputs and log of every node", quiet="print nothing: check the seal only")
+
+
+def _why(commands: _Commands[_Parser]) -> None:
+    made = _command(
+        commands,
+        "why",
+        "say what put a node into the plan, what it waits for, and what changed it",
+        changes="nothing; the `plan` commands of steps are run, as by `plan`",
+        examples=(
+            ("shipway why release/migrate", "against the last receipt"),
+            ("shipway why build/image --against plan.json", ""),
+            ("shipway why build/image --plan new.json --against old.json", "of kept plans alone"),
+        ),
+        codes=(0, 1, 2, 5, 6),
+    )
+    made.add_argument("node", metavar="NODE", help="the node: stage/step, as `shipway graph -q` lists them")
+    _on_part(made)
+    made.add_argument("--plan", metavar="PLAN", help="explain this kept plan (default: what would be planned now)")
+    made.add_argument(
+        "--against",
+        metavar="PLAN",
+        help="a plan, or the receipt or id of a run (default: the last sealed receipt of lifecycle and target)",
+    )
+    _json(made)
+    _loudness(
+        made, verbose="show each phase and how long it took", quiet="do not say that there is nothing to compare with"
+    )
 
 
 def _diff(commands: _Commands[_Parser]) -> None:

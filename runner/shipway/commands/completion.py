@@ -9,7 +9,7 @@ from shipway.commands.arguments import commands_of, parser
 from shipway.commands.documents import write_out
 from shipway.render.completions import Command, Option, Value, completion_script
 
-_FILES = frozenset({"file", "output", "plan", "document", "before", "after"})
+_FILES = frozenset({"file", "output", "plan", "document", "before", "after", "against"})
 _NAMES = {"target": Value.TARGET, "stage": Value.STAGE, "skip": Value.STAGE}
 
 

@@ -34,6 +34,11 @@ def read_document(path: Path) -> Plan | Receipt:
         return load_plan(content, _check_plan)
 
 
+def receipt_in(content: bytes) -> Receipt:
+    """The receipt in some bytes. Raises VerificationError where its seal is broken."""
+    return load_receipt(content, _check_receipt)
+
+
 @contextmanager
 def _naming(path: Path) -> Iterator[None]:
     """Errors from inside name the file that they are about."""

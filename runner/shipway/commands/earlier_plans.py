@@ -1,14 +1,19 @@
-"""Plans made before: in a file, or of a run whose receipt or id is named; and which files changed between two of them."""
+"""Plans made before: in a file, or of a run, the last or one that is named; and which files changed between two of them."""
 
 from __future__ import annotations
 
-from shipway.commands.documents import read_document
+from collections.abc import Iterator
+
+from shipway.commands.documents import read_document, receipt_in
 from shipway.commands.setting import journal_of, root_here
+from shipway.commands.stores import fetch_runs, open_state
 from shipway.context import Context
+from shipway.declaration import Declaration, StateStore
 from shipway.errors import Reason, UsageError
 from shipway.plan import Plan
 from shipway.receipt import Receipt
 from shipway.repository import Repository
+from shipway.workspace import Workspace
 
 
 def plan_named(name: str, context: Context) -> Plan:
@@ -43,9 +48,48 @@ def plan_of_receipt(receipt: Receipt, context: Context) -> Plan:
     )
 
 
-def files_between(before: Plan, after: Plan, repository: Repository) -> tuple[str, ...] | None:
-    """The paths that differ between what two plans were made of; None where that cannot be told here."""
+def last_receipt(
+    lifecycle: str, target: str, declared: Declaration | None, context: Context, repository: Repository
+) -> Receipt | None:
+    """The receipt sealed last of a lifecycle and target, of a run that began something: in the store declared, else here.
+
+    Raises StoreError where the store cannot be read.
+    """
+    for receipt in (*_in_store(declared, target, context, repository), *_kept(lifecycle, target, repository)):
+        if receipt.nodes and (receipt.lifecycle, receipt.target) == (lifecycle, target):
+            return receipt
+    return None
+
+
+def _in_store(declared: Declaration | None, target: str, context: Context, repository: Repository) -> Iterator[Receipt]:
+    """The receipts in the store, the latest first; the journal of the last run is brought along."""
+    if declared is None or declared.state.store is StateStore.LOCAL:
+        return
+    fetch_runs(declared, target, context, repository)
+    secrets = {name: context.env[name] for name in declared.secrets if context.env.get(name)}
+    state = open_state(declared, secrets, target, context, repository)
+    assert state is not None
+    try:
+        for _, content in state.receipts():
+            yield receipt_in(content)
+    finally:
+        state.close()
+
+
+def _kept(lifecycle: str, target: str, repository: Repository) -> Iterator[Receipt]:
+    for path in Workspace(repository.root).kept_receipts():
+        if path.name.startswith(f"{lifecycle}-{target}-"):
+            document = read_document(path)
+            if isinstance(document, Receipt):
+                yield document
+
+
+def files_between(before: Plan, after: Plan, repository: Repository, *, is_now: bool = False) -> tuple[str, ...] | None:
+    """The paths that differ between what two plans were made of; None where that cannot be told here.
+
+    `is_now`: the later one was made of the work tree as it is.
+    """
     old, new = before.source, after.source
-    if old.commit is None or new.commit is None or old.dirty or new.dirty:
+    if old.commit is None or new.commit is None or old.dirty or (new.dirty and not is_now):
         return None
-    return repository.changed_between(old.commit, new.commit)
+    return repository.changed_between(old.commit, None if is_now else new.commit)

@@ -29,8 +29,8 @@ def comparison_json(comparison: Comparison) -> dict[str, Json]:
         "same_effect": comparison.is_same_effect,
         "before": _side_json(comparison.before),
         "after": _side_json(comparison.after),
-        "effect": [_change_json(change) for change in comparison.effect],
-        "volatile": [_change_json(change) for change in comparison.volatile],
+        "effect": [change_json(change) for change in comparison.effect],
+        "volatile": [change_json(change) for change in comparison.volatile],
     }
 
 
@@ -89,6 +89,11 @@ def files_text(files: Sequence[str]) -> str:
     return shown + (f" and {len(files) - _MOST_FILES} more" if len(files) > _MOST_FILES else "")
 
 
+def field_value(field: FieldChange) -> Json:
+    """What the later plan has in the field; a slot as it was written."""
+    return _shown(field.name, field.after)
+
+
 def _field_lines(field: FieldChange) -> Iterator[SignedLine]:
     if field.name == "reads":
         if field.files:
@@ -99,7 +104,7 @@ def _field_lines(field: FieldChange) -> Iterator[SignedLine]:
         return
     name = one_line(field.name)
     before = None if field.before is None else {name: _shown(field.name, field.before)}
-    after = None if field.after is None else {name: _shown(field.name, field.after)}
+    after = None if field.after is None else {name: field_value(field)}
     yield from diff_lines(before, after)
 
 
@@ -159,7 +164,8 @@ def _side_json(plan: Plan) -> Json:
     }
 
 
-def _change_json(change: SubjectChange) -> Json:
+def change_json(change: SubjectChange) -> Json:
+    """`{subject, kind, presence, position, fields}`; a field has `name`, `before`, `after`, and that of `reads` its `files`."""
     at = change.position
     return {
         "subject": change.subject,
