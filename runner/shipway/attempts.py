@@ -213,6 +213,10 @@ class Attempts:
             attempt.heard_ms = self._clock_ms()
         return fresh
 
+    def clean(self, text: str) -> str:
+        """A text as it may be shown and kept: secrets masked."""
+        return self._redactor.clean(text)
+
     def close(self) -> None:
         """End what is still running, then give everything back."""
         self.kill()

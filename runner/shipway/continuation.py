@@ -20,6 +20,7 @@ from shipway.errors import Interrupted, Reason, VerificationError
 from shipway.evaluation import Unresolved
 from shipway.events import Warned
 from shipway.exchange import Exchange, file_name, keep_file
+from shipway.foretold import BROKEN, broken
 from shipway.interruption import Interruption
 from shipway.journal import Probed, RunJournal, RunRecord, RunStatus
 from shipway.nodes import DONE, Node, Outcome, Verified
@@ -251,21 +252,23 @@ class Continuation:
         before = known or Known(result_of(self._resumption.standings[node_id]))
         now = self._around.clock_ms()
         number = len(before.tried) + 1
-        probed = Probed(number, Outcome.SUCCEEDED, now, why, exit_code, outputs)
+        error = broken(node, outputs, self._redactor.clean)
+        outcome, code = (Outcome.FAILED, BROKEN) if error else (Outcome.SUCCEEDED, "")
+        probed = Probed(number, outcome, now, why, exit_code, outputs, error, code)
         self._resumption.journal.probed(node, probed)
-        self._around.evaluation.record(node, Outcome.SUCCEEDED, outputs)
+        self._around.evaluation.record(node, outcome, {} if error else outputs)
         attempt = probed.attempt()
         result = replace(
             before.result,
-            outcome=Outcome.SUCCEEDED,
+            outcome=outcome,
             attempts=(*before.tried, attempt),
             started_ms=before.result.started_ms if before.result.started_ms is not None else now,
             ended_ms=now,
             cause=why,
-            error="",
+            error=error,
             outputs=outputs,
         )
-        return replace(before, result=result, outcome=Outcome.SUCCEEDED, began=True, tried=result.attempts)
+        return replace(before, result=result, outcome=outcome, began=True, tried=result.attempts)
 
     def _left_outputs(self, node: Node) -> Mapping[str, Json]:
         """Outputs that the child wrote before or after Shipway was killed. Raises VerificationError where one is missing."""

@@ -32,6 +32,7 @@ class Reason(StrEnum):
     PLAN_DIGEST = "plan-digest"
     RECEIPT_DIGEST = "receipt-digest"
     PLAN_DIFFERS = "plan-differs"
+    PREDICTION_BROKEN = "prediction-broken"
     HEAD_MOVED = "head-moved"
     DECLARATION_CHANGED = "declaration-changed"
     VERSION_CHANGED = "version-changed"

@@ -31,6 +31,7 @@ from shipway.events import (
     StageStarted,
     Stopping,
 )
+from shipway.foretold import BROKEN, broken, is_broken, refusal_of
 from shipway.growth import Emitted
 from shipway.journal import BestEffort, Decided, LeaseLost
 from shipway.lock_waits import LockWaits
@@ -57,7 +58,8 @@ _QUIET_TICK_MS = 1_000
 class Execution(Struct, frozen=True):
     """What came of it: one result per node of the plan in declared order, stage outcomes, and the undos in order.
 
-    Behind a node that `added` others come the results of those. `verdicts` are what `verify` says of each undone node after
+    Behind a node that `added` others come the results of those. `refusal` is why a run was stopped that nothing was wrong
+    with, but that it did not come out as planned. `verdicts` are what `verify` says of each undone node after
     all of a drill.
     """
 
@@ -71,6 +73,7 @@ class Execution(Struct, frozen=True):
     fault: Exception | None = None
     added: tuple[Node, ...] = ()
     verdicts: Mapping[str, Verified] = field(default_factory=dict)
+    refusal: ShipwayError | None = None
 
     @property
     def leaves_something(self) -> bool:
@@ -119,6 +122,7 @@ class Executor:
         self._next_tick = 0
         self._announced: dict[str, int] = {}
         self._once: dict[str, str] = {}
+        self._broken: dict[str, str] = {}
         self._recall(known)
         self._has_ungrouped = False
         self._retrying = Retrying(
@@ -187,9 +191,13 @@ class Executor:
             if found.outcome is not None:
                 self._results[node] = found.result
                 self._stage_left[progress.node.stage] -= 1
-                failed = own_outcome(found.result) in FAILURES and not progress.node.allow_failure
-                self._failed = self._failed or failed
+                failed = own_outcome(found.result) in FAILURES
+                if failed and is_broken(found.result):
+                    self._broken[node] = found.result.attempts[-1].error
+                self._failed = self._failed or (failed and (not progress.node.allow_failure or node in self._broken))
         self._scheduler.recall({node: each.outcome for node, each in known.items() if each.outcome is not None})
+        if self._broken:
+            self._scheduler.stop(retries=True)
 
     def _recall_groups(self) -> None:
         """Give nodes that were opened, and never end in this execution, the outcome that their members had."""
@@ -544,15 +552,26 @@ class Executor:
             ended = self._grown(progress.node, ended)
         if ended.node == self._options.fail_after and ended.outcome in DONE:
             ended = replace(ended, outcome=Outcome.FAILED, error=DRILLED, code="drill", is_permanent=True)
+        if progress.node.predicted and ended.outcome in DONE:
+            ended = self._as_foretold(progress.node, ended)
         progress.last = ended
         progress.began = progress.began or ended.began
         progress.attempts[-1] = _attempt(progress.attempts[-1], ended)
         self._around.journal.ended(progress.node, progress.attempts[-1].number, ended)
         self._pacing.heed(progress.node.limits, ended.node, ended.retry_after_ms, self._around.clock_ms())
-        if not self._retrying.takes(progress, ended):
+        if ended.node in self._broken or not self._retrying.takes(progress, ended):
             self._finish(progress, ended)
             self._retrying.look(progress.node.stage)
         self._give_back_locks(progress)
+
+    def _as_foretold(self, node: Node, ended: Ended) -> Ended:
+        """The end of a node, which has failed where an output is not what its plan said: nothing may be built on that."""
+        error = "" if node.is_group else broken(node, ended.outputs, self._attempts.clean)
+        if not error:
+            return ended
+        self._broken[node.id] = error
+        self._scheduler.stop(retries=True)
+        return replace(ended, outcome=Outcome.FAILED, error=error, code=BROKEN, is_permanent=True)
 
     def _give_back_locks(self, progress: Progress) -> None:
         """Unless what the attempt did is being undone right now: that is under the same locks."""
@@ -564,7 +583,8 @@ class Executor:
         if node.is_group and ended.outcome is Outcome.SUCCEEDED:
             self._scheduler.finish(node.id, ended.outcome)  # it is over when its members are: `_close`
             return
-        self._around.evaluation.record(node, ended.outcome, ended.outputs)
+        is_refused = node.id in self._broken
+        self._around.evaluation.record(node, ended.outcome, {} if is_refused else ended.outputs)
         self._scheduler.finish(node.id, ended.outcome)
         self._keep(
             NodeResult(
@@ -585,13 +605,13 @@ class Executor:
             ),
             ended.exit_code,
         )
-        if ended.outcome in FAILURES and not node.allow_failure:
+        if ended.outcome in FAILURES and (is_refused or not node.allow_failure):
             self._node_failed(node)
 
     def _node_failed(self, node: Node) -> None:
         self._failed = True
         policy = self._scheduler.policy_for(node.id)
-        if policy is OnFailure.CONTINUE:
+        if policy is OnFailure.CONTINUE and node.id not in self._broken:
             return
         self._give_up_retries()
         if policy is OnFailure.CANCEL and self._attempts.active:
@@ -692,6 +712,7 @@ class Executor:
             cancelled=self._cancellations > 0,
             failed=self._failed,
             duration_ms=self._around.clock_ms(),
+            refusal=next((refusal_of(self._progress[node].node, error) for node, error in self._broken.items()), None),
         )
 
 

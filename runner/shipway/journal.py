@@ -216,7 +216,8 @@ class BestEffort:
 
 class Probed(Struct, frozen=True):
     """What was found out about an attempt that nobody reported: its work is there (succeeded), was put back (undone), or
-    whether it was put back cannot be told (undo_failed).
+    whether it was put back cannot be told (undo_failed). What is there and did not come out as planned has failed, with the
+    `error` and the `code` of such an attempt.
     """
 
     number: int
@@ -225,10 +226,12 @@ class Probed(Struct, frozen=True):
     why: str
     exit_code: int | None = None
     outputs: Mapping[str, Json] = field(default_factory=dict)
+    error: str = ""
+    code: str = ""
 
     def attempt(self) -> Attempt:
         """As it stands in a receipt, behind the attempts that it is about."""
-        return Attempt(self.number, self.outcome, self.at_ms, self.at_ms, "", self.exit_code)
+        return Attempt(self.number, self.outcome, self.at_ms, self.at_ms, self.error, self.exit_code, self.code)
 
 
 class RunJournal(Journal, Protocol):

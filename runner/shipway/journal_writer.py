@@ -39,7 +39,7 @@ _ENDED_WITH_MORE = (
 )
 _PROBED = (
     "INSERT INTO attempt (run, sequence, node, verb, number, execution, started_ms, ended_ms, outcome, cause, exit_code,"
-    " outputs, lost) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    " outputs, lost, error, code) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _ANNOUNCED = "INSERT OR IGNORE INTO announced (run, node) VALUES (?, ?)"
 _DECIDED = "INSERT OR REPLACE INTO decided (run, node, outcome, cause, error) VALUES (?, ?, ?, ?, ?)"
@@ -236,9 +236,10 @@ class RunWriter:
         """See `RunJournal`."""
         self._sequence += 1
         outputs, _, lost = self._storable(node, probed)
-        verb = Verb.VERIFY if probed.outcome is Outcome.SUCCEEDED else Verb.UNDO
+        verb = Verb.VERIFY if probed.outcome in (Outcome.SUCCEEDED, Outcome.FAILED) else Verb.UNDO
         head = (self._run, self._sequence, node.id, verb.value, probed.number, self._execution, probed.at_ms)
-        row = (*head, probed.at_ms, probed.outcome.value, probed.why, probed.exit_code, outputs, lost)
+        found = (probed.at_ms, probed.outcome.value, probed.why, probed.exit_code, outputs, lost)
+        row = (*head, *found, probed.error or None, probed.code or None)
         self._transact("probed", (_PROBED, [row]))
 
     # What becomes of the run.

@@ -23,6 +23,7 @@ from shipway.evaluation import secrets_named
 from shipway.events import PhaseFinished, PhaseStarted, Warned
 from shipway.execution import ExecutionTools, PlanCommands, execute_plan
 from shipway.executor import Execution
+from shipway.foretold import keeping
 from shipway.holding import Locks, Unguarded
 from shipway.inputs import read_inputs
 from shipway.interruption import abort
@@ -187,10 +188,11 @@ class _Voyage:
         commands.close()
         self.finished.plan = plan = drilled(plan, self.request.fail_after) if self.request.fail_after else plan
         if self.request.go_on is not None:
-            self._logbook.check_begun(self.request.go_on, plan)
+            self.finished.plan = plan = keeping(plan, self._logbook.check_begun(self.request.go_on, plan))
         if self.request.given is not None:
             # The plan just made is executed, not the given one: only what `effect` covers was found equal in them.
             check_given(self.request.given, plan)
+            self.finished.plan = plan = keeping(plan, self.request.given)
         if self.request.execute:
             self._check_privilege(plan)
 
@@ -235,6 +237,8 @@ class _Voyage:
             raise
         if self._execution.fault is not None:
             raise self._execution.fault
+        if self._execution.refusal is not None and not (self.request.go_on and self.request.go_on.undo):
+            raise self._execution.refusal
 
     def report(self) -> None:
         """Seal the receipt of whatever was executed, then deliver."""

@@ -91,14 +91,16 @@ class Logbook:
             check_uncovered(record, journals)
         return plan
 
-    def check_begun(self, go_on: GoOn, plan: Plan) -> None:
-        """Refuse to go on with a run that would do something else by now, or that another came after."""
+    def check_begun(self, go_on: GoOn, plan: Plan) -> Plan:
+        """The plan a run was begun with. Refuses one that would do something else by now, or that another came after."""
         journals = self._journals
         self._record = record = journals.read(go_on.run)
         check_last(record, journals)
-        warning = check_same(record, plan, lambda: journals.plan(go_on.run))
+        begun = journals.plan(go_on.run)
+        warning = check_same(record, plan, begun)
         if warning:
             self._around.events.emit(Warned(warning))
+        return begun
 
     # The run.
 

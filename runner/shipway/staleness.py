@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from shipway.errors import Reason, VerificationError
+from shipway.foretold import check_foretold
 from shipway.plan import Plan, differences
 
 
@@ -15,6 +16,7 @@ def check_given(given: Plan, now: Plan) -> None:
             next="plan and apply on the same platform",
         )
     if given.effect == now.effect:
+        check_foretold(given, now)
         return
     listed = "\n".join(f"  {difference}" for difference in differences(given, now))
     raise VerificationError(

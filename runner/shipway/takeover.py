@@ -64,7 +64,7 @@ def check_last(record: RunRecord, journals: Journals) -> None:
             )
 
 
-def check_same(record: RunRecord, plan: Plan, planned: Callable[[], Plan]) -> str:
+def check_same(record: RunRecord, plan: Plan, before: Plan) -> str:
     """Refuse to go on with a run that would do something else by now: VerificationError with the differing nodes.
 
     A node that names no `reads` reads every file, and steps write files: that they are other files than the run began with
@@ -73,7 +73,6 @@ def check_same(record: RunRecord, plan: Plan, planned: Callable[[], Plan]) -> st
     """
     if record.summary.effect == plan.effect:
         return ""
-    before = planned()
     left = record.files if plan.source.commit is not None else None
     found = differences(before, plan)
     if before.source.commit == plan.source.commit:

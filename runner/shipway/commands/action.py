@@ -18,7 +18,7 @@ from shipway.commands.reporting import annotate_error, annotate_failures, post_c
 from shipway.commands.setting import find_file, find_target, heeding_signals, repository_of, surroundings
 from shipway.context import Context, read_context
 from shipway.environment import BASE_NAMES
-from shipway.errors import EXIT_DONE, Reason, ShipwayError, UsageError
+from shipway.errors import EXIT_DONE, EXIT_NOT_UNDONE, Reason, ShipwayError, UsageError
 from shipway.events import Events
 from shipway.lifecycle import check_lifecycle, run_lifecycle
 from shipway.plan import Plan
@@ -197,7 +197,7 @@ def _handed_over(job: _Job, finished: Finished, log: WorkflowLog) -> int:
     if finished.error is not None:
         terminal.write(terminal.standard_error(), trusted(failure.as_text(finished.error)))
         annotate_error(finished.error, log)
-        code = max(code, finished.error.exit_code)
+        code = code if code == EXIT_NOT_UNDONE else max(code, finished.error.exit_code)
     if finished.plan is None and finished.receipt is None:
         assert finished.error is not None
         _set_outputs(log, {"reason": finished.error.reason.value, "exit-code": str(code)})

@@ -15,7 +15,7 @@ _CODES = {
     2: "the declaration or the call is wrong; nothing was started",
     3: "changes are present (plan --detailed-exitcode), or plans differ (diff)",
     4: "failed, and something that was to be undone was not",
-    5: "not what was approved or sealed",
+    5: "not what was approved, predicted or sealed",
     6: "a disk, store or forge cannot be reached, or a lock is held",
     70: "a bug in Shipway",
     130: "interrupted",
