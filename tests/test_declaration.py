@@ -79,7 +79,7 @@ def test_positions_of_stages_and_steps() -> None:
     loaded = _case("every-key")
     assert str(loaded.stages[0].where) == "shipway.yml:15:3"
     assert str(loaded.stages[0].steps[0].where) == "shipway.yml:18:9"
-    assert str(loaded.stages[1].steps[0].where) == "shipway.yml:45:7"
+    assert str(loaded.stages[1].steps[0].where) == "shipway.yml:46:7"
     assert loaded.source.spelling((*loaded.stages[1].steps[2].path, "env", "N")) == "3.10"
 
 

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from shipway import schema
+from shipway.approvals import ApprovalRule
 from shipway.canonical import Json, canonical_bytes, digest, object_of
 from shipway.declaration import Backoff, OnCancel, OnFailure, OutputRule, Retry, Rollback
 from shipway.errors import Position, Reason, ShipwayError, UnreachableError, UsageError, VerificationError
@@ -601,6 +602,7 @@ _STAGE_CHANGES: dict[str, tuple[object, bool]] = {
     "parallel": (2, False),
     "compensation": ((_node("sorry", "build.compensate"),), True),
     "retry": (Retry(attempts=2), True),
+    "approval": (ApprovalRule(), True),
 }
 _PLAN_CHANGES: dict[str, tuple[object, bool]] = {
     "lifecycle": ("other", True),

@@ -8,6 +8,7 @@ from pathlib import PurePath
 from msgspec import Struct
 from msgspec.structs import replace
 
+from shipway.approvals import AccountedNode, Approval
 from shipway.canonical import Json, bytes_digest, canonical_bytes, keyed_digest
 from shipway.executor import Execution
 from shipway.node_ids import owner_of
@@ -34,6 +35,8 @@ class RunFacts(Struct, frozen=True):
     redactions: int = 0
     warnings: tuple[str, ...] = ()
     approved: str | None = None
+    approvals: tuple[Approval, ...] = ()
+    accounted: tuple[AccountedNode, ...] = ()
 
 
 def assemble(plan: Plan, execution: Execution, facts: RunFacts, seal: OutputSeal) -> Receipt:
@@ -53,6 +56,8 @@ def assemble(plan: Plan, execution: Execution, facts: RunFacts, seal: OutputSeal
         plan_digest=plan.digest,
         effect=plan.effect,
         approved=facts.approved,
+        approvals=facts.approvals,
+        accounted=facts.accounted,
         started=facts.started,
         ended=facts.ended,
         duration_ms=facts.duration_ms,

@@ -44,7 +44,7 @@ class StageFacts(Struct, frozen=True):
 def facts_of(stage: Stage) -> StageFacts:
     """The facts of a declared stage."""
     rolls_back = stage.rollback is not None or stage.compensation is not None
-    return StageFacts(stage.mode, stage.requires, stage.with_, rollback=rolls_back)
+    return StageFacts(stage.mode, stage.requires, stage.with_, approval=stage.approval is not None, rollback=rolls_back)
 
 
 _DERIVATION: tuple[tuple[Capability, Callable[[StageFacts], bool]], ...] = (

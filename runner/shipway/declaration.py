@@ -12,6 +12,7 @@ from typing import TypeVar
 from msgspec import Struct, field
 
 from shipway import __version__, schema
+from shipway.approvals import ApprovalRule, approval_rule
 from shipway.canonical import Json
 from shipway.cross_checks import cross_findings
 from shipway.declaration_files import overlay_of, read_merged, shown_name
@@ -215,6 +216,7 @@ class Stage(Struct, frozen=True):
     steps: tuple[Step, ...] = ()
     compensation: Body | None = None
     retry: Retry | None = None
+    approval: ApprovalRule | None = None
 
 
 class Declaration(Struct, frozen=True):
@@ -383,6 +385,7 @@ class _Builder:
             steps=tuple(self._step(step) for step in stage.steps),
             compensation=self._body(stage.compensation) if stage.compensation else None,
             retry=_retry(data["retry"]) if "retry" in data else None,
+            approval=approval_rule(data.get("approval")),
         )
 
     def _body(self, written: StageOutline) -> Body:

@@ -10,6 +10,7 @@ from typing import Protocol
 from msgspec import Struct, field
 
 from shipway.action import Verb
+from shipway.approvals import AccountedNode, Approval
 from shipway.attempt import Ended
 from shipway.canonical import Json
 from shipway.errors import Reason, UnreachableError
@@ -71,6 +72,8 @@ class Opening(Struct, frozen=True):
     stages: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
     approved: str | None = None
+    approvals: tuple[Approval, ...] = ()
+    accounted: tuple[AccountedNode, ...] = ()
     by: Mapping[str, Json] = field(default_factory=dict)
     shipway: str = ""
     platform: str = ""

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from msgspec.structs import asdict
 
 from shipway.action import Verb
+from shipway.approvals import accounted_from_json, accounted_json, approval_from_json, approval_json
 from shipway.canonical import Json, integer_of, items_of, object_of, text_or_none
 from shipway.journal import Opening, Recorded
 from shipway.nodes import Change, Outcome
@@ -22,7 +23,11 @@ ATTEMPTS = (
 
 def opening_json(opening: Opening) -> str:
     """What is known of a run before it begins, as its row holds it."""
-    return json.dumps(asdict(opening), ensure_ascii=False)
+    told = asdict(opening) | {
+        "approvals": [approval_json(approval) for approval in opening.approvals],
+        "accounted": [accounted_json(node) for node in opening.accounted],
+    }
+    return json.dumps(told, ensure_ascii=False)
 
 
 def opening_from_json(data: Mapping[str, Json]) -> Opening:
@@ -37,6 +42,8 @@ def opening_from_json(data: Mapping[str, Json]) -> Opening:
         stages=tuple(map(str, items_of(data["stages"]))),
         skipped=tuple(map(str, items_of(data["skipped"]))),
         approved=text_or_none(data["approved"]),
+        approvals=tuple(approval_from_json(object_of(item)) for item in items_of(data.get("approvals", []))),
+        accounted=tuple(accounted_from_json(object_of(item)) for item in items_of(data.get("accounted", []))),
         by=object_of(data["by"]),
         shipway=str(data["shipway"]),
         platform=str(data["platform"]),

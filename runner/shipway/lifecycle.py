@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from shipway import __version__
 from shipway import declaration as declarations
+from shipway.approval import Sanction
 from shipway.assembly import OutputSeal, RunFacts, assemble, failed_receipt
 from shipway.backend import StagePlace
 from shipway.ci import Provider
@@ -102,6 +103,7 @@ class _Voyage:
         self._locks: Locks = Unguarded()
         self._state: SharedState | None = None
         self._is_refused = False
+        self._sanction = Sanction()
         self._logbook = Logbook(request, around, self.cleanups)
 
     def enter(self, phase: Callable[[], None]) -> None:
@@ -225,8 +227,9 @@ class _Voyage:
             return
         if self._locks.lost is not None:
             raise self._locks.lost
+        self._sanction = self._approved(plan)
         self.around.interruption.hold()
-        resumption = self._logbook.open(plan, self._guard())
+        resumption = self._logbook.open(plan, self._guard(), self._sanction)
         workspace, run = self._logbook.workspace, self._logbook.run
         self.cleanups.register("scratch of the run", lambda: workspace.remove_scratch(run))
         self.cleanups.register("what no undo needs any more", lambda: self._logbook.let_go(self._execution, plan))
@@ -239,6 +242,12 @@ class _Voyage:
             raise self._execution.fault
         if self._execution.refusal is not None and not (self.request.go_on and self.request.go_on.undo):
             raise self._execution.refusal
+
+    def _approved(self, plan: Plan) -> Sanction:
+        """Who approved what is about to run. Undoing what was approved is part of that. Raises ShipwayError where nobody did."""
+        earlier = self._logbook.sanction()
+        is_undone = self.request.go_on is not None and self.request.go_on.undo
+        return earlier if is_undone or not plan.approval_rules else self.request.approver(plan, earlier)
 
     def report(self) -> None:
         """Seal the receipt of whatever was executed, then deliver."""
@@ -373,6 +382,8 @@ class _Voyage:
             redactions=self.redactor.count,
             warnings=tuple(self.around.events.faults),
             approved=self.request.given.effect if self.request.given else None,
+            approvals=self._sanction.approvals,
+            accounted=self._sanction.accounted,
         )
 
 

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from msgspec import Struct
 
 from shipway import __version__
+from shipway.approval import Sanction
 from shipway.bodies import regrown, rules_of
 from shipway.canonical import canonical_bytes
 from shipway.cleanup import CleanupStack
@@ -102,9 +103,16 @@ class Logbook:
             self._around.events.emit(Warned(warning))
         return begun
 
+    def sanction(self) -> Sanction:
+        """What the run that is gone on with was approved by, when it was begun; nothing for a new one."""
+        if self._record is None:
+            return Sanction()
+        opening = self._record.opening
+        return Sanction(opening.approvals, opening.accounted)
+
     # The run.
 
-    def open(self, plan: Plan, guard: Guard) -> Resumption | None:
+    def open(self, plan: Plan, guard: Guard, sanction: Sanction) -> Resumption | None:
         """From here on everything is written down before it happens; what is known of it where it was begun before.
 
         Raises UnreachableError where somebody else carries it out, or another run of that lifecycle and target.
@@ -116,7 +124,7 @@ class Logbook:
         self.run = go_on.run if go_on else self.new_run_id()
         if go_on is not None:
             return self._take_over(go_on, plan, guard)
-        self._begin(plan, guard)
+        self._begin(plan, guard, sanction)
         return None
 
     def new_run_id(self) -> str:
@@ -171,7 +179,7 @@ class Logbook:
         assert self._around.journals is not None
         return self._around.journals()
 
-    def _begin(self, plan: Plan, guard: Guard) -> None:
+    def _begin(self, plan: Plan, guard: Guard, sanction: Sanction) -> None:
         workspace = self.workspace
         if self._around.journals is not None:
             journals = self._journals
@@ -179,7 +187,9 @@ class Logbook:
                 record = journals.read(crashed.run)
                 check_gone(record, survivors_of(record, workspace.run_directory(crashed.run)))
                 self._around.events.emit(Warned(_unfinished(crashed.run)))
-            self._hold(journals.begin(self._opening(plan), plan, guard.holds_secret, self._blind(plan)), guard)
+            self._hold(
+                journals.begin(self._opening(plan, sanction), plan, guard.holds_secret, self._blind(plan)), guard
+            )
             self._learn(journals, plan)
         workspace.make_run_directory(self.run)
 
@@ -230,7 +240,7 @@ class Logbook:
         self.journal = journal
         self._cleanups.register("journal", journal.close)
 
-    def _opening(self, plan: Plan) -> Opening:
+    def _opening(self, plan: Plan, sanction: Sanction) -> Opening:
         request = self._request
         return Opening(
             run=self.run,
@@ -242,6 +252,8 @@ class Logbook:
             stages=request.selection.stages,
             skipped=request.selection.skip,
             approved=request.given.effect if request.given else None,
+            approvals=sanction.approvals,
+            accounted=sanction.accounted,
             by=by_json(ran_by(self._context, self._around.repository)),
             shipway=__version__,
             platform=plan.platform,

@@ -22,6 +22,7 @@ _INNER = (("steps",), ("emits", "steps"))
 _OWNERS = {"inputs": "input", "limits": "limit", "targets": "target"}
 _SECTIONS = frozenset(
     [
+        "approval",
         "compensate",
         "defaults",
         "emits",
@@ -50,6 +51,7 @@ _ABOUT = {
     "top-level": "keys of a declaration",
     "stages": "keys of a stage",
     "compensate": "keys of a compensation",
+    "approval": "keys of `approval`",
     "steps": "keys of a step",
     "targets": "keys of a target",
     "inputs": "keys of an input",

@@ -10,6 +10,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from shipway import canonical
+from shipway.approvals import ApprovalRule, rule_from_json, rule_json
 from shipway.canonical import Json, integer_of, items_of, object_of, text_or_none
 from shipway.declaration import OnCancel, OnFailure, Retry, Rollback
 from shipway.errors import Position, Reason, UsageError, VerificationError
@@ -83,6 +84,7 @@ class PlannedStage(Struct, frozen=True):
     parallel: int = 0
     compensation: tuple[Node, ...] = ()
     retry: Retry = field(default_factory=Retry)
+    approval: ApprovalRule | None = None
 
     def compensation_order(self) -> list[Node]:
         """The nodes of its compensation in the order they run: what one needs before it, else as declared."""
@@ -169,6 +171,11 @@ class Plan(Struct, frozen=True, dict=True):
     def lock_word(self) -> str:
         """What guards the target: `store`, or `none` where only the forge's concurrency does."""
         return "store" if self.is_locked else "none"
+
+    @property
+    def approval_rules(self) -> Mapping[str, ApprovalRule]:
+        """What approval each stage needs, by stage, in declared order; stages that need none are left out."""
+        return {stage.id: stage.approval for stage in self.stages if stage.approval is not None}
 
     @property
     def has_changes(self) -> bool:
@@ -401,6 +408,7 @@ def _stage_effect(stage: PlannedStage) -> Json:
         "context": dict(stage.context),
         "on_failure": stage.on_failure.value,
         "rollback": None if stage.rollback is None else stage.rollback.value,
+        "approval": rule_json(stage.approval),
         "compensation": [effect_json(node) for node in stage.compensation],
         "retry": retry_json(stage.retry),
     }
@@ -482,4 +490,5 @@ def _stage_from_json(data: Mapping[str, Json]) -> PlannedStage:
         parallel=integer_of(data["parallel"]),
         compensation=tuple(node_from_json(object_of(node)) for node in items_of(data["compensation"])),
         retry=retry_from_json(object_of(data["retry"])),
+        approval=rule_from_json(data["approval"]),
     )

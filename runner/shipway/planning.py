@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from shipway import __version__
 from shipway.accesses import settled
+from shipway.approval import unbounded
 from shipway.builder import BuilderScope, GraphBuilder
 from shipway.canonical import Json, bytes_digest
 from shipway.compensation import plan_compensation
@@ -71,8 +72,9 @@ def build(request: PlanRequest, tools: PlanTools) -> Plan:
         compensation, wrong = plan_compensation(stage, declaration, builder, scope, steps)
         problems += [*builder.problems, *wrong]
         accesses |= builder.accesses
-        accesses |= builder.accesses
         planned[stage.id] = builder.nodes()
+        if stage.approval is not None:
+            problems += [_without_bound(node) for node in unbounded(planned[stage.id])]
         shown = _planned_stage(stage, declaration, chosen, builder, condition, context)
         stages[stage.id] = replace(shown, compensation=compensation)
     nodes = [node for stage in declaration.stages for node in planned[stage.id]]
@@ -275,7 +277,13 @@ def _planned_stage(
         rollback=stage.rollback,
         parallel=stage.parallel or 0,
         retry=stage.retry or Retry(),
+        approval=stage.approval,
     )
+
+
+def _without_bound(gather: Node) -> Problem:
+    text = f"the gather `{gather.id}` may have any number of items, and its stage needs approval"
+    return Problem(text, gather.position, hint="say how many at most: `gather: {items: …, max: 20}`")
 
 
 def _checked_order(plan: Plan) -> list[str]:

@@ -9,6 +9,14 @@ from functools import cached_property
 from msgspec import Struct, field
 
 from shipway import canonical
+from shipway.approvals import (
+    AccountedNode,
+    Approval,
+    accounted_from_json,
+    accounted_json,
+    approval_from_json,
+    approval_json,
+)
 from shipway.canonical import Json, integer_of, items_of, object_of, text_or_none
 from shipway.errors import (
     EXIT_DONE,
@@ -141,7 +149,8 @@ class Receipt(Struct, frozen=True, dict=True):
     """A whole run. `started` and `ended` are RFC 3339 UTC; every node of the plan stands in `nodes`, in declared order.
 
     `critical_path` holds node ids by measured time with its length; `parallelism` is the sum of node durations over
-    the wall clock, in thousandths. `error` is the phase, stage and text of a failure outside any node.
+    the wall clock, in thousandths. `error` is the phase, stage and text of a failure outside any node. `approvals` are
+    those the run relied on; `accounted` are approved nodes that were not part of it, and why that is all right.
     """
 
     lifecycle: str
@@ -167,6 +176,8 @@ class Receipt(Struct, frozen=True, dict=True):
     warnings: tuple[str, ...] = ()
     error: str = ""
     approved: str | None = None
+    approvals: tuple[Approval, ...] = ()
+    accounted: tuple[AccountedNode, ...] = ()
 
     @property
     def exit_code(self) -> int:
@@ -207,6 +218,8 @@ class Receipt(Struct, frozen=True, dict=True):
             "plan": self.plan_digest,
             "effect": self.effect,
             "approved": self.approved,
+            "approvals": [approval_json(approval) for approval in self.approvals],
+            "accounted": [accounted_json(node) for node in self.accounted],
             "started": self.started,
             "ended": self.ended,
             "duration_ms": self.duration_ms,
@@ -277,6 +290,8 @@ def load_receipt(content: bytes, check: Callable[[Mapping[str, Json]], None]) ->
         plan_digest=text_or_none(data["plan"]),
         effect=text_or_none(data["effect"]),
         approved=text_or_none(data["approved"]),
+        approvals=tuple(approval_from_json(object_of(item)) for item in items_of(data["approvals"])),
+        accounted=tuple(accounted_from_json(object_of(item)) for item in items_of(data["accounted"])),
         started=str(data["started"]),
         ended=str(data["ended"]),
         duration_ms=integer_of(data["duration_ms"]),

@@ -129,7 +129,9 @@ def _lacks(stage: Stage, backend: Backend) -> list[Capability]:
 
 def _where_required(stage: Stage, lacks: Iterable[Capability]) -> str:
     """The key of the stage that asks for what is lacking."""
-    return "requires" if any(needed in stage.requires for needed in lacks) else "mode"
+    if any(needed in stage.requires for needed in lacks):
+        return "requires"
+    return "approval" if stage.approval is not None and Capability.DRY_RUN in lacks else "mode"
 
 
 def _problem(declaration: Declaration, stage: Stage, key: str, text: str, hint: str = "") -> Problem:

@@ -57,6 +57,10 @@ _FORMS = {
     "until": ("a script or a mapping", "write `until: ./ready`, or `until: {uses: file.exists, with: {path: x}}`"),
     "retry": ("a number of attempts or a mapping", "write `retry: 3`, or `retry: {attempts: 3, initial: 1s}`"),
     "undo": ("a script or a mapping", "write `undo: ./script`, or `undo: {run: ./script, timeout: 5m, retry: 3}`"),
+    "approval": (
+        "`required` or a mapping",
+        "write `approval: required`, or `approval: {reviews: 2, from: [maintain]}`",
+    ),
     "state": ("`local`, `git` or a mapping", "for a database: `state: {store: postgres, url: DATABASE_URL}`"),
     "plan": ("a script or a mapping", "write `plan: ./script`, or `plan: {run: ./script, requires: [TAG]}`"),
 }
@@ -95,7 +99,7 @@ _HOLDERS = {
 }
 _LATER = {
     "top-level": frozenset({"hooks", "policy", "signing"}),
-    "stages": frozenset({"approval", "locks", "policy"}),
+    "stages": frozenset({"locks", "policy"}),
     "steps": frozenset(
         {
             "approval",

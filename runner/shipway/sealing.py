@@ -67,6 +67,8 @@ def _facts(record: RunRecord) -> RunFacts:
         platform=opening.platform,
         shipway=opening.shipway,
         approved=opening.approved,
+        approvals=opening.approvals,
+        accounted=opening.accounted,
     )
 
 

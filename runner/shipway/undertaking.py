@@ -8,6 +8,7 @@ from typing import Protocol
 
 from msgspec import Struct, field
 
+from shipway.approval import Approver, nobody
 from shipway.attempt import Grace
 from shipway.context import Context
 from shipway.declaration import Declaration
@@ -34,7 +35,8 @@ class Request(Struct, frozen=True):
     run that was begun before: only what of it is not done is executed. `declared` is what was read of the file already, for
     whatever target: it is not read again where it would be the same. `fail_after` is a node that fails on purpose once it
     has succeeded, so that all is undone: a drill.
-    `confirm` is asked with the plan before anything starts; saying no ends the lifecycle without a receipt.
+    `confirm` is asked with the plan before anything starts; saying no ends the lifecycle without a receipt. `approver` says
+    who approved a plan that needs it.
     """
 
     file: Path
@@ -47,6 +49,7 @@ class Request(Struct, frozen=True):
     declared: Declaration | None = None
     fail_after: str = ""
     confirm: Callable[[Plan], bool] = lambda plan: True
+    approver: Approver = nobody
 
 
 class Reporter(Protocol):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import shlex
 from argparse import Namespace
 from pathlib import Path
 
 from msgspec.structs import replace
 
+from shipway.commands.approving import approver
 from shipway.commands.documents import read_plan
 from shipway.commands.run import confirmed, voyage
 from shipway.commands.setting import find_file, inputs_of, refuse_on_windows, repository_of, root_here, selection_of
@@ -28,6 +30,7 @@ def run(arguments: Namespace) -> int:
             reason=Reason.TARGET_REFUSED,
             next=f"plan for it: `shipway plan --target {arguments.target} -o {arguments.plan}`",
         )
+    approve = approver(arguments, context, f"shipway apply {shlex.quote(arguments.plan)}")
     if not arguments.file:
         arguments.file = _declaration_of(plan, context)
     file = find_file(arguments, context)
@@ -39,6 +42,7 @@ def run(arguments: Namespace) -> int:
         execute=True,
         given=plan,
         confirm=lambda given: confirmed(given, arguments, context, must_ask=False),
+        approver=approve,
     )
     repository = replace(repository_of(file, context), aside=context.cwd / arguments.plan)
     return voyage(request, arguments, context, repository)

@@ -165,6 +165,12 @@ def _on_part(made: argparse.ArgumentParser) -> None:
     made.add_argument("--skip", metavar="STAGE[/STEP]", action="append", default=[], help="leave this out; repeatable")
 
 
+def _approve(made: argparse.ArgumentParser) -> None:
+    made.add_argument(
+        "--approve", metavar="sha256:…", help="approve this effect, as the plan shows it, for stages that need approval"
+    )
+
+
 def _init(commands: _Commands[_Parser]) -> None:
     made = _command(
         commands,
@@ -252,11 +258,13 @@ def _run(commands: _Commands[_Parser]) -> None:
             ("shipway run", "asks before it starts"),
             ("shipway run --target prod --yes", "does not ask"),
             ("shipway run --skip release/notes --input level=3", ""),
+            ("shipway run --target prod --approve sha256:…", "where a stage needs approval"),
         ),
         codes=(0, 1, 2, 4, 5, 6),
     )
     _on_part(made)
     made.add_argument("-y", "--yes", action="store_true", help="do not ask")
+    _approve(made)
     _json(made)
     _loudness(made, verbose="show each step's whole output", quiet="show failures and the receipt only")
 
@@ -286,6 +294,7 @@ def _apply(commands: _Commands[_Parser]) -> None:
         "--skip", metavar="STAGE[/STEP]", action="append", default=[], help="what the plan left out; repeatable"
     )
     made.add_argument("-y", "--yes", action="store_true", help="do not ask")
+    _approve(made)
     _json(made)
     _loudness(made, verbose="show each step's whole output", quiet="show failures and the receipt only")
 
@@ -379,6 +388,7 @@ def _drill(commands: _Commands[_Parser]) -> None:
     )
     _on_part(made)
     made.add_argument("-y", "--yes", action="store_true", help="do not ask")
+    _approve(made)
     _json(made)
     _loudness(made, verbose="show each step's whole output", quiet="show failures and the table only")
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from shipway.ci import Provider
+from shipway.commands.approving import approver
 from shipway.commands.documents import KeptReceipts, show_document, write_out
 from shipway.commands.setting import asked_of, heeding_signals, refuse_on_windows, surroundings
 from shipway.context import Context, read_context
@@ -30,7 +31,12 @@ def run(arguments: Namespace) -> int:
     context = read_context()
     refuse_on_windows(context)
     asked, repository = asked_of(arguments, context)
-    request = replace(asked, execute=True, confirm=lambda plan: confirmed(plan, arguments, context, must_ask=True))
+    request = replace(
+        asked,
+        execute=True,
+        confirm=lambda plan: confirmed(plan, arguments, context, must_ask=True),
+        approver=approver(arguments, context, "shipway run"),
+    )
     return voyage(request, arguments, context, repository)
 
 
@@ -97,8 +103,8 @@ def confirmed(plan: Plan, arguments: Namespace, context: Context, *, must_ask: b
     if not arguments.json and not arguments.quiet and not was_looked_at:
         colour = context.stdout_is_tty and not context.no_color
         write_out(text.render_plan(plan, colour=colour, columns=context.columns, has_next=False) + "\n")
-    if arguments.yes or not plan.nodes:
-        return True
+    if arguments.yes or not plan.nodes or plan.approval_rules:
+        return True  # whoever has to approve it is asked for that, and need not say yes besides
     if not context.stdin_is_tty:
         if must_ask:
             raise UsageError(

@@ -89,7 +89,7 @@ def receipt_report(receipt: Receipt, plan: Plan | None, budget: int, links: Link
     return Report(
         subject="receipt",
         head=_receipt_head(receipt),
-        lead=(_notes(links), _run_error(receipt), *_failures(receipt, plan, budget // 5)),
+        lead=(_notes(links), _run_error(receipt), _accounted(receipt), *_failures(receipt, plan, budget // 5)),
         table_head="| node | stage | outcome | attempts | took | cause |\n| :--- | :--- | :--- | ---: | ---: | :--- |",
         rows=tuple(_receipt_row(alike[0], len(alike)) for alike in folded_results(ordered)),
         folded_row=lambda stage, text: f"| … | {name(stage)} | {text} | | | |",
@@ -109,6 +109,8 @@ def _plan_head(plan: Plan) -> str:
     point = rollback_preview(plan).point_of_no_return
     if point:
         facts.append(f"cannot be undone after {code(point, 80)}")
+    if plan.approval_rules:
+        facts.append("needs approval: " + ", ".join(map(code, plan.approval_rules)))
     facts.append(f"survives {wording.survives(plan)}")
     if wording.plan_locks(plan):
         facts.append(f"locks {prose(wording.plan_locks(plan))}")
@@ -121,11 +123,19 @@ def _receipt_head(receipt: Receipt) -> str:
     if commit:
         facts = [f"{' '.join(facts)} at {code(wording.short_commit(commit))}".strip()]
     facts += [*wording.receipt_counts(receipt), f"took {format_ms(receipt.duration_ms)}"]
+    facts += [f"approved {prose(wording.approved_words(approval))}" for approval in receipt.approvals]
     sign = {RunOutcome.SUCCEEDED: "✅", RunOutcome.CANCELLED: "⏹", RunOutcome.ROLLED_BACK: "↩️"}.get(
         receipt.outcome, "❌"
     )
     title = f"### {sign} Shipway receipt: {name(receipt.lifecycle)} → {name(receipt.target)}: {wording.ending(receipt)}"
     return f"{title}\n\n{' · '.join(facts)}"
+
+
+def _accounted(receipt: Receipt) -> str:
+    """Approved nodes that were not part of the run, each with the reason."""
+    told = [code(text) for text in wording.accounted_words(receipt)]
+    more = f" and {len(told) - _MAX_LISTED} more" if len(told) > _MAX_LISTED else ""
+    return f"Approved, and not part of this run: {', '.join(told[:_MAX_LISTED])}{more}" if told else ""
 
 
 def _notes(links: Links) -> str:

@@ -96,7 +96,8 @@ def render_plan(
     _proven(page, proven)
     _plan_foot(page, plan)
     if plan.has_changes and has_next:
-        _what_to_type(page, f"{f'-f {file} ' if file else ''}--target {plan.target}", options, kept_as)
+        what = f"{f'-f {file} ' if file else ''}--target {plan.target}"
+        _what_to_type(page, what, options, kept_as, needs_approval=bool(plan.approval_rules))
     return page.text()
 
 
@@ -293,14 +294,16 @@ def _plan_foot(page: _Page, plan: Plan) -> None:
         page.line("Nothing would change.")
 
 
-def _what_to_type(page: _Page, what: str, options: str, kept_as: str) -> None:
+def _what_to_type(page: _Page, what: str, options: str, kept_as: str, *, needs_approval: bool) -> None:
     page.line()
     if kept_as:
         page.fact("run it", one_line(f"shipway apply {kept_as} {options}"))
-        return
-    page.fact("run it", one_line(f"shipway run {what} {options}"))
-    page.fact("or keep it", one_line(f"shipway plan {what} {options} -o plan.json"))
-    page.fact("", one_line(f"shipway apply plan.json {options}"))
+    else:
+        page.fact("run it", one_line(f"shipway run {what} {options}"))
+        page.fact("or keep it", one_line(f"shipway plan {what} {options} -o plan.json"))
+        page.fact("", one_line(f"shipway apply plan.json {options}"))
+    if needs_approval:
+        page.fact("approve it", "add --approve and the effect above")  # which stands there in one piece, to be copied
 
 
 def _receipt_head(page: _Page, receipt: Receipt) -> None:
@@ -309,6 +312,10 @@ def _receipt_head(page: _Page, receipt: Receipt) -> None:
     page.heading(title, f"run {one_line(receipt.run)}", colour)
     page.fact("started", f"{one_line(receipt.started)}, took {format_ms(receipt.duration_ms)}{_by(receipt)}")
     page.fact("summary", _unbroken(wording.receipt_counts(receipt)))
+    for approval in receipt.approvals:
+        page.fact("approved", wording.approved_words(approval))
+    for text in wording.accounted_words(receipt):
+        page.fact("left out", text)
     if receipt.error:
         page.fact("error", one_line(receipt.error), colour=Colour.RED)
     for warning in receipt.warnings:

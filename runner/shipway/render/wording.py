@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeAlias
 
+from shipway.approvals import Approval, ApprovalRule, ApprovedBy, Permission
 from shipway.canonical import Json
 from shipway.declaration import OnFailure, Retry, Rollback
 from shipway.durations import format_ms
@@ -325,8 +326,29 @@ def stage_facts(stage: PlannedStage) -> str:
         f"if {stage.condition}" if stage.condition else "",
         f"mode {stage.mode} by {stage.backend}" if stage.mode != "steps" else "",
         f"up to {stage.retry.attempts} attempts" if stage.retry.attempts > 1 else "",
+        f"needs {approval_words(stage.approval)}" if stage.approval else "",
     ]
     return one_line(", ".join(fact for fact in facts if fact))
+
+
+def approval_words(rule: ApprovalRule) -> str:
+    """`approval`, `2 approvals by maintain, at most 7d old`: what a stage asks for."""
+    count = "approval" if rule.reviews == 1 else f"{rule.reviews} approvals"
+    by = f" by {rule.permission.value}" if rule.permission is not Permission.WRITE else ""
+    return count + by + (f", at most {format_ms(rule.fresh_ms)} old" if rule.fresh_ms else "")
+
+
+def approved_words(approval: Approval) -> str:
+    """`by ana, review 80 of #7 at 1f2e3d4`: who approved and how."""
+    by = f"by {one_line(approval.by)}" if approval.by else "by somebody"
+    if approval.given is not ApprovedBy.REVIEW:
+        return f"{by}, {'with `--approve`' if approval.given is ApprovedBy.OPTION else 'typed at the terminal'}"
+    return f"{by}, review {approval.review} of #{approval.pull_request} at {short_commit(approval.commit or '')}"
+
+
+def accounted_words(receipt: Receipt) -> list[str]:
+    """`build/image: succeeded in run …`, for each node that was approved and not part of the run."""
+    return [f"{one_line(each.node)}: {one_line(each.why)}" for each in receipt.accounted]
 
 
 def failure_policy(plan: Plan) -> str:

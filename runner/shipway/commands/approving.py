@@ -1,0 +1,88 @@
+"""Approving here: the effect's digest given with `--approve`, or its beginning typed at the terminal after a look at the plan."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import sys
+from argparse import Namespace
+
+from shipway.approval import Approver, Sanction, missing
+from shipway.approvals import Approval, ApprovedBy
+from shipway.context import Context
+from shipway.errors import Reason, UsageError, VerificationError
+from shipway.plan import Plan
+from shipway.redaction import trusted
+from shipway.render import terminal
+from shipway.render.foreign import inert
+
+_DIGEST = re.compile("sha256:[0-9a-f]{64}")
+_TYPED = 8
+"""How many digits of a digest have to be typed: enough to have looked at the plan that stands above it."""
+
+
+def approver(arguments: Namespace, context: Context, call: str) -> Approver:
+    """Approval by whoever makes this call; `call` is how it is made, for what to type next. Raises UsageError for no digest.
+
+    How many have to approve, and what they may do, only a forge can tell: here who may execute may approve.
+    """
+    given: str | None = arguments.approve
+    if given is not None and not _DIGEST.fullmatch(given):
+        raise UsageError(
+            f"`--approve {given}` is not the digest of an effect",
+            next="give the whole digest as `shipway plan` shows it: `sha256:` and 64 digits",
+        )
+
+    again = _again(call, arguments)
+
+    def approve(plan: Plan, earlier: Sanction) -> Sanction:
+        if earlier.approvals:
+            return earlier
+        if given is not None:
+            if given != plan.effect:
+                raise _another(given, plan)
+            return Sanction((_approval(plan, ApprovedBy.OPTION, context),))
+        if not context.stdin_is_tty or arguments.yes:
+            approving = f"{again} --target {plan.target} --approve {plan.effect}"
+            raise missing(plan, "nobody gave one", next=f"look at the plan, then `{approving}`")
+        if not _typed(plan):
+            raise missing(plan, "what was typed is not the beginning of its digest", next="nothing was started")
+        return Sanction((_approval(plan, ApprovedBy.TERMINAL, context),))
+
+    return approve
+
+
+def _approval(plan: Plan, given: ApprovedBy, context: Context) -> Approval:
+    by = context.ci.actor if context.ci else context.env.get("USER")
+    return Approval(plan.effect, given, by or None, f"{context.now():%Y-%m-%dT%H:%M:%SZ}")
+
+
+def _another(given: str, plan: Plan) -> VerificationError:
+    return VerificationError(
+        f"what would run has the effect `{plan.effect}`, and `{given}` was approved",
+        reason=Reason.PLAN_DIFFERS,
+        next="look at the plan as it is now, and approve that",
+    )
+
+
+def _typed(plan: Plan) -> bool:
+    stages = ", ".join(f"`{stage}`" for stage in plan.approval_rules)
+    digits = plan.effect.removeprefix("sha256:")
+    question = f"To approve {stages} on {plan.target}, type the first {_TYPED} digits of the plan's effect: "
+    terminal.write(terminal.standard_error(), trusted(inert(question)))
+    answer = ""
+    try:
+        answer = sys.stdin.readline()
+    finally:
+        if not answer.endswith("\n"):  # Ctrl-C or Ctrl-D: what is said next begins a line
+            terminal.write(terminal.standard_error(), trusted("\n"))
+    typed = answer.strip().removeprefix("sha256:")
+    return len(typed) >= _TYPED and digits.startswith(typed)
+
+
+def _again(call: str, arguments: Namespace) -> str:
+    """The same call, but for its target and its approval."""
+    words = [*shlex.split(call), *(["-f", str(arguments.file)] if arguments.file else [])]
+    for name in ("input", "stage", "skip"):
+        words += [word for value in getattr(arguments, name, ()) for word in (f"--{name}", value)]
+    return shlex.join(words)
