@@ -377,7 +377,7 @@ def test_g063_a_workflow_run_after_a_forks_run_is_refused_as_fork_code() -> None
         job("workflow_run", "refs/heads/master", body={**body, "workflow_run": {**run, "head_repository": {"id": 5}}})
     )
     assert (fork.kind, fork.reason) == (WorkKind.REFUSE, Reason.FORK_CODE)
-    assert "second job" in fork.next
+    assert "second workflow" in fork.next
 
 
 def test_l96_a_hostile_branch_name_is_text_like_any_other() -> None:

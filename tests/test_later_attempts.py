@@ -172,4 +172,4 @@ def test_a_plan_leaves_no_journal(tmp_path: Path, github: GitHubServer) -> None:
     assert job.part("run").returncode == 0
     kept = job.part("keep", SHIPWAY_ARTIFACT_PATH=job.outputs["artifact-path"])
     assert kept.returncode == 0, kept.stderr
-    assert {path.name for path in Path(job.outputs["artifact-path"]).iterdir()} == {"plan.json"}
+    assert {path.name for path in Path(job.outputs["artifact-path"]).iterdir()} == {"plan.json", "pull-request.json"}

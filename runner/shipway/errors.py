@@ -45,6 +45,8 @@ class Reason(StrEnum):
     TARGET_REFUSED = "target-refused"
     EVENT_REFUSED = "event-refused"
     FORK_CODE = "fork-code"
+    ARTIFACT_INVALID = "artifact-invalid"
+    ARTIFACT_FOREIGN = "artifact-foreign"
     NOT_CONFIRMED = "not-confirmed"
     PLATFORM_UNSUPPORTED = "platform-unsupported"
     UNWRITABLE = "unwritable"

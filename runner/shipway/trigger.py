@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 
 from msgspec import Struct
+from msgspec.structs import replace
 
+from shipway.canonical import Json
 from shipway.ci import CiContext, Provider
 from shipway.errors import Reason
 from shipway.globs import match_globs
@@ -22,8 +25,12 @@ _USE_INSTEAD = {
     "pull_request_target": "`pull_request`: it plans without credentials where the code is a fork's",
     "issue_comment": "`pull_request` to plan and `push` to run: no text of a comment decides anything",
     "repository_dispatch": "`workflow_dispatch`, started by someone who may write here",
-    "workflow_run": "`pull_request` to plan and `push` to run",
+    "workflow_run": "`pull_request` to plan and `push` to run; behind a `pull_request` run, `command: publish`",
 }
+
+_STRANGERS_EVENTS = frozenset({"pull_request_target", "issue_comment"})
+"""Here the job has this repository's credentials, and whoever began it need not be anyone who may write here. Source:
+https://docs.github.com/en/actions/reference/security/securely-using-pull_request_target"""
 
 _READ_ONLY_EVENTS = frozenset({"merge_group", "schedule", "workflow_dispatch"})
 
@@ -37,10 +44,12 @@ _GITLAB_EVENTS = {
 
 
 class WorkKind(StrEnum):
-    """`plan` and report; `run`: plan, compare and execute; `closed` and `ignore`: nothing to do; `refuse`: exit 2."""
+    """`plan` and report; `run`: plan, compare and execute; `publish`: post the plan that another run made, as data;
+    `closed` and `ignore`: nothing to do; `refuse`: exit 2."""
 
     PLAN = "plan"
     RUN = "run"
+    PUBLISH = "publish"
     CLOSED = "closed"
     IGNORE = "ignore"
     REFUSE = "refuse"
@@ -94,20 +103,82 @@ def event_work(ci: CiContext, on_patterns: tuple[str, ...] = ()) -> Work:
         return Work(
             WorkKind.PLAN, f"`{ci.event}` plans only: it is read-only and never executes", is_trusted=_is_own(ci)
         )
+    if event == "workflow_run" and _run_before(ci).get("event") == "pull_request":
+        return _publisher_work(ci)
     if event == "workflow_run" and ci.is_fork:
+        return _fork_code()
+    return _no_work(ci.event)
+
+
+def commanded_work(command: str, ci: CiContext, on_patterns: tuple[str, ...] = ()) -> Work:
+    """What the event leads to, narrowed by the action's input `command`: it can ask for less than the event, never for more.
+
+    Decided by the event and its payload alone: whatever was checked out, and however, changes nothing.
+    """
+    work = event_work(ci, on_patterns)
+    if work.kind is WorkKind.PUBLISH and command not in ("auto", "publish"):
+        return _fork_code() if ci.is_fork else _no_work(ci.event)
+    if work.kind in (WorkKind.REFUSE, WorkKind.PUBLISH) or command == "auto":
+        return work
+    if command == "publish":
         return Work(
             WorkKind.REFUSE,
-            "this `workflow_run` follows a run of a fork's code, with this repository's credentials",
-            Reason.FORK_CODE,
-            f"plan under `pull_request`, which has no credentials, and publish in a second job: {_SET_UP}",
-            is_trusted=False,
+            f"`command: publish` is refused on `{ci.event}`: it posts what a run before it has planned",
+            Reason.EVENT_REFUSED,
+            f"use `workflow_run`, behind the workflow that plans under `pull_request`: {_SET_UP}",
         )
-    instead = _USE_INSTEAD.get(event, "`pull_request` to plan and `push` to run")
+    if command == "run":
+        allowed, why = may_execute(ci, on_patterns)
+        if allowed and work.is_trusted:
+            return Work(WorkKind.RUN, why)
+        return Work(
+            WorkKind.REFUSE,
+            f"`command: run` is refused: {why}",
+            Reason.TARGET_REFUSED,
+            "plan here; run on a push to the branch that may",
+        )
+    return work if work.kind in (WorkKind.CLOSED, WorkKind.IGNORE) else replace(work, kind=WorkKind.PLAN)
+
+
+def strangers_work(ci: CiContext) -> Work | None:
+    """Why a command that is called by itself, without the action, may not read a lifecycle in this job; None where it may."""
+    if ci.provider is Provider.GITLAB:
+        return None
+    if ci.event in _STRANGERS_EVENTS:
+        return _no_work(ci.event)
+    if ci.event == "workflow_run" and ci.is_fork:
+        return _fork_code()
+    return None
+
+
+def _publisher_work(ci: CiContext) -> Work:
+    """Behind a run of `pull_request`, whoever's code it was: its artifact is data, and no code of it is looked at."""
+    if ci.action != "completed":
+        return Work(WorkKind.IGNORE, "the run before has not ended: its plan is published when it has")
+    return Work(WorkKind.PUBLISH, "what a `pull_request` run planned is posted as data; no code of it is looked at")
+
+
+def _run_before(ci: CiContext) -> Mapping[str, Json]:
+    run = ci.payload.get("workflow_run")
+    return run if isinstance(run, Mapping) else {}
+
+
+def _fork_code() -> Work:
     return Work(
         WorkKind.REFUSE,
-        f"Shipway does nothing on `{ci.event}`",
+        "this `workflow_run` follows a run of a fork's code, with this repository's credentials",
+        Reason.FORK_CODE,
+        f"plan under `pull_request`, which has no credentials, and publish in a second workflow: {_SET_UP}",
+        is_trusted=False,
+    )
+
+
+def _no_work(event: str) -> Work:
+    return Work(
+        WorkKind.REFUSE,
+        f"Shipway does nothing on `{event}`",
         Reason.EVENT_REFUSED,
-        f"use {instead}",
+        f"use {_USE_INSTEAD.get(event, '`pull_request` to plan and `push` to run')}",
         is_trusted=False,
     )
 

@@ -222,6 +222,8 @@ class GitHubServer:
         root = f"/repos/{self.world.repository}"
         if seen.path == root and seen.method == "GET":
             return self._repository()
+        if seen.path == f"{root}/pulls" and seen.method == "GET":
+            return self._pulls(seen)
         routes: tuple[tuple[str, str, Callable[[Seen, Grant, int], Reply]], ...] = (
             ("GET", rf"{root}/pulls/(\d+)", self._pull),
             ("GET", rf"{root}/actions/runs/(\d+)", self._run),
@@ -272,6 +274,18 @@ class GitHubServer:
         document["head"]["sha"] = pull.head
         return Reply(200, document)
 
+    def _pulls(self, seen: Seen) -> Reply:
+        """Open pull requests, from one branch where `head` names it as `owner:branch`."""
+        listed = []
+        for pull in self.world.pulls.values():
+            if not pull.merge_commit and seen.query.get("head", "") in ("", f"{pull.owner}:{pull.branch}"):
+                (document,) = json.loads(example("pull-request-simple-items"))
+                document |= {"number": pull.number, "merged_at": None, "state": "open", "requested_teams": []}
+                document["head"] |= {"sha": pull.head, "ref": pull.branch}
+                document["head"]["repo"] |= {"id": pull.repository}
+                listed.append(document)
+        return Reply(200, listed)
+
     def _pulls_of(self, commit: str) -> Reply:
         """Pull requests that brought a commit to its branch, or have it as their head."""
         listed = []
@@ -292,7 +306,11 @@ class GitHubServer:
         if "actions" not in grant.permissions:
             return _forbidden("actions=read")
         told = {"id": number, "run_attempt": run.attempt, "run_started_at": run.started_at, "status": run.status}
-        return Reply(200, json.loads(example("workflow-run")) | told)
+        told |= {"event": run.event, "path": run.path, "head_sha": run.head, "head_branch": run.branch}
+        document = json.loads(example("workflow-run")) | told | {"conclusion": run.conclusion}
+        document["head_repository"] |= {"id": run.repository}
+        document["head_repository"]["owner"] |= {"login": run.owner}
+        return Reply(200, document)
 
     def _artifacts(self, seen: Seen, grant: Grant, number: int) -> Reply:
         """Artifacts of all attempts of a run, those that expired included, page by page."""

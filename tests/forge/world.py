@@ -58,12 +58,18 @@ class Written:
 
 @dataclass
 class Pull:
-    """A pull request; `head` is its live head commit, `merge_commit` what merging it made, or empty."""
+    """A pull request; `head` is its live head commit, `merge_commit` what merging it made, or empty.
+
+    `repository` is the id of the repository that its head is in, `owner` and `branch` name where.
+    """
 
     number: int
     head: str
     is_locked: bool = False
     merge_commit: str = ""
+    repository: int = 1
+    owner: str = "octo"
+    branch: str = "topic"
     comments: list[Written] = field(default_factory=list)
 
 
@@ -75,6 +81,13 @@ class Run:
     attempt: int = 1
     started_at: str = START
     status: str = "in_progress"
+    event: str = "pull_request"
+    path: str = ".github/workflows/shipway.yml"
+    head: str = "a" * 40
+    repository: int = 1
+    owner: str = "octo"
+    branch: str = "topic"
+    conclusion: str | None = None
 
 
 @dataclass

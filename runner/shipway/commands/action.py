@@ -14,6 +14,7 @@ from shipway.ci import CiContext, Token, origin
 from shipway.commands.documents import KeptReceipts, write_out
 from shipway.commands.earlier import find_earlier, keep_journal, run_of_attempt
 from shipway.commands.handover import artifact_name, make_folder, outputs_of, read_handover, write_handover
+from shipway.commands.publish import comment_output, publish, published_lines
 from shipway.commands.reporting import annotate_error, annotate_failures, post_comment, summarise
 from shipway.commands.setting import find_file, find_target, heeding_signals, repository_of, surroundings
 from shipway.context import Context, read_context
@@ -26,10 +27,10 @@ from shipway.redaction import Redactor, trusted
 from shipway.render import failure, terminal, text
 from shipway.render.workflow import WorkflowLog, workflow_log
 from shipway.repository import Repository
-from shipway.trigger import Work, WorkKind, event_work, may_execute
+from shipway.trigger import Work, WorkKind, commanded_work
 from shipway.undertaking import Finished, Request, Surroundings
 
-_COMMANDS = ("auto", "plan", "run", "validate")
+_COMMANDS = ("auto", "plan", "run", "validate", "publish")
 _PREFIX = "SHIPWAY_INPUT_"
 
 
@@ -51,6 +52,7 @@ class _Inputs(Struct, frozen=True):
     file: str
     target: str
     comment: bool
+    workflow: str
 
 
 class _Job(Struct, frozen=True):
@@ -83,7 +85,9 @@ def _action_context(context: Context) -> tuple[Context, _Inputs]:
     cwd = context.cwd / (given.get("WORKING_DIRECTORY") or ".")
     if not cwd.is_dir():
         raise UsageError(f"input `working-directory` is `{given['WORKING_DIRECTORY']}`, which is no folder here")
-    inputs = _Inputs(command, given.get("FILE", ""), given.get("TARGET", ""), comment == "true")
+    inputs = _Inputs(
+        command, given.get("FILE", ""), given.get("TARGET", ""), comment == "true", given.get("WORKFLOW", "")
+    )
     return replace(context, ci=ci, cwd=cwd), inputs
 
 
@@ -92,6 +96,9 @@ def _action_context(context: Context) -> tuple[Context, _Inputs]:
 
 def _run(context: Context, inputs: _Inputs, log: WorkflowLog, arguments: Namespace) -> int:
     try:
+        told = _told_by_event(context, inputs)
+        if told.kind is WorkKind.PUBLISH:
+            return _publish(context, inputs, told, log)
         job = _job(context, inputs, log)
         terminal.write(log.stream, trusted(f"{job.ci.event} → {job.work.kind.value}: {job.work.why}\n"))
         if job.work.kind is WorkKind.PLAN or job.work.kind is WorkKind.RUN:
@@ -102,6 +109,15 @@ def _run(context: Context, inputs: _Inputs, log: WorkflowLog, arguments: Namespa
         return _refused(error, log)
     _set_outputs(log, {"exit-code": str(EXIT_DONE)})
     return EXIT_DONE
+
+
+def _told_by_event(context: Context, inputs: _Inputs) -> Work:
+    """What event and payload alone lead to. Raises UsageError for a refusal, before a file of the checkout is looked at."""
+    assert context.ci is not None
+    work = commanded_work(inputs.command, context.ci)
+    if work.reason in (Reason.EVENT_REFUSED, Reason.FORK_CODE):
+        raise UsageError(work.why, reason=work.reason, next=work.next)
+    return work
 
 
 def _job(context: Context, inputs: _Inputs, log: WorkflowLog) -> _Job:
@@ -115,31 +131,13 @@ def _job(context: Context, inputs: _Inputs, log: WorkflowLog) -> _Job:
     for name in declared.secrets:
         log.mask(context.env.get(name, ""))
     patterns = _on_patterns(declared, target)
-    work = _commanded(inputs.command, ci, patterns)
+    work = commanded_work(inputs.command, ci, patterns)
     return _Job(context if work.is_trusted else _without_credentials(context), ci, file, repository, target, work)
 
 
 def _on_patterns(declared: declaration.Declaration, target: str) -> tuple[str, ...]:
     rules = declared.targets or {}
     return rules[target].on if target in rules else ()
-
-
-def _commanded(command: str, ci: CiContext, patterns: tuple[str, ...]) -> Work:
-    """What the event leads to, narrowed by the input `command`: it can ask for less than the event, never for more."""
-    work = event_work(ci, patterns)
-    if work.kind is WorkKind.REFUSE or command == "auto":
-        return work
-    if command == "run":
-        allowed, why = may_execute(ci, patterns)
-        if allowed and work.is_trusted:
-            return Work(WorkKind.RUN, why)
-        return Work(
-            WorkKind.REFUSE,
-            f"`command: run` is refused: {why}",
-            Reason.TARGET_REFUSED,
-            "plan here; run on a push to the branch that may",
-        )
-    return work if work.kind in (WorkKind.CLOSED, WorkKind.IGNORE) else replace(work, kind=WorkKind.PLAN)
 
 
 def _without_credentials(context: Context) -> Context:
@@ -221,12 +219,28 @@ def _set_outputs(log: WorkflowLog, outputs: Mapping[str, str]) -> None:
         log.set_output(name, trusted(value))
 
 
+# Publishing: what another run has planned.
+
+
+def _publish(context: Context, inputs: _Inputs, work: Work, log: WorkflowLog) -> int:
+    """Post what the run before has planned; what could not be posted stands in the summary, and fails nothing."""
+    terminal.write(log.stream, trusted(f"{WorkKind.PUBLISH.value}: {work.why}\n"))
+    nothing, published = publish(context, inputs.workflow)
+    for line in published_lines(nothing, published):
+        terminal.write(log.stream, trusted(f"{line}\n"))
+        log.write_summary(trusted(f"- {line}"))
+    _set_outputs(log, {"comment": comment_output(published), "exit-code": str(EXIT_DONE)})
+    return EXIT_DONE
+
+
 # The part between: keep the journal, also of a run that was killed.
 
 
 def _keep(context: Context, inputs: _Inputs, log: WorkflowLog) -> int:
     """Copy this attempt's journal into what is uploaded. Never fails the job: without it a later attempt begins anew."""
     try:
+        if _told_by_event(context, inputs).kind is WorkKind.PUBLISH:
+            return EXIT_DONE
         job = _job(context, inputs, log)
         if job.work.kind is not WorkKind.RUN:
             return EXIT_DONE

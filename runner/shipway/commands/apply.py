@@ -12,7 +12,15 @@ from msgspec.structs import replace
 from shipway.commands.approving import approver
 from shipway.commands.documents import read_plan
 from shipway.commands.run import confirmed, voyage
-from shipway.commands.setting import find_file, inputs_of, refuse_on_windows, repository_of, root_here, selection_of
+from shipway.commands.setting import (
+    find_file,
+    inputs_of,
+    refuse_on_windows,
+    refuse_strangers,
+    repository_of,
+    root_here,
+    selection_of,
+)
 from shipway.context import Context, read_context
 from shipway.errors import Reason, VerificationError
 from shipway.plan import Plan
@@ -23,6 +31,7 @@ def run(arguments: Namespace) -> int:
     """The exit code of the run. Raises VerificationError where plan, target or effect is not what it should be."""
     context = read_context()
     refuse_on_windows(context)
+    refuse_strangers(context)
     plan = read_plan(context.cwd / arguments.plan)
     if arguments.target and arguments.target != plan.target:
         raise VerificationError(

@@ -22,7 +22,12 @@ from shipway.workspace import Workspace, unwritable, write_atomically
 def read_plan(path: Path) -> Plan:
     """The plan in a file. Raises UsageError where it cannot be read, VerificationError where its seal is broken."""
     with _naming(path):
-        return load_plan(_content(path), _check_plan)
+        return plan_in(_content(path))
+
+
+def plan_in(content: bytes) -> Plan:
+    """The plan in bytes from anywhere. Raises UsageError where they hold none, VerificationError where its seal is broken."""
+    return load_plan(content, _check_plan)
 
 
 def read_document(path: Path) -> Plan | Receipt:

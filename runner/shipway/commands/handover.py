@@ -22,6 +22,8 @@ PLAN_FILE = "plan.json"
 RECEIPT_FILE = "receipt.json"
 JOURNAL_FILE = "journal.bin"
 """The run's journal as `journal_copy` makes it: what a later attempt of the job goes on with."""
+PULL_REQUEST_FILE = "pull-request.json"
+"""`{"number":7}` where a pull request was planned: a hint for the publisher, which asks the API whose plan this is."""
 
 
 class Handover(Struct, frozen=True):
@@ -52,6 +54,8 @@ def write_handover(
         write_atomically(folder / PLAN_FILE, plan.content, 0o644)
     if receipt is not None:
         write_atomically(folder / RECEIPT_FILE, canonical_bytes(receipt.document), 0o644)
+    if ci.pull_request is not None:
+        write_atomically(folder / PULL_REQUEST_FILE, canonical_bytes({"number": ci.pull_request}), 0o644)
     write_atomically(_facts_file(folder), json.dumps({"is_trusted": is_trusted}).encode())
     return Handover(folder, artifact, plan, receipt, is_trusted)
 

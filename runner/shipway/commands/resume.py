@@ -7,7 +7,14 @@ from collections.abc import Callable
 
 from shipway import declaration
 from shipway.commands.run import confirmed, voyage
-from shipway.commands.setting import find_file, journal_of, refuse_on_windows, repository_of, root_here
+from shipway.commands.setting import (
+    find_file,
+    journal_of,
+    refuse_on_windows,
+    refuse_strangers,
+    repository_of,
+    root_here,
+)
 from shipway.commands.stores import fetch_runs
 from shipway.context import Context, read_context
 from shipway.declaration import Declaration
@@ -31,6 +38,7 @@ def go_on(arguments: Namespace, wish: Callable[[JournalFile, str], Wish]) -> int
     """Go on with the run that was asked for; `wish` says how, given the journal and the id of the run."""
     context = read_context()
     refuse_on_windows(context)
+    refuse_strangers(context)
     journal = journal_of(root_here(context), context)
     declared = learn_elsewhere(arguments, context)
     summary = journal.find(arguments.run) if arguments.run else _last(journal, arguments)

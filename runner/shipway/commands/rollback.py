@@ -8,7 +8,14 @@ from shipway.bodies import regrown
 from shipway.commands.documents import write_out
 from shipway.commands.resume import learn_elsewhere
 from shipway.commands.run import said_yes, voyage
-from shipway.commands.setting import find_file, journal_of, refuse_on_windows, repository_of, root_here
+from shipway.commands.setting import (
+    find_file,
+    journal_of,
+    refuse_on_windows,
+    refuse_strangers,
+    repository_of,
+    root_here,
+)
 from shipway.context import Context, read_context
 from shipway.errors import Reason, UsageError
 from shipway.journal import RunRecord, RunSummary
@@ -24,6 +31,7 @@ def run(arguments: Namespace) -> int:
     """0 where all of it was undone, 4 where something was not. Raises ShipwayError where nothing was touched."""
     context = read_context()
     refuse_on_windows(context)
+    refuse_strangers(context)
     journal = journal_of(root_here(context), context)
     learn_elsewhere(arguments, context)
     summary = journal.find(arguments.run) if arguments.run else _last(journal, arguments.target)

@@ -22,6 +22,7 @@ from shipway.planning import Selection
 from shipway.receipt import Receipt
 from shipway.registry import Registry
 from shipway.repository import Repository, open_repository
+from shipway.trigger import strangers_work
 from shipway.undertaking import Reporter, Request, Surroundings
 from shipway.workspace import DIRECTORY, Workspace
 
@@ -78,6 +79,7 @@ def find_target(wanted: str | None, file: Path, repository: Repository) -> str:
 
 def asked_of(arguments: Namespace, context: Context) -> tuple[Request, Repository]:
     """What a command on a lifecycle was asked for, as a dry run, and the checkout that it is about."""
+    refuse_strangers(context)
     file = find_file(arguments, context)
     repository = repository_of(file, context)
     target = find_target(arguments.target, file, repository)
@@ -89,6 +91,13 @@ class Unreported:
 
     def report(self, plan: Plan | None, receipt: Receipt | None) -> None:
         """Nothing is delivered."""
+
+
+def refuse_strangers(context: Context) -> None:
+    """Raises UsageError in a job that has credentials for a stranger's event, before any file of the checkout is read."""
+    work = strangers_work(context.ci) if context.ci else None
+    if work is not None:
+        raise UsageError(work.why, reason=work.reason, next=work.next)
 
 
 def selection_of(arguments: Namespace) -> Selection:

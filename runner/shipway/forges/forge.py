@@ -102,6 +102,33 @@ class Deployment(Struct, frozen=True):
     is_transient: bool = False
 
 
+class CiRun(Struct, frozen=True):
+    """A run of a CI workflow in its latest attempt. `path` is the workflow's file, `event` what began it.
+
+    `head` is the commit under discussion (on a pull request its head, not the test merge), `repository` the id of the
+    repository that it is in, None where that is gone; `owner` and `branch` are names that a stranger may have chosen.
+    `conclusion` is empty until the attempt has ended.
+    """
+
+    id: str
+    attempt: int
+    event: str
+    path: str
+    head: str
+    repository: int | None
+    owner: str
+    branch: str
+    conclusion: str
+
+
+class PullRequest(Struct, frozen=True):
+    """An open pull request: its head commit, and the id of the repository that it is in (None where that is gone)."""
+
+    number: int
+    head: str
+    repository: int | None
+
+
 class Outcome(StrEnum):
     """How a report fared: `superseded` by a later run or head, `deferred` by a failure, `refused` on purpose."""
 
@@ -151,6 +178,12 @@ class Forge(Protocol):
 
     def attempt(self, run_id: str) -> Attempt:
         """The latest attempt of a run of this repository."""
+
+    def ci_run(self, run_id: str) -> CiRun:
+        """A run of this repository, in its latest attempt."""
+
+    def pulls_from(self, owner: str, branch: str) -> Sequence[PullRequest]:
+        """The open pull requests that come from this branch of a repository of this owner."""
 
     def is_over(self, run_id: str, attempt: int) -> bool:
         """Whether that attempt of a run has ended: it is completed, or a later one has begun."""

@@ -15,11 +15,13 @@ from shipway.forges.forge import (
     Attempt,
     Author,
     Check,
+    CiRun,
     Comment,
     Deployment,
     DeploymentState,
     ForgeError,
     Posted,
+    PullRequest,
 )
 from shipway.redaction import Redacted
 
@@ -89,6 +91,36 @@ class GitHub:
         number = run.get("run_attempt")
         return Attempt(number if isinstance(number, int) else 1, _text(run, "run_started_at"))
 
+    def ci_run(self, run_id: str) -> CiRun:
+        """A run of this repository, in its latest attempt."""
+        run = _object(self._client.get(f"{self._repository}/actions/runs/{quote(run_id, safe='')}").json())
+        head, number = _object(run.get("head_repository")), run.get("run_attempt")
+        return CiRun(
+            id=run_id,
+            attempt=number if isinstance(number, int) else 1,
+            event=_text(run, "event"),
+            path=_text(run, "path").partition("@")[0],  # a reusable workflow's has its ref behind it
+            head=_text(run, "head_sha"),
+            repository=_integer(head, "id"),
+            owner=str(_object(head.get("owner")).get("login") or ""),
+            branch=str(run.get("head_branch") or ""),
+            conclusion=str(run.get("conclusion") or ""),
+        )
+
+    def pulls_from(self, owner: str, branch: str) -> Sequence[PullRequest]:
+        """The open pull requests from this branch: pull requests of a commit are not told where it is in a fork only.
+
+        Source: https://docs.github.com/en/rest/commits/commits#list-pull-requests-associated-with-a-commit
+        """
+        found: list[PullRequest] = []
+        query: dict[str, str | int] = {"head": f"{owner}:{branch}", "state": "open", "per_page": limits.PAGE_SIZE}
+        for page in self._client.pages(f"{self._repository}/pulls", query):
+            listed = page.json()
+            if not isinstance(listed, list):
+                raise ForgeError(f"`{page.url}` did not answer with a list")
+            found += [_pull_request(_object(member)) for member in listed]
+        return tuple(found)
+
     def is_over(self, run_id: str, attempt: int) -> bool:
         """Whether that attempt of a run has ended: GitHub begins another one only once it is completed."""
         run = _object(self._client.get(f"{self._repository}/actions/runs/{quote(run_id, safe='')}").json())
@@ -110,7 +142,8 @@ class GitHub:
         """The zip file that an artifact is, from the host that GitHub names for it, which gets no token."""
         content = self._client.get(f"{self._repository}/actions/artifacts/{artifact.id}/zip").body
         if artifact.digest and artifact.digest != f"sha256:{hashlib.sha256(content).hexdigest()}":
-            raise ForgeError(f"artifact `{artifact.name}` is not what was uploaded: its digest differs")
+            text = f"artifact `{artifact.name}` is not what was uploaded: its digest differs"
+            raise ForgeError(text, reason=Reason.ARTIFACT_INVALID)
         return content
 
     def comments(self, pull_request: int, *, since: str = "") -> Sequence[Comment]:
@@ -227,6 +260,13 @@ def _viewer(answer: Json) -> Author | None:
     return Author(number, "Bot" if login.endswith("[bot]") else "User")
 
 
+def _pull_request(pull: Mapping[str, Json]) -> PullRequest:
+    number, head = _integer(pull, "number"), _object(pull.get("head"))
+    if number is None:
+        raise ForgeError("the forge did not answer with a pull request")
+    return PullRequest(number, _text(head, "sha"), _integer(_object(head.get("repo")), "id"))
+
+
 def _author(user: Mapping[str, Json]) -> Author | None:
     number = user.get("id")
     return Author(number, _text(user, "type")) if isinstance(number, int) else None
@@ -238,6 +278,11 @@ def _same_text(one: str, other: str) -> bool:
 
 def _object(value: Json) -> Mapping[str, Json]:
     return value if isinstance(value, Mapping) else {}
+
+
+def _integer(value: Mapping[str, Json], name: str) -> int | None:
+    found = value.get(name)
+    return found if isinstance(found, int) and not isinstance(found, bool) else None
 
 
 def _text(value: Mapping[str, Json], name: str) -> str:

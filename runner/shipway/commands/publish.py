@@ -1,0 +1,232 @@
+"""Publishing: the plans that a run under `pull_request` left as artifacts, checked as anybody's data, go to its pull request.
+
+Nothing of that run is checked out, executed or unpacked to a disk. What its artifacts say about themselves decides nothing:
+whose plan it is, is asked of the API, by the run's id, its head commit and the id of the repository that has it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+
+from msgspec import Struct
+
+from shipway.archive import ARCHIVE_BYTES_MAX, HostileArchive, read_archive
+from shipway.canonical import Json, parse
+from shipway.ci import CiContext
+from shipway.commands.documents import plan_in
+from shipway.commands.handover import PLAN_FILE, PULL_REQUEST_FILE
+from shipway.commands.stores import github_of
+from shipway.context import Context
+from shipway.errors import Reason, ShipwayError, VerificationError
+from shipway.forges.forge import Artifact, CiRun, Forge, ForgeError, Outcome, Posted, PullRequest
+from shipway.forges.sticky import Note, Purpose, post
+from shipway.plan import Plan
+from shipway.render import markdown
+
+PLANS_MAX = 20
+"""Plans of one run that are published: each has a comment of its own, and a stranger chooses how many there are."""
+
+_FROM_A_FORK = (
+    "From a fork, planned without credentials: this is what that run handed over. It is shown and never executed; "
+    "what is merged is planned anew."
+)
+
+_NAME = re.compile(r"shipway-plan-(?P<subject>.+)-(?P<run>[0-9]+)-(?P<attempt>[0-9]+)-[0-9]+")
+_PATH = re.compile(r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*")
+
+
+class Published(Struct, frozen=True):
+    """What became of one plan: `pull_request` is None where no open one has the run's head any more."""
+
+    lifecycle: str
+    target: str
+    pull_request: int | None
+    posted: Posted
+    mismatch: str = ""
+
+
+class _Found(Struct, frozen=True):
+    """A plan as it was found in an artifact, whole and sealed; `hint` is the pull request that the artifact names."""
+
+    artifact: Artifact
+    plan: Plan
+    hint: int | None
+
+
+def publish(context: Context, workflow: str) -> tuple[str, Sequence[Published]]:
+    """Post the plans of the run that this job follows; gives what to say where there is nothing to post, and what was posted.
+
+    `workflow` is the path of the workflow that plans, empty for any. Every artifact is checked before anything is written.
+    Raises VerificationError (`artifact-invalid`, `artifact-foreign`) or ForgeError where the run cannot be asked about.
+    """
+    ci = context.ci
+    assert ci is not None
+    if ci.token is None:
+        raise ForgeError(
+            "the artifacts of another run cannot be asked for: the job has no token",
+            reason=Reason.FORGE_PERMISSION,
+            next="pass the action its `token`, with `permissions: {actions: read, pull-requests: write}`",
+        )
+    before = _member(ci.payload, "workflow_run")
+    forge = github_of(ci, context)
+    run = forge.ci_run(str(before.get("id") or 0))
+    if before.get("run_attempt") != run.attempt:
+        return f"attempt {run.attempt} of run {run.id} has begun: its plan is published when it ends", ()
+    _check_run(run, before, workflow)
+    if run.conclusion != "success":
+        return f"run {run.id} ended as `{run.conclusion or 'unknown'}`: its log says why there is no plan", ()
+    found = list(_plans(forge, run))
+    if not found:
+        return f"run {run.id} left no plan", ()
+    candidates = [
+        pull
+        for pull in forge.pulls_from(run.owner, run.branch)
+        if pull.head == run.head and pull.repository is not None and pull.repository == run.repository
+    ]
+    return "", [_posted(forge, ci, run, one, candidates) for one in found]
+
+
+def published_lines(nothing: str, published: Sequence[Published]) -> Iterator[str]:
+    """What became of each plan, one line of Markdown each; names in it are restricted by the schema."""
+    if nothing:
+        yield f"nothing is posted: {nothing}"
+    for one in published:
+        place = f"on pull request {one.pull_request}" if one.pull_request else "nowhere"
+        why = f": {one.posted.why}" if one.posted.why else ""
+        url = f" {one.posted.url}" if one.posted.url else ""
+        yield f"`{one.lifecycle}` → `{one.target}` {place}: {one.posted.outcome.value}{why}{url}"
+        if one.mismatch:
+            yield f"`{one.lifecycle}` → `{one.target}`: {one.mismatch}"
+
+
+def comment_output(published: Sequence[Published]) -> str:
+    """The output `comment`: the outcome of each plan, in order, or `none` where there was nothing to post."""
+    return ", ".join(one.posted.outcome.value for one in published) or "none"
+
+
+def _check_run(run: CiRun, before: Mapping[str, Json], workflow: str) -> None:
+    """Refuse a run that is not the one whose end began this job: by the API's answer, whatever the event says."""
+    told = (before.get("head_sha"), _member(before, "head_repository").get("id"))
+    if run.event != "pull_request":
+        raise _foreign(f"run {run.id} was begun by `{run.event}`, not by `pull_request`")
+    if (run.head, run.repository) != told:
+        raise _foreign(f"run {run.id} is of another commit or repository than the event says")
+    if workflow and run.path != workflow:
+        raise _foreign(f"run {run.id} is of the workflow `{run.path}`, not of `{workflow}`")
+
+
+def _plans(forge: Forge, run: CiRun) -> Iterator[_Found]:
+    """The plans of this attempt, whole and sealed, each for another lifecycle and target."""
+    named = [(artifact, match) for artifact in forge.artifacts(run.id) if (match := _NAME.fullmatch(artifact.name))]
+    ours = [(artifact, match) for artifact, match in named if (match["run"], match["attempt"]) == _attempt(run)]
+    if len(ours) > PLANS_MAX:
+        raise _invalid(f"run {run.id} left {len(ours)} plans, more than {PLANS_MAX}")
+    seen: set[str] = set()
+    for artifact, match in ours:
+        if match["subject"] in seen:
+            raise _invalid(f"run {run.id} left two plans for the same lifecycle and target")
+        seen.add(match["subject"])
+        yield _taken(forge, artifact, match["subject"])
+
+
+def _taken(forge: Forge, artifact: Artifact, subject: str) -> _Found:
+    """What is in an artifact: digest, archive, canonical bytes, seal, schema, and whether it is what its name says."""
+    label = f"artifact {artifact.id}"
+    if artifact.size > ARCHIVE_BYTES_MAX:
+        raise _invalid(f"{label} has {artifact.size} bytes, more than {ARCHIVE_BYTES_MAX}")
+    try:
+        members = read_archive(forge.archive(artifact), (PLAN_FILE, PULL_REQUEST_FILE))
+        plan = plan_in(members.get(PLAN_FILE, b""))
+        hint = _hint(members.get(PULL_REQUEST_FILE))
+    except ForgeError as error:
+        if error.reason is not Reason.ARTIFACT_INVALID:
+            raise
+        raise _invalid(f"{label}: {error.message}") from error
+    except HostileArchive as error:
+        raise _invalid(f"{label} is not an archive of the action: {error}") from error
+    except (ShipwayError, ValueError, RecursionError) as error:
+        raise _invalid(f"{label} holds no plan that was sealed: {error}") from error
+    if subject != f"{plan.lifecycle}-{plan.target}":
+        raise _invalid(f"{label} holds another plan than its name says")
+    return _Found(artifact, plan, hint)
+
+
+def _hint(content: bytes | None) -> int | None:
+    """The number in `pull-request.json`. Raises ValueError for anything else."""
+    if content is None:
+        return None
+    number = _object(parse(content)).get("number")
+    if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+        raise ValueError(f"`{PULL_REQUEST_FILE}` names no pull request")
+    return number
+
+
+def _posted(forge: Forge, ci: CiContext, run: CiRun, found: _Found, candidates: Sequence[PullRequest]) -> Published:
+    plan = found.plan
+    numbers = [pull.number for pull in candidates]
+    number = found.hint if found.hint in numbers else numbers[0] if len(numbers) == 1 else None
+    mismatch = ""
+    if number is not None and found.hint is not None and found.hint != number:
+        mismatch = f"the artifact names pull request {found.hint}; the run's head is that of {number}"
+    if number is None:
+        why = (
+            "no open pull request has this run's head" if not numbers else "several pull requests have this run's head"
+        )
+        return Published(plan.lifecycle, plan.target, None, Posted(Outcome.SUPERSEDED, why=why))
+    note = Note(
+        pull_request=number,
+        lifecycle=plan.lifecycle,
+        target=plan.target,
+        purpose=Purpose.PLAN,
+        run=run.id,
+        attempt=run.attempt,
+        head=run.head,
+        effect=plan.effect,
+    )
+    links = _links(ci, run, found, mismatch)
+    posted = post(forge, note, lambda budget: markdown.plan_comment(plan, budget=budget, links=links))
+    return Published(plan.lifecycle, plan.target, number, posted, mismatch)
+
+
+def _links(ci: CiContext, run: CiRun, found: _Found, mismatch: str) -> markdown.Links:
+    address = f"{ci.server_url}/{ci.repository}/actions/runs/{run.id}"
+    file = found.plan.source.file
+    is_plain = _PATH.fullmatch(file) is not None and ".." not in file  # else the address could lead to another page
+    notes = [_FROM_A_FORK] if run.repository != ci.repository_id else []
+    return markdown.Links(
+        run_url=address,
+        run=f"run {run.id}, attempt {run.attempt}",
+        artifact_id=str(found.artifact.id),
+        artifact_url=f"{address}/artifacts/{found.artifact.id}",
+        declaration_url=f"{ci.server_url}/{ci.repository}/blob/{run.head}/{file}" if is_plain else None,
+        notes=(*notes, *([mismatch] if mismatch else [])),
+    )
+
+
+def _attempt(run: CiRun) -> tuple[str, str]:
+    return run.id, str(run.attempt)
+
+
+def _invalid(text: str) -> VerificationError:
+    return VerificationError(
+        f"{text}; nothing was posted",
+        reason=Reason.ARTIFACT_INVALID,
+        next="look at the run that uploaded it; a plan that the action uploads is taken",
+    )
+
+
+def _foreign(text: str) -> VerificationError:
+    return VerificationError(
+        f"{text}; nothing was posted",
+        reason=Reason.ARTIFACT_FOREIGN,
+        next="name the workflow that plans in `on.workflow_run.workflows` and in the input `workflow`",
+    )
+
+
+def _member(value: Mapping[str, Json], name: str) -> Mapping[str, Json]:
+    return _object(value.get(name))
+
+
+def _object(value: Json) -> Mapping[str, Json]:
+    return value if isinstance(value, Mapping) else {}
