@@ -46,7 +46,6 @@ class Reason(StrEnum):
     EVENT_REFUSED = "event-refused"
     FORK_CODE = "fork-code"
     ARTIFACT_INVALID = "artifact-invalid"
-    ARTIFACT_FOREIGN = "artifact-foreign"
     NOT_CONFIRMED = "not-confirmed"
     PLATFORM_UNSUPPORTED = "platform-unsupported"
     UNWRITABLE = "unwritable"
