@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
+import msgspec
 import rfc8785
 
 from shipway.errors import Reason, ShipwayError, UsageError, VerificationError
@@ -29,25 +30,31 @@ class NotCanonical(ShipwayError, ValueError):
 def canonical_bytes(value: Json, *, is_plain: bool = False) -> bytes:
     """The RFC 8785 bytes of `value`. Tuples count as lists; integers lie within ±(2**53 - 1).
 
-    `is_plain` says that no number in it is odd, as `has_odd_number` has it: then a large text is not searched for one.
+    `is_plain` says that no value in it is odd, as `has_odd_value` has it: then a large one is not searched for any.
     Raises NotCanonical, naming the path, for NaN, infinities, lone surrogates, larger integers and what JSON has no word for.
     """
     try:
-        text = _PLAIN.encode(value) if isinstance(value, (dict, list, tuple)) else ""
-        return text.encode() if text and _is_same(text, is_plain=is_plain) else rfc8785.dumps(value)
+        if is_plain or not has_odd_value(value):
+            content = _PLAIN.encode(value)
+            if content.isascii() or not _LATE_CHARACTER.search(content):
+                return content
+        return rfc8785.dumps(value)
     except (ValueError, TypeError, RecursionError) as error:
         raise NotCanonical(f"{_offending_path(value)} has no canonical form: {error}") from error
 
 
-def has_odd_number(value: Json) -> bool:
-    """Whether there is a number in it that RFC 8785 might write otherwise than Python: a fraction, or a large integer."""
-    if isinstance(value, (str, bool)) or value is None:
+def has_odd_value(value: object) -> bool:
+    """Whether there is a value in it that only rfc8785 writes or refuses rightly: a fraction, a large integer, no JSON."""
+    kind = type(value)
+    if kind is str or kind is bool or value is None:
         return False
-    if isinstance(value, int):
-        return abs(value) >= _LARGE
+    if kind is int:
+        return not -_LARGE < value < _LARGE  # type: ignore[operator]
+    if kind is list or kind is tuple:
+        return any(map(has_odd_value, value))  # type: ignore[call-overload]
     if isinstance(value, Mapping):
-        return any(map(has_odd_number, value.values()))
-    return isinstance(value, float) or any(map(has_odd_number, value))
+        return any(map(has_odd_value, value.values()))
+    return not isinstance(value, str)
 
 
 def digest(document: Mapping[str, Json], *, is_plain: bool = False) -> str:
@@ -147,23 +154,12 @@ def object_checksum(kind: str, base_name: str, content: bytes) -> str:
     return bytes_digest(header + content)
 
 
-_PLAIN = json.JSONEncoder(ensure_ascii=False, check_circular=False, sort_keys=True, separators=(",", ":"))
-"""Writes most of what there is exactly as RFC 8785 does, in a tenth of the time that rfc8785 takes."""
+_PLAIN = msgspec.json.Encoder(order="sorted")
+"""Writes most of what there is exactly as RFC 8785 does, in a hundredth of the time that rfc8785 takes."""
 
-# Three patterns, since one that begins with a letter of its own is found in a third of the time that a choice takes.
-_OTHER_NUMBERS = [re.compile(rf"{before}-?(?:[0-9]+[.eE]|[0-9]{{16}}|NaN|Infinity)") for before in ('":', r"\[", ",")]
 _LARGE = 10**15
-_OTHER_TEXT = re.compile("[\ud800-\U0010ffff]")
-
-
-def _is_same(text: str, *, is_plain: bool) -> bool:
-    """Whether `text`, which _PLAIN wrote, is what RFC 8785 asks for; no where it only looks as if it might not be.
-
-    The two differ in floats and integers that are not safe, in keys sorted by code point or by UTF-16 unit, and in what
-    they say of lone surrogates.
-    """
-    has_other_numbers = not is_plain and any(pattern.search(text) for pattern in _OTHER_NUMBERS)
-    return not has_other_numbers and (text.isascii() or not _OTHER_TEXT.search(text))
+_LATE_CHARACTER = re.compile(b"[\xee-\xf4]")
+"""What U+E000 and all after it begin with in UTF-8: keys with one sort otherwise by code point than by UTF-16 unit."""
 
 
 def _offending_path(value: Json, path: str = "$") -> str:

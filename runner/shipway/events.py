@@ -1,23 +1,22 @@
-"""What is announced while a lifecycle runs, and the bus that hands it on. Decides nothing and prints nothing.
-
-Events are named tuples: each is made thousands of times, and nothing is ever asked of one but its fields.
-"""
+"""What is announced while a lifecycle runs, and the bus that hands it on. Decides nothing and prints nothing."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
+
+from msgspec import Struct
 
 from shipway.errors import Problem
 
 
-class PhaseStarted(NamedTuple):
+class PhaseStarted(Struct, frozen=True):
     """A phase begins; `phase` is one of load resolve validate prepare plan execute report cleanup."""
 
     phase: str
 
 
-class PhaseFinished(NamedTuple):
+class PhaseFinished(Struct, frozen=True):
     """A phase ended after `duration_ms`; `error` is empty where it did not fail."""
 
     phase: str
@@ -25,7 +24,7 @@ class PhaseFinished(NamedTuple):
     error: str = ""
 
 
-class RunStarted(NamedTuple):
+class RunStarted(Struct, frozen=True):
     """Execution begins: run id, the nodes' ids in declared order, and how many may run at once.
 
     `kept` more nodes have ended in an earlier execution of the run.
@@ -37,20 +36,20 @@ class RunStarted(NamedTuple):
     kept: int = 0
 
 
-class StageStarted(NamedTuple):
+class StageStarted(Struct, frozen=True):
     """The first node of a stage starts."""
 
     stage: str
 
 
-class StageFinished(NamedTuple):
+class StageFinished(Struct, frozen=True):
     """Every node of a stage has its outcome; `outcome` is the stage's word."""
 
     stage: str
     outcome: str
 
 
-class NodeStarted(NamedTuple):
+class NodeStarted(Struct, frozen=True):
     """A node starts attempt `attempt` at `at_ms` since the run began; `raw` is the file its child writes to, or empty."""
 
     node: str
@@ -58,14 +57,14 @@ class NodeStarted(NamedTuple):
     at_ms: int
 
 
-class NodesAdded(NamedTuple):
+class NodesAdded(Struct, frozen=True):
     """A node added others to the run; they come behind it."""
 
     node: str
     added: tuple[str, ...]
 
 
-class NodeRetrying(NamedTuple):
+class NodeRetrying(Struct, frozen=True):
     """An attempt failed and another follows after `delay_ms`."""
 
     node: str
@@ -74,7 +73,7 @@ class NodeRetrying(NamedTuple):
     delay_ms: int
 
 
-class LimitsResting(NamedTuple):
+class LimitsResting(Struct, frozen=True):
     """Somebody told a node to slow down: nothing more starts under these limits for `for_ms`."""
 
     node: str
@@ -82,14 +81,14 @@ class LimitsResting(NamedTuple):
     for_ms: int
 
 
-class RunWaiting(NamedTuple):
+class RunWaiting(Struct, frozen=True):
     """Nothing runs, and nothing can start for `for_ms`: `why` is the rate or the pause of a limit. Said once for each."""
 
     why: str
     for_ms: int
 
 
-class NodeTakenBack(NamedTuple):
+class NodeTakenBack(Struct, frozen=True):
     """What an attempt did was undone, so that there can be another one; `outcome` is as that of an undo."""
 
     node: str
@@ -100,7 +99,7 @@ class NodeTakenBack(NamedTuple):
     tail: str = ""
 
 
-class StageRetrying(NamedTuple):
+class StageRetrying(Struct, frozen=True):
     """Attempt `attempt` of `attempts` of a stage failed because `node` did: it is undone, and begins anew after `delay_ms`."""
 
     stage: str
@@ -111,28 +110,28 @@ class StageRetrying(NamedTuple):
     delay_ms: int
 
 
-class StageReopened(NamedTuple):
+class StageReopened(Struct, frozen=True):
     """A stage begins anew: these of its nodes that had an outcome have none any more."""
 
     stage: str
     nodes: tuple[str, ...]
 
 
-class NodeStillRunning(NamedTuple):
+class NodeStillRunning(Struct, frozen=True):
     """A node printed nothing for a while; it has been running for `elapsed_ms`."""
 
     node: str
     elapsed_ms: int
 
 
-class NodeOutput(NamedTuple):
+class NodeOutput(Struct, frozen=True):
     """New redacted text of a running node, for a live view; only sent when a subscriber asked for it."""
 
     node: str
     text: str
 
 
-class NodeFinished(NamedTuple):
+class NodeFinished(Struct, frozen=True):
     """A node has its outcome. `log` is the absolute path of its redacted log or empty; `tail` its last lines."""
 
     node: str
@@ -147,7 +146,7 @@ class NodeFinished(NamedTuple):
     exit_code: int | None = None
 
 
-class Stopping(NamedTuple):
+class Stopping(Struct, frozen=True):
     """The run admits nothing new: `why` says so; `nodes` are those being ended, at most within `grace_ms`."""
 
     why: str
@@ -155,13 +154,13 @@ class Stopping(NamedTuple):
     grace_ms: int
 
 
-class RollbackStarted(NamedTuple):
+class RollbackStarted(Struct, frozen=True):
     """Undoing begins: node ids in the order they are undone."""
 
     nodes: tuple[str, ...]
 
 
-class NodeUndone(NamedTuple):
+class NodeUndone(Struct, frozen=True):
     """One undo was tried, or one node of a compensation; `outcome` is as in the receipt's rollback."""
 
     node: str
@@ -172,14 +171,14 @@ class NodeUndone(NamedTuple):
     tail: str = ""
 
 
-class CleanupFailed(NamedTuple):
+class CleanupFailed(Struct, frozen=True):
     """A registered removal raised; the others ran all the same."""
 
     name: str
     error: str
 
 
-class Warned(NamedTuple):
+class Warned(Struct, frozen=True):
     """Something a person should know that changes no outcome."""
 
     text: str

@@ -7,6 +7,8 @@ import sqlite3
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 
+import msgspec
+
 from shipway import canonical
 from shipway.canonical import Json
 from shipway.journal_schema import Damaged
@@ -38,12 +40,12 @@ def load(connection: sqlite3.Connection, key: int) -> Plan:
     row = connection.execute("SELECT digest, content, shared FROM plan WHERE plan=?", (key,)).fetchone()
     try:
         digest, content, shared = row
-        data = json.loads(zlib.decompress(content))
+        data = msgspec.json.decode(zlib.decompress(content))
         for path, name in json.loads(shared):
             (text,) = connection.execute("SELECT content FROM content WHERE digest=?", (name,)).fetchone()
             _put(data, path, zlib.decompress(text).decode())
         plan = plan_from_json(data)
-    except (TypeError, ValueError, KeyError, AssertionError, zlib.error) as error:
+    except (TypeError, ValueError, KeyError, AssertionError, msgspec.DecodeError, zlib.error) as error:
         raise Damaged("a plan in the journal cannot be read", next="move the journal away") from error
     if plan.digest != digest:
         raise Damaged("a plan in the journal is not the one that was stored", next="move the journal away")
@@ -59,7 +61,7 @@ def forget_unshared(connection: sqlite3.Connection) -> None:
 
 def _shared_apart(connection: sqlite3.Connection, plan: Plan) -> tuple[bytes, str]:
     """The plan without its large texts, which are stored on their own, and where each of them belongs."""
-    body = json.loads(plan.canonical_body)
+    body = msgspec.json.decode(plan.canonical_body)
     places: list[tuple[list[str | int], str]] = []
     digests: dict[str, str] = {}
     for path, text in list(_large_texts(body, [])):
@@ -70,7 +72,7 @@ def _shared_apart(connection: sqlite3.Connection, plan: Plan) -> tuple[bytes, st
             connection.execute("INSERT OR IGNORE INTO content VALUES (?, ?)", (digest, zlib.compress(content, 1)))
         places.append((path, digest))
         _put(body, path, "")
-    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode(), json.dumps(places)
+    return msgspec.json.encode(body), json.dumps(places)
 
 
 def _large_texts(value: Json, path: list[str | int]) -> Iterator[tuple[list[str | int], str]]:

@@ -263,16 +263,16 @@ def slot_from_json(data: Mapping[str, Json]) -> Slot:
     return Promise(str(data["node"]), None if output is None else str(output))
 
 
-def has_odd_number(node: Node) -> bool:
-    """Whether a number of the node is odd, as `canonical.has_odd_number` has it."""
+def has_odd_value(node: Node) -> bool:
+    """Whether a value in the node is odd, as `canonical.has_odd_value` has it."""
     values = [node.before, node.after, node.timeout_ms, node.undo_timeout_ms, node.every_ms, node.emits]
     for slot in node.slots.values():
         values.append(slot.value if type(slot) is Immediate else slot.expression if type(slot) is Computed else None)
     values += node.predicted.values()
-    if any(value is not None and value != 0 and canonical.has_odd_number(value) for value in values):
+    if any(value is not None and value != 0 and canonical.has_odd_value(value) for value in values):
         return True
     retries = map(_retry_members, {node.retry, node.undo_retry} if node.retry is not node.undo_retry else [node.retry])
-    return any(map(canonical.has_odd_number, retries)) or any(map(has_odd_number, node.all_templates()))
+    return any(map(canonical.has_odd_value, retries)) or any(map(has_odd_value, node.all_templates()))
 
 
 def effect_json(node: Node) -> dict[str, Json]:

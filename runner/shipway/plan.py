@@ -23,7 +23,7 @@ from shipway.nodes import (
     Node,
     Promise,
     effect_json,
-    has_odd_number,
+    has_odd_value,
     node_from_json,
     node_json,
     retry_from_json,
@@ -156,7 +156,7 @@ class Plan(Struct, frozen=True, dict=True):
     def _is_plain(self) -> bool:
         """Whether no number in the document is odd: all but the nodes is searched, and of those what may hold one."""
         rest = replace(self, nodes=())
-        return not canonical.has_odd_number(rest._body()) and not any(map(has_odd_number, self.nodes))
+        return not canonical.has_odd_value(rest._body()) and not any(map(has_odd_value, self.nodes))
 
     @cached_property
     def _whole(self) -> dict[str, Json]:
