@@ -22,7 +22,7 @@ from shipway.exchange import Exchange, file_name, keep_file
 from shipway.nodes import Outcome, Verified
 from shipway.outputs import BadOutput, take_outputs
 from shipway.process import INTERRUPT, KILL, TERMINATE, Call, StartFailed, Threads, Waiter, start
-from shipway.redaction import Redactor
+from shipway.redaction import MASK, Redactor
 from shipway.transcript import Transcript
 
 _GROUP_POLL_MS = 10
@@ -206,7 +206,7 @@ class Attempts:
         Nothing of a node that declares a secret output: until it has ended, that secret is not known and not masked.
         """
         attempt = self._active[node]
-        if attempt.transcript is None or any(rule.type == "secret" for rule in attempt.outputs.values()):
+        if attempt.transcript is None or _hands_on_a_secret(attempt):
             return ""
         fresh = attempt.transcript.pump()
         if fresh:
@@ -308,7 +308,8 @@ class Attempts:
         try:
             if attempt.files.is_empty and not attempt.outputs:
                 return self._end(attempt, Outcome.SUCCEEDED, warning=warning, code=0)
-            outputs, dropped = take_outputs(attempt.files.outputs(), attempt.outputs)
+            redact = self._quoted(attempt)
+            outputs, dropped = take_outputs(attempt.files.outputs(redact), attempt.outputs, redact)
             outcome, cause = attempt.files.outcome()
             outputs |= self._kept_files(attempt, outputs)
             emitted = attempt.files.emitted(attempt.emitter) if attempt.emitter is not None else ()
@@ -319,6 +320,10 @@ class Attempts:
         self._learn_secrets(attempt, outputs)
         ended = self._end(attempt, outcome, warning=warnings, code=0, outputs=outputs, cause=cause)
         return replace(ended, emitted=tuple(entry.to_json() for entry in emitted)) if emitted else ended
+
+    def _quoted(self, attempt: Ongoing) -> Callable[[str], str]:
+        """How a text is quoted that a step wrote for us: of one that hands on a secret not at all, since it may be of it."""
+        return (lambda text: MASK) if _hands_on_a_secret(attempt) else self._redactor.clean
 
     def _kept_files(self, attempt: Ongoing, outputs: Mapping[str, Json]) -> dict[str, Json]:
         """Copies of `file` outputs under their digest, so that later changes of the file change nothing handed on."""
@@ -389,7 +394,7 @@ class Attempts:
         del self._active[attempt.node]
         if attempt.files is not None and not attempt.files.is_empty:
             try:
-                pause_ms = attempt.files.pause_ms()
+                pause_ms = attempt.files.pause_ms(self._quoted(attempt))
             except BadOutput as doubt:
                 warning = "; ".join(filter(None, (warning, str(doubt))))
             attempt.files.remove()
@@ -438,6 +443,10 @@ def _made(directory: Path) -> str:
     """A directory, as text: joining paths of thousands of nodes as objects takes longer than starting them."""
     directory.mkdir(mode=0o700, exist_ok=True)
     return str(directory)
+
+
+def _hands_on_a_secret(attempt: Ongoing) -> bool:
+    return any(rule.type == "secret" for rule in attempt.outputs.values())
 
 
 def _group_is_alive(attempt: Ongoing) -> bool:

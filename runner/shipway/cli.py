@@ -72,7 +72,7 @@ def _dispatch(argv: list[str]) -> int:
         return code
     except ShipwayError as error:
         if error.exit_code == EXIT_BUG:
-            _show_bug(error.__cause__ or error, argv, wants_json)
+            _show_bug(error, argv, wants_json)
         else:
             _show(error, wants_json)
         return error.exit_code
@@ -100,17 +100,19 @@ def _columns() -> int | None:
 
 
 def _show_bug(error: BaseException, argv: list[str], wants_json: bool) -> None:
-    import traceback  # late: only a bug pays for it
-
-    from shipway.errors import ShipwayError
+    from shipway.errors import ShipwayError, trace_of  # late: only a bug pays for it
+    from shipway.redaction import Redactor
     from shipway.render.foreign import inert
 
-    trace = "".join(traceback.format_exception(error))
+    redact = Redactor({}).redact
+    is_known = isinstance(error, ShipwayError)
+    what = str(error) if is_known else f"{type(error).__name__}: {error}"
     _show(
         ShipwayError(
-            f"a bug in Shipway: {type(error).__name__}: {error}",
+            f"a bug in Shipway: {redact(what)}",
             next=f"report this with the output below (shipway {__version__}, `shipway {' '.join(argv)}`)",
         ),
         wants_json,
     )
+    trace = error.trace if isinstance(error, ShipwayError) and error.trace else redact(trace_of(error))
     sys.stderr.write(inert(trace))

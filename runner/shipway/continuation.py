@@ -272,8 +272,9 @@ class Continuation:
 
     def _left_outputs(self, node: Node) -> Mapping[str, Json]:
         """Outputs that the child wrote before or after Shipway was killed. Raises VerificationError where one is missing."""
+        redact = self._redactor.clean
         try:
-            outputs, _ = take_outputs(self._exchange(node).outputs(), node.outputs)
+            outputs, _ = take_outputs(self._exchange(node).outputs(redact), node.outputs, redact)
             for name, rule in node.outputs.items():
                 if rule.type == "file" and name in outputs:
                     path = self._around.root / str(outputs[name])

@@ -96,6 +96,7 @@ class ShipwayError(Exception):
     """Base of every error with an exit code. Fields, not text, carry the facts: terminal, comment and tests see the same.
 
     `where` and `line` point into the declaration; `next` is what to type or change; `problems` lists them all at once.
+    `trace` is the traceback of a bug, masked, where somebody knew what to mask.
     """
 
     exit_code: int = EXIT_BUG
@@ -124,6 +125,7 @@ class ShipwayError(Exception):
         self.line = line
         self.next = next
         self.problems = tuple(problems)
+        self.trace = ""
 
     def __str__(self) -> str:
         return self.message
@@ -175,6 +177,13 @@ class Interrupted(ShipwayError):
 
     exit_code = EXIT_INTERRUPTED
     default_reason = Reason.INTERRUPTED
+
+
+def trace_of(error: BaseException) -> str:
+    """The traceback of an error, for whoever corrects it. Not masked."""
+    import traceback  # late: only a bug pays for it
+
+    return "".join(traceback.format_exception(error))
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:

@@ -7,6 +7,7 @@ import os
 import shutil
 import stat
 import tempfile
+from collections.abc import Callable
 from functools import cached_property
 from io import BufferedReader
 from pathlib import Path
@@ -73,15 +74,15 @@ class Exchange:
         except OSError:
             return False  # reading says what is wrong with it
 
-    def outputs(self) -> dict[str, str]:
-        """What was written to $SHIPWAY_OUTPUT. Raises BadOutput, with the line's number where there is one."""
+    def outputs(self, redact: Callable[[str], str]) -> dict[str, str]:
+        """What was written to $SHIPWAY_OUTPUT. Raises BadOutput, with the line's number where there is one, masked."""
         content = self._read(self.output, "$SHIPWAY_OUTPUT", MAX_OUTPUT_FILE_BYTES + 1)
         if len(content) > MAX_OUTPUT_FILE_BYTES:
             raise BadOutput(
                 f"$SHIPWAY_OUTPUT holds more than {MAX_OUTPUT_FILE_BYTES} bytes: hand on a `file` output instead"
             )
         try:
-            return parse_output_file(content.decode("utf-8"))
+            return parse_output_file(content.decode("utf-8"), redact)
         except UnicodeDecodeError as error:
             number = content.count(b"\n", 0, error.start) + 1
             raise BadOutput(f"line {number} of $SHIPWAY_OUTPUT is not UTF-8") from None
@@ -108,7 +109,7 @@ class Exchange:
             return Outcome.SKIPPED, text.partition(":")[2].strip() or "the step said so"
         raise BadOutput("$SHIPWAY_STATUS takes `unchanged` or `skipped: why`")
 
-    def pause_ms(self) -> int | None:
+    def pause_ms(self, redact: Callable[[str], str]) -> int | None:
         """How long the step wants a rest: the last line of $SHIPWAY_RETRY_AFTER; None where it said nothing. Raises BadOutput."""
         text = self._read(self.retry_after, "$SHIPWAY_RETRY_AFTER", _STATUS_BYTES).decode("utf-8", "replace").strip()
         if not text:
@@ -116,7 +117,7 @@ class Exchange:
         last = text.splitlines()[-1].strip()
         if not (last.isascii() and last.isdigit()):
             raise BadOutput(
-                f"$SHIPWAY_RETRY_AFTER takes whole seconds, such as `7`, not `{last[:40]}`; no pause is made"
+                f"$SHIPWAY_RETRY_AFTER takes whole seconds, such as `7`, not `{redact(last)[:40]}`; no pause is made"
             )
         return min(int(last) * 1000, LONGEST_PAUSE_MS)
 

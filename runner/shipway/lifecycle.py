@@ -19,7 +19,7 @@ from shipway.continuation import Resumption
 from shipway.declaration import Declaration, StateStore
 from shipway.drill import drilled
 from shipway.environment import base_environment
-from shipway.errors import Interrupted, Reason, ShipwayError, UsageError, VerificationError
+from shipway.errors import Interrupted, Reason, ShipwayError, UsageError, VerificationError, trace_of
 from shipway.evaluation import secrets_named
 from shipway.events import PhaseFinished, PhaseStarted, Warned
 from shipway.execution import ExecutionTools, PlanCommands, execute_plan
@@ -115,12 +115,15 @@ class _Voyage:
         try:
             phase()
         except ShipwayError as error:
-            failure = error.message
+            failure = error.message = self.redactor.redact(error.message)
+            error.next = self.redactor.redact(error.next)
             error.phase = error.phase or name
             raise
         except Exception as error:
-            failure = f"{type(error).__name__}: {error}"
-            raise ShipwayError(failure, reason=Reason.BUG, phase=name) from error
+            failure = self.redactor.redact(f"{type(error).__name__}: {error}")
+            bug = ShipwayError(failure, reason=Reason.BUG, phase=name)
+            bug.trace = self.redactor.redact(trace_of(error))
+            raise bug from error
         finally:
             duration = (self.context.monotonic_ns() - started) // 1_000_000
             self.around.events.emit(PhaseFinished(name, duration, failure))

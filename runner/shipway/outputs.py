@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from shipway.canonical import MAX_SAFE_INTEGER, Json, NotCanonical, canonical_bytes
 from shipway.declaration import OutputRule
@@ -19,10 +19,11 @@ class BadOutput(ValueError):
     """An output file or value that cannot be taken; the message names the line or the output."""
 
 
-def parse_output_file(text: str) -> dict[str, str]:
+def parse_output_file(text: str, redact: Callable[[str], str] = str) -> dict[str, str]:
     """Name to text, from GitHub's file form: `name=value`, or `name<<DELIMITER`, lines, `DELIMITER`. The last of a name wins.
 
-    Raises BadOutput with the line's number for anything else. Empty lines between entries are allowed.
+    Raises BadOutput with the line's number for anything else, quoting it as `redact` leaves it: a whole line, since of a
+    part of it nobody could tell whether it is part of a secret. Empty lines between entries are allowed.
     Source: https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-commands#multiline-strings
     """
     found: dict[str, str] = {}
@@ -39,14 +40,15 @@ def parse_output_file(text: str) -> dict[str, str]:
         equals, heredoc = line.find("="), line.find("<<")
         if heredoc > 0 and (equals < 0 or heredoc < equals):
             name, delimiter = line[:heredoc], line[heredoc + 2 :]
-            _check_name(name, number)
+            _check_name(name, line, number, redact)
             if not delimiter:
                 raise BadOutput(f"line {number} of $SHIPWAY_OUTPUT: nothing after `<<`: write `{name}<<EOF`")
             value: list[str] = []
             while True:
                 if place >= len(lines):
+                    shown = redact(line)
                     raise BadOutput(
-                        f"line {number} of $SHIPWAY_OUTPUT: `{name}<<{delimiter}` is never closed by `{delimiter}`"
+                        f"line {number} of $SHIPWAY_OUTPUT: `{shown}` is never closed by `{shown.partition('<<')[2]}`"
                     )
                 inner = lines[place]
                 place += 1
@@ -56,16 +58,16 @@ def parse_output_file(text: str) -> dict[str, str]:
             found[name] = "\n".join(value)
         elif equals > 0:
             name = line[:equals]
-            _check_name(name, number)
+            _check_name(name, line, number, redact)
             found[name] = line[equals + 1 :]
         else:
             raise BadOutput(
-                f"line {number} of $SHIPWAY_OUTPUT: `{_short(line)}` is neither `name=value` nor `name<<EOF`"
+                f"line {number} of $SHIPWAY_OUTPUT: `{_short(redact(line))}` is neither `name=value` nor `name<<EOF`"
             )
     return found
 
 
-def typed_output(name: str, text: str, rule: OutputRule) -> Json:
+def typed_output(name: str, text: str, rule: OutputRule, redact: Callable[[str], str] = str) -> Json:
     """`text` as the declared type. Secret and file outputs stay text (a file's is its path). Raises BadOutput."""
     match rule.type:
         case "string" | "secret" | "file":
@@ -73,24 +75,26 @@ def typed_output(name: str, text: str, rule: OutputRule) -> Json:
         case "boolean":
             if text in ("true", "false"):
                 return text == "true"
-            raise BadOutput(f"output `{name}` is declared boolean; `{_short(text)}` is neither `true` nor `false`")
+            raise BadOutput(
+                f"output `{name}` is declared boolean; `{_short(redact(text))}` is neither `true` nor `false`"
+            )
         case "integer":
             if _INTEGER.match(text) and abs(int(text[:20])) <= MAX_SAFE_INTEGER and len(text) <= 17:
                 return int(text)
-            raise BadOutput(f"output `{name}` is declared integer; `{_short(text)}` is none within ±(2^53-1)")
+            raise BadOutput(f"output `{name}` is declared integer; `{_short(redact(text))}` is none within ±(2^53-1)")
         case "number":
-            return _number(name, text)
+            return _number(name, text, redact)
         case _:
             return _structure(name, text, rule.type)
 
 
-def _number(name: str, text: str) -> Json:
+def _number(name: str, text: str, redact: Callable[[str], str]) -> Json:
     try:
         value = float(text)
     except ValueError:
-        raise BadOutput(f"output `{name}` is declared number; `{_short(text)}` is none") from None
+        raise BadOutput(f"output `{name}` is declared number; `{_short(redact(text))}` is none") from None
     if not math.isfinite(value):
-        raise BadOutput(f"output `{name}` is declared number; `{_short(text)}` is not finite")
+        raise BadOutput(f"output `{name}` is declared number; `{_short(redact(text))}` is not finite")
     return int(value) if value.is_integer() and abs(value) <= MAX_SAFE_INTEGER else value
 
 
@@ -109,7 +113,9 @@ def _structure(name: str, text: str, kind: str) -> Json:
     return value
 
 
-def take_outputs(written: Mapping[str, str], rules: Mapping[str, OutputRule]) -> tuple[dict[str, Json], list[str]]:
+def take_outputs(
+    written: Mapping[str, str], rules: Mapping[str, OutputRule], redact: Callable[[str], str] = str
+) -> tuple[dict[str, Json], list[str]]:
     """Typed outputs in declared order, and a warning for each name that is not declared, which is dropped.
 
     Raises BadOutput for a value that is not of its type and for a required output that was not written, all at once.
@@ -122,7 +128,7 @@ def take_outputs(written: Mapping[str, str], rules: Mapping[str, OutputRule]) ->
                 faults.append(f"output `{name}` is declared and was not written to $SHIPWAY_OUTPUT")
             continue
         try:
-            taken[name] = typed_output(name, written[name], rule)
+            taken[name] = typed_output(name, written[name], rule, redact)
         except BadOutput as error:
             faults.append(str(error))
     if faults:
@@ -136,9 +142,10 @@ def _undeclared(name: str, rules: Mapping[str, OutputRule]) -> str:
     return f"output `{name}` is not declared under `outputs` and was dropped" + (f"; {guess}" if guess else "")
 
 
-def _check_name(name: str, number: int) -> None:
+def _check_name(name: str, line: str, number: int, redact: Callable[[str], str]) -> None:
     if not _NAME.match(name):
-        raise BadOutput(f"line {number} of $SHIPWAY_OUTPUT: `{_short(name)}` is no name for an output")
+        shown = name if redact(line) == line else redact(line)
+        raise BadOutput(f"line {number} of $SHIPWAY_OUTPUT: `{_short(shown)}` is no name for an output")
 
 
 def _short(text: str) -> str:

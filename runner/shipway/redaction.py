@@ -8,15 +8,16 @@ from __future__ import annotations
 import base64
 import json
 import re
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from threading import Lock
-from typing import NewType
+from typing import NewType, Protocol
 from urllib.parse import quote, quote_plus
 
-from msgspec import Struct
-
+from shipway import credentials
 from shipway.canonical import Json
+from shipway.literals import HEAD, Place, any_of
 
 Redacted = NewType("Redacted", str)
 """Text that may leave the machine: it was masked, or Shipway wrote it itself. What a sink accepts."""
@@ -26,7 +27,6 @@ MASK = "***"
 SHORTEST = 4
 """Shorter values are not masked: they occur by chance in most texts, and masking them would shred those."""
 
-_HEAD = 8
 _HELD_SEQUENCE_MAX = 4096
 
 # CSI and the strings that OSC, DCS, SOS, PM and APC begin end with the line at the latest, so that an unfinished one
@@ -63,18 +63,9 @@ def redacted_value(value: Json, redact: Callable[[str], str]) -> Json:
     return value
 
 
-class _Patterns(Struct, frozen=True):
-    """What is looked for: sorted `variants`, their first characters, the longest one's length, and the compiled search."""
-
-    variants: tuple[str, ...]
-    heads: frozenset[str]
-    longest: int
-    search: re.Pattern[str]
-
-
 class Redactor:
     """Masks a run's secrets, in the forms in which they come back: plain, base64, hexadecimal, quoted for URL, JSON,
-    shell and HTML, and line by line.
+    shell and HTML, line by line, and broken into lines; then what looks like a credential although nobody declared it.
 
     `too_short` names the secrets that are not masked because they are shorter than SHORTEST. `count` is the number of
     places masked so far. Threads may share one; `add` takes effect for every text that is redacted afterwards.
@@ -87,7 +78,7 @@ class Redactor:
         self._variants: set[str] = set()
         for name, value in secrets.items():
             self._learn(name, value)
-        self._patterns = _compiled(self._variants)
+        self._known = _Known(self._variants)
 
     @property
     def count(self) -> int:
@@ -103,16 +94,14 @@ class Redactor:
         """Masks one more secret from now on, such as an output that was declared secret."""
         with self._lock:
             self._learn(name, value)
-            self._patterns = _compiled(self._variants)
+            self._known = _Known(self._variants)
 
     def redact(self, text: str) -> Redacted:
         """`text` with every secret replaced by MASK; nothing else is changed."""
-        patterns = self._patterns
-        if patterns is None:
-            return Redacted(text)
-        masked, count = patterns.search.subn(MASK, text)
-        self._counted(count)
-        return Redacted(masked)
+        for search in (self._known, credentials):
+            text, count = _masked(text, search.places(text))
+            self._counted(count)
+        return Redacted(text)
 
     def clean(self, text: str) -> Redacted:
         """`text` stripped, then masked: a secret interrupted by invisible characters is found as well."""
@@ -120,8 +109,7 @@ class Redactor:
 
     def finds(self, text: str) -> bool:
         """Whether a secret stands in `text`. Counts nothing."""
-        patterns = self._patterns
-        return patterns is not None and patterns.search.search(text) is not None
+        return any(True for search in (self._known, credentials) for _ in search.places(text))
 
     def stream(self) -> Stream:
         """A reader for one output that arrives in pieces."""
@@ -150,6 +138,7 @@ class Stream:
         self._redactor = redactor
         self._raw = ""
         self._text = ""
+        self._unknown = ""
 
     def feed(self, piece: str) -> Redacted:
         """What can be shown now that `piece` has arrived; may be empty."""
@@ -164,72 +153,140 @@ class Stream:
         return self._release(strip_control(raw), is_last=True)
 
     def _release(self, text: str, *, is_last: bool) -> Redacted:
-        text = self._text + text
-        patterns = self._redactor._patterns
-        if patterns is None:
-            self._text = ""
-            return Redacted(text)
-        shown: list[str] = []
-        position = count = 0
-        settled = len(text) if is_last else _undecided(patterns, text, 0)
-        for match in patterns.search.finditer(text):
-            if match.start() >= settled:
-                break
-            shown += (text[position : match.start()], MASK)
-            position, count = match.end(), count + 1
-            if position > settled:
-                settled = _undecided(patterns, text, position)
-        shown.append(text[position:settled])
-        self._text = text[max(position, settled) :]
-        self._redactor._counted(count)
-        return Redacted("".join(shown))
+        shown, self._text, known = _settled(self._redactor._known, self._text + text, is_last=is_last)
+        shown, self._unknown, unknown = _settled(credentials, self._unknown + shown, is_last=is_last)
+        self._redactor._counted(known + unknown)
+        return Redacted(shown)
 
 
-def _compiled(variants: Iterable[str]) -> _Patterns | None:
-    ordered = sorted(variants)
-    if not ordered:
-        return None
-    return _Patterns(
-        variants=tuple(ordered),
-        heads=frozenset(variant[:_HEAD] for variant in ordered),
-        longest=max(map(len, ordered)),
-        search=re.compile(_alternatives(ordered)),
-    )
+class _Search(Protocol):
+    """What finds secrets: `places` from left to right, none overlapping, `undecided` the first where more could follow."""
+
+    def places(self, text: str) -> Iterator[Place]: ...
+
+    def undecided(self, text: str, start: int = 0) -> int: ...
 
 
-def _alternatives(ordered: list[str], depth: int = 0) -> str:
-    """A pattern for any of the sorted texts, the longest first, that tests a shared beginning once.
-
-    One flat alternative per text would be tried at nearly every character of the input, which is slow for many secrets.
-    """
-    groups: dict[str, list[str]] = {}
-    for text in ordered:
-        groups.setdefault(text[:1], []).append(text[1:])
-    ends_here = groups.pop("", None) is not None
-    if depth >= _HEAD:
-        whole = sorted((text for text in ordered if text), key=len, reverse=True)
-        branches = [re.escape(text) for text in whole]
-    else:
-        branches = [re.escape(first) + _alternatives(rest, depth + 1) for first, rest in groups.items()]
-    if not branches:
-        return ""
-    joined = branches[0] if len(branches) == 1 and not ends_here else f"(?:{'|'.join(branches)})"
-    return joined + "?" if ends_here else joined
+def _masked(text: str, places: Iterator[Place]) -> tuple[str, int]:
+    """The text with MASK at each place, and how many there were."""
+    shown: list[str] = []
+    position = count = 0
+    for place in places:
+        shown += (text[position : place.start], MASK)
+        position, count = place.end, count + 1
+    return ("".join([*shown, text[position:]]) if count else text), count
 
 
-def _undecided(patterns: _Patterns, text: str, start: int) -> int:
-    """The first place from `start` on where more text could still complete a secret, or make one longer."""
-    for position in range(max(start, len(text) - patterns.longest + 1), len(text)):
-        head = text[position : position + _HEAD]
-        if (len(head) < _HEAD or head in patterns.heads) and _begins_longer(patterns, text[position:]):
-            return position
-    return max(start, len(text))
+def _settled(search: _Search, text: str, *, is_last: bool) -> tuple[str, str, int]:
+    """What of `text` can be shown, masked; what is to be held back; and how many places were masked."""
+    if not text:
+        return "", "", 0
+    shown: list[str] = []
+    position = count = 0
+    settled = len(text) if is_last else search.undecided(text)
+    for place in search.places(text):
+        if place.begin >= settled:
+            break
+        shown += (text[position : place.start], MASK)
+        position, count = place.end, count + 1
+        if position > settled:
+            settled = search.undecided(text, position)
+    shown.append(text[position:settled])
+    return "".join(shown), text[max(position, settled) :], count
 
 
-def _begins_longer(patterns: _Patterns, beginning: str) -> bool:
-    index = bisect_left(patterns.variants, beginning)
-    candidates = patterns.variants[index : index + 2]
-    return any(len(variant) > len(beginning) and variant.startswith(beginning) for variant in candidates)
+_BREAK = re.compile(r"\n[ \t]{0,16}")
+_BROKEN = 20
+"""Forms of at least this length are found although they are broken into lines, as base64 and editors do it."""
+
+_BROKEN_AT = 16
+"""Lines of at least this length: shorter ones are not put together again."""
+
+
+class _Known:
+    """The forms of declared secrets, sorted."""
+
+    def __init__(self, variants: Iterable[str]) -> None:
+        self._variants = sorted(variants)
+        self._heads = {variant[:HEAD] for variant in self._variants if len(variant) > HEAD}
+        self._heads |= {variant[:length] for variant in self._variants for length in range(1, min(HEAD, len(variant)))}
+        self._longest = max(map(len, self._variants), default=0)
+        self._pattern = re.compile(any_of(self._variants)) if self._variants else None
+
+    @cached_property
+    def _long(self) -> re.Pattern[str] | None:
+        variants = [variant for variant in self._variants if len(variant) >= _BROKEN and "\n" not in variant]
+        return re.compile(any_of(variants)) if variants else None
+
+    def places(self, text: str) -> Iterator[Place]:
+        """See `_Search`."""
+        if self._pattern is None:
+            return
+        found = [Place(match.start(), *match.span()) for match in self._pattern.finditer(text)]
+        position = 0
+        for place in sorted((*found, *self._broken(text)), key=lambda place: (place.start, -place.end)):
+            if place.start >= position:
+                yield place
+                position = place.end
+
+    def undecided(self, text: str, start: int = 0) -> int:
+        """See `_Search`."""
+        if self._pattern is None:
+            return max(start, len(text))
+        first = self._first_undecided(text, max(start, len(text) - self._longest + 1))
+        at = max(start, len(text) - self._longest * 2)
+        tail = text[at:]
+        if "\n" not in tail:
+            return first
+        joined = _BREAK.sub("", tail)
+        place = self._first_undecided(joined, max(0, len(joined) - self._longest + 1))
+        return min(first, at + _Breaks(tail).original(place)) if place < len(joined) else first
+
+    def _first_undecided(self, text: str, start: int) -> int:
+        for position in range(start, len(text)):
+            head = text[position : position + HEAD]
+            if head in self._heads and (len(head) < HEAD or self._begins_longer(text[position:])):
+                return position
+        return max(start, len(text))
+
+    def _begins_longer(self, beginning: str) -> bool:
+        index = bisect_left(self._variants, beginning)
+        candidates = self._variants[index : index + 2]
+        return any(len(variant) > len(beginning) and variant.startswith(beginning) for variant in candidates)
+
+    def _broken(self, text: str) -> list[Place]:
+        """The places of forms that go over the ends of lines."""
+        if "\n" not in text or self._long is None:
+            return []
+        joined = _BREAK.sub("", text)
+        if self._long.search(joined) is None:
+            return []
+        breaks = _Breaks(text)
+        found = []
+        for match in self._long.finditer(joined):
+            start, end = breaks.original(match.start()), breaks.original(match.end() - 1) + 1
+            lines = text[start:end].split("\n")
+            if 1 < len(lines) <= 2 + (end - start) // _BROKEN_AT:
+                found.append(Place(start, start, end))
+        return found
+
+
+class _Breaks:
+    """Where the lines of a text were put together."""
+
+    def __init__(self, text: str) -> None:
+        self._joined: list[int] = []
+        self._removed: list[int] = []
+        removed = 0
+        for match in _BREAK.finditer(text):
+            self._joined.append(match.start() - removed)
+            removed += match.end() - match.start()
+            self._removed.append(removed)
+
+    def original(self, position: int) -> int:
+        """The place in the text of a place in what it became."""
+        index = bisect_right(self._joined, position)
+        return position + (self._removed[index - 1] if index else 0)
 
 
 def _settled_sequences(raw: str) -> int:

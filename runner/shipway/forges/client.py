@@ -270,7 +270,8 @@ class Client:
 
     def shown(self, text: str) -> Redacted:
         """A text of an answer on one line, stripped, masked and cut to what an error may quote."""
-        return self._redact(" ".join(strip_control(text).split())[:_MESSAGE_CHARACTERS])
+        shown = self._redact(" ".join(strip_control(text).split()))
+        return Redacted(shown[:_MESSAGE_CHARACTERS])
 
     def _url(self, path: str) -> str:
         return path if origin(path) else f"{self._api_url}{path}"

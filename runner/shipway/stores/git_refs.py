@@ -247,7 +247,7 @@ class GitRefs:
         return made.out.decode().strip()
 
     def _failed(self, what: str, said: str) -> StoreError:
-        shown = self._redact(_CREDENTIALS.sub("", " ".join(strip_control(said).split()))[:400])
+        shown = self._redact(_CREDENTIALS.sub("", " ".join(strip_control(said).split())))[:400]
         text = f"{self.name} {what}: {shown or 'git gave no reason'}"
         if _NOT_ALLOWED.search(said):
             return StoreError(text, reason=Reason.LOCK_PERMISSION, next=_GRANT)

@@ -158,7 +158,7 @@ class Postgres:
         return self._connection
 
     def _failed(self, error: Exception, reason: Reason, next: str) -> StoreError:
-        shown = self._redact(" ".join(str(error).split())[:400])
+        shown = self._redact(" ".join(str(error).split()))[:400]
         return StoreError(f"{self.name} cannot be used: {shown}", reason=reason, next=next)
 
 
