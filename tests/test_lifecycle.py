@@ -283,7 +283,7 @@ def test_l34_a_plan_is_applied_by_another_process_in_another_clone(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("change", "reason"), [("declaration", "declaration-changed"), ("commit", "head-moved"), ("file", "plan-differs")]
+    ("change", "reason"), [("declaration", "declaration-changed"), ("commit", "base-moved"), ("file", "plan-differs")]
 )
 def test_l35_what_is_not_what_was_planned_is_refused_with_the_nodes_that_differ(
     tmp_path: Path, change: str, reason: str

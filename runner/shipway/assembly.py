@@ -35,6 +35,7 @@ class RunFacts(Struct, frozen=True):
     redactions: int = 0
     warnings: tuple[str, ...] = ()
     approved: str | None = None
+    planned_with: str | None = None
     approvals: tuple[Approval, ...] = ()
     accounted: tuple[AccountedNode, ...] = ()
 
@@ -67,6 +68,7 @@ def assemble(plan: Plan, execution: Execution, facts: RunFacts, seal: OutputSeal
         rollback=tuple(_sealed_undo(entry) for entry in execution.rollback),
         by=facts.by,
         shipway=facts.shipway,
+        planned_with=facts.planned_with,
         platform=facts.platform,
         source={
             "commit": plan.source.commit,

@@ -38,6 +38,7 @@ class Reason(StrEnum):
     APPROVAL_STALE = "approval-stale"
     APPROVAL_EXPIRED = "approval-expired"
     ARTIFACT_FOREIGN = "artifact-foreign"
+    BASE_MOVED = "base-moved"
     HEAD_MOVED = "head-moved"
     DECLARATION_CHANGED = "declaration-changed"
     VERSION_CHANGED = "version-changed"

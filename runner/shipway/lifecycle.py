@@ -385,6 +385,7 @@ class _Voyage:
             redactions=self.redactor.count,
             warnings=tuple(self.around.events.faults),
             approved=self.request.given.effect if self.request.given else None,
+            planned_with=self.request.given.shipway if self.request.given else None,
             approvals=self._sanction.approvals,
             accounted=self._sanction.accounted,
         )

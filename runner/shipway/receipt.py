@@ -151,6 +151,7 @@ class Receipt(Struct, frozen=True, dict=True):
     `critical_path` holds node ids by measured time with its length; `parallelism` is the sum of node durations over
     the wall clock, in thousandths. `error` is the phase, stage and text of a failure outside any node. `approvals` are
     those the run relied on; `accounted` are approved nodes that were not part of it, and why that is all right.
+    `planned_with` is the version of Shipway that made the plan that was given, if one was.
     """
 
     lifecycle: str
@@ -176,6 +177,7 @@ class Receipt(Struct, frozen=True, dict=True):
     warnings: tuple[str, ...] = ()
     error: str = ""
     approved: str | None = None
+    planned_with: str | None = None
     approvals: tuple[Approval, ...] = ()
     accounted: tuple[AccountedNode, ...] = ()
 
@@ -229,7 +231,7 @@ class Receipt(Struct, frozen=True, dict=True):
             "stages": [_stage_json(stage) for stage in self.stages],
             "rollback": [_rollback_json(entry) for entry in self.rollback],
             "by": by_json(self.by),
-            "versions": {"shipway": self.shipway},
+            "versions": {"shipway": self.shipway, "plan": self.planned_with},
             "platform": self.platform,
             "source": dict(self.source),
             "critical_path": {"nodes": list(self.critical_path), "duration_ms": self.critical_path_ms},
@@ -302,6 +304,7 @@ def load_receipt(content: bytes, check: Callable[[Mapping[str, Json]], None]) ->
         rollback=tuple(_rollback(object_of(item)) for item in items_of(data["rollback"])),
         by=by_from_json(object_of(data["by"])),
         shipway=str(object_of(data["versions"])["shipway"]),
+        planned_with=text_or_none(object_of(data["versions"])["plan"]),
         platform=str(data["platform"]),
         source=object_of(data["source"]),
         critical_path=tuple(str(node) for node in items_of(path["nodes"])),
