@@ -46,6 +46,7 @@ QUESTIONS: tuple[Callable[[Scale, Path], Answer], ...] = (
     large.growth,
     hostile.entity_expansion,
     action.first_line,
+    action.comment,
 )
 
 

@@ -1,14 +1,21 @@
-"""How long does a job wait for the action? From nothing made yet, packages in the installer's cache, to the first line."""
+"""How long does a job wait for the action? From nothing made yet, packages in the installer's cache, to line and comment."""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import subprocess
 import sys
+import time
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from bench.measure import Answer, Figure, Sample, Scale, at_most, interleaved, started
+from tests.act.job import ROOT, UPLOAD_STAND_IN, Act, act_program, export_action
+from tests.forge.server import GitHubServer
+
+from bench.measure import Answer, Figure, Sample, Scale, at_most, commit, interleaved, started
 
 _INSTALL = Path(__file__).resolve().parent.parent / "requirements/install.py"
 
@@ -51,3 +58,60 @@ def _first_line(env: dict[str, str], directory: Path) -> Sample:
     shipway = outputs.read_text(encoding="utf-8").partition("python=")[2].splitlines()[0]
     said = started((shipway, "-I", "-m", "shipway", "--version"), directory, env)
     return Sample(made.wall + said.wall, made.processor + said.processor, max(made.peak_mb, said.peak_mb))
+
+
+_ACTION = "shipway-dev/shipway@v0"
+_WORKFLOW = f"""
+name: bench
+on: [pull_request]
+permissions: {{}}
+jobs:
+  plan:
+    runs-on: ubuntu-24.04
+    steps:
+      - uses: actions/checkout@v6
+      - uses: {_ACTION}
+"""
+_LIFECYCLE = "version: 1\nname: bench\nsteps:\n  - run: 'true'\n"
+
+
+def comment(scale: Scale, directory: Path) -> Answer:
+    """A pull request's job under act, against a server on this machine, until the plan's comment was posted there."""
+    question = "The action, to the posted comment of a plan of one step, packages cached"
+    missing = [name for name, there in (("act", act_program()), ("node", shutil.which("node"))) if not there]
+    if scale.is_quick or missing or not UPLOAD_STAND_IN.is_dir():
+        why = f"{' and '.join(missing) or 'the upload, made by .ci/peers,'} missing"
+        return Answer(question, [Figure("from the job's start", "not in a quick run" if scale.is_quick else why)])
+    repository = directory / "repository"
+    (repository / ".github/workflows").mkdir(parents=True)
+    (repository / ".github/workflows/shipway.yml").write_text(_WORKFLOW, encoding="utf-8")
+    (repository / "shipway.yml").write_text(_LIFECYCLE, encoding="utf-8")
+    commit(repository)
+    action = export_action(directory / "action")
+    waits = [
+        _until_posted(repository, action, directory / f"runner-{number}") for number in range(min(scale.rounds, 3))
+    ]
+    note = "Counted from the start of act itself, which clones the repository and reads the workflow before."
+    return Answer(question, [at_most("from the job's start", min(waits), 5, " s")], [note])
+
+
+def _until_posted(repository: Path, action: Path, home: Path) -> float:
+    event: dict[str, Any] = json.loads(
+        (ROOT / "tests/vendor/github/webhooks/pull_request.opened.json").read_text(encoding="utf-8")
+    )
+    command = ["git", "rev-parse", "HEAD"]
+    head = subprocess.run(command, cwd=repository, check=True, capture_output=True, text=True).stdout.strip()
+    event["pull_request"]["head"]["sha"] = event["pull_request"]["base"]["sha"] = head
+    posted: list[float] = []
+    with GitHubServer() as server:
+        server.world.pull(event["number"], head)
+        server.after("POST", rf"/issues/{event['number']}/comments", lambda world: posted.append(time.perf_counter()))
+        known = server.environment()
+        secrets = {"GITHUB_TOKEN": known.pop("GITHUB_TOKEN")}
+        upload = (action / "action.yml").read_text(encoding="utf-8").partition("actions/upload-artifact@")[2].split()[0]
+        actions = {_ACTION: action, f"actions/upload-artifact@{upload}": UPLOAD_STAND_IN}
+        begun = time.perf_counter()
+        job = Act(home, actions).run(repository, "pull_request", event, env=known, secrets=secrets)
+    if not posted:
+        raise RuntimeError(f"no comment was posted:\n{job.printed()}")
+    return posted[0] - begun
