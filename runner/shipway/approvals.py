@@ -76,6 +76,31 @@ def rule_from_json(data: Json) -> ApprovalRule | None:
     )
 
 
+class ReviewState(StrEnum):
+    """What a review on a forge says. Source: https://docs.github.com/en/rest/pulls/reviews"""
+
+    APPROVED = "APPROVED"
+    CHANGES_REQUESTED = "CHANGES_REQUESTED"
+    COMMENTED = "COMMENTED"
+    DISMISSED = "DISMISSED"
+    PENDING = "PENDING"
+
+
+class Review(Struct, frozen=True):
+    """One review as the forge tells it: by whom, of which commit, when (RFC 3339 UTC). Its text is not among it.
+
+    `account` is the numeric id, None of an account that is gone; `is_person` is False of a bot.
+    """
+
+    id: int
+    state: ReviewState
+    commit: str
+    at: str
+    account: int | None
+    by: str
+    is_person: bool = True
+
+
 class ApprovedBy(StrEnum):
     """How an approval was given: a review on a forge, a digest on the command line, or typed when asked."""
 

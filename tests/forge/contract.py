@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from openapi_core import Config, OpenAPI
 from openapi_core.exceptions import OpenAPIError
@@ -43,6 +45,8 @@ def check(
     answered: bytes,
 ) -> str:
     """What is wrong with a request or its answer, or an empty text. Failures that GitHub does not describe may be any."""
+    # A ref has slashes, and the template that it stands in for has none.
+    path = re.sub("(/git/ref/)(.+)", lambda found: found[1] + quote(found[2], safe=""), path)
     request = MockRequest("https://api.github.com", method, path, args=dict(query), data=sent or None)
     response = MockResponse(answered, status_code=status, content_type="application/json")
     try:

@@ -22,7 +22,7 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
-from tests.forge import graphql_api, reports
+from tests.forge import graphql_api, reports, reviewing
 from tests.forge.contract import check, example
 from tests.forge.world import START, Account, Grant, Stored, World, Written, new_world, read_world
 
@@ -234,9 +234,14 @@ class GitHubServer:
             ("GET", rf"{root}/issues/comments/(\d+)", self._read),
             ("PATCH", rf"{root}/issues/comments/(\d+)", self._edit),
         )
-        told = reports.answer(self.world, seen, grant)
+        told = reports.answer(self.world, seen, grant) or reviewing.answer(self.world, seen, grant)
         if told is not None:
             status, document = told
+            if status == 200 and isinstance(document, list) and len(document) == int(seen.query.get("per_page", "30")):
+                # Nothing here knows whether it is the last one; the next may be empty.
+                query = urlencode({**seen.query, "page": int(seen.query.get("page", "1")) + 1})
+                address = f"http://{seen.headers.get('host', '')}{seen.path}?{query}"
+                return Reply(status, document, {"Link": f'<{address}>; rel="next"'})
             return _forbidden(document) if status == 403 else _not_found() if status == 404 else Reply(status, document)
         found = re.fullmatch(rf"{root}/commits/([^/]+)/pulls", seen.path)
         if found and seen.method == "GET":
@@ -295,6 +300,8 @@ class GitHubServer:
                 document |= {"number": pull.number, "merge_commit_sha": pull.merge_commit or None}
                 document["merged_at"] = START if pull.merge_commit else None
                 document["head"]["sha"] = pull.head
+                document["base"]["ref"] = pull.base
+                document["user"] |= {"login": pull.author, "id": self.world.accounts[pull.author].id}
                 document["requested_teams"] = []
                 listed.append(document)
         return Reply(200, listed)
@@ -305,12 +312,7 @@ class GitHubServer:
             return _not_found()
         if "actions" not in grant.permissions:
             return _forbidden("actions=read")
-        told = {"id": number, "run_attempt": run.attempt, "run_started_at": run.started_at, "status": run.status}
-        told |= {"event": run.event, "path": run.path, "head_sha": run.head, "head_branch": run.branch}
-        document = json.loads(example("workflow-run")) | told | {"conclusion": run.conclusion}
-        document["head_repository"] |= {"id": run.repository}
-        document["head_repository"]["owner"] |= {"login": run.owner}
-        return Reply(200, document)
+        return Reply(200, reviewing.run_document(run))
 
     def _artifacts(self, seen: Seen, grant: Grant, number: int) -> Reply:
         """Artifacts of all attempts of a run, those that expired included, page by page."""
@@ -330,7 +332,8 @@ class GitHubServer:
         size = len(stored.archive)
         told = {"id": stored.id, "name": stored.name, "size_in_bytes": size, "expired": stored.expired}
         document |= told | {"digest": stored.digest}
-        document["workflow_run"]["id"] = stored.run
+        of = {"id": stored.run, "head_sha": stored.head, "repository_id": 1, "head_repository_id": stored.repository}
+        document["workflow_run"] |= of
         return document
 
     def _archive(self, seen: Seen, grant: Grant, number: int) -> Reply:

@@ -57,6 +57,17 @@ class Written:
 
 
 @dataclass
+class Submitted:
+    """A review as stored; `state` is GitHub's word for it."""
+
+    id: int
+    login: str
+    state: str
+    commit: str
+    submitted_at: str
+
+
+@dataclass
 class Pull:
     """A pull request; `head` is its live head commit, `merge_commit` what merging it made, or empty.
 
@@ -70,7 +81,10 @@ class Pull:
     repository: int = 1
     owner: str = "octo"
     branch: str = "topic"
+    author: str = "octocat"
+    base: str = "main"
     comments: list[Written] = field(default_factory=list)
+    reviews: list[Submitted] = field(default_factory=list)
 
 
 @dataclass
@@ -88,6 +102,8 @@ class Run:
     owner: str = "octo"
     branch: str = "topic"
     conclusion: str | None = None
+    created_at: str = START
+    host: int = 1
 
 
 @dataclass
@@ -100,6 +116,8 @@ class Stored:
     content: str
     expired: bool = False
     digest: str | None = None
+    head: str = "a" * 40
+    repository: int = 1
 
     @property
     def archive(self) -> bytes:
@@ -140,6 +158,8 @@ class World:
     artifacts: list[Stored] = field(default_factory=list)
     checks: list[Told] = field(default_factory=list)
     deployments: list[Announced] = field(default_factory=list)
+    roles: dict[str, str] = field(default_factory=dict)
+    branches: dict[str, str] = field(default_factory=dict)
     comment_bytes_max: int = 262_144
     comments_max: int = 2_500
     next_id: int = 1000
@@ -166,8 +186,17 @@ class World:
         self.next_id += 1
         digest = f"sha256:{hashlib.sha256(archive).hexdigest()}"
         stored = Stored(self.next_id, run, name, base64.b64encode(archive).decode(), digest=digest)
+        if run in self.runs:
+            stored.head, stored.repository = self.runs[run].head, self.runs[run].repository
         self.artifacts.append(stored)
         return stored
+
+    def review(self, number: int, login: str, state: str = "APPROVED", commit: str = "") -> Submitted:
+        """Submits a review of a pull request, of its head where no commit is named."""
+        self.next_id += 1
+        submitted = Submitted(self.next_id, login, state, commit or self.pulls[number].head, self.tick())
+        self.pulls[number].reviews.append(submitted)
+        return submitted
 
     def edit(self, comment: Written, body: str) -> None:
         """Replaces the body of a comment."""
@@ -221,7 +250,10 @@ def read_world(text: str) -> World:
     world.tokens |= {token: Grant(**value) for token, value in told.get("tokens", {}).items()}
     for value in told.get("pulls", {}).values():
         comments = [Written(**comment) for comment in value.pop("comments", [])]
-        world.pulls[value["number"]] = Pull(**value, comments=comments)
+        submitted = [Submitted(**review) for review in value.pop("reviews", [])]
+        world.pulls[value["number"]] = Pull(**value, comments=comments, reviews=submitted)
+    world.roles |= told.get("roles", {})
+    world.branches |= told.get("branches", {})
     world.artifacts = [Stored(**value) for value in told.get("artifacts", [])]
     world.checks = [Told(**value) for value in told.get("checks", [])]
     world.deployments = [Announced(**value) for value in told.get("deployments", [])]

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from shipway.approvals import Permission, Review
 from shipway.errors import Reason, UnreachableError
 from shipway.redaction import Redacted
 from shipway.view import Annotation, Conclusion
@@ -53,12 +54,20 @@ class Attempt(Struct, frozen=True):
 
 
 class Artifact(Struct, frozen=True):
-    """A build artifact of a CI run that has not expired. `digest` is `sha256:…` of its archive, empty where it is not told."""
+    """A build artifact of a CI run. `digest` is `sha256:…` of its archive, empty where it is not told.
+
+    `run`, `head` and `repository` are those of the run it is of, as the forge keeps them with the artifact: the run's id,
+    the commit under discussion and the id of the repository that this is in.
+    """
 
     id: int
     name: str
     size: int
     digest: str
+    is_expired: bool = False
+    run: str = ""
+    head: str = ""
+    repository: int | None = None
 
 
 class Check(Struct, frozen=True):
@@ -107,7 +116,8 @@ class CiRun(Struct, frozen=True):
 
     `head` is the commit under discussion (on a pull request its head, not the test merge), `repository` the id of the
     repository that it is in, None where that is gone; `owner` and `branch` are names that a stranger may have chosen.
-    `conclusion` is empty until the attempt has ended.
+    `conclusion` is empty until the attempt has ended. `began` is when the run was made, `started_at` when its latest attempt
+    started, both RFC 3339 by the forge's clock. `host` is the id of the repository that the run itself is in.
     """
 
     id: str
@@ -119,6 +129,18 @@ class CiRun(Struct, frozen=True):
     owner: str
     branch: str
     conclusion: str
+    began: str = ""
+    started_at: str = ""
+    host: int | None = None
+
+
+class MergedPull(Struct, frozen=True):
+    """A pull request that was merged: its head commit then, who wrote it, and the branch that it went to."""
+
+    number: int
+    head: str
+    author: Author | None
+    base: str
 
 
 class PullRequest(Struct, frozen=True):
@@ -188,8 +210,23 @@ class Forge(Protocol):
     def is_over(self, run_id: str, attempt: int) -> bool:
         """Whether that attempt of a run has ended: it is completed, or a later one has begun."""
 
-    def artifacts(self, run_id: str) -> Sequence[Artifact]:
-        """The artifacts of a run, of all its attempts."""
+    def merged_pulls(self, commit: str) -> Sequence[MergedPull]:
+        """The pull requests that were merged as this commit."""
+
+    def branch_head(self, branch: str) -> str:
+        """The commit that a branch is at now."""
+
+    def reviews(self, pull_request: int) -> Sequence[Review]:
+        """All reviews of a pull request, in the order in which they were submitted."""
+
+    def permission(self, review: Review) -> Permission:
+        """What the account that a review is by may do in the repository now: nothing, if the name has gone to another one."""
+
+    def runs_of(self, head: str) -> Sequence[CiRun]:
+        """The runs that `pull_request` events of this head commit began, of every workflow and from every repository."""
+
+    def artifacts(self, run_id: str, *, expired: bool = False) -> Sequence[Artifact]:
+        """The artifacts of a run, of all its attempts; with `expired` those too whose content is gone."""
 
     def archive(self, artifact: Artifact) -> bytes:
         """The zip file that an artifact is; its digest was compared."""

@@ -6,9 +6,10 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from urllib.parse import quote
 
+from shipway.approvals import Permission, Review
 from shipway.canonical import Json
 from shipway.errors import Reason
-from shipway.forges import github_checks, limits
+from shipway.forges import github_checks, github_reviews, limits
 from shipway.forges.client import Answer, Client
 from shipway.forges.forge import (
     Artifact,
@@ -20,6 +21,7 @@ from shipway.forges.forge import (
     Deployment,
     DeploymentState,
     ForgeError,
+    MergedPull,
     Posted,
     PullRequest,
 )
@@ -94,18 +96,27 @@ class GitHub:
     def ci_run(self, run_id: str) -> CiRun:
         """A run of this repository, in its latest attempt."""
         run = _object(self._client.get(f"{self._repository}/actions/runs/{quote(run_id, safe='')}").json())
-        head, number = _object(run.get("head_repository")), run.get("run_attempt")
-        return CiRun(
-            id=run_id,
-            attempt=number if isinstance(number, int) else 1,
-            event=_text(run, "event"),
-            path=_text(run, "path").partition("@")[0],  # a reusable workflow's has its ref behind it
-            head=_text(run, "head_sha"),
-            repository=_integer(head, "id"),
-            owner=str(_object(head.get("owner")).get("login") or ""),
-            branch=str(run.get("head_branch") or ""),
-            conclusion=str(run.get("conclusion") or ""),
-        )
+        return github_reviews.ci_run(run)
+
+    def merged_pulls(self, commit: str) -> Sequence[MergedPull]:
+        """The pull requests that were merged as this commit; squash and rebase merges are found by their new commit."""
+        return github_reviews.merged_pulls(self._client, self._repository, commit)
+
+    def branch_head(self, branch: str) -> str:
+        """The commit that a branch is at now."""
+        return github_reviews.branch_head(self._client, self._repository, branch)
+
+    def reviews(self, pull_request: int) -> Sequence[Review]:
+        """All reviews of a pull request, over all pages."""
+        return github_reviews.reviews(self._client, self._repository, pull_request)
+
+    def permission(self, review: Review) -> Permission:
+        """What the account that a review is by may do in the repository now."""
+        return github_reviews.permission(self._client, self._repository, review)
+
+    def runs_of(self, head: str) -> Sequence[CiRun]:
+        """The runs of `pull_request` on this head commit, over all pages."""
+        return github_reviews.runs_of(self._client, self._repository, head)
 
     def pulls_from(self, owner: str, branch: str) -> Sequence[PullRequest]:
         """The open pull requests from this branch: pull requests of a commit are not told where it is in a fork only.
@@ -127,16 +138,16 @@ class GitHub:
         number = run.get("run_attempt")
         return run.get("status") == "completed" or (isinstance(number, int) and number > attempt)
 
-    def artifacts(self, run_id: str) -> Sequence[Artifact]:
-        """The artifacts of a run over all pages, of all its attempts, without those that expired."""
+    def artifacts(self, run_id: str, *, expired: bool = False) -> Sequence[Artifact]:
+        """The artifacts of a run over all pages, of all its attempts; with `expired` those too whose content is gone."""
         found: list[Artifact] = []
         path = f"{self._repository}/actions/runs/{quote(run_id, safe='')}/artifacts"
         for page in self._client.pages(path, {"per_page": limits.PAGE_SIZE}):
             listed = _object(page.json()).get("artifacts")
             if not isinstance(listed, list):
                 raise ForgeError(f"`{page.url}` did not answer with a list")
-            found += [_artifact(member) for raw in listed if not (member := _object(raw)).get("expired")]
-        return tuple(found)
+            found += [_artifact(_object(member)) for member in listed]
+        return tuple(artifact for artifact in found if expired or not artifact.is_expired)
 
     def archive(self, artifact: Artifact) -> bytes:
         """The zip file that an artifact is, from the host that GitHub names for it, which gets no token."""
@@ -248,7 +259,17 @@ def _artifact(artifact: Mapping[str, Json]) -> Artifact:
     number, size = artifact.get("id"), artifact.get("size_in_bytes")
     if not isinstance(number, int) or not isinstance(size, int):
         raise ForgeError("the forge did not answer with an artifact")
-    return Artifact(number, _text(artifact, "name"), size, str(artifact.get("digest") or ""))
+    of = _object(artifact.get("workflow_run"))
+    return Artifact(
+        id=number,
+        name=_text(artifact, "name"),
+        size=size,
+        digest=str(artifact.get("digest") or ""),
+        is_expired=artifact.get("expired") is True,
+        run=str(_integer(of, "id") or ""),
+        head=str(of.get("head_sha") or ""),
+        repository=_integer(of, "head_repository_id"),
+    )
 
 
 def _viewer(answer: Json) -> Author | None:

@@ -1,0 +1,142 @@
+"""What GitHub tells over REST about who approved what: merged pull requests, reviews, permissions, runs of a commit.
+
+Reads only, and decides nothing. No name is trusted where GitHub gives a number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from urllib.parse import quote
+
+from shipway.approvals import Permission, Review, ReviewState
+from shipway.canonical import Json
+from shipway.forges import limits
+from shipway.forges.client import Client
+from shipway.forges.forge import Author, CiRun, ForgeError, MergedPull
+
+
+def merged_pulls(client: Client, repository: str, commit: str) -> Sequence[MergedPull]:
+    """The merged pull requests whose merge made this commit. Raises ForgeError.
+
+    Source: https://docs.github.com/en/rest/commits/commits#list-pull-requests-associated-with-a-commit
+    """
+    found = []
+    for pull in _listed(client, f"{repository}/commits/{quote(commit, safe='')}/pulls", ""):
+        number, head = _integer(pull, "number"), _object(pull.get("head"))
+        if pull.get("merged_at") and pull.get("merge_commit_sha") == commit and number is not None:
+            base = _text(_object(pull.get("base")), "ref")
+            found.append(MergedPull(number, _text(head, "sha"), _author(pull.get("user")), base))
+    return tuple(found)
+
+
+def branch_head(client: Client, repository: str, branch: str) -> str:
+    """The commit that a branch is at now. Raises ForgeError."""
+    answer = _object(client.get(f"{repository}/git/ref/heads/{quote(branch)}").json())
+    return _text(_object(answer.get("object")), "sha")
+
+
+def reviews(client: Client, repository: str, pull_request: int) -> Sequence[Review]:
+    """All reviews, in the order in which they were submitted; one in a state that GitHub had not when this was written is none.
+
+    Source: https://docs.github.com/en/rest/pulls/reviews#list-reviews-for-a-pull-request
+    """
+    return tuple(
+        _review(review)
+        for review in _listed(client, f"{repository}/pulls/{pull_request}/reviews", "")
+        if review.get("state") in tuple(ReviewState) and review.get("submitted_at")
+    )
+
+
+def permission(client: Client, repository: str, review: Review) -> Permission:
+    """What an account may do in the repository now. GitHub is asked by name, and answers with the number it knows it by.
+
+    Source: https://docs.github.com/en/rest/collaborators/collaborators#get-repository-permissions-for-a-user
+    """
+    try:
+        path = f"{repository}/collaborators/{quote(review.by, safe='')}/permission"
+        answer = _object(client.get(path).json())
+    except ForgeError as error:
+        if error.status == 404:
+            return Permission.NONE
+        raise
+    if _integer(_object(answer.get("user")), "id") != review.account:
+        return Permission.NONE
+    # A role of an organization's own has a name of its own; `permission` is then what it is at least.
+    named = [answer.get("role_name"), answer.get("permission")]
+    return next((Permission(str(name)) for name in named if name in tuple(Permission)), Permission.NONE)
+
+
+def runs_of(client: Client, repository: str, head: str) -> Sequence[CiRun]:
+    """The runs that events `pull_request` of this head commit began. Raises ForgeError.
+
+    Source: https://docs.github.com/en/rest/actions/workflow-runs#list-workflow-runs-for-a-repository
+    """
+    path = f"{repository}/actions/runs"
+    return tuple(map(ci_run, _listed(client, path, "workflow_runs", head_sha=head, event="pull_request")))
+
+
+def ci_run(run: Mapping[str, Json]) -> CiRun:
+    """A run as REST tells it. Raises ForgeError where it is none."""
+    head, number = _object(run.get("head_repository")), _integer(run, "id")
+    if number is None:
+        raise ForgeError("the forge did not answer with a run")
+    return CiRun(
+        id=str(number),
+        attempt=_integer(run, "run_attempt") or 1,
+        event=_text(run, "event"),
+        path=_text(run, "path").partition("@")[0],  # a reusable workflow's has its ref behind it
+        head=_text(run, "head_sha"),
+        repository=_integer(head, "id"),
+        owner=str(_object(head.get("owner")).get("login") or ""),
+        branch=str(run.get("head_branch") or ""),
+        conclusion=str(run.get("conclusion") or ""),
+        began=str(run.get("created_at") or ""),
+        started_at=str(run.get("run_started_at") or ""),
+        host=_integer(_object(run.get("repository")), "id"),
+    )
+
+
+def _review(review: Mapping[str, Json]) -> Review:
+    number, user = _integer(review, "id"), _author(review.get("user"))
+    if number is None:
+        raise ForgeError("the forge did not answer with a review")
+    return Review(
+        id=number,
+        state=ReviewState(str(review["state"])),
+        commit=str(review.get("commit_id") or ""),
+        at=_text(review, "submitted_at"),
+        account=None if user is None else user.id,
+        by=str(_object(review.get("user")).get("login") or ""),
+        is_person=user is not None and user.type == "User",
+    )
+
+
+def _listed(client: Client, path: str, member: str, **query: str) -> Iterator[Mapping[str, Json]]:
+    """The members of a list over all pages; `member` is where the list stands in each page, empty where it is the page."""
+    for page in client.pages(path, {**query, "per_page": limits.PAGE_SIZE}):
+        answer = page.json()
+        listed = _object(answer).get(member) if member else answer
+        if not isinstance(listed, list):
+            raise ForgeError(f"`{page.url}` did not answer with a list")
+        yield from map(_object, listed)
+
+
+def _author(user: Json) -> Author | None:
+    number = _integer(_object(user), "id")
+    return None if number is None else Author(number, _text(_object(user), "type"))
+
+
+def _object(value: Json) -> Mapping[str, Json]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _integer(value: Mapping[str, Json], name: str) -> int | None:
+    found = value.get(name)
+    return found if isinstance(found, int) and not isinstance(found, bool) else None
+
+
+def _text(value: Mapping[str, Json], name: str) -> str:
+    found = value.get(name)
+    if not isinstance(found, str) or not found:
+        raise ForgeError(f"the forge's answer has no `{name}`")
+    return found
