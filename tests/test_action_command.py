@@ -258,3 +258,95 @@ def test_l96_a_hostile_branch_name_stays_text(tmp_path: Path, github: GitHubServ
     assert job.part("run").returncode == 0
     assert job.report().returncode == 0
     assert not (job.checkout / "p").exists()
+
+
+def test_a_plan_is_told_in_a_check_on_the_head_with_the_effect_and_what_stays(
+    tmp_path: Path, github: GitHubServer
+) -> None:
+    job = Job(tmp_path / "job", github, "pull_request", pull_request())
+    assert job.part("run").returncode == 0
+    assert job.report().returncode == 0
+    (check,) = github.world.checks
+    assert (check.commit, check.document["name"]) == (HEAD, "shipway/shop/default")
+    assert check.document["external_id"] == job.outputs["effect-digest"]
+    assert check.document["conclusion"] == "success"
+    assert check.document["output"]["title"] == "2 run, 2 opaque"
+    assert "| `greet` | main |" in check.document["output"]["summary"]
+    assert len(check.document["output"]["summary"]) <= 65_535
+    assert [(each["path"], each["start_line"], each["annotation_level"]) for each in check.annotations] == [
+        ("shipway.yml", 13, "notice")
+    ]
+    assert job.outputs["check"] == "created"
+
+
+def test_a_second_report_of_the_same_head_writes_nothing(tmp_path: Path, github: GitHubServer) -> None:
+    job = Job(tmp_path / "job", github, "pull_request", pull_request())
+    for _ in range(2):
+        assert job.part("run").returncode == 0
+        github.requests.clear()
+        assert job.report().returncode == 0
+    assert github.writes == []
+    assert job.outputs["check"] == job.outputs["comment"] == "unchanged"
+
+
+def test_a_check_that_may_not_be_written_is_said_and_fails_nothing(tmp_path: Path, github: GitHubServer) -> None:
+    del github.world.tokens["ghs_job"].permissions["checks"]
+    job = Job(tmp_path / "job", github, "pull_request", pull_request())
+    assert job.part("run").returncode == 0
+    done = job.report()
+    assert done.returncode == 0
+    assert job.outputs["check"].startswith("deferred")
+    assert "checks=" in job.outputs["check"]
+    assert job.outputs["comment"] == "created"
+
+
+def test_a_declaration_that_cannot_be_planned_fails_the_check_at_its_lines(
+    tmp_path: Path, github: GitHubServer
+) -> None:
+    job = Job(tmp_path / "job", github, "pull_request", pull_request())
+    faulty = LIFECYCLE.replace("run: 'exit ${CODE:-0}'", "uses: file.move, with: {source: /etc/../x, target: ''}")
+    (job.checkout / "shipway.yml").write_text(faulty)
+    assert job.part("run").returncode == 2
+    (check,) = github.world.checks
+    assert check.document["conclusion"] == "failure"
+    assert "nothing was planned" in check.document["output"]["summary"]
+
+
+def test_an_execution_is_announced_as_a_deployment_and_concluded(tmp_path: Path, github: GitHubServer) -> None:
+    github.world.tokens["ghs_job"].permissions["deployments"] = "write"
+    for name, code, ended in (("good", "0", "success"), ("bad", "3", "failure")):
+        job = Job(tmp_path / name, github, "push", PUSH)
+        job.env |= {"GITHUB_REF": "refs/heads/main", "GITHUB_REF_NAME": "main", "GITHUB_REF_TYPE": "branch"}
+        job.env["CODE"] = code
+        job.part("run")
+        assert job.report().returncode == 0
+        made = github.world.deployments[-1]
+        assert made.document["environment"] == "default"
+        assert made.document["payload"]["effect"] == job.outputs["effect-digest"]
+        assert [status["state"] for status in made.statuses] == ["in_progress", ended]
+        assert made.statuses[0]["environment_url"] == job.outputs["environment-url"]
+        assert "effect=sha256" in job.outputs["environment-url"] and "run=2" in job.outputs["environment-url"]
+        check = github.world.checks[-1]
+        assert (check.commit, check.document["conclusion"]) == (job.commit, ended)
+    assert [(each["start_line"], each["annotation_level"]) for each in check.annotations] == [(13, "failure")]
+
+
+def test_a_deployment_that_may_not_be_made_is_said_and_fails_nothing(tmp_path: Path, github: GitHubServer) -> None:
+    job = Job(tmp_path / "job", github, "push", PUSH)
+    job.env |= {"GITHUB_REF": "refs/heads/main", "GITHUB_REF_NAME": "main", "GITHUB_REF_TYPE": "branch"}
+    done = job.part("run")
+    assert done.returncode == 0
+    assert "no deployment is announced: " in done.stdout and "deployments=" in done.stdout
+
+
+@pytest.mark.parametrize("event", ["schedule", "workflow_dispatch", "merge_group"])
+def test_a_plan_that_is_about_no_pull_request_is_posted_nowhere(
+    event: str, tmp_path: Path, github: GitHubServer
+) -> None:
+    job = Job(tmp_path / "job", github, event, PUSH)
+    job.env |= {"GITHUB_REF": "refs/heads/main", "GITHUB_REF_NAME": "main", "GITHUB_REF_TYPE": "branch"}
+    github.world.pulls[7].merge_commit = job.commit
+    assert job.part("run").returncode == 0
+    assert job.report().returncode == 0
+    assert github.writes == []
+    assert job.outputs["comment"].startswith("refused")

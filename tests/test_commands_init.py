@@ -184,8 +184,9 @@ def test_the_workflow_executes_on_the_default_branch_with_little_permission(tmp_
     assert workflow["on"] == {"pull_request": "", "push": {"branches": ["release/current"]}}
     assert workflow["permissions"] == {}
     plan, execute = workflow["jobs"]["plan"], workflow["jobs"]["execute"]
-    granted = {"contents": "read", "pull-requests": "write", "actions": "read"}
-    assert plan["permissions"] == execute["permissions"] == granted
+    granted = {"contents": "read", "pull-requests": "write", "checks": "write", "actions": "read"}
+    assert plan["permissions"] == granted
+    assert execute["permissions"] == granted | {"deployments": "write"}
     assert plan["if"] == "github.event_name == 'pull_request'"
     assert execute["if"] == "github.event_name == 'push'"
     assert execute["concurrency"] == {
@@ -362,4 +363,5 @@ def test_with_a_remote_state_is_kept_there_and_only_the_job_that_executes_may_wr
     assert "\nstate: git\n" in project.text("shipway.yml")
     jobs = yaml.safe_load(project.text(".github/workflows/shipway.yml"))["jobs"]
     assert jobs["plan"]["permissions"]["contents"] == "read"
-    assert jobs["execute"]["permissions"] == {"contents": "write", "pull-requests": "write", "actions": "read"}
+    reports = {"pull-requests": "write", "checks": "write", "deployments": "write", "actions": "read"}
+    assert jobs["execute"]["permissions"] == reports | {"contents": "write"}

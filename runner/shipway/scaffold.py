@@ -218,6 +218,7 @@ jobs:
     runs-on: ubuntu-24.04
     timeout-minutes: 60
 {_permissions("the tree that is shipped", "the comment with the receipt", writes=scaffold.has_remote)}
+      deployments: write # what is executed where, and how it ended
     # One run at a time for a target, in turn: none is dropped, and none is cut off in the middle.
     concurrency:
       group: shipway-execute-{scaffold.name}-{target}
@@ -243,6 +244,7 @@ def _permissions(tree: str, comment: str, *, writes: bool = False) -> str:
     permissions:
       contents: {contents}
       pull-requests: write # {comment}
+      checks: write # the check `shipway/<lifecycle>/<target>`, with annotations at the declaration's lines
       actions: read # when this attempt began: it decides which of two reports is the later one"""
 
 

@@ -20,6 +20,13 @@ ANNOTATIONS_MAX = 100
 """Of one report: a reader looks at no more, and each fifty are a request."""
 
 
+_FOR_A_PERSON = frozenset(
+    {"plan-differs", "head-moved", "base-moved", "declaration-changed", "version-changed", "plan-expired"}
+    | {"approval-missing", "approval-stale", "approval-expired"}
+)
+"""Reasons that say: not approved, or not what was approved. A person can approve it, or plan anew."""
+
+
 class Conclusion(StrEnum):
     """How a report stands: `action_required` where a person has to approve or plan anew."""
 
@@ -79,7 +86,10 @@ class View(Struct, frozen=True):
     @property
     def conclusion(self) -> Conclusion:
         """Failure where anything failed; otherwise action required where a person has to do something first."""
-        if self.error is not None or (self.receipt is not None and self.receipt.exit_code):
+        if self.error is not None:
+            is_needed = self.error.reason.value in _FOR_A_PERSON
+            return Conclusion.ACTION_REQUIRED if is_needed else Conclusion.FAILURE
+        if self.receipt is not None and self.receipt.exit_code:
             return Conclusion.FAILURE
         return Conclusion.ACTION_REQUIRED if self.needed or self.stands else Conclusion.SUCCESS
 
@@ -106,8 +116,8 @@ def _of_error(error: ShipwayError) -> Iterable[Annotation]:
 def _of_receipt(receipt: Receipt, plan: Plan | None) -> Iterable[Annotation]:
     nodes = plan.by_id if plan else {}
     left = (Outcome.UNDO_FAILED, Outcome.NOT_UNDOABLE, Outcome.DRIFTED)
-    seen = dict.fromkeys([*receipt.failed, *(result for result in receipt.nodes if result.outcome in left)])
-    for result in seen:
+    seen = [*receipt.failed, *(result for result in receipt.nodes if result.outcome in left)]
+    for result in {result.node: result for result in seen}.values():
         if result.node in nodes:
             yield _annotation(nodes[result.node].position, Weight.FAILURE, result.node, _ended(result))
 

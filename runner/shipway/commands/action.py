@@ -11,20 +11,25 @@ from msgspec.structs import replace
 
 from shipway import declaration
 from shipway.ci import CiContext, Token, origin
+from shipway.commands import expectation
+from shipway.commands.delivery import announce, deliver, deliver_failure, environment_url, view_of
 from shipway.commands.documents import KeptReceipts, write_out
 from shipway.commands.earlier import find_earlier, keep_journal, run_of_attempt
-from shipway.commands.handover import artifact_name, make_folder, outputs_of, read_handover, write_handover
+from shipway.commands.handover import Facts, artifact_name, make_folder, outputs_of, read_handover, write_handover
+from shipway.commands.proofs import words_of_proofs
 from shipway.commands.publish import comment_output, publish, published_lines
-from shipway.commands.reporting import annotate_error, annotate_failures, post_comment, summarise
+from shipway.commands.reporting import annotate_error, annotate_failures, summarise
 from shipway.commands.setting import find_file, find_target, heeding_signals, repository_of, surroundings
 from shipway.context import Context, read_context
 from shipway.environment import BASE_NAMES
 from shipway.errors import EXIT_DONE, EXIT_NOT_UNDONE, Reason, ShipwayError, UsageError
 from shipway.events import Events
+from shipway.forges.forge import Posted
 from shipway.lifecycle import check_lifecycle, run_lifecycle
 from shipway.plan import Plan
 from shipway.redaction import Redactor, trusted
 from shipway.render import failure, terminal, text
+from shipway.render.foreign import inert
 from shipway.render.workflow import WorkflowLog, workflow_log
 from shipway.repository import Repository
 from shipway.trigger import Work, WorkKind, commanded_work
@@ -56,12 +61,13 @@ class _Inputs(Struct, frozen=True):
 
 
 class _Job(Struct, frozen=True):
-    """What this job is about: declaration, checkout, target, and what the event leads to."""
+    """What this job is about: declaration, checkout, lifecycle, target, and what the event leads to."""
 
     context: Context
     ci: CiContext
     file: Path
     repository: Repository
+    lifecycle: str
     target: str
     work: Work
 
@@ -132,7 +138,8 @@ def _job(context: Context, inputs: _Inputs, log: WorkflowLog) -> _Job:
         log.mask(context.env.get(name, ""))
     patterns = _on_patterns(declared, target)
     work = commanded_work(inputs.command, ci, patterns)
-    return _Job(context if work.is_trusted else _without_credentials(context), ci, file, repository, target, work)
+    context = context if work.is_trusted else _without_credentials(context)
+    return _Job(context, ci, file, repository, declared.name, target, work)
 
 
 def _on_patterns(declared: declaration.Declaration, target: str) -> tuple[str, ...]:
@@ -167,16 +174,39 @@ def _voyage(job: _Job, log: WorkflowLog, arguments: Namespace, *, validate_only:
     view = terminal.terminal_for(job.context, log.stream, verbosity, log)
     events.subscribe(view)
 
+    deployment = ""
+
     def show(plan: Plan) -> bool:
+        nonlocal deployment
         write_out(text.render_plan(plan, colour=False, columns=job.context.columns))
         view.expect((*plan.nodes, *plan.compensations))
+        if executes and plan.nodes:
+            deployment, why = announce(plan, job.context)
+            terminal.write(log.stream, trusted(f"no deployment is announced: {inert(why)}\n" if why else ""))
         return True
 
     with heeding_signals(around.interruption), view:
         finished = run_lifecycle(replace(request, confirm=show), around)
     if finished.plan is not None and not executes:
         show(finished.plan)
-    return _handed_over(job, finished, log)
+    return _handed_over(job, finished, _facts(job, finished, deployment), log)
+
+
+def _facts(job: _Job, finished: Finished, deployment: str) -> Facts:
+    """What the report says beside the documents."""
+    plan, error = finished.plan, finished.error
+    if plan is None or finished.receipt is not None:
+        return Facts(job.work.is_trusted, deployment)
+    root = job.repository.root
+    return Facts(
+        job.work.is_trusted,
+        deployment,
+        notes=() if job.work.is_trusted else (job.work.why,),
+        expected=expectation.words(plan, root, job.context),
+        proven=words_of_proofs(plan, root),
+        reason=error.reason.value if error else "",
+        said=error.message if error else "",
+    )
 
 
 def _validated(request: Request, around: Surroundings, log: WorkflowLog) -> int:
@@ -186,7 +216,7 @@ def _validated(request: Request, around: Surroundings, log: WorkflowLog) -> int:
     return EXIT_DONE
 
 
-def _handed_over(job: _Job, finished: Finished, log: WorkflowLog) -> int:
+def _handed_over(job: _Job, finished: Finished, facts: Facts, log: WorkflowLog) -> int:
     """Write documents, summary, annotations and outputs; what the report needs is left beside the documents."""
     code = finished.receipt.exit_code if finished.receipt else EXIT_DONE
     if finished.receipt is not None and finished.receipt.nodes:
@@ -198,12 +228,16 @@ def _handed_over(job: _Job, finished: Finished, log: WorkflowLog) -> int:
         code = code if code == EXIT_NOT_UNDONE else max(code, finished.error.exit_code)
     if finished.plan is None and finished.receipt is None:
         assert finished.error is not None
+        if job.work.is_trusted:
+            _tell_check(deliver_failure(finished.error, job.lifecycle, job.target, job.context), log)
         _set_outputs(log, {"reason": finished.error.reason.value, "exit-code": str(code)})
         return code
-    handover = write_handover(job.context, job.ci, job.target, finished, code, is_trusted=job.work.is_trusted)
-    notes = () if job.work.is_trusted else (job.work.why,)
-    summarise(finished.plan, finished.receipt, job.context, log, notes)
-    _set_outputs(log, outputs_of(finished, handover, code))
+    handover = write_handover(job.context, job.ci, job.target, finished, facts)
+    summarise(view_of(handover), job.context, log)
+    outputs = outputs_of(finished, handover, code)
+    if finished.plan is not None:
+        outputs["environment-url"] = environment_url(job.ci, finished.plan)
+    _set_outputs(log, outputs)
     return code
 
 
@@ -266,14 +300,26 @@ def _report(context: Context, inputs: _Inputs, log: WorkflowLog) -> int:
     if not path:
         return EXIT_DONE
     handover = read_handover(Path(path))
+    secrets = {name: context.env[name] for name in handover.secrets if context.env.get(name)}
+    delivered = deliver(handover, context, Redactor(secrets).redact, comment=inputs.comment)
+    _tell_check(delivered.check, log)
+    if delivered.deployment:
+        terminal.write(log.stream, trusted(f"how the deployment ended is not told: {inert(delivered.deployment)}\n"))
     if not inputs.comment:
         log.set_output("comment", trusted("off"))
         return EXIT_DONE
-    secrets = {name: context.env[name] for name in handover.secrets if context.env.get(name)}
-    posted = post_comment(handover, context, Redactor(secrets))
-    told = f"{posted.outcome.value}: {posted.why}" if posted.why else posted.outcome.value
-    terminal.write(log.stream, trusted(f"comment {told}" + (f" {posted.url}" if posted.url else "") + "\n"))
+    told = _told(delivered.comment)
+    terminal.write(log.stream, trusted(f"comment {told} {delivered.comment.url}".rstrip() + "\n"))
     log.set_output("comment", trusted(told))
-    if not posted.url:
+    if not delivered.comment.url:
         log.write_summary(trusted(f"Comment {told}"))
     return EXIT_DONE
+
+
+def _tell_check(check: Posted, log: WorkflowLog) -> None:
+    terminal.write(log.stream, trusted(f"check {_told(check)} {check.url}".rstrip() + "\n"))
+    log.set_output("check", trusted(_told(check)))
+
+
+def _told(posted: Posted) -> str:
+    return inert(f"{posted.outcome.value}: {posted.why}" if posted.why else posted.outcome.value)

@@ -6,9 +6,10 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from msgspec import Struct
+import msgspec
+from msgspec import Struct, field
 
-from shipway.canonical import Json, canonical_bytes
+from shipway.canonical import canonical_bytes
 from shipway.ci import CiContext
 from shipway.commands.documents import read_document
 from shipway.context import Context
@@ -26,6 +27,22 @@ PULL_REQUEST_FILE = "pull-request.json"
 """`{"number":7}` where a pull request was planned: a hint for the publisher, which asks the API whose plan this is."""
 
 
+class Facts(Struct, frozen=True):
+    """What the report says and no document holds. `deployment` is its id on the forge, empty where there is none.
+
+    `expected` is how long a run takes, `proven` by node when its undo was last seen to work, in words. `reason` and `said`
+    are of the error that keeps the plan from being executed, empty where there is none.
+    """
+
+    is_trusted: bool
+    deployment: str = ""
+    notes: tuple[str, ...] = ()
+    reason: str = ""
+    said: str = ""
+    expected: str = ""
+    proven: Mapping[str, str] = field(default_factory=dict)
+
+
 class Handover(Struct, frozen=True):
     """Plan and receipt as they were sealed, the folder that holds them, and the artifact's name."""
 
@@ -33,7 +50,7 @@ class Handover(Struct, frozen=True):
     artifact: str
     plan: Plan | None
     receipt: Receipt | None
-    is_trusted: bool
+    facts: Facts
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -41,9 +58,7 @@ class Handover(Struct, frozen=True):
         return self.plan.secrets if self.plan else ()
 
 
-def write_handover(
-    context: Context, ci: CiContext, target: str, finished: Finished, exit_code: int, *, is_trusted: bool
-) -> Handover:
+def write_handover(context: Context, ci: CiContext, target: str, finished: Finished, facts: Facts) -> Handover:
     """Write the documents into a folder of their own under the job's temporary directory. Raises UnreachableError."""
     plan, receipt = finished.plan, finished.receipt
     lifecycle = plan.lifecycle if plan else receipt.lifecycle if receipt else ""
@@ -56,8 +71,8 @@ def write_handover(
         write_atomically(folder / RECEIPT_FILE, canonical_bytes(receipt.document), 0o644)
     if ci.pull_request is not None:
         write_atomically(folder / PULL_REQUEST_FILE, canonical_bytes({"number": ci.pull_request}), 0o644)
-    write_atomically(_facts_file(folder), json.dumps({"is_trusted": is_trusted}).encode())
-    return Handover(folder, artifact, plan, receipt, is_trusted)
+    write_atomically(_facts_file(folder), msgspec.json.encode(facts))
+    return Handover(folder, artifact, plan, receipt, facts)
 
 
 def artifact_name(purpose: str, lifecycle: str, target: str, context: Context, ci: CiContext, attempt: int = 0) -> str:
@@ -81,7 +96,7 @@ def read_handover(folder: Path) -> Handover:
     plan = read_document(folder / PLAN_FILE) if (folder / PLAN_FILE).is_file() else None
     receipt = read_document(folder / RECEIPT_FILE) if (folder / RECEIPT_FILE).is_file() else None
     try:
-        facts: Mapping[str, Json] = json.loads(_facts_file(folder).read_bytes())
+        facts = msgspec.json.decode(_facts_file(folder).read_bytes(), type=Facts)
     except (OSError, ValueError) as error:
         raise UnreachableError(
             f"`{folder}` is not what the first part of the action left", reason=Reason.UNWRITABLE
@@ -91,7 +106,7 @@ def read_handover(folder: Path) -> Handover:
         folder.name,
         plan if isinstance(plan, Plan) else None,
         receipt if isinstance(receipt, Receipt) else None,
-        facts.get("is_trusted") is True,
+        facts,
     )
 
 

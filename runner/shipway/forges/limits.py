@@ -33,6 +33,9 @@ READ_TIMEOUT_S = 30.0
 """GitHub ends a request after 10 seconds by itself. Source:
 https://docs.github.com/en/rest/using-the-rest-api/troubleshooting-the-rest-api#timeouts"""
 
+HASTY_TIMEOUT_S = (2.0, 5.0)
+"""To connect, and between two bytes, where work waits for the answer and does without it if there is none."""
+
 ATTEMPTS = 4
 """Tries of one request, the first included."""
 

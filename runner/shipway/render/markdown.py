@@ -6,9 +6,10 @@ order, does not depend on the budget but for the moves of `shorten`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from shipway.durations import format_ms
 from shipway.nodes import WHOLE, Change, Node, Outcome
@@ -24,6 +25,7 @@ from shipway.render.folding import name as folded_name
 from shipway.render.foreign import lines_of, one_line
 from shipway.render.mermaid import flowchart, stage_flowchart
 from shipway.render.shorten import Detail, Rank, Report, Row, fit, shorten_lines
+from shipway.view import View
 
 _MAX_NOTES = 5
 _MAX_LISTED = 20
@@ -46,6 +48,17 @@ class Links(Struct, frozen=True):
     notes: tuple[str, ...] = ()
 
 
+def body(view: View, *, budget: int, links: Links) -> Redacted:
+    """What a comment or job summary shows of `view`, which has a plan or a receipt, in at most `budget` UTF-8 bytes.
+
+    Raises ValueError for a budget below `shorten.MIN_BUDGET`.
+    """
+    links = replace(links, notes=(*view.notes, *links.notes))
+    if view.receipt is not None:
+        return receipt_comment(view.receipt, view.plan, budget=budget, links=links)
+    return trusted(fit(view_report(view, budget, links), budget))
+
+
 def plan_comment(plan: Plan, *, budget: int, links: Links, previous: Plan | None = None) -> Redacted:
     """The body for `plan` in at most `budget` UTF-8 bytes, with what differs from the plan shown before.
 
@@ -55,21 +68,28 @@ def plan_comment(plan: Plan, *, budget: int, links: Links, previous: Plan | None
 
 
 def plan_report(plan: Plan, budget: int, links: Links, previous: Plan | None = None) -> Report:
-    """The blocks that `plan_comment` is made of; lists among them keep to their share of `budget`."""
+    """The blocks of a plan of which nothing else is known; lists among them keep to their share of `budget`."""
+    return view_report(View(plan.lifecycle, plan.target, plan, previous=previous), budget, links)
+
+
+def view_report(view: View, budget: int, links: Links) -> Report:
+    """The blocks that `body` is made of, for a view with a plan and without a receipt."""
+    plan = view.plan
+    assert plan is not None
     ordered = sorted(plan.nodes, key=lambda node: not wording.first_in_table(node))
     return Report(
         subject="plan",
-        head=_plan_head(plan),
-        lead=(_notes(links), _since(plan, previous, budget)),
+        head=_plan_head(plan, view),
+        lead=(_needed(view), _notes(links), _since(plan, view.previous, budget)),
         table_head="| node | stage | change | fidelity | undo |\n| :--- | :--- | :--- | :--- | :--- |",
-        rows=tuple(_plan_row(alike[0], len(alike)) for alike in folded_nodes(ordered)),
+        rows=tuple(_plan_row(alike[0], len(alike), view.proven) for alike in folded_nodes(ordered)),
         folded_row=lambda stage, text: f"| … | {name(stage)} | {text} | | |",
         graphs=(_graph(flowchart(plan)), _graph(stage_flowchart(plan))),
         after=(_rollback(plan, budget // 10),),
         details=tuple(
             detail
             for alike in folded_nodes((*plan.nodes, *plan.compensations))
-            if (detail := _plan_detail(alike[0], len(alike)))
+            if (detail := _plan_detail(alike[0], len(alike), view.proven))
         ),
         foot=lambda left_out: _plan_foot(plan, links, left_out),
     )
@@ -100,7 +120,7 @@ def receipt_report(receipt: Receipt, plan: Plan | None, budget: int, links: Link
     )
 
 
-def _plan_head(plan: Plan) -> str:
+def _plan_head(plan: Plan, view: View) -> str:
     facts = [f"effect `{wording.short_digest(plan.effect)}`"]
     if plan.source.commit:
         dirty = " and uncommitted changes" if plan.source.dirty else ""
@@ -111,10 +131,17 @@ def _plan_head(plan: Plan) -> str:
         facts.append(f"cannot be undone after {code(point, 80)}")
     if plan.approval_rules:
         facts.append("needs approval: " + ", ".join(map(code, plan.approval_rules)))
+    if view.expected:
+        facts.append(f"takes {prose(view.expected)}")
     facts.append(f"survives {wording.survives(plan)}")
     if wording.plan_locks(plan):
         facts.append(f"locks {prose(wording.plan_locks(plan))}")
-    return f"### Shipway plan: {name(plan.lifecycle)} → {name(plan.target)}\n\n{' · '.join(facts)}"
+    stands = f" ({prose(view.stands, 120)})" if view.stands else ""
+    return f"### Shipway plan: {name(plan.lifecycle)} → {name(plan.target)}{stands}\n\n{' · '.join(facts)}"
+
+
+def _needed(view: View) -> str:
+    return f"**{prose(view.needed)}**" if view.needed else ""
 
 
 def _receipt_head(receipt: Receipt) -> str:
@@ -166,10 +193,12 @@ def _listed(head: str, lines: Sequence[str], share: int) -> str:
     return "\n".join([head, "", *shown, *([f"- … and {left} more"] if left else [])])
 
 
-def _plan_row(node: Node, count: int) -> Row:
+def _plan_row(node: Node, count: int, proven: Mapping[str, str]) -> Row:
     weighty = node.change in (Change.DELETE, Change.REPLACE)
     change = f"**{node.change.value}**" if weighty else node.change.value
     undo = {"": "–", "stays": "**stays**"}.get(wording.undo_word(node), "yes")
+    if undo == "yes" and node.id in proven and count == 1:
+        undo = f"yes, proven {prose(proven[node.id], 40).partition(',')[0]}"
     line = f"| {code_cell(folded_name(node.step, count))} | {name(node.stage)} | {change} | {node.fidelity.value} | {undo} |"
     return Row(node.stage, node.change.value, line, node.change in wording.QUIET, wording.kept_last(node))
 
@@ -219,8 +248,10 @@ def _codes(stage: str, ids: Iterable[str]) -> str:
     return ", ".join(code(node.removeprefix(f"{stage}/"), 80) for node in folded_ids(list(ids)))
 
 
-def _plan_detail(node: Node, count: int) -> Detail | None:
+def _plan_detail(node: Node, count: int, proven: Mapping[str, str]) -> Detail | None:
     facts = [f"{label:<9} {text}" for label, text in wording.node_facts(node)]
+    if node.id in proven:
+        facts.append(f"{'proven':<9} {one_line(proven[node.id])}")
     scripts = [line for label in _SCRIPT_SLOTS for line in _script(node, label)]
     said = _labelled("says", wording.plan_said(node))
     diff = [f"{sign} {text}" for sign, text in wording.world_change(node)]

@@ -1,0 +1,211 @@
+"""Delivery of one view to the forge: comment, check and deployment. What stands in the way is said, never raised."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from urllib.parse import urlencode
+
+from msgspec import Struct
+
+from shipway.ci import CiContext
+from shipway.commands.handover import Handover
+from shipway.commands.reporting import links_of
+from shipway.context import Context
+from shipway.errors import Reason, ShipwayError
+from shipway.forges import limits
+from shipway.forges.client import Pace
+from shipway.forges.connect import connect
+from shipway.forges.forge import Check, Deployment, DeploymentState, Forge, ForgeError, Outcome, Posted
+from shipway.forges.sticky import Note, Purpose, post
+from shipway.plan import Plan, change_counts
+from shipway.receipt import RunOutcome
+from shipway.redaction import Redacted, Redactor
+from shipway.render import markdown
+from shipway.render.check import check_summary, check_title
+from shipway.render.wording import ending, plan_counts
+from shipway.trigger import Work, WorkKind
+from shipway.view import View
+
+_STRANGER = "a stranger's code: nothing is written to the forge"
+_PATIENCE_S = 2.0
+"""What an announcement before the work may wait for the forge; the work does not wait for more."""
+
+
+class Delivered(Struct, frozen=True):
+    """What became of comment and check; `deployment` is empty, or why its end could not be told."""
+
+    comment: Posted
+    check: Posted
+    deployment: str = ""
+
+
+def view_of(handover: Handover) -> View:
+    """What is reported of the documents that the first part handed over."""
+    document, facts = handover.receipt or handover.plan, handover.facts
+    assert document is not None
+    return View(
+        document.lifecycle,
+        document.target,
+        handover.plan,
+        handover.receipt,
+        error=ShipwayError(facts.said, reason=Reason(facts.reason)) if facts.reason else None,
+        needed=facts.said,
+        expected=facts.expected,
+        proven=facts.proven,
+        notes=facts.notes,
+    )
+
+
+def deliver(handover: Handover, context: Context, redact: Callable[[str], Redacted], *, comment: bool) -> Delivered:
+    """Post or update the comment and the check, and say how the deployment ended."""
+    ci = context.ci
+    assert ci is not None
+    forge = open_forge(ci, context, redact, is_trusted=handover.facts.is_trusted)
+    if isinstance(forge, Posted):
+        return Delivered(forge, forge)
+    view = view_of(handover)
+    links = links_of(
+        ci,
+        view.plan,
+        artifact_id=context.env.get("SHIPWAY_ARTIFACT_ID", ""),
+        artifact_url=context.env.get("SHIPWAY_ARTIFACT_URL", ""),
+    )
+    return Delivered(
+        _guarded(forge, lambda: _comment(forge, ci, view, links)) if comment else Posted(Outcome.REFUSED, why="off"),
+        _guarded(forge, lambda: _check(forge, ci, view, links)),
+        _concluded(forge, ci, view, handover.facts.deployment),
+    )
+
+
+def deliver_failure(error: ShipwayError, lifecycle: str, target: str, context: Context) -> Posted:
+    """Say in the check that nothing could be planned, with the lines that are the cause."""
+    ci = context.ci
+    assert ci is not None
+    forge = open_forge(ci, context, Redactor(_token(ci)).redact, is_trusted=True)
+    if isinstance(forge, Posted):
+        return forge
+    view = View(lifecycle, target, error=error)
+    return _guarded(forge, lambda: _check(forge, ci, view, links_of(ci, None)))
+
+
+def open_forge(
+    ci: CiContext, context: Context, redact: Callable[[str], Redacted], *, is_trusted: bool, is_hasty: bool = False
+) -> Forge | Posted:
+    """The job's forge, or what is to be recorded instead. A hasty one gives up after a moment instead of waiting."""
+    work = Work(WorkKind.PLAN, _STRANGER, is_trusted=is_trusted)
+    if is_hasty:
+        return connect(ci, work, Pace(context.now, _impatient(context.sleep)), redact, limits.HASTY_TIMEOUT_S)
+    return connect(ci, work, Pace(context.now, context.sleep), redact)
+
+
+def announce(plan: Plan, context: Context) -> tuple[str, str]:
+    """Tell the forge that `plan` is being executed on its target: the deployment's id, and why there is none, if so."""
+    ci = context.ci
+    assert ci is not None
+    forge = open_forge(ci, context, Redactor(_token(ci)).redact, is_trusted=True, is_hasty=True)
+    if isinstance(forge, Posted):
+        return "", forge.why
+    try:
+        number = forge.deploy(_deployment(ci, plan), f"executing: {', '.join(plan_counts(plan))}")
+    except ForgeError as error:
+        return "", _why(error)
+    return number, "" if number else "this job has one by its `environment:`"
+
+
+def environment_url(ci: CiContext, plan: Plan) -> str:
+    """The run's page, with the effect and the counts of what is executed, for who has to approve it there."""
+    counts = {change.value: count for change, count in change_counts(plan.nodes).items() if count}
+    return f"{ci.run_url}?{urlencode({'effect': plan.effect, **counts})}"
+
+
+def _comment(forge: Forge, ci: CiContext, view: View, links: markdown.Links) -> Posted:
+    place = _place(forge, ci, view)
+    if place is None:
+        return Posted(Outcome.REFUSED, why="no pull request belongs to this commit; the report is in the job summary")
+    number, head = place
+    note = Note(
+        pull_request=number,
+        lifecycle=view.lifecycle,
+        target=view.target,
+        purpose=Purpose.RECEIPT if view.receipt else Purpose.PLAN,
+        run=ci.run_id,
+        attempt=ci.run_attempt,
+        head=head,
+        effect=view.effect,
+    )
+    if not view.effect:
+        return Posted(Outcome.REFUSED, why="there is no plan to show; the errors are in the job summary")
+    return post(forge, note, lambda budget: markdown.body(view, budget=budget, links=links))
+
+
+def _place(forge: Forge, ci: CiContext, view: View) -> tuple[int, str] | None:
+    """The pull request to report to and its head: the event's; of a run, the one that its commit came from."""
+    if ci.pull_request is not None:
+        return ci.pull_request, ci.head_sha
+    return forge.merged_from(ci.sha) if view.receipt else None
+
+
+def _check(forge: Forge, ci: CiContext, view: View, links: markdown.Links) -> Posted:
+    if ci.pull_request is None and view.receipt is None and view.error is None:
+        return Posted(Outcome.REFUSED, why=f"a plan on `{ci.event}` is about no pull request")
+    check = Check(
+        name=view.name,
+        commit=ci.head_sha if ci.pull_request is not None else ci.sha,
+        conclusion=view.conclusion,
+        external_id=view.effect,
+        title=check_title(view),
+        summary=check_summary(view, links, limits.CHECK_BUDGET),
+        url=ci.run_url,
+        annotations=view.annotations(),
+    )
+    return forge.post_check(check)
+
+
+def _concluded(forge: Forge, ci: CiContext, view: View, number: str) -> str:
+    if not number or view.plan is None:
+        return ""
+    is_good = view.receipt is not None and view.receipt.outcome is RunOutcome.SUCCEEDED
+    state = DeploymentState.SUCCESS if is_good else DeploymentState.FAILURE
+    said = ending(view.receipt) if view.receipt else view.needed or "nothing was executed"
+    try:
+        forge.conclude(number, _deployment(ci, view.plan), state, said)
+    except ForgeError as error:
+        return _why(error)
+    return ""
+
+
+def _deployment(ci: CiContext, plan: Plan) -> Deployment:
+    return Deployment(
+        commit=ci.sha,
+        environment=plan.target,
+        lifecycle=plan.lifecycle,
+        effect=plan.effect,
+        run=ci.run_id,
+        run_url=ci.run_url,
+        url=environment_url(ci, plan),
+        is_transient=plan.target.startswith("pr-"),
+    )
+
+
+def _guarded(forge: Forge, deliver: Callable[[], Posted]) -> Posted:
+    try:
+        return deliver()
+    except ForgeError as error:
+        return Posted(Outcome.DEFERRED, why=_why(error), reason=error.reason, requests=forge.requests)
+
+
+def _why(error: ForgeError) -> str:
+    return f"{error.message}; {error.next}" if error.next else error.message
+
+
+def _token(ci: CiContext) -> Mapping[str, str]:
+    return {"GITHUB_TOKEN": ci.token.value} if ci.token else {}
+
+
+def _impatient(sleep: Callable[[float], None]) -> Callable[[float], None]:
+    def wait(seconds: float) -> None:
+        if seconds > _PATIENCE_S:
+            raise ForgeError(f"the forge asks to wait for {seconds:.0f} s", reason=Reason.FORGE_UNREACHABLE)
+        sleep(seconds)
+
+    return wait

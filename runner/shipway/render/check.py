@@ -1,0 +1,52 @@
+"""What a check run says of a view: one line of title, and a summary of header and table. Reaches no forge."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from shipway.redaction import Redacted, trusted
+from shipway.render import markdown, wording
+from shipway.render.columns import cut
+from shipway.render.escape import code, name, prose
+from shipway.render.foreign import lines_of, one_line
+from shipway.render.markdown import Links
+from shipway.render.shorten import fit
+from shipway.view import View
+
+_TITLE_CELLS = 200
+_MAX_PROBLEMS = 20
+
+
+def check_title(view: View) -> Redacted:
+    """What is to be read beside the check's name: how it stands, then the counts."""
+    said = view.error.message if view.error else view.stands or view.needed
+    if not said and view.receipt is not None:
+        said = f"{wording.ending(view.receipt)}: {', '.join(wording.receipt_counts(view.receipt))}"
+    elif view.plan is not None and not view.error:
+        said = "; ".join(part for part in (said, ", ".join(wording.plan_counts(view.plan))) if part)
+    return trusted(cut(one_line(said), _TITLE_CELLS))
+
+
+def check_summary(view: View, links: Links, budget: int) -> Redacted:
+    """Header and table in at most `budget` UTF-8 bytes, or what was wrong where nothing could be planned."""
+    if view.receipt is not None:
+        report = markdown.receipt_report(view.receipt, view.plan, budget, links)
+    elif view.plan is not None:
+        report = markdown.view_report(view, budget, links)
+    else:
+        return trusted(_problems(view))
+    return trusted(fit(replace(report, graphs=("", ""), details=(), after=()), budget))
+
+
+def _problems(view: View) -> str:
+    error = view.error
+    assert error is not None
+    head = f"### Shipway: {name(view.lifecycle)} → {name(view.target)}: nothing was planned"
+    lines = [
+        f"- {code(str(each.where) if each.where else '', 80)}: {code(each.text, 300)}"
+        for each in error.problems[:_MAX_PROBLEMS]
+    ]
+    left = len(error.problems) - len(lines)
+    lines += [f"- … and {left} more"] if left > 0 else []
+    said = [code(line, 300) for line in lines_of(error.message)[:_MAX_PROBLEMS]]
+    return "\n\n".join(part for part in (head, "  \n".join(said), "\n".join(lines), prose(error.next, 300)) if part)
