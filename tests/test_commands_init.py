@@ -98,7 +98,10 @@ def test_one_more_lifecycle_has_its_own_name_folder_and_workflow(tmp_path: Path,
 def check_workflows(project: Project) -> None:
     """actionlint and zizmor, as this repository's own workflows are checked."""
     project.git("add", "-A")
-    for command in (["zizmor", "--offline", "--no-progress", "--strict-collection", "."], ["actionlint"]):
+    for command in (
+        ["zizmor", "--persona", "pedantic", "--offline", "--no-progress", "--strict-collection", "."],
+        ["actionlint"],
+    ):
         done = subprocess.run(
             [BIN / command[0], *command[1:]], cwd=project.root, capture_output=True, text=True, check=False
         )

@@ -186,12 +186,9 @@ def greeting() -> Suggestion:
 
 def workflow_text(scaffold: Scaffold) -> str:
     """The workflow: a job that plans with a token that can read and comment, and one that executes what was merged."""
-    target = scaffold.target or "default"
-    given = [f"          file: {scalar(scaffold.file)}"] if scaffold.file != "shipway.yml" else []
-    given += [f"          target: {scalar(scaffold.target)}"] if scaffold.target else []
     return f"""\
 # Written by `shipway init`. A pull request is shown the plan; what is merged is executed, and leaves a receipt.
-name: {scalar(_title(scaffold))}
+name: {scalar(workflow_title(scaffold))}
 
 on:
   pull_request:
@@ -202,39 +199,75 @@ permissions: {{}}
 
 jobs:
   plan:
+    name: plan
     if: github.event_name == 'pull_request'
     runs-on: ubuntu-24.04
     timeout-minutes: 15
 {_permissions("the tree that is planned", "the comment with the plan")}
-    # A newer commit's plan replaces an older one's.
-    concurrency:
-      group: shipway-plan-{scaffold.name}-{target}-${{{{ github.event.pull_request.number }}}}
-      cancel-in-progress: true
+{plan_concurrency(scaffold, "    ")}
     steps:
-{_steps(scaffold, "plan", given, "read-only ones for a plan; a fork gets none")}
+{_steps(scaffold, "plan", "read-only ones for a plan; a fork gets none")}
 
-  execute:
-    if: github.event_name == 'push'
+{_execute_job(scaffold, "    if: github.event_name == 'push'")}"""
+
+
+def execute_text(scaffold: Scaffold) -> str:
+    """The workflow that executes what was merged, where another one plans."""
+    return f"""\
+# Written by `shipway init --forks`. What is merged is planned anew and executed, and leaves a receipt.
+name: {scalar(workflow_title(scaffold))}
+
+on:
+  push:
+    branches: [{json.dumps(_filter(scaffold.branch), ensure_ascii=False)}]
+
+permissions: {{}}
+
+jobs:
+{_execute_job(scaffold, "")}"""
+
+
+def plan_concurrency(scaffold: Scaffold, indent: str) -> str:
+    """The group of a pull request's plans, at the place of a job."""
+    group = f"shipway-plan-{scaffold.name}-{scaffold.target or 'default'}-${{{{ github.event.pull_request.number }}}}"
+    return f"""\
+{indent}# A newer commit's plan replaces an older one's.
+{indent}concurrency:
+{indent}  group: {group}
+{indent}  cancel-in-progress: true"""
+
+
+def given(scaffold: Scaffold, indent: str) -> list[str]:
+    """The inputs of the action that this lifecycle needs, one line each."""
+    lines = [f"{indent}file: {scalar(scaffold.file)}"] if scaffold.file != "shipway.yml" else []
+    return lines + ([f"{indent}target: {scalar(scaffold.target)}"] if scaffold.target else [])
+
+
+def _execute_job(scaffold: Scaffold, condition: str) -> str:
+    head = "\n".join(["  execute:", "    name: execute", *([condition] if condition else [])])
+    return f"""\
+{head}
     runs-on: ubuntu-24.04
     timeout-minutes: 60
 {_permissions("the tree that is shipped", "the comment with the receipt", writes=scaffold.has_remote)}
       deployments: write # what is executed where, and how it ended
     # One run at a time for a target, in turn: none is dropped, and none is cut off in the middle.
     concurrency:
-      group: shipway-execute-{scaffold.name}-{target}
+      group: shipway-execute-{scaffold.name}-{scaffold.target or "default"}
       queue: max
       cancel-in-progress: false
     steps:
-{_steps(scaffold, "run", given, "those that the declaration lists")}
+{_steps(scaffold, "run", "those that the declaration lists")}
 """
 
 
 def workflow_path(scaffold: Scaffold) -> str:
     """Where the workflow goes: the first lifecycle's is `shipway.yml`, any other has its name in it."""
-    return f".github/workflows/{_title(scaffold)}.yml"
+    return f".github/workflows/{workflow_title(scaffold)}.yml"
 
 
-def _title(scaffold: Scaffold) -> str:
+def workflow_title(scaffold: Scaffold) -> str:
+    """What the workflow is called, and how its file's name begins."""
     return "shipway" if scaffold.file == "shipway.yml" else f"shipway-{scaffold.name}"
 
 
@@ -248,7 +281,7 @@ def _permissions(tree: str, comment: str, *, writes: bool = False) -> str:
       actions: read # when this attempt began: it decides which of two reports is the later one"""
 
 
-def _steps(scaffold: Scaffold, command: str, given: Sequence[str], secrets: str) -> str:
+def _steps(scaffold: Scaffold, command: str, secrets: str) -> str:
     return "\n".join(
         [
             f"      - uses: {CHECKOUT}",
@@ -259,7 +292,7 @@ def _steps(scaffold: Scaffold, command: str, given: Sequence[str], secrets: str)
             f"      - uses: {scaffold.action}",
             "        with:",
             f"          command: {command}",
-            *given,
+            *given(scaffold, " " * 10),
             f"        # env: # secrets reach their steps from here: {secrets}",
             "        #   TOKEN: ${{ secrets.TOKEN }}",
         ]

@@ -180,6 +180,7 @@ def _init(commands: _Commands[_Parser]) -> None:
         examples=(
             ("shipway init", "from what the repository holds"),
             ("shipway init --target prod", "for a named target"),
+            ("shipway init --forks", "where strangers send pull requests"),
             ("shipway init -f services/api/shipway.yml", "one more lifecycle in the same repository"),
         ),
         codes=(0, 2, 6),
@@ -197,6 +198,11 @@ def _init(commands: _Commands[_Parser]) -> None:
     )
     made.add_argument(
         "--uses", metavar="OWNER/REPO@COMMIT", help="the action of the workflow (default: that of this installation)"
+    )
+    made.add_argument(
+        "--forks",
+        action="store_true",
+        help="plan and publish in two workflows, so that a fork's pull request gets its plan as a comment too",
     )
     made.add_argument("--force", action="store_true", help="replace files that exist")
     _json(made)

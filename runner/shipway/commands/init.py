@@ -16,6 +16,7 @@ from shipway.commands.setting import DEFAULT_FILE
 from shipway.context import Context, read_context
 from shipway.detection import MANIFESTS, Part, Suggestion, detect, is_telling
 from shipway.errors import UsageError
+from shipway.fork_workflows import fork_workflows
 from shipway.render.columns import wrap
 from shipway.repository import Repository, open_repository
 from shipway.scaffold import Scaffold
@@ -67,10 +68,10 @@ def run(arguments: Namespace) -> int:
         )
     file = _declaration_path(arguments, context, repository)
     planned, how = _planned(arguments, context, repository, file)
-    texts = {
-        planned.file: scaffold.declaration_text(planned),
-        scaffold.workflow_path(planned): scaffold.workflow_text(planned),
-    }
+    workflow = scaffold.execute_text(planned) if arguments.forks else scaffold.workflow_text(planned)
+    texts = {planned.file: scaffold.declaration_text(planned), scaffold.workflow_path(planned): workflow}
+    if arguments.forks:
+        texts |= fork_workflows(planned)
     place = _Place(repository.root.resolve(), context.cwd.resolve())
     written = _write(place, texts, is_forced=arguments.force)
     written.append(_ignore(repository.root, scaffold.ignored(planned)))
