@@ -14,10 +14,14 @@ from shipway.plan import Plan
 
 
 class Sanction(Struct, frozen=True):
-    """What lets a plan run: the approvals it relies on, and approved nodes that it lacks, each with the reason."""
+    """What lets a plan run: the approvals it relies on, and approved nodes that it lacks, each with the reason.
+
+    `reviewed` is the plan as it was looked at elsewhere, None where it was looked at here.
+    """
 
     approvals: tuple[Approval, ...] = ()
     accounted: tuple[AccountedNode, ...] = ()
+    reviewed: Plan | None = None
 
 
 Approver: TypeAlias = Callable[[Plan, Sanction], Sanction]

@@ -11,11 +11,13 @@ from msgspec.structs import replace
 from shipway import __version__
 from shipway import declaration as declarations
 from shipway.approval import Sanction
+from shipway.approvals import AccountedNode
 from shipway.assembly import OutputSeal, RunFacts, assemble, failed_receipt
 from shipway.backend import StagePlace
 from shipway.ci import Provider
 from shipway.cleanup import CleanupStack
 from shipway.continuation import Resumption
+from shipway.coverage import covered
 from shipway.declaration import Declaration, StateStore
 from shipway.drill import drilled
 from shipway.environment import base_environment
@@ -40,7 +42,6 @@ from shipway.redaction import Redactor
 from shipway.resolution import Resolved, backend_failed, check_stages, resolve
 from shipway.shared_journal import fetch
 from shipway.shared_state import SharedState
-from shipway.staleness import check_given
 from shipway.undertaking import Finished, Request, Surroundings
 from shipway.workspace import Workspace
 
@@ -104,6 +105,7 @@ class _Voyage:
         self._state: SharedState | None = None
         self._is_refused = False
         self._sanction = Sanction()
+        self._accounted: tuple[AccountedNode, ...] = ()
         self._logbook = Logbook(request, around, self.cleanups)
 
     def enter(self, phase: Callable[[], None]) -> None:
@@ -194,10 +196,11 @@ class _Voyage:
         self.finished.plan = plan = drilled(plan, self.request.fail_after) if self.request.fail_after else plan
         if self.request.go_on is not None:
             self.finished.plan = plan = keeping(plan, self._logbook.check_begun(self.request.go_on, plan))
-        if self.request.given is not None:
+        given = self.request.given
+        if given is not None:
             # The plan just made is executed, not the given one: only what `effect` covers was found equal in them.
-            check_given(self.request.given, plan)
-            self.finished.plan = plan = keeping(plan, self.request.given)
+            self._accounted = covered(given, plan, self.request.selection, self.request.accounting)
+            self.finished.plan = plan = keeping(plan, given)
         if self.request.execute:
             self._check_privilege(plan)
 
@@ -231,6 +234,8 @@ class _Voyage:
         if self._locks.lost is not None:
             raise self._locks.lost
         self._sanction = self._approved(plan)
+        if self._sanction.reviewed is not None:
+            self.finished.plan = plan = keeping(plan, self._sanction.reviewed)
         self.around.interruption.hold()
         resumption = self._logbook.open(plan, self._guard(), self._sanction)
         workspace, run = self._logbook.workspace, self._logbook.run
@@ -250,7 +255,9 @@ class _Voyage:
         """Who approved what is about to run. Undoing what was approved is part of that. Raises ShipwayError where nobody did."""
         earlier = self._logbook.sanction()
         is_undone = self.request.go_on is not None and self.request.go_on.undo
-        return earlier if is_undone or not plan.approval_rules else self.request.approver(plan, earlier)
+        asks = plan.approval_rules and not is_undone
+        sanction = self.request.approver(plan, earlier) if asks else earlier
+        return replace(sanction, accounted=sanction.accounted or self._accounted)
 
     def report(self) -> None:
         """Seal the receipt of whatever was executed, then deliver."""
@@ -374,6 +381,7 @@ class _Voyage:
 
     def _facts(self) -> RunFacts:
         context, logbook = self.context, self._logbook
+        looked_at = self.request.given or self._sanction.reviewed
         return RunFacts(
             run=logbook.run or logbook.new_run_id(),
             started=_rfc3339(logbook.began),
@@ -384,10 +392,10 @@ class _Voyage:
             shipway=__version__,
             redactions=self.redactor.count,
             warnings=tuple(self.around.events.faults),
-            approved=self.request.given.effect if self.request.given else None,
-            planned_with=self.request.given.shipway if self.request.given else None,
+            approved=looked_at.effect if looked_at else None,
+            planned_with=looked_at.shipway if looked_at else None,
             approvals=self._sanction.approvals,
-            accounted=self._sanction.accounted,
+            accounted=self._sanction.accounted or self._accounted,
         )
 
 

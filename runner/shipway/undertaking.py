@@ -11,6 +11,7 @@ from msgspec import Struct, field
 from shipway.approval import Approver, nobody
 from shipway.attempt import Grace
 from shipway.context import Context
+from shipway.coverage import Accounting, nothing_done
 from shipway.declaration import Declaration
 from shipway.errors import ShipwayError
 from shipway.events import Events
@@ -36,7 +37,7 @@ class Request(Struct, frozen=True):
     whatever target: it is not read again where it would be the same. `fail_after` is a node that fails on purpose once it
     has succeeded, so that all is undone: a drill.
     `confirm` is asked with the plan before anything starts; saying no ends the lifecycle without a receipt. `approver` says
-    who approved a plan that needs it.
+    who approved a plan that needs it; `accounting` says what of `given` was done before, where only a part of it is left.
     """
 
     file: Path
@@ -50,6 +51,7 @@ class Request(Struct, frozen=True):
     fail_after: str = ""
     confirm: Callable[[Plan], bool] = lambda plan: True
     approver: Approver = nobody
+    accounting: Accounting = nothing_done
 
 
 class Reporter(Protocol):

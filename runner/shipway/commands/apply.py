@@ -9,6 +9,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from shipway.commands.accounting import done_under
 from shipway.commands.approving import approver
 from shipway.commands.documents import read_plan
 from shipway.commands.run import confirmed, voyage
@@ -39,10 +40,11 @@ def run(arguments: Namespace) -> int:
             reason=Reason.TARGET_REFUSED,
             next=f"plan for it: `shipway plan --target {arguments.target} -o {arguments.plan}`",
         )
-    approve = approver(arguments, context, f"shipway apply {shlex.quote(arguments.plan)}")
+    approve = approver(arguments, context, f"shipway apply {shlex.quote(arguments.plan)}", plan)
     if not arguments.file:
         arguments.file = _declaration_of(plan, context)
     file = find_file(arguments, context)
+    root = repository_of(file, context).root
     request = Request(
         file,
         plan.target,
@@ -52,6 +54,7 @@ def run(arguments: Namespace) -> int:
         given=plan,
         confirm=lambda given: confirmed(given, arguments, context, must_ask=False),
         approver=approve,
+        accounting=lambda effect: done_under(effect, plan.lifecycle, plan.target, context, root),
     )
     repository = replace(repository_of(file, context), aside=context.cwd / arguments.plan)
     return voyage(request, arguments, context, repository)

@@ -21,15 +21,17 @@ _TYPED = 8
 """How many digits of a digest have to be typed: enough to have looked at the plan that stands above it."""
 
 
-def approver(arguments: Namespace, context: Context, call: str) -> Approver:
+def approver(arguments: Namespace, context: Context, call: str, given: Plan | None = None) -> Approver:
     """Approval by whoever makes this call; `call` is how it is made, for what to type next. Raises UsageError for no digest.
+
+    What is approved is the plan that is `given`, of which a part may be done, else the one that is made.
 
     How many have to approve, and what they may do, only a forge can tell: here who may execute may approve.
     """
-    given: str | None = arguments.approve
-    if given is not None and not _DIGEST.fullmatch(given):
+    digest: str | None = arguments.approve
+    if digest is not None and not _DIGEST.fullmatch(digest):
         raise UsageError(
-            f"`--approve {given}` is not the digest of an effect",
+            f"`--approve {digest}` is not the digest of an effect",
             next="give the whole digest as `shipway plan` shows it: `sha256:` and 64 digits",
         )
 
@@ -38,23 +40,24 @@ def approver(arguments: Namespace, context: Context, call: str) -> Approver:
     def approve(plan: Plan, earlier: Sanction) -> Sanction:
         if earlier.approvals:
             return earlier
-        if given is not None:
-            if given != plan.effect:
-                raise _another(given, plan)
-            return Sanction((_approval(plan, ApprovedBy.OPTION, context),))
+        looked_at = given or plan
+        if digest is not None:
+            if digest not in (looked_at.effect, plan.effect):
+                raise _another(digest, looked_at)
+            return Sanction((_approval(digest, ApprovedBy.OPTION, context),))
         if not context.stdin_is_tty or arguments.yes:
-            approving = f"{again} --target {plan.target} --approve {plan.effect}"
+            approving = f"{again} --target {plan.target} --approve {looked_at.effect}"
             raise missing(plan, "nobody gave one", next=f"look at the plan, then `{approving}`")
         if not _typed(plan):
             raise missing(plan, "what was typed is not the beginning of its digest", next="nothing was started")
-        return Sanction((_approval(plan, ApprovedBy.TERMINAL, context),))
+        return Sanction((_approval(plan.effect, ApprovedBy.TERMINAL, context),))
 
     return approve
 
 
-def _approval(plan: Plan, given: ApprovedBy, context: Context) -> Approval:
+def _approval(effect: str, given: ApprovedBy, context: Context) -> Approval:
     by = context.ci.actor if context.ci else context.env.get("USER")
-    return Approval(plan.effect, given, by or None, f"{context.now():%Y-%m-%dT%H:%M:%SZ}")
+    return Approval(effect, given, by or None, f"{context.now():%Y-%m-%dT%H:%M:%SZ}")
 
 
 def _another(given: str, plan: Plan) -> VerificationError:

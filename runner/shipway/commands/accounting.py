@@ -1,0 +1,75 @@
+"""What of an approved plan was done already, by the journal of this checkout and the receipts that are kept. Reads only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from shipway.approvals import Approval
+from shipway.commands.documents import read_document
+from shipway.commands.setting import journal_of
+from shipway.context import Context
+from shipway.nodes import DONE
+from shipway.receipt import Receipt
+from shipway.replay import is_done, stand
+from shipway.workspace import Workspace
+
+
+def done_under(effect: str, lifecycle: str, target: str, context: Context, root: Path) -> Mapping[str, str]:
+    """The nodes that runs of what was approved have done, each with which run says so, by journal or verified receipt.
+
+    Only up to the last run of that lifecycle and target that was of anything else: what that one left, nobody can tell.
+    Raises VerificationError for a receipt whose seal is broken.
+    """
+    by_journal = _journalled(effect, lifecycle, target, context, root)
+    return by_journal or _receipted(effect, lifecycle, target, root)
+
+
+def _journalled(effect: str, lifecycle: str, target: str, context: Context, root: Path) -> dict[str, str]:
+    found: dict[str, str] = {}
+    seen: set[str] = set()
+    journal = journal_of(root, context)
+    for summary in journal.runs():
+        if (summary.lifecycle, summary.target) != (lifecycle, target):
+            continue
+        record = journal.read(summary.run)
+        if not record.history:
+            continue
+        if not _belongs(effect, summary.effect, record.opening.approvals):
+            break
+        for node, standing in stand(journal.plan(summary.run).nodes, record).items():
+            # The last run that tried a node says how it stands: an earlier success may have been undone since.
+            if standing.tries and node not in seen:
+                seen.add(node)
+                if is_done(standing):
+                    found[node] = f"succeeded in run {summary.run}"
+    return found
+
+
+def _receipted(effect: str, lifecycle: str, target: str, root: Path) -> dict[str, str]:
+    found: dict[str, str] = {}
+    seen: set[str] = set()
+    for receipt in _receipts(root):
+        if (receipt.lifecycle, receipt.target) != (lifecycle, target) or not receipt.nodes:
+            continue
+        if not _belongs(effect, receipt.effect, receipt.approvals):
+            break
+        for result in receipt.nodes:
+            if result.attempts and result.node not in seen:
+                seen.add(result.node)
+                if result.outcome in DONE:
+                    found[result.node] = f"succeeded in run {receipt.run}, by its receipt"
+    return found
+
+
+def _receipts(root: Path) -> Iterator[Receipt]:
+    """The receipts kept here, the latest first."""
+    for path in Workspace(root).kept_receipts():
+        document = read_document(path)
+        if isinstance(document, Receipt):
+            yield document
+
+
+def _belongs(effect: str, own: str | None, approvals: tuple[Approval, ...]) -> bool:
+    """Whether a run was of what was approved, or of a part of it."""
+    return own == effect or any(approval.effect == effect for approval in approvals)
