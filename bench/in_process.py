@@ -24,6 +24,7 @@ from shipway.nodes import Change, Fidelity, Outcome, Verified
 from shipway.plan import Plan
 from shipway.receipt import Receipt
 from shipway.redaction import Redactor
+from shipway.secrecy import NOTHING_SECRET
 from shipway.registry import Registry
 from shipway.repository import open_repository
 from shipway.undertaking import Reporter, Request, Surroundings
@@ -119,7 +120,7 @@ class NoOps:
         file = JournalFile(Workspace(self.directory), token=lambda: context.random_hex(16), unix_ms=lambda: 0)
         # Its `verify` can be asked about each of them, so that no start has to wait for the disk.
         opening = Opening(f"run-{self.number}", "bench", "default", "shipway.yml", 0)
-        return file.begin(opening, self.plan, lambda text: False, {node.id: False for node in self.plan.nodes})
+        return file.begin(opening, self.plan, NOTHING_SECRET, {node.id: False for node in self.plan.nodes})
 
     def _execute(self, directory: Path, journal: Journal) -> Execution:
         around = self.around

@@ -122,7 +122,7 @@ def _idle_locks(data: Json) -> Iterator[Finding]:
 
 def _wrong_state(data: Json) -> Iterator[Finding]:
     state = mapping(mapping(data).get("state"))
-    store, url = state.get("store"), state.get("url")
+    store, url = state.get("store", "local"), state.get("url")
     secrets = [name for _, name in texts(mapping(data), (), "secrets")]
     if store == "postgres" and url is None:
         yield Finding(("state",), "`state` of `postgres` needs `url`", "name the secret that holds it", anchor="state")
@@ -130,9 +130,11 @@ def _wrong_state(data: Json) -> Iterator[Finding]:
         if key in state and store in ("local", "git", "postgres") and store != owner:
             text = f"`{key}` belongs to the store `{owner}`, and this is `{store}`"
             yield Finding(("state", key), text, "remove it", is_key=True, anchor="state")
-    if store == "postgres" and isinstance(url, str) and url not in secrets:
-        hint = did_you_mean(url, secrets) or f"list it: `secrets: [{url}]`"
-        yield Finding(("state", "url"), f"unknown secret `{url}` of `state`", hint, anchor="secrets")
+    for key, owners in (("url", ("postgres",)), ("key", ("local", "git", "postgres"))):
+        name = state.get(key)
+        if store in owners and isinstance(name, str) and name not in secrets:
+            hint = did_you_mean(name, secrets) or f"list it: `secrets: [{name}]`"
+            yield Finding(("state", key), f"unknown secret `{name}` of `state`", hint, anchor="secrets")
 
 
 def _wrong_defaults(data: Json) -> Iterator[Finding]:

@@ -104,11 +104,15 @@ class StateStore(StrEnum):
 
 
 class StateRule(Struct, frozen=True):
-    """`state:` of the declaration. `remote` is git's (empty: `origin`), `url` the name of the secret with the address."""
+    """`state:` of the declaration. `remote` is git's (empty: `origin`), `url` the name of the secret with the address.
+
+    `key` is the name of the secret with the key to which what is secret in the journal is encrypted; empty: it is left out.
+    """
 
     store: StateStore = StateStore.LOCAL
     remote: str = ""
     url: str = ""
+    key: str = ""
 
 
 class PlanCommand(Struct, frozen=True):
@@ -479,7 +483,8 @@ def _limit(rule: Mapping[str, Json]) -> Limit:
 def _state(written: Json) -> StateRule:
     if not isinstance(written, Mapping):
         return StateRule(StateStore(str(written))) if written is not None else StateRule()
-    return StateRule(StateStore(str(written["store"])), str(written.get("remote", "")), str(written.get("url", "")))
+    texts = {key: str(written.get(key, "")) for key in ("remote", "url", "key")}
+    return StateRule(StateStore(str(written.get("store", "local"))), **texts)
 
 
 def _retry(written: Json) -> Retry:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from enum import StrEnum
 from typing import Protocol
@@ -18,6 +18,7 @@ from shipway.nodes import Change, Node, Outcome
 from shipway.pace import Tokens
 from shipway.plan import Plan
 from shipway.receipt import Attempt
+from shipway.secrecy import Secrecy
 
 
 class LeaseLost(UnreachableError):
@@ -266,12 +267,10 @@ class SharedTokens(Tokens, Protocol):
 class Journals(Protocol):
     """The record of every run of a workspace."""
 
-    def begin(
-        self, opening: Opening, plan: Plan, holds_secret: Callable[[str], bool], blind: Mapping[str, bool]
-    ) -> RunJournal:
+    def begin(self, opening: Opening, plan: Plan, secrecy: Secrecy, blind: Mapping[str, bool]) -> RunJournal:
         """A new run, held by this process. Raises UnreachableError (`lock-held`) while one of that lifecycle and target runs.
 
-        `holds_secret` says of a text whether it must not be kept. `blind` says of planned nodes whether they leave
+        `secrecy` says what must not be kept as it is. `blind` says of planned nodes whether they leave
         something that nobody can ask about afterwards: that those begin survives even a power cut.
         """
 
@@ -286,7 +285,7 @@ class Journals(Protocol):
         record: RunRecord,
         opened: Collection[str] | None,
         traces: Collection[str],
-        holds_secret: Callable[[str], bool],
+        secrecy: Secrecy,
         blind: Mapping[str, bool],
     ) -> RunJournal:
         """Take a run over whose owner is gone, or that has ended, and open these nodes again, in one transaction.
@@ -321,7 +320,8 @@ class Recorded(Struct, frozen=True):
 
     `verb` is do or undo; `number` counts a node's attempts from 1, of an undo it is how often it was tried. `outcome` and
     `ended_ms` are None where it was begun and never reported. `outputs` are the real values, without those that are or
-    hold a secret: `lost` names them, and `is_undo_lost` says the same of `undo`. `emitted` are the children it asked for.
+    hold a secret: `lost` names them, and `is_undo_lost` says the same of `undo`; `sealed` is what a vault made of all that,
+    JSON with `outputs` and `undo`, or None. `emitted` are the children it asked for.
     `group` is the process group of its child, `group_started` when that started; `log` is the name of its log.
     """
 
@@ -344,6 +344,7 @@ class Recorded(Struct, frozen=True):
     lost: tuple[str, ...] = ()
     undo: Json = None
     is_undo_lost: bool = False
+    sealed: bytes | None = None
     tail: str = ""
     log: str = ""
     group: int | None = None

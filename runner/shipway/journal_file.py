@@ -34,6 +34,7 @@ from shipway.journal_writer import LEASE_MS, RunWriter
 from shipway.nodes import Outcome
 from shipway.plan import Plan
 from shipway.process_identity import is_here, is_running, machine_name, start_of, was_restarted
+from shipway.secrecy import NOTHING_SECRET, Secrecy
 from shipway.workspace import Workspace
 
 _SUMMARY = (
@@ -45,11 +46,6 @@ _UNFINISHED = ", ".join(f"'{status.value}'" for status in sorted(UNFINISHED))
 
 def _pass(name: str) -> None:
     """A fault point of the journal that nobody listens to."""
-
-
-def _nothing(text: str) -> bool:
-    """Nothing is secret."""
-    return False
 
 
 class JournalFile:
@@ -82,7 +78,7 @@ class JournalFile:
         self,
         opening: Opening,
         plan: Plan,
-        holds_secret: Callable[[str], bool] = _nothing,
+        secrecy: Secrecy = NOTHING_SECRET,
         blind: Mapping[str, bool] = MappingProxyType({}),
     ) -> RunWriter:
         """See `Journals`."""
@@ -107,7 +103,7 @@ class JournalFile:
                     ),
                 )
             assert cursor.lastrowid is not None
-            return self._writer(connection, cursor.lastrowid, 1, 0, token, holds_secret, blind)
+            return self._writer(connection, cursor.lastrowid, 1, 0, token, opening.run, secrecy, blind)
         except BaseException:
             connection.close()
             raise
@@ -126,7 +122,7 @@ class JournalFile:
         record: RunRecord,
         opened: Collection[str] | None,
         traces: Collection[str] = (),
-        holds_secret: Callable[[str], bool] = _nothing,
+        secrecy: Secrecy = NOTHING_SECRET,
         blind: Mapping[str, bool] = MappingProxyType({}),
     ) -> RunWriter:
         """See `Journals`."""
@@ -153,7 +149,7 @@ class JournalFile:
                 )
                 if opened is not None:
                     sequence = self._begun_after_all(connection, key, sequence, record, traces)
-            return self._writer(connection, key, execution, sequence, token, holds_secret, blind)
+            return self._writer(connection, key, execution, sequence, token, record.summary.run, secrecy, blind)
         except BaseException:
             connection.close()
             raise
@@ -241,7 +237,8 @@ class JournalFile:
         execution: int,
         sequence: int,
         token: str,
-        holds_secret: Callable[[str], bool],
+        run_id: str,
+        secrecy: Secrecy,
         blind: Mapping[str, bool],
     ) -> RunWriter:
         return RunWriter(
@@ -253,7 +250,8 @@ class JournalFile:
             token=token,
             unix_ms=self._unix_ms,
             lease_ms=self._lease_ms,
-            holds_secret=holds_secret,
+            run_id=run_id,
+            secrecy=secrecy,
             blind=blind,
             strike=self._strike,
         )

@@ -15,7 +15,7 @@ from shipway.nodes import Change, Outcome
 
 ATTEMPTS = (
     "SELECT sequence, node, verb, number, execution, started_ms, ended_ms, outcome, began, error, warning, cause, code,"
-    " exit_code, change, outputs, lost, undo, tail, log, child, child_started, emitted FROM attempt WHERE run=?"
+    " exit_code, change, outputs, lost, undo, tail, log, child, child_started, emitted, sealed FROM attempt WHERE run=?"
     " ORDER BY sequence"
 )
 """What `recorded` takes, of one run, in the order in which attempts began."""
@@ -69,7 +69,7 @@ def recorded(row: Sequence[object]) -> Recorded:
         code,
         exit_code,
     ) = row[:14]
-    change, outputs, lost, undo, tail, log, child, child_started, emitted = row[14:]
+    change, outputs, lost, undo, tail, log, child, child_started, emitted, sealed = row[14:]
     names = () if lost is None else json.loads(str(lost))
     return Recorded(
         sequence=integer(sequence),
@@ -90,6 +90,7 @@ def recorded(row: Sequence[object]) -> Recorded:
         outputs={} if outputs is None else json.loads(str(outputs)),
         lost=tuple(name for name in names if name),
         is_undo_lost="" in names,
+        sealed=sealed if isinstance(sealed, bytes) else None,
         undo=None if undo is None else json.loads(str(undo)),
         tail=_text(tail),
         log=_text(log),

@@ -126,7 +126,10 @@ CREATE TABLE announced (
 ) WITHOUT ROWID;
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST, _PACE, _ANNOUNCED)
+# What `outputs` and `undo` leave out, encrypted: see `secrecy`.
+_SEALED = "ALTER TABLE attempt ADD COLUMN sealed BLOB;"
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _PACE, _ANNOUNCED, _SEALED)
 """What makes each version of the schema out of the one before; the first one out of an empty file."""
 
 

@@ -22,6 +22,7 @@ from shipway.journal import Decided, LeaseLost, Probed, RunStatus, Undone
 from shipway.journal_schema import failure, opened
 from shipway.nodes import FAILURES, Node, Outcome
 from shipway.process_identity import start_of
+from shipway.secrecy import Secrecy, about_attempt
 
 SYNC_MS = 100
 """How often, at most, the disk itself is waited for. What may begin meanwhile is announced: see `RunWriter`."""
@@ -35,11 +36,11 @@ _BEGUN = "INSERT INTO attempt (run, sequence, node, verb, number, execution, sta
 _ENDED = "UPDATE attempt SET ended_ms=?, outcome=?, began=?, error=?, exit_code=? WHERE run=? AND sequence=?"
 _ENDED_WITH_MORE = (
     "UPDATE attempt SET ended_ms=?, outcome=?, began=?, error=?, exit_code=?, warning=?, cause=?, code=?, change=?,"
-    " outputs=?, lost=?, undo=?, emitted=?, tail=?, log=?, number=? WHERE run=? AND sequence=?"
+    " outputs=?, lost=?, sealed=?, undo=?, emitted=?, tail=?, log=?, number=? WHERE run=? AND sequence=?"
 )
 _PROBED = (
     "INSERT INTO attempt (run, sequence, node, verb, number, execution, started_ms, ended_ms, outcome, cause, exit_code,"
-    " outputs, lost, error, code) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    " outputs, lost, sealed, error, code) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _ANNOUNCED = "INSERT OR IGNORE INTO announced (run, node) VALUES (?, ?)"
 _DECIDED = "INSERT OR REPLACE INTO decided (run, node, outcome, cause, error) VALUES (?, ?, ?, ?, ?)"
@@ -65,7 +66,8 @@ class RunWriter:
         token: str,
         unix_ms: Callable[[], int],
         lease_ms: int,
-        holds_secret: Callable[[str], bool],
+        run_id: str,
+        secrecy: Secrecy,
         blind: Mapping[str, bool],
         strike: Callable[[str], None],
     ) -> None:
@@ -76,7 +78,8 @@ class RunWriter:
         self._execution = execution
         self._sequence = sequence
         self._token = token
-        self._holds_secret = holds_secret
+        self._run_id = run_id
+        self._secrecy = secrecy
         self._strike = strike
         self._is_cancelled = False
         self._blind = blind
@@ -120,7 +123,7 @@ class RunWriter:
         if not has_more and ended.change is None and not ended.code:
             self._ended.append((*head, *key))
             return
-        outputs, undo, lost = self._storable(node, ended)
+        outputs, undo, lost, sealed = self._storable(node, ended, key[1])
         self._more.append(
             (
                 *head,
@@ -130,6 +133,7 @@ class RunWriter:
                 ended.change.value if ended.change is not None else None,
                 outputs,
                 lost,
+                sealed,
                 undo,
                 _json(ended.emitted) if ended.emitted else None,
                 ended.tail if ended.outcome in FAILURES or ended.outcome is Outcome.CANCELLED else None,
@@ -209,7 +213,7 @@ class RunWriter:
         self._grouped.pop(node.id, None)
         sequence = self._undo.pop(node.id)
         tail = ended.tail if ended.outcome is not Outcome.UNDONE else None
-        outputs, _, lost = self._storable(node, ended)
+        outputs, _, lost, sealed = self._storable(node, ended, sequence)
         row = (
             ended.ended_ms,
             ended.outcome.value,
@@ -222,6 +226,7 @@ class RunWriter:
             None,
             outputs,
             lost,
+            sealed,
         )
         more = (None, None, tail, os.path.basename(ended.log) or None, ended.tries, self._run, sequence)
         self._transact("undo_ended", (_ENDED_WITH_MORE, [(*row, *more)]))
@@ -235,10 +240,10 @@ class RunWriter:
     def probed(self, node: Node, probed: Probed) -> None:
         """See `RunJournal`."""
         self._sequence += 1
-        outputs, _, lost = self._storable(node, probed)
+        outputs, _, lost, sealed = self._storable(node, probed, self._sequence)
         verb = Verb.VERIFY if probed.outcome in (Outcome.SUCCEEDED, Outcome.FAILED) else Verb.UNDO
         head = (self._run, self._sequence, node.id, verb.value, probed.number, self._execution, probed.at_ms)
-        found = (probed.at_ms, probed.outcome.value, probed.why, probed.exit_code, outputs, lost)
+        found = (probed.at_ms, probed.outcome.value, probed.why, probed.exit_code, outputs, lost, sealed)
         row = (*head, *found, probed.error or None, probed.code or None)
         self._transact("probed", (_PROBED, [row]))
 
@@ -293,22 +298,29 @@ class RunWriter:
             raise failure(self._path, error) from error
         self._strike(f"{name}.done")
 
-    def _storable(self, node: Node, ended: Ended | Undone | Probed) -> tuple[str | None, str | None, str | None]:
-        """Outputs and undo state as JSON without what is secret, and the names of the outputs left out; "" for the state."""
+    def _storable(self, node: Node, ended: Ended | Undone | Probed, sequence: int) -> _Stored:
+        """Outputs and undo state as JSON without what is secret, the names of the outputs left out ("" for the state), and
+        what was left out as the vault seals it.
+        """
         outputs, undo = ended.outputs, ended.undo if isinstance(ended, Ended) else None
         if not outputs and undo is None:
-            return None, None, None
-        kept, lost = dict(outputs), []
+            return None, None, None, None
+        kept: dict[str, Json] = dict(outputs)
+        secret: dict[str, Json] = {}
         for name, value in outputs.items():
             rule = node.outputs.get(name)
-            if (rule is not None and rule.type == "secret") or self._holds_secret(_json(value)):
-                del kept[name]
-                lost.append(name)
+            if (rule is not None and rule.type == "secret") or self._secrecy.holds(_json(value)):
+                secret[name] = kept.pop(name)
+        lost = list(secret)
         state = None if undo is None else _json(undo)
-        if state is not None and self._holds_secret(state):
+        if state is not None and self._secrecy.holds(state):
             state = None
             lost.append("")
-        return (_json(kept) if kept else None), state, (_json(lost) if lost else None)
+        sealed = None
+        if lost and self._secrecy.vault is not None:
+            content = _json({"outputs": secret, "undo": undo if "" in lost else None})
+            sealed = self._secrecy.vault.seal(about_attempt(self._run_id, sequence, node.id), content)
+        return (_json(kept) if kept else None), state, (_json(lost) if lost else None), sealed
 
     def _check_held(self) -> None:
         row = self._connection.execute(_HELD, (self._run,)).fetchone()
@@ -323,6 +335,9 @@ class RunWriter:
         # Where SQLite has rolled back by itself, as on a full disk, there is nothing left to roll back.
         with suppress(sqlite3.Error):
             self._connection.execute("ROLLBACK")
+
+
+_Stored = tuple[str | None, str | None, str | None, bytes | None]
 
 
 class _Renewal:

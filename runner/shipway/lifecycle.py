@@ -40,6 +40,7 @@ from shipway.prediction import PlanTools
 from shipway.receipt import Receipt, RunOutcome
 from shipway.redaction import Redactor
 from shipway.resolution import Resolved, backend_failed, check_stages, resolve
+from shipway.secrecy import Secrecy, Vault
 from shipway.shared_journal import fetch
 from shipway.shared_state import SharedState
 from shipway.undertaking import Finished, Request, Surroundings
@@ -103,6 +104,7 @@ class _Voyage:
         self._plan_commands: PlanCommands | None = None
         self._locks: Locks = Unguarded()
         self._state: SharedState | None = None
+        self._vault: Vault | None = None
         self._is_refused = False
         self._sanction = Sanction()
         self._accounted: tuple[AccountedNode, ...] = ()
@@ -208,6 +210,7 @@ class _Voyage:
         """Hold lifecycle, target and what is declared until cleanup, so that the plan still holds when it is executed."""
         declaration = self.declaration
         self._is_refused = True
+        self._vault = self.around.open_vault(declaration, self.secrets)
         self._locks = self.around.open_locks(declaration, self.secrets)
         self.cleanups.register("locks", self._locks.close)
         names = [lifecycle_lock(declaration.name, self.request.target), *map(named_lock, declaration.locks)]
@@ -317,7 +320,14 @@ class _Voyage:
 
     def _guard(self) -> Guard:
         lock = lifecycle_lock(self.declaration.name, self.request.target)
-        return Guard(self.redactor.finds, self._state, lambda: self._locks.token(lock))
+        return Guard(
+            Secrecy(self.redactor.finds, self._vault), self._learn, self._state, lambda: self._locks.token(lock)
+        )
+
+    def _learn(self, name: str, text: str) -> None:
+        """Mask what is secret by itself, not what only has a secret in it that is masked already."""
+        if not self.redactor.finds(text):
+            self.redactor.add(name, text)
 
     def _execution_tools(self, directory: Path, resumption: Resumption | None) -> ExecutionTools:
         around = self.around

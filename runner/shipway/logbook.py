@@ -27,6 +27,7 @@ from shipway.plan import Plan
 from shipway.receipt import RanBy, Receipt, RunOutcome, by_json, file_name
 from shipway.replay import last_moment_ms
 from shipway.repository import Repository
+from shipway.secrecy import Secrecy
 from shipway.shared_journal import SharedJournal
 from shipway.shared_state import SharedState
 from shipway.survivors import check_gone, survivors_of
@@ -42,16 +43,19 @@ from shipway.takeover import (
     take_over,
 )
 from shipway.undertaking import Request, Surroundings
+from shipway.unsealing import unsealed
 from shipway.workspace import Workspace
 
 
 class Guard(Struct, frozen=True):
-    """What has to be known before anything is written down: `holds_secret` says of a text that it must not be kept.
+    """What has to be known before anything is written down: `secrecy` says of what that it must not be kept as it is.
 
-    `state` is where the record is kept besides, and `lock_token` fences what is written there.
+    `learn` is told what comes back of it, by name, so that it is masked. `state` is where the record is kept besides, and
+    `lock_token` fences what is written there.
     """
 
-    holds_secret: Callable[[str], bool]
+    secrecy: Secrecy
+    learn: Callable[[str, str], None]
     state: SharedState | None
     lock_token: Callable[[], int]
 
@@ -187,16 +191,17 @@ class Logbook:
                 record = journals.read(crashed.run)
                 check_gone(record, survivors_of(record, workspace.run_directory(crashed.run)))
                 self._around.events.emit(Warned(_unfinished(crashed.run)))
-            self._hold(
-                journals.begin(self._opening(plan, sanction), plan, guard.holds_secret, self._blind(plan)), guard
-            )
+            self._hold(journals.begin(self._opening(plan, sanction), plan, guard.secrecy, self._blind(plan)), guard)
             self._learn(journals, plan)
         workspace.make_run_directory(self.run)
 
     def _take_over(self, go_on: GoOn, plan: Plan, guard: Guard) -> Resumption:
         """Take the run over from whoever began it; its clock goes on where it was."""
         assert self._record is not None
-        record, journals = self._record, self._journals
+        record, fault = unsealed(self._record, guard.secrecy.vault, guard.learn)
+        if fault:
+            self._around.events.emit(Warned(fault))
+        self._record, journals = record, self._journals
         began_ms = record.opening.began_ms
         self.elapsed_ms = max(_unix_ms(self._context.now()) - began_ms, last_moment_ms(record) + 1)
         self.began = datetime.fromtimestamp(began_ms / 1000, UTC)
@@ -204,7 +209,7 @@ class Logbook:
         directory = self.workspace.run_directory(self.run)
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         grown = regrown(plan, record, rules_of(self._around.registry.require_action))
-        ground = Ground(self._around.registry, directory, self._identity(), guard.holds_secret, self._blind(grown))
+        ground = Ground(self._around.registry, directory, self._identity(), guard.secrecy, self._blind(grown))
         if go_on.undo:
             resumption = take_back(grown, record, to_undo(plan, record), go_on, journals, ground)
         else:

@@ -6,7 +6,7 @@ Looks only at the journal, the plan and the run's directory; asks no step and st
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from msgspec import Struct, field
@@ -21,6 +21,7 @@ from shipway.plan import Difference, Plan, differences
 from shipway.registry import Registry
 from shipway.reopening import Fate, Reopening, Wish, reopen
 from shipway.replay import Standing, stand
+from shipway.secrecy import Secrecy
 from shipway.takeback import as_rolling_back, to_undo
 
 
@@ -42,7 +43,7 @@ class Ground(Struct, frozen=True):
     registry: Registry
     directory: Path
     workspace: str
-    holds_secret: Callable[[str], bool]
+    secrecy: Secrecy
     blind: Mapping[str, bool]
 
 
@@ -110,7 +111,7 @@ def take_over(plan: Plan, record: RunRecord, wish: Wish, journals: Journals, gro
     else:
         reopening = _reopened(plan, record, standings, wish, ground, traces)
     opened = [node for node in reopening.of(Fate.OPEN) if _counts_anew(standings[node], wish)]
-    journal = journals.resume(record, opened, traces, ground.holds_secret, ground.blind)
+    journal = journals.resume(record, opened, traces, ground.secrecy, ground.blind)
     return Resumption(record, standings, reopening, wish.assumed, journal)
 
 
@@ -121,7 +122,7 @@ def take_back(
 
     Raises UnreachableError where somebody carries it out.
     """
-    journal = journals.resume(record, None, (), ground.holds_secret, ground.blind)
+    journal = journals.resume(record, None, (), ground.secrecy, ground.blind)
     rolling_back = as_rolling_back(record, order)
     standings = stand(plan.nodes, rolling_back)
     reopening = Reopening(dict.fromkeys(standings, Fate.KEEP))

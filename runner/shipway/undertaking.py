@@ -25,6 +25,7 @@ from shipway.privilege import has_privilege
 from shipway.receipt import Receipt
 from shipway.registry import Registry
 from shipway.repository import Repository
+from shipway.secrecy import Vault
 from shipway.shared_state import SharedState
 from shipway.takeover import GoOn
 
@@ -66,7 +67,7 @@ class Surroundings(Struct, frozen=True):
 
     `journals` gives the journal of the workspace, where one is kept: without it a killed run cannot be resumed.
     `open_locks` gives the locks that a declaration asks for, by its secrets; none is taken yet. `open_state` gives the
-    state of its target where that is kept elsewhere than in the workspace.
+    state of its target where that is kept elsewhere than in the workspace, `open_vault` what encrypts to its key.
     """
 
     context: Context
@@ -81,6 +82,7 @@ class Surroundings(Struct, frozen=True):
     journals: Callable[[], Journals] | None = None
     open_locks: Callable[[Declaration, Mapping[str, str]], Locks] = lambda declaration, secrets: Unguarded()
     open_state: Callable[[Declaration, Mapping[str, str], str], SharedState | None] = lambda *declared: None
+    open_vault: Callable[[Declaration, Mapping[str, str]], Vault | None] = lambda declaration, secrets: None
 
 
 class Finished(Struct):

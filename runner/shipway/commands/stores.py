@@ -13,6 +13,7 @@ from shipway.holding import Holding, Locks, Unguarded
 from shipway.locks import Claim, Holder, KeptBy, Life
 from shipway.redaction import Redactor
 from shipway.repository import Repository
+from shipway.secrecy import Vault
 from shipway.shared_journal import fetch
 from shipway.shared_state import SharedState, saved_targets
 from shipway.store import Store
@@ -39,6 +40,21 @@ def open_state(
     if declared.state.store is StateStore.LOCAL:
         return None
     return SharedState(open_store(declared.state, secrets, context, repository), declared.name, target)
+
+
+def open_vault(declared: Declaration, secrets: Mapping[str, str]) -> Vault | None:
+    """What encrypts to the key that `state` names; None where it names none. Raises UsageError."""
+    name = declared.state.key
+    if not name:
+        return None
+    if not secrets.get(name):
+        raise UsageError(
+            f"the secret `{name}` is not set, and `state` takes the key from it",
+            next="set it in the environment, then run again",
+        )
+    from shipway.stores.vault import Vault as KeyVault  # late: only who names a key pays for it
+
+    return KeyVault(name, secrets[name])
 
 
 def fetch_runs(declared: Declaration, target: str | None, context: Context, repository: Repository) -> list[str]:
