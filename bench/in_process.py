@@ -24,9 +24,9 @@ from shipway.nodes import Change, Fidelity, Outcome, Verified
 from shipway.plan import Plan
 from shipway.receipt import Receipt
 from shipway.redaction import Redactor
-from shipway.secrecy import NOTHING_SECRET
 from shipway.registry import Registry
 from shipway.repository import open_repository
+from shipway.secrecy import NOTHING_SECRET
 from shipway.undertaking import Reporter, Request, Surroundings
 from shipway.workspace import Workspace
 

@@ -6,7 +6,6 @@ import base64
 import json
 import sqlite3
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -48,7 +47,7 @@ SHOP = """
 
 
 @pytest.fixture
-def machines(tmp_path: Path) -> Iterator[tuple[Path, Project, Project]]:
+def machines(tmp_path: Path) -> tuple[Path, Project, Project]:
     bare, clones = make_remote(tmp_path, clones=2)
     made = make_project(tmp_path / "env")
     env = made.env | {"LOG": str(tmp_path / "log"), "STATE_KEY": KEY, "TOKEN": "correct-horse"}
@@ -59,7 +58,7 @@ def machines(tmp_path: Path) -> Iterator[tuple[Path, Project, Project]]:
     second.git("pull", "-q", "origin", "main")
     first.call("run", "--yes", "-q", code=1)
     (tmp_path / "log.again").touch()
-    yield bare, first, second
+    return bare, first, second
 
 
 def test_with_the_key_a_run_is_gone_on_with_elsewhere_and_has_its_secret_again(
