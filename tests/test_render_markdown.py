@@ -13,8 +13,10 @@ from shipway.forges.limits import COMMENT_BYTES
 from shipway.nodes import Change
 from shipway.plan import Plan
 from shipway.render.markdown import Links, plan_comment, plan_report, receipt_comment
+from shipway.render.markdown import body as draw
 from shipway.render.mermaid import MAX_NODES
 from shipway.render.shorten import MIN_BUDGET, MOVES, Folding, Form, assemble, fit
+from shipway.view import Shown, View
 from tests.hostile import hostile_plans, hostile_receipts, hostile_text, nasty_plan
 from tests.markdown_page import Page, read_page
 from tests.render_samples import failed_receipt, large_plan, mixed_plan, small_plan
@@ -174,6 +176,35 @@ def test_a_plan_says_what_differs_from_the_one_before() -> None:
     assert "- `build/image`: `limits`" in body
     assert "- `report/banner`: `removed`" in body
     assert "Same effect" in plan_comment(plan, budget=COMMENT_BUDGET, links=LINKS, previous=plan)
+
+
+def test_a_view_shows_how_it_stands_how_long_it_takes_what_was_proven_and_what_was_before() -> None:
+    plan = mixed_plan()
+    history = tuple(Shown(str(run), "c" * 40, plan.effect, ("3 create", "1 delete")) for run in range(9, 0, -1))
+    view = View(
+        plan.lifecycle,
+        plan.target,
+        plan,
+        head="abcdef0" + "0" * 33,
+        history=history,
+        runs_url="https://github.com/acme/shop/actions/runs",
+        stands="stale: head moved to `1234567`",
+        needed="approval of `release` is missing",
+        expected="about 4m10s, by 7 earlier runs",
+        proven={"release/migrate": "2026-11-20 on staging", "release/config": "never, as it is now"},
+    )
+    body_text = draw(view, budget=COMMENT_BUDGET, links=LINKS)
+    page = read_page(body_text)
+    assert page.faults == []
+    assert page.tags <= ALLOWED_TAGS
+    title, facts = body_text.split("\n")[0], body_text.split("\n")[2]
+    assert title == "### Shipway plan: shop → prod (stale: head moved to `1234567`)"
+    assert "for `abcdef0`" in facts and "takes about 4m10s, by 7 earlier runs" in facts
+    assert "**approval of `release` is missing**" in body_text
+    assert "| yes, proven 2026-11-20 on staging |" in body_text and "| yes, never proven |" in body_text
+    assert "<summary>9 earlier plans</summary>" in body_text
+    assert page.links.count("https://github.com/acme/shop/actions/runs/9") == 1
+    assert body_text.index("9 earlier plans") > body_text.rindex("```")
 
 
 def test_rows_that_delete_replace_or_stay_come_first_then_declared_order() -> None:

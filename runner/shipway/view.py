@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
+from typing import Annotated
 
-from msgspec import Struct, field
+from msgspec import Meta, Struct, field
 
 from shipway.errors import Position, Problem, ShipwayError
 from shipway.nodes import Change, Node, Outcome
@@ -25,6 +26,10 @@ _FOR_A_PERSON = frozenset(
     | {"approval-missing", "approval-stale", "approval-expired"}
 )
 """Reasons that say: not approved, or not what was approved. A person can approve it, or plan anew."""
+
+
+HISTORY_MAX = 10
+"""Plans before this one whose header facts are kept and shown."""
 
 
 class Conclusion(StrEnum):
@@ -52,10 +57,27 @@ class Annotation(Struct, frozen=True):
     text: Redacted
 
 
+Run = Annotated[str, Meta(pattern="^[0-9]{1,20}$")]
+Commit = Annotated[str, Meta(pattern="^([0-9a-f]{40}|[0-9a-f]{64})$")]
+Effect = Annotated[str, Meta(pattern="^sha256:[0-9a-f]{64}$")]
+Count = Annotated[str, Meta(pattern="^([0-9]{1,9} [a-z]{1,12}|no nodes)$")]
+
+
+class Shown(Struct, frozen=True, forbid_unknown_fields=True):
+    """A plan that was shown before: by which run, of which head commit, its effect, and its counts (`3 create`)."""
+
+    run: Run
+    commit: Commit
+    effect: Effect
+    counts: Annotated[tuple[Count, ...], Meta(max_length=12)]
+
+
 class View(Struct, frozen=True):
     """What is reported about one lifecycle and target: a plan, a receipt with its plan, or the `error` that prevented both.
 
-    `previous` is the plan that was shown before this one. `stands` is a word or two before the title of a plan that
+    `previous` is the plan that was shown before this one, `history` the header facts of it and those before it, the latest
+    first, in runs whose pages are below `runs_url`. `head` is the commit under discussion, empty where it is the planned one.
+    `stands` is a word or two before the title of a plan that
     counts no more (`closed`, `stale: head moved to …`), else empty. `needed` says what a person has to do before the plan
     can be executed. `expected` is how long a run takes, `proven` by node when its undo was last seen to work, in words.
     `notes` are sentences of Shipway's own, names in backticks.
@@ -66,7 +88,10 @@ class View(Struct, frozen=True):
     plan: Plan | None = None
     receipt: Receipt | None = None
     error: ShipwayError | None = None
+    head: str = ""
     previous: Plan | None = None
+    history: tuple[Shown, ...] = ()
+    runs_url: str = ""
     stands: str = ""
     needed: str = ""
     expected: str = ""

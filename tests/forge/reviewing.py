@@ -72,11 +72,13 @@ def _permission(world: World, seen: Seen, login: str) -> Answer:
 
 
 def _runs(world: World, seen: Seen, _: str) -> Answer:
-    """Runs of all workflows, the latest first, by head commit and event where the query names them."""
+    """Runs of all workflows, the latest first, by head commit, event and branch where the query names them."""
     found = [
         run_document(run)
         for run in sorted(world.runs.values(), key=lambda run: run.id, reverse=True)
-        if seen.query.get("head_sha", run.head) == run.head and seen.query.get("event", run.event) == run.event
+        if seen.query.get("head_sha", run.head) == run.head
+        and seen.query.get("event", run.event) == run.event
+        and seen.query.get("branch", run.branch) == run.branch
     ]
     return 200, {"total_count": len(found), "workflow_runs": found[_page(seen)]}
 

@@ -16,6 +16,7 @@ from shipway.commands.delivery import announce, deliver, deliver_failure, enviro
 from shipway.commands.documents import KeptReceipts, write_out
 from shipway.commands.earlier import find_earlier, keep_journal, run_of_attempt
 from shipway.commands.handover import Facts, artifact_name, make_folder, outputs_of, read_handover, write_handover
+from shipway.commands.previous import Previous, find_previous
 from shipway.commands.proofs import words_of_proofs
 from shipway.commands.publish import comment_output, publish, published_lines
 from shipway.commands.reporting import annotate_error, annotate_failures, summarise
@@ -189,10 +190,13 @@ def _voyage(job: _Job, log: WorkflowLog, arguments: Namespace, *, validate_only:
         finished = run_lifecycle(replace(request, confirm=show), around)
     if finished.plan is not None and not executes:
         show(finished.plan)
-    return _handed_over(job, finished, _facts(job, finished, deployment), log)
+    previous = None
+    if finished.plan is not None and not executes and job.work.is_trusted:
+        previous = find_previous(job.lifecycle, job.target, job.context, Redactor({}).redact)
+    return _handed_over(job, finished, _facts(job, finished, deployment, previous), previous, log)
 
 
-def _facts(job: _Job, finished: Finished, deployment: str) -> Facts:
+def _facts(job: _Job, finished: Finished, deployment: str, previous: Previous | None) -> Facts:
     """What the report says beside the documents."""
     plan, error = finished.plan, finished.error
     if plan is None or finished.receipt is not None:
@@ -206,6 +210,7 @@ def _facts(job: _Job, finished: Finished, deployment: str) -> Facts:
         proven=words_of_proofs(plan, root),
         reason=error.reason.value if error else "",
         said=error.message if error else "",
+        history=previous.history if previous else (),
     )
 
 
@@ -216,7 +221,7 @@ def _validated(request: Request, around: Surroundings, log: WorkflowLog) -> int:
     return EXIT_DONE
 
 
-def _handed_over(job: _Job, finished: Finished, facts: Facts, log: WorkflowLog) -> int:
+def _handed_over(job: _Job, finished: Finished, facts: Facts, previous: Previous | None, log: WorkflowLog) -> int:
     """Write documents, summary, annotations and outputs; what the report needs is left beside the documents."""
     code = finished.receipt.exit_code if finished.receipt else EXIT_DONE
     if finished.receipt is not None and finished.receipt.nodes:
@@ -232,8 +237,8 @@ def _handed_over(job: _Job, finished: Finished, facts: Facts, log: WorkflowLog) 
             _tell_check(deliver_failure(finished.error, job.lifecycle, job.target, job.context), log)
         _set_outputs(log, {"reason": finished.error.reason.value, "exit-code": str(code)})
         return code
-    handover = write_handover(job.context, job.ci, job.target, finished, facts)
-    summarise(view_of(handover), job.context, log)
+    handover = write_handover(job.context, job.ci, job.target, finished, facts, previous.plan if previous else None)
+    summarise(view_of(handover, job.ci), job.context, log)
     outputs = outputs_of(finished, handover, code)
     if finished.plan is not None:
         outputs["environment-url"] = environment_url(job.ci, finished.plan)

@@ -39,7 +39,7 @@ class Delivered(Struct, frozen=True):
     deployment: str = ""
 
 
-def view_of(handover: Handover) -> View:
+def view_of(handover: Handover, ci: CiContext) -> View:
     """What is reported of the documents that the first part handed over."""
     document, facts = handover.receipt or handover.plan, handover.facts
     assert document is not None
@@ -50,6 +50,10 @@ def view_of(handover: Handover) -> View:
         handover.receipt,
         error=ShipwayError(facts.said, reason=Reason(facts.reason)) if facts.reason else None,
         needed=facts.said,
+        head=ci.head_sha if ci.pull_request is not None else "",
+        previous=handover.previous,
+        history=facts.history,
+        runs_url=f"{ci.server_url}/{ci.repository}/actions/runs",
         expected=facts.expected,
         proven=facts.proven,
         notes=facts.notes,
@@ -63,7 +67,7 @@ def deliver(handover: Handover, context: Context, redact: Callable[[str], Redact
     forge = open_forge(ci, context, redact, is_trusted=handover.facts.is_trusted)
     if isinstance(forge, Posted):
         return Delivered(forge, forge)
-    view = view_of(handover)
+    view = view_of(handover, ci)
     links = links_of(
         ci,
         view.plan,

@@ -17,6 +17,7 @@ from shipway.errors import Reason, UnreachableError
 from shipway.plan import Plan, change_counts, fidelity_counts
 from shipway.receipt import Receipt, outcome_counts
 from shipway.undertaking import Finished
+from shipway.view import Shown
 from shipway.workspace import unwritable, write_atomically
 
 PLAN_FILE = "plan.json"
@@ -25,6 +26,11 @@ JOURNAL_FILE = "journal.bin"
 """The run's journal as `journal_copy` makes it: what a later attempt of the job goes on with."""
 PULL_REQUEST_FILE = "pull-request.json"
 """`{"number":7}` where a pull request was planned: a hint for the publisher, which asks the API whose plan this is."""
+HISTORY_FILE = "history.json"
+"""Header facts of the plans that the pull request was shown before, the latest first; not there where there are none."""
+
+PLAN_MEMBERS = (PLAN_FILE, PULL_REQUEST_FILE, HISTORY_FILE)
+"""What may be in the artifact of a plan."""
 
 
 class Facts(Struct, frozen=True):
@@ -41,6 +47,7 @@ class Facts(Struct, frozen=True):
     said: str = ""
     expected: str = ""
     proven: Mapping[str, str] = field(default_factory=dict)
+    history: tuple[Shown, ...] = ()
 
 
 class Handover(Struct, frozen=True):
@@ -51,6 +58,7 @@ class Handover(Struct, frozen=True):
     plan: Plan | None
     receipt: Receipt | None
     facts: Facts
+    previous: Plan | None = None
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -58,7 +66,9 @@ class Handover(Struct, frozen=True):
         return self.plan.secrets if self.plan else ()
 
 
-def write_handover(context: Context, ci: CiContext, target: str, finished: Finished, facts: Facts) -> Handover:
+def write_handover(
+    context: Context, ci: CiContext, target: str, finished: Finished, facts: Facts, previous: Plan | None = None
+) -> Handover:
     """Write the documents into a folder of their own under the job's temporary directory. Raises UnreachableError."""
     plan, receipt = finished.plan, finished.receipt
     lifecycle = plan.lifecycle if plan else receipt.lifecycle if receipt else ""
@@ -71,8 +81,13 @@ def write_handover(context: Context, ci: CiContext, target: str, finished: Finis
         write_atomically(folder / RECEIPT_FILE, canonical_bytes(receipt.document), 0o644)
     if ci.pull_request is not None:
         write_atomically(folder / PULL_REQUEST_FILE, canonical_bytes({"number": ci.pull_request}), 0o644)
+    if facts.history:
+        write_atomically(folder / HISTORY_FILE, msgspec.json.encode(facts.history), 0o644)
     write_atomically(_facts_file(folder), msgspec.json.encode(facts))
-    return Handover(folder, artifact, plan, receipt, facts)
+    _previous_file(folder).unlink(missing_ok=True)  # what an earlier use of the action in this job left
+    if previous is not None:
+        write_atomically(_previous_file(folder), previous.content)
+    return Handover(folder, artifact, plan, receipt, facts, previous)
 
 
 def artifact_name(purpose: str, lifecycle: str, target: str, context: Context, ci: CiContext, attempt: int = 0) -> str:
@@ -95,6 +110,7 @@ def read_handover(folder: Path) -> Handover:
     """What `write_handover` left, every seal checked again. Raises VerificationError or UnreachableError."""
     plan = read_document(folder / PLAN_FILE) if (folder / PLAN_FILE).is_file() else None
     receipt = read_document(folder / RECEIPT_FILE) if (folder / RECEIPT_FILE).is_file() else None
+    previous = read_document(_previous_file(folder)) if _previous_file(folder).is_file() else None
     try:
         facts = msgspec.json.decode(_facts_file(folder).read_bytes(), type=Facts)
     except (OSError, ValueError) as error:
@@ -107,6 +123,7 @@ def read_handover(folder: Path) -> Handover:
         plan if isinstance(plan, Plan) else None,
         receipt if isinstance(receipt, Receipt) else None,
         facts,
+        previous if isinstance(previous, Plan) else None,
     )
 
 
@@ -150,3 +167,7 @@ def _reason(receipt: Receipt | None, reason: Reason | None) -> str:
 def _facts_file(folder: Path) -> Path:
     """Beside the folder, not in it: the artifact holds documents only."""
     return folder.parent / f"{folder.name}.facts.json"
+
+
+def _previous_file(folder: Path) -> Path:
+    return folder.parent / f"{folder.name}.previous.json"

@@ -15,7 +15,7 @@ from shipway.archive import ARCHIVE_BYTES_MAX, HostileArchive, read_archive
 from shipway.canonical import Json, parse
 from shipway.ci import CiContext
 from shipway.commands.documents import plan_in
-from shipway.commands.handover import PLAN_FILE, PULL_REQUEST_FILE
+from shipway.commands.handover import PLAN_FILE, PLAN_MEMBERS, PULL_REQUEST_FILE
 from shipway.commands.stores import github_of
 from shipway.context import Context
 from shipway.errors import Reason, ShipwayError, VerificationError
@@ -136,7 +136,7 @@ def _taken(forge: Forge, artifact: Artifact, subject: str) -> _Found:
     if artifact.size > ARCHIVE_BYTES_MAX:
         raise _invalid(f"{label} has {artifact.size} bytes, more than {ARCHIVE_BYTES_MAX}")
     try:
-        members = read_archive(forge.archive(artifact), (PLAN_FILE, PULL_REQUEST_FILE))
+        members = read_archive(forge.archive(artifact), PLAN_MEMBERS)
         plan = plan_in(members.get(PLAN_FILE, b""))
         hint = _hint(members.get(PULL_REQUEST_FILE))
     except ForgeError as error:

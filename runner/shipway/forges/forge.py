@@ -225,6 +225,9 @@ class Forge(Protocol):
     def runs_of(self, head: str) -> Sequence[CiRun]:
         """The runs that `pull_request` events of this head commit began, of every workflow and from every repository."""
 
+    def runs_from(self, branch: str) -> Sequence[CiRun]:
+        """The latest runs that `pull_request` events of branches of this name began, the newest first; not all there are."""
+
     def artifacts(self, run_id: str, *, expired: bool = False) -> Sequence[Artifact]:
         """The artifacts of a run, of all its attempts; with `expired` those too whose content is gone."""
 

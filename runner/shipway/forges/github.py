@@ -118,6 +118,13 @@ class GitHub:
         """The runs of `pull_request` on this head commit, over all pages."""
         return github_reviews.runs_of(self._client, self._repository, head)
 
+    def runs_from(self, branch: str) -> Sequence[CiRun]:
+        """The latest runs of `pull_request` from branches of this name, in forks too: one page of them."""
+        query: dict[str, str | int] = {"branch": branch, "event": "pull_request", "per_page": limits.RUNS_LOOKED_AT}
+        answer = _object(self._client.get(f"{self._repository}/actions/runs", query).json())
+        listed = answer.get("workflow_runs")
+        return tuple(github_reviews.ci_run(_object(run)) for run in listed) if isinstance(listed, list) else ()
+
     def pulls_from(self, owner: str, branch: str) -> Sequence[PullRequest]:
         """The open pull requests from this branch: pull requests of a commit are not told where it is in a fork only.
 

@@ -73,5 +73,8 @@ ANNOTATION_TEXT_BYTES = 64_000
 DESCRIPTION_CHARACTERS = 140
 """Of a deployment status. Source: https://docs.github.com/en/rest/deployments/statuses#create-a-deployment-status"""
 
+RUNS_LOOKED_AT = 50
+"""Runs of a branch among which the one before is looked for: several workflows and forks may share its name."""
+
 DEPLOYMENTS_LOOKED_AT = 5
 """Deployments of one commit among which the job's own is looked for: each costs a request."""

@@ -35,7 +35,7 @@ def check_summary(view: View, links: Links, budget: int) -> Redacted:
         report = markdown.view_report(view, budget, links)
     else:
         return trusted(_problems(view))
-    return trusted(fit(replace(report, graphs=("", ""), details=(), after=()), budget))
+    return trusted(fit(replace(report, graphs=("", ""), details=(), after=(), history=""), budget))
 
 
 def _problems(view: View) -> str:

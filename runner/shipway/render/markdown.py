@@ -11,13 +11,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
+from shipway.comparison import Presence, SubjectChange, compare
 from shipway.durations import format_ms
 from shipway.nodes import WHOLE, Change, Node, Outcome
-from shipway.plan import Plan, StageRollback, differences, rollback_preview
+from shipway.plan import Plan, StageRollback, rollback_preview
 from shipway.receipt import NodeResult, Receipt, RollbackEntry, RunOutcome
 from shipway.redaction import Redacted, trusted
 from shipway.render import wording
 from shipway.render.columns import cut
+from shipway.render.comparison import change_lines
 from shipway.render.difference import inline
 from shipway.render.escape import code, code_cell, fence, html_code, link, name, prose
 from shipway.render.folding import folded_ids, folded_nodes, folded_results
@@ -29,6 +31,7 @@ from shipway.view import View
 
 _MAX_NOTES = 5
 _MAX_LISTED = 20
+_MAX_FIELDS = 8
 _MAX_TAILS = 5
 _TAIL_LINES = 20
 _SCRIPT_SLOTS = ("run", "until", "plan", "undo", "verify")
@@ -77,21 +80,26 @@ def view_report(view: View, budget: int, links: Links) -> Report:
     plan = view.plan
     assert plan is not None
     ordered = sorted(plan.nodes, key=lambda node: not wording.first_in_table(node))
+    since = _since(view, budget)
     return Report(
         subject="plan",
         head=_plan_head(plan, view),
-        lead=(_needed(view), _notes(links), _since(plan, view.previous, budget)),
+        lead=(_needed(view), _notes(links), since.block),
         table_head="| node | stage | change | fidelity | undo |\n| :--- | :--- | :--- | :--- | :--- |",
         rows=tuple(_plan_row(alike[0], len(alike), view.proven) for alike in folded_nodes(ordered)),
         folded_row=lambda stage, text: f"| … | {name(stage)} | {text} | | |",
         graphs=(_graph(flowchart(plan)), _graph(stage_flowchart(plan))),
         after=(_rollback(plan, budget // 10),),
-        details=tuple(
-            detail
-            for alike in folded_nodes((*plan.nodes, *plan.compensations))
-            if (detail := _plan_detail(alike[0], len(alike), view.proven))
+        details=(
+            *since.details,
+            *(
+                detail
+                for alike in folded_nodes((*plan.nodes, *plan.compensations))
+                if (detail := _plan_detail(alike[0], len(alike), view.proven))
+            ),
         ),
-        foot=lambda left_out: _plan_foot(plan, links, left_out),
+        history=_history(view),
+        foot=lambda left_out: _plan_foot(plan, view.head, links, left_out),
     )
 
 
@@ -122,9 +130,9 @@ def receipt_report(receipt: Receipt, plan: Plan | None, budget: int, links: Link
 
 def _plan_head(plan: Plan, view: View) -> str:
     facts = [f"effect `{wording.short_digest(plan.effect)}`"]
-    if plan.source.commit:
+    if view.head or plan.source.commit:
         dirty = " and uncommitted changes" if plan.source.dirty else ""
-        facts[0] += f" for {code(wording.short_commit(plan.source.commit))}{dirty}"
+        facts[0] += f" for {code(wording.short_commit(view.head or plan.source.commit or ''))}{dirty}"
     facts += wording.plan_counts(plan)
     point = rollback_preview(plan).point_of_no_return
     if point:
@@ -169,16 +177,52 @@ def _notes(links: Links) -> str:
     return "\n>\n".join(f"> {prose(note)}" for note in links.notes[:_MAX_NOTES])
 
 
-def _since(plan: Plan, previous: Plan | None, budget: int) -> str:
-    if previous is None:
+class _Since(Struct, frozen=True):
+    """What differs from the plan before: a list, and what each difference is in detail."""
+
+    block: str = ""
+    details: tuple[Detail, ...] = ()
+
+
+def _since(view: View, budget: int) -> _Since:
+    plan, previous = view.plan, view.previous
+    if plan is None or previous is None:
+        return _Since()
+    commit = view.history[0].commit if view.history else previous.source.commit
+    shown = f" for {code(wording.short_commit(commit))}" if commit else ""
+    if previous.effect == plan.effect:
+        return _Since(f"Same effect as the plan{shown} shown before.")
+    found = compare(previous, plan).effect
+    lines = [f"- {code(each.subject, 80)}: {_fields(each)}" for each in found]
+    head = f"**Changed since the plan{shown}**, {wording.plural(len(found), 'part')}:"
+    details = tuple(_difference(each) for each in found[:_MAX_LISTED] if each.fields)
+    return _Since(_listed(head, lines, budget // 10), details)
+
+
+def _fields(change: SubjectChange) -> str:
+    if change.presence is not Presence.CHANGED:
+        return code(change.presence.value)
+    names = [code(field.name, 40) for field in change.fields]
+    more = f" and {len(names) - _MAX_FIELDS} more" if len(names) > _MAX_FIELDS else ""
+    return ", ".join(names[:_MAX_FIELDS]) + more
+
+
+def _difference(change: SubjectChange) -> Detail:
+    lines = [f"{sign} {text}" for sign, text in change_lines(change)]
+    return _detail(Rank.WEIGHTY, f"changed: {html_code(change.subject, 80)}", (("diff", lines),))
+
+
+def _history(view: View) -> str:
+    """The plans before this one, as their header facts."""
+    if not view.history:
         return ""
-    commit = f" for {code(wording.short_commit(previous.source.commit))}" if previous.source.commit else ""
-    found = differences(previous, plan)
-    if not found:
-        return f"Same effect as the plan{commit} shown before."
-    lines = [f"- {code(each.subject, 80)}: {', '.join(code(field, 40) for field in each.fields)}" for each in found]
-    head = f"**Changed since the plan{commit}**, {wording.plural(len(found), 'part')}:"
-    return _listed(head, lines, budget // 10)
+    lines = [
+        f"- {code(wording.short_commit(each.commit))} · effect `{wording.short_digest(each.effect)}` · "
+        f"{', '.join(each.counts)} · {link(f'run {each.run}', f'{view.runs_url}/{each.run}')}"
+        for each in view.history
+    ]
+    title = wording.plural(len(view.history), "earlier plan")
+    return "\n".join([f"<details><summary>{title}</summary>", "", *lines, "", "</details>"])
 
 
 def _listed(head: str, lines: Sequence[str], share: int) -> str:
@@ -198,7 +242,8 @@ def _plan_row(node: Node, count: int, proven: Mapping[str, str]) -> Row:
     change = f"**{node.change.value}**" if weighty else node.change.value
     undo = {"": "–", "stays": "**stays**"}.get(wording.undo_word(node), "yes")
     if undo == "yes" and node.id in proven and count == 1:
-        undo = f"yes, proven {prose(proven[node.id], 40).partition(',')[0]}"
+        when = prose(proven[node.id], 40).partition(",")[0]
+        undo = "yes, never proven" if when == "never" else f"yes, proven {when}"
     line = f"| {code_cell(folded_name(node.step, count))} | {name(node.stage)} | {change} | {node.fidelity.value} | {undo} |"
     return Row(node.stage, node.change.value, line, node.change in wording.QUIET, wording.kept_last(node))
 
@@ -349,8 +394,9 @@ def _receipt_detail(result: NodeResult) -> Detail | None:
     return _detail(rank, f"{html_code(result.node, 80)} · {wording.result_word(result)}", (("", [*outputs, *tries]),))
 
 
-def _plan_foot(plan: Plan, links: Links, left_out: int) -> str:
-    commit = f"@{wording.short_commit(plan.source.commit)}" if plan.source.commit else ""
+def _plan_foot(plan: Plan, head: str, links: Links, left_out: int) -> str:
+    shown = head or plan.source.commit
+    commit = f"@{wording.short_commit(shown)}" if shown else ""
     declared = link(code(plan.source.file + commit, 80), links.declaration_url)
     return _foot((*_found(links, "plan", plan.digest), f"declaration {declared}"), left_out)
 

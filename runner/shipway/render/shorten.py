@@ -69,7 +69,7 @@ class Report(Struct, frozen=True):
 
     `head` is at most MIN_BUDGET bytes. `lead` follows it; `folded_row` makes the line for some nodes of a stage out of
     (stage, text); `graphs` are by node and by stage; `foot` is given how many nodes have no row of their own.
-    `subject` is `plan` or `receipt`.
+    `subject` is `plan` or `receipt`. `history` stands behind all details.
     """
 
     subject: str
@@ -82,6 +82,7 @@ class Report(Struct, frozen=True):
     after: tuple[str, ...]
     details: tuple[Detail, ...]
     foot: Callable[[int], str]
+    history: str = ""
 
 
 class Form(Struct, frozen=True):
@@ -143,6 +144,8 @@ def assemble(report: Report, form: Form) -> str:
     if form.has_sections:
         blocks += report.after
     blocks += [d.short if form.short_details else d.whole for d in report.details if d.rank >= form.least_rank]
+    if form.has_sections:
+        blocks.append(report.history)
     blocks.append(_announcement(report, form, left_out if form.has_table else len(report.rows)))
     if form.has_foot:
         blocks.append(report.foot(left_out if form.has_table else len(report.rows)))

@@ -1,0 +1,114 @@
+"""The plans that a pull request was shown before: from the artifacts of its earlier runs, and never from a comment.
+
+Each plan artifact carries the header facts of those before it, so that the whole history costs no more than the one plan
+before. All of it is shown and decides nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
+from msgspec import Struct
+
+from shipway.archive import ARCHIVE_BYTES_MAX, HostileArchive, read_archive
+from shipway.ci import CiContext
+from shipway.commands.delivery import open_forge
+from shipway.commands.documents import plan_in
+from shipway.commands.handover import HISTORY_FILE, PLAN_FILE, PLAN_MEMBERS
+from shipway.context import Context
+from shipway.errors import ShipwayError
+from shipway.forges.forge import Artifact, CiRun, Forge, ForgeError, Posted
+from shipway.plan import Plan
+from shipway.redaction import Redacted
+from shipway.render.wording import plan_counts
+from shipway.view import HISTORY_MAX, Shown
+
+_RUNS_LOOKED_AT = 2
+"""Earlier runs whose artifacts are asked for: each costs a request."""
+
+_ENDED = ("success", "failure")
+"""Conclusions of a run that may have left a plan: a cancelled one was overtaken."""
+
+
+class Previous(Struct, frozen=True):
+    """The plan before this one, and the header facts of it and those before it, the latest first."""
+
+    plan: Plan
+    history: tuple[Shown, ...]
+
+
+def find_previous(lifecycle: str, target: str, context: Context, redact: Callable[[str], Redacted]) -> Previous | None:
+    """The latest plan that another head of this pull request was shown; None where there is none, or it cannot be had now."""
+    ci = context.ci
+    if ci is None or ci.pull_request is None or not ci.head_ref:
+        return None
+    forge = open_forge(ci, context, redact, is_trusted=True, is_hasty=True)
+    if isinstance(forge, Posted):
+        return None
+    try:
+        for run in _earlier_runs(forge.runs_from(ci.head_ref), ci)[:_RUNS_LOOKED_AT]:
+            artifact = _plan_artifact(forge.artifacts(run.id), run, lifecycle, target)
+            if artifact is not None:
+                return _taken(forge, artifact, run, lifecycle, target)
+    except (ForgeError, HostileArchive, ShipwayError, ValueError, RecursionError):
+        return None  # it is shown where it can be had; a plan without it says no less of what will be done
+    return None
+
+
+def _earlier_runs(runs: Sequence[CiRun], ci: CiContext) -> list[CiRun]:
+    """Ended runs of this pull request's own branch and this workflow that were about another head, the latest first."""
+    own = next((run for run in runs if run.id == ci.run_id), None)
+    if own is None:
+        return []
+    found = (
+        run
+        for run in runs
+        if (run.event, run.path, run.host) == (own.event, own.path, own.host)
+        and run.repository is not None
+        and run.repository == own.repository == ci.repository_id
+        and int(run.id) < int(own.id)
+        and run.head != own.head
+        and run.conclusion in _ENDED
+        and run.began >= _opened(ci)
+    )
+    return sorted(found, key=lambda run: int(run.id), reverse=True)
+
+
+def _opened(ci: CiContext) -> str:
+    """When the pull request was opened: a branch may have had others before."""
+    pull = ci.payload.get("pull_request")
+    at = pull.get("created_at") if isinstance(pull, Mapping) else None
+    return at if isinstance(at, str) and at.endswith("Z") else ""
+
+
+def _plan_artifact(artifacts: Sequence[Artifact], run: CiRun, lifecycle: str, target: str) -> Artifact | None:
+    """The plan of the run's latest attempt that left one."""
+    named = re.compile(rf"shipway-plan-{re.escape(lifecycle)}-{re.escape(target)}-{run.id}-([0-9]+)-([0-9]+)")
+    found = [
+        (int(match[1]), -int(match[2]), artifact)
+        for artifact in artifacts
+        if (match := named.fullmatch(artifact.name))
+        and (artifact.run, artifact.head, artifact.repository) == (run.id, run.head, run.repository)
+        and artifact.size <= ARCHIVE_BYTES_MAX
+    ]
+    return max(found, key=lambda each: each[:2])[2] if found else None
+
+
+def _taken(forge: Forge, artifact: Artifact, run: CiRun, lifecycle: str, target: str) -> Previous | None:
+    members = read_archive(forge.archive(artifact), PLAN_MEMBERS)
+    plan = plan_in(members.get(PLAN_FILE, b""))
+    if (plan.lifecycle, plan.target) != (lifecycle, target):
+        return None
+    before = history_in(members.get(HISTORY_FILE, b"[]"))
+    shown = Shown(run=run.id, commit=run.head, effect=plan.effect, counts=tuple(plan_counts(plan)))
+    return Previous(plan, (shown, *before)[:HISTORY_MAX])
+
+
+def history_in(content: bytes) -> tuple[Shown, ...]:
+    """The header facts in bytes from anywhere. Raises ValueError where they are none."""
+    found = msgspec.json.decode(content, type=tuple[Shown, ...])
+    if len(found) > HISTORY_MAX:
+        raise ValueError(f"a history of {len(found)} plans")
+    return found

@@ -1,0 +1,182 @@
+"""The plan before this one is read from the artifact of an earlier run, and from nowhere else."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from shipway.ci import ci_context
+from shipway.commands.previous import Previous, find_previous, history_in
+from shipway.nodes import Change
+from shipway.redaction import Redactor
+from shipway.view import HISTORY_MAX
+from tests.forge.server import GitHubServer, Reply
+from tests.forge.world import Run, World
+from tests.render_samples import mixed_plan
+from tests.runs import context_of
+from tests.test_action_command import LIFECYCLE, Job, pull_request
+
+HEADS = ["a" * 40, "c" * 40, "d" * 40]
+PLAN = mixed_plan()
+NAME = "shipway-plan-shop-prod-70-1-0"
+
+
+def zipped(**members: bytes) -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name.replace("_", ".").replace("pull.request", "pull-request"), data)
+    return content.getvalue()
+
+
+def pushed(tmp_path: Path, github: GitHubServer, number: int, text: str) -> Job:
+    """The job of the `number`th push to the pull request, planned, uploaded and reported."""
+    head, run = HEADS[number], 77 + number
+    github.world.pulls[7].head = head
+    github.world.runs[run] = Run(run, started_at=github.world.tick(), created_at=github.world.now, head=head)
+    payload = pull_request(action="synchronize" if number else "opened")
+    payload["pull_request"]["head"]["sha"] = head  # type: ignore[index]
+    job = Job(tmp_path / str(number), github, "pull_request", payload)
+    job.env |= {"GITHUB_RUN_ID": str(run)}
+    (job.checkout / "shipway.yml").write_text(text)
+    assert job.part("run").returncode == 0
+    folder = Path(job.outputs["artifact-path"])
+    members = {path.name.replace(".", "_").replace("-", "_"): path.read_bytes() for path in folder.iterdir()}
+    github.world.upload(run, job.outputs["artifact-name"], zipped(**members))
+    assert job.report().returncode == 0
+    github.world.runs[run].conclusion = "success"
+    return job
+
+
+def test_a_comment_says_what_changed_since_the_plan_before_and_keeps_the_history_behind_it(
+    tmp_path: Path, github: GitHubServer
+) -> None:
+    pushed(tmp_path, github, 0, LIFECYCLE)
+    (comment,) = github.world.pulls[7].comments
+    assert "Changed since" not in comment.body and "earlier plan" not in comment.body
+    pushed(tmp_path, github, 1, LIFECYCLE.replace("undone", "taken back"))
+    assert "**Changed since the plan for `aaaaaaa`**, 1 part:" in comment.body
+    assert "- `main/greet`: `slots.undo`" in comment.body
+    assert "- undo: echo undone" in comment.body.replace("slots.undo", "undo")
+    github.world.edit(comment, comment.body.replace("aaaaaaa", "fffffff").replace("echo undone", "rm -rf /"))
+    third = pushed(tmp_path, github, 2, LIFECYCLE.replace("undone", "taken back"))
+    assert "Same effect as the plan for `ccccccc` shown before." in comment.body
+    assert "fffffff" not in comment.body and "rm -rf" not in comment.body
+    assert "<summary>2 earlier plans</summary>" in comment.body
+    assert comment.body.index("actions/runs/78)") < comment.body.index("actions/runs/77)")
+    assert "Same effect as the plan for `ccccccc`" in third.summary
+
+
+def test_a_run_that_changed_nothing_and_one_that_did_keep_to_their_requests(
+    tmp_path: Path, github: GitHubServer
+) -> None:
+    for index in range(150):
+        github.world.comment(7, "octocat", f"remark {index}")
+    pushed(tmp_path, github, 0, LIFECYCLE)
+    pages = 2
+    github.requests.clear()
+    changed = pushed(tmp_path, github, 1, LIFECYCLE.replace("undone", "taken back"))
+    # The archive's own host is asked besides: it is not the API.
+    sent = [seen for seen in github.requests if not seen.path.startswith("/blobs/")]
+    assert len(sent) <= 12 + pages
+    github.requests.clear()
+    assert changed.part("run").returncode == 0
+    assert changed.report().returncode == 0
+    sent = [seen for seen in github.requests if not seen.path.startswith("/blobs/")]
+    assert github.writes == []
+    assert len(sent) <= 8 + pages, [(seen.method, seen.path) for seen in sent]
+
+
+def told(github: GitHubServer, tmp_path: Path) -> Previous | None:
+    payload = pull_request()
+    payload["pull_request"]["created_at"] = "2026-11-22T07:00:00Z"  # type: ignore[index]
+    env = github.environment(GITHUB_EVENT_NAME="pull_request", GITHUB_SHA="f" * 40)
+    context = replace(context_of(tmp_path, env), ci=ci_context(env, json.loads(json.dumps(payload))))
+    return find_previous("shop", "prod", context, Redactor({}).redact)
+
+
+def planned(github: GitHubServer, archive: bytes | None = None) -> Run:
+    """Run 70 of the same branch, which left a plan for another head."""
+    run = github.world.runs[70] = Run(70, head="c" * 40, conclusion="success", created_at="2026-11-22T07:30:00Z")
+    github.world.upload(70, NAME, archive or zipped(plan_json=PLAN.content, pull_request_json=b'{"number":7}'))
+    return run
+
+
+def test_the_plan_of_the_latest_run_of_another_head_is_found(github: GitHubServer, tmp_path: Path) -> None:
+    planned(github)
+    github.world.runs[69] = Run(69, head="d" * 40, conclusion="success", created_at="2026-11-22T07:20:00Z")
+    found = told(github, tmp_path)
+    assert found is not None
+    assert found.plan.digest == PLAN.digest
+    assert [(each.run, each.commit, each.effect) for each in found.history] == [("70", "c" * 40, PLAN.effect)]
+    assert f"{sum(node.change is Change.RUN for node in PLAN.nodes)} run" in found.history[0].counts
+
+
+def _set(name: str, value: object) -> Callable[[World], object]:
+    return lambda world: setattr(world.runs[70], name, value)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        _set("repository", 2),
+        _set("path", ".github/workflows/other.yml"),
+        _set("head", "a" * 40),
+        _set("branch", "other"),
+        _set("conclusion", "cancelled"),
+        _set("created_at", "2026-11-22T06:59:59Z"),
+        _set("event", "push"),
+        lambda world: setattr(world.artifacts[0], "expired", True),
+        lambda world: setattr(world.artifacts[0], "head", "b" * 40),
+        lambda world: setattr(world.artifacts[0], "repository", 2),
+        lambda world: setattr(world.artifacts[0], "name", "shipway-plan-shop-prod-eu-70-1-0"),
+        lambda world: setattr(world.artifacts[0], "digest", "sha256:" + "0" * 64),
+    ],
+    ids=[
+        *("a fork", "a workflow", "the same head", "a branch", "cancelled", "before the request", "push", "expired"),
+        *("another commit", "another repository", "another name", "another digest"),
+    ],
+)
+def test_what_is_not_this_pull_requests_own_plan_is_not_taken(
+    github: GitHubServer, tmp_path: Path, spoil: Callable[[World], object]
+) -> None:
+    planned(github)
+    spoil(github.world)
+    assert told(github, tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    "archive",
+    [
+        b"no archive",
+        zipped(plan_json=PLAN.content.replace(b"config", b"konfig")),
+        zipped(plan_json=PLAN.content, other=b"x"),
+        zipped(plan_json=replace(PLAN, target="staging").content),
+        zipped(plan_json=PLAN.content, history_json=b'[{"run":"1","commit":"x","effect":"y","counts":["<img>"]}]'),
+    ],
+    ids=["no archive", "another digest", "a member too many", "another target", "a hostile history"],
+)
+def test_an_artifact_that_is_none_is_left_out_and_fails_nothing(
+    github: GitHubServer, tmp_path: Path, archive: bytes
+) -> None:
+    planned(github, archive)
+    assert told(github, tmp_path) is None
+
+
+def test_a_forge_that_asks_to_wait_is_not_waited_for(github: GitHubServer, tmp_path: Path) -> None:
+    planned(github)
+    github.fault("GET", "/actions/runs$", Reply(429, {"message": "rate limit"}, {"Retry-After": "200"}), times=9)
+    assert told(github, tmp_path) is None
+
+
+def test_a_history_is_bounded() -> None:
+    one = b'{"run":"1","commit":"%s","effect":"sha256:%s","counts":["3 create"]}' % (b"a" * 40, b"e" * 64)
+    assert len(history_in(b"[" + b",".join([one] * HISTORY_MAX) + b"]")) == HISTORY_MAX
+    with pytest.raises(ValueError, match="history"):
+        history_in(b"[" + b",".join([one] * (HISTORY_MAX + 1)) + b"]")
