@@ -250,8 +250,11 @@ def _secret_slots(node: Node) -> frozenset[str]:
 
 
 def asked_again(node: Node, said: Prediction) -> Prediction:
-    """What is asked until it holds changes nothing by that, unless it is said to be lasting."""
-    if not node.every_ms or node.lasting:
+    """What is asked until it holds changes nothing by that, unless it is said to be lasting; when it succeeds it holds."""
+    if not node.every_ms:
+        return said
+    said = replace(said, outputs={name: value is False or value for name, value in said.outputs.items()})
+    if node.lasting:
         return said
     every, most = format_ms(node.every_ms), format_ms(node.timeout_ms)
     return replace(said, change=Change.READ, reversible=False, why=f"asked every {every}, for {most} at most")
