@@ -51,6 +51,7 @@ from shipway.receipt import (
     file_name,
     load_receipt,
 )
+from shipway.weakenings import Rule, Weakening
 from shipway.workspace import Workspace, write_atomically
 from tests.runs import call, declare
 
@@ -621,6 +622,7 @@ _PLAN_CHANGES: dict[str, tuple[object, bool]] = {
     "locks": (("db",), True),
     "is_locked": (False, True),
     "durability": (Durability.MACHINE, False),
+    "weakens": ((Weakening(Rule.LOCK, "db", "lock `db` would not be held"),), False),
 }
 
 

@@ -158,6 +158,18 @@ def github_context(ci: CiContext) -> Mapping[str, Json]:
     }
 
 
+def rules_base(ci: CiContext) -> str:
+    """The commit whose rules hold beside those of what is checked out: what a change is to be merged into, or what a push
+    put it upon. Empty where there is none, as for a new branch, a tag and an event that changes nothing.
+    """
+    if ci.pull_request is not None:
+        return ci.base_sha
+    if ci.event == "merge_group":
+        return _text(_member(ci.payload, "merge_group"), "base_sha")
+    before = _text(ci.payload, "before") if ci.event == "push" else ""
+    return before if before.strip("0") else ""
+
+
 def _actions(provider: Provider, env: Mapping[str, str], payload: Mapping[str, Json]) -> CiContext:
     """GitHub Actions, and Gitea's and Forgejo's, which give the same variables and the same event file."""
     pull_request = _member(payload, "pull_request")

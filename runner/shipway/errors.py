@@ -39,6 +39,7 @@ class Reason(StrEnum):
     APPROVAL_EXPIRED = "approval-expired"
     ARTIFACT_FOREIGN = "artifact-foreign"
     BASE_MOVED = "base-moved"
+    BASE_UNKNOWN = "base-unknown"
     HEAD_MOVED = "head-moved"
     DECLARATION_CHANGED = "declaration-changed"
     VERSION_CHANGED = "version-changed"

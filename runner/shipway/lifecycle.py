@@ -14,7 +14,8 @@ from shipway.approval import Sanction
 from shipway.approvals import AccountedNode
 from shipway.assembly import OutputSeal, RunFacts, assemble, failed_receipt
 from shipway.backend import StagePlace
-from shipway.ci import Provider
+from shipway.baseline import held_by, unknown
+from shipway.ci import Provider, rules_base
 from shipway.cleanup import CleanupStack
 from shipway.continuation import Resumption
 from shipway.coverage import covered
@@ -35,11 +36,12 @@ from shipway.locks import lifecycle_lock, named_lock
 from shipway.logbook import Guard, Logbook, ran_by
 from shipway.nodes import WHOLE_TREE, Verified
 from shipway.plan import Durability, Plan
-from shipway.planning import PlanRequest, build, predict
+from shipway.planning import PlanRequest, Selection, build, predict
 from shipway.prediction import PlanTools
 from shipway.receipt import Receipt, RunOutcome
 from shipway.redaction import Redactor
 from shipway.resolution import Resolved, backend_failed, check_stages, resolve
+from shipway.rules import Held
 from shipway.secrecy import Secrecy, Vault
 from shipway.shared_journal import fetch
 from shipway.shared_state import SharedState
@@ -108,6 +110,7 @@ class _Voyage:
         self._is_refused = False
         self._sanction = Sanction()
         self._accounted: tuple[AccountedNode, ...] = ()
+        self._held = Held()
         self._logbook = Logbook(request, around, self.cleanups)
 
     def enter(self, phase: Callable[[], None]) -> None:
@@ -164,6 +167,35 @@ class _Voyage:
     def validate(self) -> None:
         """Check capabilities of all stages, then let each backend check its own."""
         check_stages(self.declaration, self.resolved)
+        self._hold_base()
+
+    def _hold_base(self) -> None:
+        """Let the rules of the commit that this change is put upon hold as well. Raises VerificationError for an unknown one."""
+        ci, declared, go_on = self.context.ci, self.declaration, self.request.go_on
+        commit = rules_base(ci) if ci is not None else ""
+        if not commit or (go_on is not None and go_on.undo):
+            return
+        repository = self.around.repository
+        try:
+            self._held = held_by(commit, declared, self.request.target, repository, self._whole_plan)
+        except VerificationError as error:
+            if self.request.execute:
+                raise
+            self._held = unknown(error, commit)
+        held, env = self._held, self.context.env
+        is_locked, locks = declared.is_locked or held.is_locked, tuple(dict.fromkeys((*declared.locks, *held.locks)))
+        self._declaration = replace(declared, is_locked=is_locked, locks=locks)
+        if held.secrets:
+            self.secrets = {**self.secrets, **{name: env[name] for name in held.secrets if env.get(name)}}
+            self.redactor = Redactor(self.secrets)
+
+    def _whole_plan(self, declared: Declaration) -> Plan:
+        """All of a declaration as a plan without predictions, whatever part of it was asked for."""
+        given = {name: text for name, text in self.request.inputs.items() if name in declared.inputs}
+        request = replace(self.plan_request(), declaration=declared, inputs=read_inputs(given, declared.inputs))
+        is_own = declared is self.declaration
+        resolved = self.resolved if is_own else resolve(declared, self.around.registry)
+        return build(replace(request, selection=Selection()), replace(self.plan_tools(), resolved=resolved))
 
     def prepare(self) -> None:
         """Take the locks of a run; let backends make what is ephemeral, each removal registered before the thing is made."""
@@ -189,7 +221,7 @@ class _Voyage:
         self.cleanups.register("directory of plan commands", commands.close)
         self._plan_commands = commands
         plan = predict(
-            build(self.plan_request(), self.plan_tools()),
+            self._held.applied(build(self.plan_request(), self.plan_tools())),
             self.plan_tools(),
             self.declaration,
             self.around.repository.root,
@@ -316,6 +348,7 @@ class _Voyage:
             secrets=self.secrets,
             execute=commands.execute,
             redact=self.redactor.redact,
+            withheld={} if self.request.execute else self._held.withheld,
         )
 
     def _guard(self) -> Guard:

@@ -30,6 +30,7 @@ from shipway.nodes import (
     retry_json,
 )
 from shipway.vertices import build_graph
+from shipway.weakenings import Weakening, weakening_from_json, weakening_json
 
 PLAN_SCHEMA = 1
 
@@ -98,6 +99,7 @@ class Plan(Struct, frozen=True, dict=True):
 
     `secrets` are names. `parallel` 0 lets the machine decide. `on_cancel` None: leave in CI, undo on a terminal. `locks` are
     held for the whole run, as is that of lifecycle and target where `is_locked`. `durability` is what the run will survive.
+    `weakens` are rules of the commit before that it would loosen: they hold all the same.
     """
 
     lifecycle: str
@@ -116,6 +118,7 @@ class Plan(Struct, frozen=True, dict=True):
     locks: tuple[str, ...] = ()
     is_locked: bool = True
     durability: Durability = Durability.PROCESS
+    weakens: tuple[Weakening, ...] = ()
 
     @cached_property
     def by_id(self) -> dict[str, Node]:
@@ -224,6 +227,7 @@ class Plan(Struct, frozen=True, dict=True):
             "locks": list(self.locks),
             "lock": self.lock_word,
             "durability": self.durability.value,
+            "weakens": [weakening_json(weakening) for weakening in self.weakens],
             "parallel": self.parallel,
             "on_failure": self.on_failure.value,
             "rollback": self.rollback.value,
@@ -454,6 +458,7 @@ def plan_from_json(data: Mapping[str, Json]) -> Plan:
         locks=tuple(str(name) for name in items_of(data["locks"])),
         is_locked=data["lock"] != "none",
         durability=Durability(str(data["durability"])),
+        weakens=tuple(weakening_from_json(object_of(each)) for each in items_of(data["weakens"])),
         parallel=integer_of(data["parallel"]),
         on_failure=OnFailure(str(data["on_failure"])),
         rollback=Rollback(str(data["rollback"])),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from shipway.action import Action, ActionFailed, Command, Completed, PlanWork, Prediction
@@ -16,7 +16,7 @@ from shipway.environment import passed_through
 from shipway.errors import RunFailed, ShipwayError
 from shipway.evaluation import Evaluation, Unresolved, names_secret, references_of
 from shipway.expressions import Reference
-from shipway.node_ids import body_of, owner_of
+from shipway.node_ids import body_of, owner_of, written_as
 from shipway.nodes import Change, Computed, Fidelity, Immediate, NeedKind, Node, Outcome, Promise, Proxy, Slot
 from shipway.plan import Plan
 from shipway.redaction import redacted_value
@@ -28,7 +28,8 @@ from shipway.vertices import members_of
 class PlanTools(Struct, frozen=True):
     """What planning may use: actions and backends, the child environment's base, secrets by name, and a way to run a command.
 
-    `redact` masks secrets in what actions and commands say: a plan leaves the machine.
+    `redact` masks secrets in what actions and commands say: a plan leaves the machine. `withheld` are secrets, by node as
+    written, that its commands are not handed.
     """
 
     registry: Registry
@@ -38,6 +39,7 @@ class PlanTools(Struct, frozen=True):
     secrets: Mapping[str, str]
     execute: Callable[[Node, Command], Completed]
     redact: Callable[[str], str]
+    withheld: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
 _NO_SLOTS: frozenset[str] = frozenset()
@@ -204,6 +206,9 @@ class Predictor:
     ) -> None:
         """A text made of secrets and foretold outputs is known; anything else waits for a node or for the run."""
         for reference in references_of(slot.expression):
+            if reference.path[0] == "secrets" and self._is_withheld(node, reference):
+                unknown[name] = "a secret that it was not handed before"
+                return
             if reference.path[0] != "secrets" and not self._is_foretold(node, reference):
                 unknown[name] = self._awaited(node, reference)
                 return
@@ -212,6 +217,9 @@ class Predictor:
             known.update(self._evaluation.inputs(probe, {}))
         except Unresolved:
             unknown[name] = "a secret that is not set"
+
+    def _is_withheld(self, node: Node, reference: Reference) -> bool:
+        return bool(self._tools.withheld) and reference.path[-1] in self._tools.withheld.get(written_as(node.id), ())
 
     def _is_foretold(self, node: Node, reference: Reference) -> bool:
         match reference.path:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from msgspec import Struct
 
 from shipway.errors import Reason, UsageError
 from shipway.globs import match_globs
+
+_COMMIT = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
 
 _OURS = (".git", ".shipway")
 
@@ -88,6 +91,23 @@ class Repository(Struct, frozen=True, dict=True):
         except (UsageError, FileNotFoundError):
             return None
         return tuple(sorted(filter(None, listed.split("\0"))))
+
+    def files_at(self, commit: str, paths: Sequence[str]) -> dict[str, bytes] | None:
+        """Content of those of `paths` that are files in a commit; None where the commit is not in this clone."""
+        if not self.is_git or not _COMMIT.fullmatch(commit):
+            return None
+        try:
+            listed = _git(
+                self.root, self.env, "--literal-pathspecs", "ls-tree", "-z", "--full-tree", commit, "--", *paths
+            )
+            entries = [entry.partition("\t") for entry in listed.split("\0") if entry]
+            blobs = {path: facts.split(" ")[2] for facts, _, path in entries if facts.startswith("100")}
+            return {
+                path: _git(self.root, self.env, "cat-file", "blob", blob).encode("utf-8", "surrogateescape")
+                for path, blob in blobs.items()
+            }
+        except (UsageError, FileNotFoundError):
+            return None
 
     def digest_of(self, patterns: Iterable[str], without: Iterable[str] = ()) -> str:
         """`sha256:…` over path, mode and content digest of the files that match, the files in `without` left out."""

@@ -51,6 +51,10 @@ class Links(Struct, frozen=True):
     notes: tuple[str, ...] = ()
 
 
+_MOST_WEAKENED = 600
+"""Columns for what a plan loosens: it comes before everything else, which has to fit as well."""
+
+
 def body(view: View, *, budget: int, links: Links) -> Redacted:
     """What a comment or job summary shows of `view`, which has a plan or a receipt, in at most `budget` UTF-8 bytes.
 
@@ -145,7 +149,9 @@ def _plan_head(plan: Plan, view: View) -> str:
     if wording.plan_locks(plan):
         facts.append(f"locks {prose(wording.plan_locks(plan))}")
     stands = f" ({prose(view.stands, 120)})" if view.stands else ""
-    return f"### Shipway plan: {name(plan.lifecycle)} → {name(plan.target)}{stands}\n\n{' · '.join(facts)}"
+    first = f"**!** {prose(wording.weakened_words(plan), _MOST_WEAKENED)}\n\n" if plan.weakens else ""
+    head = f"### Shipway plan: {name(plan.lifecycle)} → {name(plan.target)}{stands}"
+    return f"{first}{head}\n\n{' · '.join(facts)}"
 
 
 def _needed(view: View) -> str:

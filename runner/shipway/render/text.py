@@ -166,6 +166,8 @@ def _unbroken(counts: Sequence[str]) -> str:
 
 def _plan_head(page: _Page, plan: Plan, expected: str) -> None:
     size = f"{wording.plural(len(plan.stages), 'stage')}, {wording.plural(len(plan.nodes), 'node')}"
+    if plan.weakens:
+        page.wrapped(wording.weakened_words(plan), "! ", Colour.RED)
     page.heading(f"Plan: {one_line(plan.lifecycle)} → {one_line(plan.target)}", size)
     page.fact("declared", one_line(" + ".join(plan.source.files or (plan.source.file,))))
     if plan.source.commit:

@@ -38,6 +38,7 @@ from shipway.plan import (
 from shipway.receipt import NodeResult, Receipt, RollbackEntry, RunOutcome, own_outcome
 from shipway.render.difference import SignedLine, diff_lines, inline
 from shipway.render.foreign import one_line
+from shipway.weakenings import Rule
 
 Fact: TypeAlias = tuple[str, str]
 """A label of one word and a text on one line, cleaned."""
@@ -203,6 +204,21 @@ def plan_locks(plan: Plan) -> str:
     if not plan.is_locked:
         return "none: the forge's concurrency is the only guard"
     return ", ".join(map(one_line, plan.locks))
+
+
+_MOST_WEAKENED = 4
+
+
+def weakened_words(plan: Plan) -> str:
+    """`weakens 2 rules, which hold all the same: …; …`: what is said before anything else; empty where nothing is loosened."""
+    if not plan.weakens:
+        return ""
+    texts = [one_line(weakening.text) for weakening in plan.weakens[:_MOST_WEAKENED]]
+    more = len(plan.weakens) - len(texts)
+    shown = "; ".join(texts) + (f"; and {more} more" if more else "")
+    if all(weakening.rule is Rule.BASE for weakening in plan.weakens):
+        return shown
+    return f"weakens {plural(len(plan.weakens), 'rule')} of the commit before, and the stricter hold: {shown}"
 
 
 def node_facts(node: Node) -> list[Fact]:

@@ -1,0 +1,162 @@
+"""The stricter of two: what the commit before asked for holds beside what the plan asks for itself. Pure.
+
+A change cannot loosen the rules that it is itself judged by: approval, locks, and which step is handed which secret.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from msgspec import Struct, field
+from msgspec.structs import replace
+
+from shipway.approvals import ApprovalRule
+from shipway.evaluation import secrets_named
+from shipway.node_ids import written_as
+from shipway.nodes import Node
+from shipway.plan import Plan
+from shipway.weakenings import Rule, Weakening
+
+
+class Held(Struct, frozen=True):
+    """What holds of the rules before, though the plan does not ask for it, and how the plan would have `weakened` them.
+
+    `approvals` are by stage, `everywhere` is of stages that are gone; `locks` are held by the whole run, `node_locks` by
+    nodes as they are written; `secrets` are masked still; `withheld` are secrets, by node as written, that no command
+    of it is handed while the change is only looked at.
+    """
+
+    weakened: tuple[Weakening, ...] = ()
+    approvals: Mapping[str, ApprovalRule] = field(default_factory=dict)
+    everywhere: ApprovalRule | None = None
+    locks: tuple[str, ...] = ()
+    is_locked: bool = False
+    node_locks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    secrets: tuple[str, ...] = ()
+    withheld: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+    def applied(self, plan: Plan) -> Plan:
+        """The plan under the rules of both."""
+        if not self.weakened:
+            return plan
+        stages = tuple(
+            replace(stage, approval=_stricter(stage.approval, self.approvals.get(stage.id), self.everywhere))
+            for stage in plan.stages
+        )
+        return replace(
+            plan,
+            stages=stages,
+            nodes=tuple(map(self._locked, plan.nodes)) if self.node_locks else plan.nodes,
+            locks=_joined(plan.locks, self.locks),
+            is_locked=plan.is_locked or self.is_locked,
+            secrets=_joined(plan.secrets, self.secrets),
+            weakens=self.weakened,
+        )
+
+    def _locked(self, node: Node) -> Node:
+        locks = _joined(node.locks, self.node_locks.get(written_as(node.id), ()))
+        if node.templates:
+            templates = {name: tuple(map(self._locked, nodes)) for name, nodes in node.templates.items()}
+            node = replace(node, templates=templates)
+        return node if locks == node.locks else replace(node, locks=locks)
+
+
+def hold(before: Plan, now: Plan) -> Held:
+    """What of the rules of `before` holds for `now`. Both are whole plans, nothing left out."""
+    approvals, everywhere = _approvals(before, now)
+    node_locks = dict(_node_locks(before, now))
+    locks = _locks_of_run(before, now)
+    withheld = dict(_withheld(before, now))
+    undeclared = tuple(name for name in before.secrets if name not in now.secrets)
+    is_locked = before.is_locked and not now.is_locked
+    found = [
+        *_approval_words(before, now, approvals),
+        *([Weakening(Rule.LOCK, "run", "the run would hold no lock at all")] if is_locked else ()),
+        *(Weakening(Rule.LOCK, name, f"lock `{name}` would not be held by the run any more") for name in locks),
+        *(
+            Weakening(Rule.LOCK, node, f"`{node}` would not hold lock `{name}` any more")
+            for node, names in node_locks.items()
+            for name in names
+        ),
+        *(Weakening(Rule.SECRET, name, f"`{name}` would not be a secret any more") for name in undeclared),
+        *(
+            Weakening(Rule.SECRET, node, f"`{node}` would be handed the secret `{name}` as well")
+            for node, names in withheld.items()
+            for name in sorted(names)
+        ),
+    ]
+    return Held(tuple(found), approvals, everywhere, locks, is_locked, node_locks, undeclared, withheld)
+
+
+def _approvals(before: Plan, now: Plan) -> tuple[dict[str, ApprovalRule], ApprovalRule | None]:
+    """Rules of stages that ask for less by now, and of those that are gone: their steps may be anywhere."""
+    looser: dict[str, ApprovalRule] = {}
+    everywhere: ApprovalRule | None = None
+    for stage, rule in before.approval_rules.items():
+        if stage not in now.stages_by_id:
+            everywhere = _stricter(everywhere, rule)
+        elif _stricter(now.stages_by_id[stage].approval, rule) != now.stages_by_id[stage].approval:
+            looser[stage] = rule
+    return looser, everywhere
+
+
+def _approval_words(before: Plan, now: Plan, looser: Mapping[str, ApprovalRule]) -> Iterator[Weakening]:
+    for stage in before.approval_rules:
+        if stage not in now.stages_by_id:
+            text = f"stage `{stage}` needed approval and is gone: every stage needs it"
+        elif stage in looser:
+            less = "less approval" if now.stages_by_id[stage].approval else "no approval any more"
+            text = f"stage `{stage}` would need {less}"
+        else:
+            continue
+        yield Weakening(Rule.APPROVAL, stage, text)
+
+
+def _locks_of_run(before: Plan, now: Plan) -> tuple[str, ...]:
+    """Locks that the run held, and those of steps that are gone where no step holds them any more."""
+    held = {name for node in _every(now) for name in node.locks}
+    there = {written_as(node.id) for node in _every(now)}
+    gone = [name for node in _every(before) if written_as(node.id) not in there for name in node.locks]
+    wanted = [*before.locks, *(name for name in gone if name not in held)]
+    return tuple(name for name in dict.fromkeys(wanted) if name not in now.locks)
+
+
+def _node_locks(before: Plan, now: Plan) -> Iterator[tuple[str, tuple[str, ...]]]:
+    had = {written_as(node.id): node.locks for node in _every(before)}
+    for node in _as_written(now).values():
+        missing = tuple(name for name in had.get(written_as(node.id), ()) if name not in node.locks)
+        if missing:
+            yield written_as(node.id), missing
+
+
+def _withheld(before: Plan, now: Plan) -> Iterator[tuple[str, frozenset[str]]]:
+    """Secrets, of those declared before, that a node is handed and was not."""
+    had = {name: frozenset(secrets_named(node)) for name, node in _as_written(before).items()}
+    for name, node in _as_written(now).items():
+        more = frozenset(secrets_named(node)) - had.get(name, frozenset())
+        known = more & frozenset(before.secrets)
+        if known:
+            yield name, known
+
+
+def _as_written(plan: Plan) -> dict[str, Node]:
+    """Nodes by the id they have in the declaration; of the members of a gather the last."""
+    return {written_as(node.id): node for node in _every(plan)}
+
+
+def _every(plan: Plan) -> Iterator[Node]:
+    for node in (*plan.nodes, *plan.compensations):
+        yield node
+        yield from node.all_templates()
+
+
+def _stricter(*rules: ApprovalRule | None) -> ApprovalRule | None:
+    found: ApprovalRule | None = None
+    for rule in rules:
+        if rule is not None:
+            found = rule if found is None else found.stricter(rule)
+    return found
+
+
+def _joined(first: tuple[str, ...], more: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*first, *more))) if more else first

@@ -1,0 +1,233 @@
+"""Case 77: a change cannot loosen the rules it is judged by. The base commit's approval, locks and secrets hold as well."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from shipway.canonical import Json
+from shipway.plan import Plan, load_plan
+from shipway.render.markdown import Links, plan_comment
+from tests.command_line import Done, Project, make_project
+
+BASE = """\
+version: 1
+name: shop
+secrets: [TOKEN, OTHER]
+locks: [db]
+stages:
+  build:
+    steps:
+      image: {run: 'true', reads: []}
+  release:
+    needs: [build]
+    approval: {reviews: 2, fresh: 7d}
+    steps:
+      migrate: {run: 'true', env: {TOKEN: "${{ secrets.TOKEN }}"}, locks: [table], reads: []}
+      each:
+        gather: {items: [a, b], limit: 1}
+        run: 'true'
+        locks: [host]
+        reads: []
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    made = make_project(tmp_path)
+    made.env |= {"TOKEN": "correct-horse", "OTHER": "battery-staple"}
+    made.write({"shipway.yml": BASE, ".gitignore": ".shipway\nevent.json\nlog\n"})
+    made.commit()
+    return made
+
+
+def changed(project: Project, old: str, new: str) -> str:
+    """The declaration with one thing changed, as another commit; the commit before it."""
+    before = project.git("rev-parse", "HEAD").strip()
+    text = project.text("shipway.yml")
+    assert text.count(old) == 1
+    project.write({"shipway.yml": text.replace(old, new)})
+    project.commit()
+    return before
+
+
+def pull_request(project: Project, base: str) -> dict[str, str]:
+    """The environment of a job of a pull request onto `base`."""
+    repository: Json = {"id": 1, "full_name": "o/r", "default_branch": "trunk"}
+    head = project.git("rev-parse", "HEAD").strip()
+    pull: Json = {"number": 7, "head": {"sha": head, "repo": repository}, "base": {"sha": base, "repo": repository}}
+    return job(project, "pull_request", {"action": "opened", "pull_request": pull, "repository": repository})
+
+
+def push(project: Project, before: str) -> dict[str, str]:
+    """The environment of a job of a push that put the checkout upon `before`."""
+    repository: Json = {"id": 1, "full_name": "o/r", "default_branch": "trunk"}
+    return job(project, "push", {"before": before, "ref": "refs/heads/trunk", "repository": repository})
+
+
+def job(project: Project, event: str, payload: Json) -> dict[str, str]:
+    (project.root / "event.json").write_text(json.dumps(payload))
+    env = {"GITHUB_ACTIONS": "true", "CI": "true", "GITHUB_EVENT_NAME": event, "GITHUB_REPOSITORY": "o/r"}
+    return env | {"GITHUB_EVENT_PATH": str(project.root / "event.json"), "GITHUB_REF": "refs/heads/trunk"}
+
+
+def planned(project: Project, env: dict[str, str], *arguments: str) -> Plan:
+    done = project.call("plan", "--json", *arguments, env=env)
+    return load_plan(done.out.rstrip("\n").encode(), lambda data: None)
+
+
+def first_lines(project: Project, plan: Plan, env: dict[str, str]) -> tuple[str, str]:
+    """The first line of the plan as text, and of its comment."""
+    text = project.call("plan", env=env | {"COLUMNS": "400"}).out
+    return text.splitlines()[0], plan_comment(plan, budget=60_000, links=Links()).splitlines()[0]
+
+
+def check_weakens(project: Project, old: str, new: str, subject: str, said: str) -> tuple[Plan, dict[str, str]]:
+    """Make the change on a pull request: what is weakened is named, said first, and the effect is the same after the push."""
+    base = changed(project, old, new)
+    env = pull_request(project, base)
+    plan = planned(project, env)
+    assert subject in {weakening.subject for weakening in plan.weakens}
+    for line in first_lines(project, plan, env):
+        assert "weakens" in line and said in line, line
+    assert planned(project, push(project, base)).effect == plan.effect
+    assert planned(project, {}).effect != plan.effect or not said.startswith(("stage", "lock"))
+    return plan, pull_request(project, base)
+
+
+def test_case_77_approval_that_is_dropped_is_needed_all_the_same(project: Project) -> None:
+    base = project.git("rev-parse", "HEAD").strip()
+    plan, _ = check_weakens(
+        project, "    approval: {reviews: 2, fresh: 7d}\n", "", "release", "stage `release` would need no approval"
+    )
+    assert plan.approval_rules["release"].reviews == 2
+    refused = project.call("run", "--yes", env=push(project, base), code=5)
+    assert "needs approval" in refused.err
+    # Upon a commit that has the change already, it is the rule.
+    head = project.git("rev-parse", "HEAD").strip()
+    project.call("run", "--yes", env=push(project, head))
+
+
+def test_case_77_of_two_approvals_each_part_is_the_stricter(project: Project) -> None:
+    changes = "approval: {reviews: 1, from: [maintain]}"
+    plan, _ = check_weakens(project, "approval: {reviews: 2, fresh: 7d}", changes, "release", "less approval")
+    rule = plan.approval_rules["release"]
+    assert (rule.reviews, rule.permission.value, rule.fresh_ms) == (2, "maintain", 7 * 24 * 3_600_000)
+
+
+def test_case_77_a_stage_under_another_name_does_not_lose_its_approval(project: Project) -> None:
+    text = "  ship:\n    needs: [build]\n"
+    old = "  release:\n    needs: [build]\n    approval: {reviews: 2, fresh: 7d}\n"
+    plan, _ = check_weakens(project, old, text, "release", "stage `release` needed approval and is gone")
+    assert set(plan.approval_rules) == {"build", "ship"}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "subject", "said"),
+    [
+        ("locks: [db]\n", "", "db", "lock `db` would not be held"),
+        ("locks: [db]\n", "lock: none\n", "run", "the run would hold no lock at all"),
+        (", locks: [table]", "", "release/migrate", "`release/migrate` would not hold lock `table`"),
+        ("        locks: [host]\n", "", "release/each[?]", "would not hold lock `host`"),
+        ("      migrate:", "      migration:", "table", "handed the secret"),
+    ],
+    ids=["of the run", "all", "of a step", "in a gather", "of a step under another name"],
+)
+def test_case_77_a_lock_that_is_dropped_is_held_all_the_same(
+    project: Project, old: str, new: str, subject: str, said: str
+) -> None:
+    if subject == "table":
+        new = "      migration:"
+        text = project.text("shipway.yml").replace(", locks: [table]", "").replace(old, new)
+        base = project.git("rev-parse", "HEAD").strip()
+        project.write({"shipway.yml": text})
+        project.commit()
+        plan = planned(project, pull_request(project, base))
+        assert "table" in plan.locks
+        return
+    plan, _ = check_weakens(project, old, new, subject, said)
+    assert plan.is_locked
+    held = {name for node in plan.nodes for name in node.locks} | set(plan.locks)
+    assert held >= {"db", "table", "host"}
+
+
+def test_case_77_a_lock_of_the_base_is_taken_by_the_run(project: Project) -> None:
+    text = BASE.replace("    approval: {reviews: 2, fresh: 7d}\n", "")
+    project.write({"shipway.yml": text})
+    project.commit()
+    base = changed(project, "locks: [db]\n", "")
+    project.call("lock", "db", "--reason", "held by hand", env={})
+    refused = project.call("run", "--yes", env=push(project, base), code=6)
+    assert "db" in refused.err
+    project.call("run", "--yes", env={})
+
+
+def test_case_77_a_secret_for_one_more_step_is_said_first_and_not_handed_to_a_plan_command(project: Project) -> None:
+    old = "      image: {run: 'true', reads: []}\n"
+    new = (
+        "      image:\n        run: 'true'\n        plan: test -z \"$TOKEN\" || echo got it >> log\n        reads: []\n"
+        '        env: {TOKEN: "${{ secrets.TOKEN }}"}\n'
+    )
+    _, env = check_weakens(project, old, new, "build/image", "`build/image` would be handed the secret `TOKEN` as well")
+    (project.root / "log").unlink(missing_ok=True)
+    planned(project, env)
+    assert not (project.root / "log").exists()
+    # What the base hands a secret to is handed it still, on a pull request too.
+    planned(project, pull_request(project, project.git("rev-parse", "HEAD").strip()))
+    assert (project.root / "log").exists()
+
+
+def test_case_77_what_is_no_secret_any_more_is_masked_and_not_passed_through(project: Project) -> None:
+    base = changed(project, "secrets: [TOKEN, OTHER]", "secrets: [TOKEN]")
+    text = project.text("shipway.yml").replace(
+        "image: {run: 'true', reads: []}",
+        "image: {run: 'true', plan: 'echo \"<$OTHER>\" > log; echo battery-${0:+staple}', env_from: [OTHER], reads: []}",
+    )
+    project.write({"shipway.yml": text})
+    project.commit()
+    env = pull_request(project, base)
+    done: Done = project.call("plan", "--json", env=env)
+    assert project.text("log") == "<>\n"
+    assert "battery-staple" not in done.out
+    plan = planned(project, env)
+    assert "OTHER" in plan.secrets and [w.subject for w in plan.weakens] == ["OTHER"]
+
+
+def test_case_77_what_loosens_nothing_says_nothing(project: Project) -> None:
+    base = changed(project, "image: {run: 'true'", "image: {run: 'exit 0'")
+    plan = planned(project, pull_request(project, base))
+    assert plan.weakens == ()
+    assert plan.effect == planned(project, {}).effect
+    base = changed(project, "locks: [db]", "locks: [db, more]")
+    assert planned(project, pull_request(project, base)).weakens == ()
+
+
+def test_case_77_an_overlay_cannot_loosen_a_rule_either(project: Project) -> None:
+    project.write({"shipway.prod.yml": "stages: {release: {approval: null}}\n"})
+    base = project.git("rev-parse", "HEAD").strip()
+    project.commit()
+    plan = planned(project, pull_request(project, base), "--target", "prod")
+    assert [weakening.subject for weakening in plan.weakens] == ["release"]
+    assert plan.approval_rules["release"].reviews == 2
+
+
+def test_case_77_a_base_that_is_not_in_the_clone_is_said_when_planned_and_refused_when_run(project: Project) -> None:
+    gone = "1" * 40
+    plan = planned(project, pull_request(project, gone))
+    assert [weakening.rule.value for weakening in plan.weakens] == ["base"]
+    text = project.call("plan", env=pull_request(project, gone)).out
+    assert "it is not in this clone" in " ".join(text.split("Plan:")[0].split())
+    refused = project.call("run", "--yes", "--json", env=push(project, gone), code=5).json["error"]
+    assert refused["reason"] == "base-unknown"
+    assert "fetch-depth: 0" in refused["next"]
+
+
+def test_case_77_a_new_branch_has_no_base_and_a_broken_one_no_rules(project: Project) -> None:
+    assert planned(project, push(project, "0" * 40)).weakens == ()
+    broken = changed(project, "version: 1", "version: 7")
+    broken = project.git("rev-parse", "HEAD").strip()
+    changed(project, "version: 7", "version: 1")
+    plan = planned(project, pull_request(project, broken))
+    assert "its declaration cannot be planned" in plan.weakens[0].text
