@@ -312,6 +312,33 @@ def test_a_declaration_that_cannot_be_planned_fails_the_check_at_its_lines(
     assert "nothing was planned" in check.document["output"]["summary"]
 
 
+def test_a_declaration_that_does_not_load_fails_the_check_by_the_name_it_says(
+    tmp_path: Path, github: GitHubServer
+) -> None:
+    job = Job(tmp_path / "job", github, "pull_request", pull_request())
+    (job.checkout / "shipway.yml").write_text(
+        LIFECYCLE.replace("undo:", "undoo:").replace("name: shop", "name: 'shop' # x")
+    )
+    assert job.part("run").returncode == 2
+    (check,) = github.world.checks
+    assert (check.document["name"], check.document["conclusion"]) == ("shipway/shop/default", "failure")
+    assert [(each["path"], each["start_line"]) for each in check.annotations] == [("shipway.yml", 12)]
+    assert "undoo" in check.annotations[0]["message"]
+
+
+def test_a_dry_report_prints_the_comment_and_asks_nothing(tmp_path: Path, github: GitHubServer) -> None:
+    job = Job(tmp_path / "job", github, "pull_request", pull_request())
+    assert job.part("run").returncode == 0
+    github.requests.clear()
+    dry = [sys.executable, "-I", "-m", "shipway", "action", "report", "--dry-run"]
+    env = job.env | {"SHIPWAY_ARTIFACT_PATH": job.outputs["artifact-path"]}
+    printed = subprocess.run(dry, cwd=job.checkout, env=env, capture_output=True, text=True, check=True).stdout
+    assert github.requests == []
+    assert job.part("report", SHIPWAY_ARTIFACT_PATH=job.outputs["artifact-path"]).returncode == 0
+    (comment,) = github.world.pulls[7].comments
+    assert comment.body.rpartition("\n\n<!--")[0] == printed.rstrip("\n")
+
+
 def test_an_execution_is_announced_as_a_deployment_and_concluded(tmp_path: Path, github: GitHubServer) -> None:
     github.world.tokens["ghs_job"].permissions["deployments"] = "write"
     for name, code, ended in (("good", "0", "success"), ("bad", "3", "failure")):

@@ -93,6 +93,27 @@ def test_a_run_that_changed_nothing_and_one_that_did_keep_to_their_requests(
     assert len(sent) <= 8 + pages, [(seen.method, seen.path) for seen in sent]
 
 
+@pytest.mark.parametrize("merged", [False, True])
+def test_a_comment_is_headed_closed_once_its_pull_request_is(
+    tmp_path: Path, github: GitHubServer, merged: bool
+) -> None:
+    pushed(tmp_path, github, 0, LIFECYCLE)
+    github.world.runs[99] = Run(99, started_at=github.world.tick(), created_at=github.world.now)
+    payload = pull_request(action="closed")
+    payload["pull_request"]["merged"] = merged  # type: ignore[index]
+    job = Job(tmp_path / "closed", github, "pull_request", payload)
+    job.env |= {"GITHUB_RUN_ID": "99"}
+    (comment,) = github.world.pulls[7].comments
+    was = comment.body
+    assert job.part("run").returncode == 0
+    if merged:
+        assert (comment.body, job.outputs["comment"].partition(":")[0]) == (was, "refused")
+        return
+    assert comment.body.startswith("### Shipway plan: shop → default (closed)\n")
+    assert "| `greet` | main |" in comment.body
+    assert job.outputs["comment"] == "updated"
+
+
 def told(github: GitHubServer, tmp_path: Path) -> Previous | None:
     payload = pull_request()
     payload["pull_request"]["created_at"] = "2026-11-22T07:00:00Z"  # type: ignore[index]

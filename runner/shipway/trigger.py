@@ -186,7 +186,7 @@ def _no_work(event: str) -> Work:
 def _pull_request_work(ci: CiContext) -> Work:
     if ci.action == "closed":
         return Work(
-            WorkKind.CLOSED, "the pull request is closed: there is nothing left to do here", is_trusted=_is_own(ci)
+            WorkKind.CLOSED, "the pull request is closed: nothing is planned or executed for it", is_trusted=_is_own(ci)
         )
     if ci.is_fork:
         return Work(WorkKind.PLAN, f"a fork's pull request is planned without credentials: {_SET_UP}", is_trusted=False)

@@ -12,7 +12,8 @@ from msgspec.structs import replace
 from shipway import declaration
 from shipway.ci import CiContext, Token, origin
 from shipway.commands import expectation
-from shipway.commands.delivery import announce, deliver, deliver_failure, environment_url, view_of
+from shipway.commands.closing import mark_closed
+from shipway.commands.delivery import announce, comment_body, deliver, deliver_failure, environment_url, view_of
 from shipway.commands.documents import KeptReceipts, write_out
 from shipway.commands.earlier import find_earlier, keep_journal, run_of_attempt
 from shipway.commands.handover import Facts, artifact_name, make_folder, outputs_of, read_handover, write_handover
@@ -20,10 +21,10 @@ from shipway.commands.previous import Previous, find_previous
 from shipway.commands.proofs import words_of_proofs
 from shipway.commands.publish import comment_output, publish, published_lines
 from shipway.commands.reporting import annotate_error, annotate_failures, summarise
-from shipway.commands.setting import find_file, find_target, heeding_signals, repository_of, surroundings
+from shipway.commands.setting import find_file, find_target, heeding_signals, names_in, repository_of, surroundings
 from shipway.context import Context, read_context
 from shipway.environment import BASE_NAMES
-from shipway.errors import EXIT_DONE, EXIT_NOT_UNDONE, Reason, ShipwayError, UsageError
+from shipway.errors import EXIT_DONE, EXIT_NOT_UNDONE, DeclarationError, Reason, ShipwayError, UsageError
 from shipway.events import Events
 from shipway.forges.forge import Posted
 from shipway.lifecycle import check_lifecycle, run_lifecycle
@@ -45,7 +46,7 @@ def run(arguments: Namespace) -> int:
     context, inputs = _action_context(read_context())
     log = workflow_log(context)
     if arguments.part == "report":
-        return _report(context, inputs, log)
+        return _report(context, inputs, log, is_dry=arguments.dry_run)
     if arguments.part == "keep":
         return _keep(context, inputs, log)
     return _run(context, inputs, log, arguments)
@@ -112,6 +113,11 @@ def _run(context: Context, inputs: _Inputs, log: WorkflowLog, arguments: Namespa
             return _voyage(job, log, arguments, validate_only=inputs.command == "validate")
         if job.work.kind is WorkKind.REFUSE:
             raise UsageError(job.work.why, reason=job.work.reason, next=job.work.next)
+        if job.work.kind is WorkKind.CLOSED and job.work.is_trusted and inputs.comment:
+            _tell_comment(mark_closed(job.lifecycle, job.target, job.context), log)
+    except DeclarationError as error:
+        _tell_broken(error, context, inputs, log)
+        return _refused(error, log)
     except ShipwayError as error:
         return _refused(error, log)
     _set_outputs(log, {"exit-code": str(EXIT_DONE)})
@@ -253,6 +259,14 @@ def _refused(error: ShipwayError, log: WorkflowLog) -> int:
     return error.exit_code
 
 
+def _tell_broken(error: DeclarationError, context: Context, inputs: _Inputs, log: WorkflowLog) -> None:
+    """Fail the check of a declaration that did not load, where what it says of its name can still be made out."""
+    work = _told_by_event(context, inputs)
+    names = names_in(find_file(Namespace(file=inputs.file), context), inputs.target)
+    if work.is_trusted and work.kind in (WorkKind.PLAN, WorkKind.RUN) and names is not None:
+        _tell_check(deliver_failure(error, *names, context), log)
+
+
 def _set_outputs(log: WorkflowLog, outputs: Mapping[str, str]) -> None:
     for name, value in outputs.items():
         log.set_output(name, trusted(value))
@@ -299,12 +313,18 @@ def _keep(context: Context, inputs: _Inputs, log: WorkflowLog) -> int:
 # The last part: tell it.
 
 
-def _report(context: Context, inputs: _Inputs, log: WorkflowLog) -> int:
-    """Post the comment. Never fails the job: what could not be posted stands in the summary and the output `comment`."""
+def _report(context: Context, inputs: _Inputs, log: WorkflowLog, *, is_dry: bool) -> int:
+    """Post comment and check. Never fails the job: what could not be posted stands in the summary and the outputs.
+
+    A dry one prints the comment's body instead and asks the forge nothing.
+    """
     path = context.env.get("SHIPWAY_ARTIFACT_PATH", "")
     if not path:
         return EXIT_DONE
     handover = read_handover(Path(path))
+    if is_dry:
+        write_out(comment_body(handover, context))
+        return EXIT_DONE
     secrets = {name: context.env[name] for name in handover.secrets if context.env.get(name)}
     delivered = deliver(handover, context, Redactor(secrets).redact, comment=inputs.comment)
     _tell_check(delivered.check, log)
@@ -313,12 +333,16 @@ def _report(context: Context, inputs: _Inputs, log: WorkflowLog) -> int:
     if not inputs.comment:
         log.set_output("comment", trusted("off"))
         return EXIT_DONE
-    told = _told(delivered.comment)
-    terminal.write(log.stream, trusted(f"comment {told} {delivered.comment.url}".rstrip() + "\n"))
-    log.set_output("comment", trusted(told))
-    if not delivered.comment.url:
-        log.write_summary(trusted(f"Comment {told}"))
+    _tell_comment(delivered.comment, log)
     return EXIT_DONE
+
+
+def _tell_comment(comment: Posted, log: WorkflowLog) -> None:
+    told = _told(comment)
+    terminal.write(log.stream, trusted(f"comment {told} {comment.url}".rstrip() + "\n"))
+    log.set_output("comment", trusted(told))
+    if not comment.url:
+        log.write_summary(trusted(f"Comment {told}"))
 
 
 def _tell_check(check: Posted, log: WorkflowLog) -> None:

@@ -659,6 +659,7 @@ def _action(commands: _Commands[_Parser]) -> None:
         codes=(0, 1, 2, 4, 5, 6),
     )
     made.add_argument("part", choices=("run", "keep", "report"), help="which of the three")
+    made.add_argument("--dry-run", action="store_true", help="of `report`: print the comment and post nothing")
     made.add_argument("-v", "--verbose", action="store_true", help="show each phase and stage as well")
 
 

@@ -67,17 +67,28 @@ def deliver(handover: Handover, context: Context, redact: Callable[[str], Redact
     forge = open_forge(ci, context, redact, is_trusted=handover.facts.is_trusted)
     if isinstance(forge, Posted):
         return Delivered(forge, forge)
-    view = view_of(handover, ci)
-    links = links_of(
-        ci,
-        view.plan,
-        artifact_id=context.env.get("SHIPWAY_ARTIFACT_ID", ""),
-        artifact_url=context.env.get("SHIPWAY_ARTIFACT_URL", ""),
-    )
+    view, links = view_of(handover, ci), _links(handover, context, ci)
     return Delivered(
-        _guarded(forge, lambda: _comment(forge, ci, view, links)) if comment else Posted(Outcome.REFUSED, why="off"),
+        post_view(forge, ci, view, links) if comment else Posted(Outcome.REFUSED, why="off"),
         _guarded(forge, lambda: _check(forge, ci, view, links)),
         _concluded(forge, ci, view, handover.facts.deployment),
+    )
+
+
+def comment_body(handover: Handover, context: Context) -> str:
+    """The comment as it would be posted, but for its marker line; ends with a line end."""
+    ci = context.ci
+    assert ci is not None
+    view, links = view_of(handover, ci), _links(handover, context, ci)
+    return f"{markdown.body(view, budget=limits.COMMENT_BYTES - limits.MARKER_BYTES, links=links)}\n"
+
+
+def _links(handover: Handover, context: Context, ci: CiContext) -> markdown.Links:
+    return links_of(
+        ci,
+        handover.plan,
+        artifact_id=context.env.get("SHIPWAY_ARTIFACT_ID", ""),
+        artifact_url=context.env.get("SHIPWAY_ARTIFACT_URL", ""),
     )
 
 
@@ -120,6 +131,11 @@ def environment_url(ci: CiContext, plan: Plan) -> str:
     """The run's page, with the effect and the counts of what is executed, for who has to approve it there."""
     counts = {change.value: count for change, count in change_counts(plan.nodes).items() if count}
     return f"{ci.run_url}?{urlencode({'effect': plan.effect, **counts})}"
+
+
+def post_view(forge: Forge, ci: CiContext, view: View, links: markdown.Links) -> Posted:
+    """Post or update the comment of `view`."""
+    return _guarded(forge, lambda: _comment(forge, ci, view, links))
 
 
 def _comment(forge: Forge, ci: CiContext, view: View, links: markdown.Links) -> Posted:

@@ -19,7 +19,7 @@ from shipway.commands.documents import plan_in
 from shipway.commands.handover import HISTORY_FILE, PLAN_FILE, PLAN_MEMBERS
 from shipway.context import Context
 from shipway.errors import ShipwayError
-from shipway.forges.forge import Artifact, CiRun, Forge, ForgeError, Posted
+from shipway.forges.forge import Artifact, CiRun, Forge, Posted
 from shipway.plan import Plan
 from shipway.redaction import Redacted
 from shipway.render.wording import plan_counts
@@ -33,10 +33,12 @@ _ENDED = ("success", "failure")
 
 
 class Previous(Struct, frozen=True):
-    """The plan before this one, and the header facts of it and those before it, the latest first."""
+    """A plan that was shown, and the header facts of it and those before it, the latest first; `run` and `artifact` are ids."""
 
     plan: Plan
     history: tuple[Shown, ...]
+    run: str
+    artifact: int
 
 
 def find_previous(lifecycle: str, target: str, context: Context, redact: Callable[[str], Redacted]) -> Previous | None:
@@ -47,18 +49,29 @@ def find_previous(lifecycle: str, target: str, context: Context, redact: Callabl
     forge = open_forge(ci, context, redact, is_trusted=True, is_hasty=True)
     if isinstance(forge, Posted):
         return None
+    return _latest(forge, ci, lifecycle, target, lambda own, run: run.head != own.head)
+
+
+def plan_of_head(forge: Forge, ci: CiContext, lifecycle: str, target: str) -> Previous | None:
+    """The latest plan of this pull request's head, by another run; None where there is none, or it cannot be had now."""
+    return _latest(forge, ci, lifecycle, target, lambda own, run: run.head == own.head)
+
+
+def _latest(
+    forge: Forge, ci: CiContext, lifecycle: str, target: str, is_wanted: Callable[[CiRun, CiRun], bool]
+) -> Previous | None:
     try:
-        for run in _earlier_runs(forge.runs_from(ci.head_ref), ci)[:_RUNS_LOOKED_AT]:
+        for run in _earlier_runs(forge.runs_from(ci.head_ref), ci, is_wanted)[:_RUNS_LOOKED_AT]:
             artifact = _plan_artifact(forge.artifacts(run.id), run, lifecycle, target)
             if artifact is not None:
                 return _taken(forge, artifact, run, lifecycle, target)
-    except (ForgeError, HostileArchive, ShipwayError, ValueError, RecursionError):
+    except (HostileArchive, ShipwayError, ValueError, RecursionError):
         return None  # it is shown where it can be had; a plan without it says no less of what will be done
     return None
 
 
-def _earlier_runs(runs: Sequence[CiRun], ci: CiContext) -> list[CiRun]:
-    """Ended runs of this pull request's own branch and this workflow that were about another head, the latest first."""
+def _earlier_runs(runs: Sequence[CiRun], ci: CiContext, is_wanted: Callable[[CiRun, CiRun], bool]) -> list[CiRun]:
+    """Ended runs of this pull request's own branch and this workflow that are wanted beside this one, the latest first."""
     own = next((run for run in runs if run.id == ci.run_id), None)
     if own is None:
         return []
@@ -69,7 +82,7 @@ def _earlier_runs(runs: Sequence[CiRun], ci: CiContext) -> list[CiRun]:
         and run.repository is not None
         and run.repository == own.repository == ci.repository_id
         and int(run.id) < int(own.id)
-        and run.head != own.head
+        and is_wanted(own, run)
         and run.conclusion in _ENDED
         and run.began >= _opened(ci)
     )
@@ -103,7 +116,7 @@ def _taken(forge: Forge, artifact: Artifact, run: CiRun, lifecycle: str, target:
         return None
     before = history_in(members.get(HISTORY_FILE, b"[]"))
     shown = Shown(run=run.id, commit=run.head, effect=plan.effect, counts=tuple(plan_counts(plan)))
-    return Previous(plan, (shown, *before)[:HISTORY_MAX])
+    return Previous(plan, (shown, *before)[:HISTORY_MAX], run.id, artifact.id)
 
 
 def history_in(content: bytes) -> tuple[Shown, ...]:

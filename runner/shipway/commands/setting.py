@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from argparse import Namespace
 from collections.abc import Iterator, Mapping
@@ -75,6 +76,17 @@ def find_target(wanted: str | None, file: Path, repository: Repository) -> str:
     raise UsageError(
         f"name a target: this lifecycle has {listed}", next="for example `--target " + (concrete or ["pr-1"])[0] + "`"
     )
+
+
+_NAME_LINE = re.compile(rb"""^name:[ \t]*["']?([a-z0-9][a-z0-9-]{0,63})["']?[ \t]*(?:#.*)?$""", re.MULTILINE)
+
+
+def names_in(file: Path, wanted: str) -> tuple[str, str] | None:
+    """Lifecycle and target of a declaration that does not load, as far as it says them in the usual way; else None."""
+    content = file.read_bytes()
+    found = _NAME_LINE.search(content)
+    target = wanted or ("" if b"targets" in content else DEFAULT_TARGET)
+    return (found[1].decode(), target) if found and target else None
 
 
 def asked_of(arguments: Namespace, context: Context) -> tuple[Request, Repository]:

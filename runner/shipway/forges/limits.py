@@ -10,6 +10,9 @@ COMMENT_BYTES = 60_000
 """For a whole comment, marker included: below the 65,536 characters that GitHub's own error names, and far below the
 262,144 bytes that it stores. Source: https://github.com/dead-claudia/github-limits/pull/13"""
 
+MARKER_BYTES = 400
+"""More than the last line of a comment takes, whatever it says, with the empty line before it."""
+
 COMMENT_BUDGETS = (COMMENT_BYTES, COMMENT_BYTES // 2, COMMENT_BYTES // 4)
 """What is asked of a body in turn, while the forge answers that it is too long."""
 

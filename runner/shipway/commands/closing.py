@@ -1,0 +1,48 @@
+"""What becomes of a plan's comment once its pull request is closed: the same rows under another heading. Executes nothing."""
+
+from __future__ import annotations
+
+from shipway.ci import CiContext
+from shipway.commands.delivery import open_forge, post_view
+from shipway.commands.previous import plan_of_head
+from shipway.commands.reporting import links_of
+from shipway.context import Context
+from shipway.forges.forge import Outcome, Posted
+from shipway.redaction import Redactor
+from shipway.view import View
+
+CLOSED = "closed"
+"""What stands beside the title of a plan whose pull request was closed without a merge."""
+
+
+def mark_closed(lifecycle: str, target: str, context: Context) -> Posted:
+    """Head the plan's comment `closed`, drawn anew from the artifact of the run that planned the head."""
+    ci = context.ci
+    assert ci is not None
+    if _was_merged(ci):
+        return Posted(Outcome.REFUSED, why="what was merged is reported by the run that executes it")
+    redact = Redactor({"GITHUB_TOKEN": ci.token.value} if ci.token else {}).redact
+    forge = open_forge(ci, context, redact, is_trusted=True)
+    if isinstance(forge, Posted):
+        return forge
+    found = plan_of_head(forge, ci, lifecycle, target)
+    if found is None:
+        return Posted(Outcome.DEFERRED, why="no run of this workflow left a plan of this head")
+    runs_url = f"{ci.server_url}/{ci.repository}/actions/runs"
+    view = View(
+        lifecycle,
+        target,
+        found.plan,
+        head=ci.head_sha,
+        history=found.history[1:],
+        runs_url=runs_url,
+        stands=CLOSED,
+    )
+    artifact_url = f"{runs_url}/{found.run}/artifacts/{found.artifact}"
+    links = links_of(ci, found.plan, artifact_id=str(found.artifact), artifact_url=artifact_url)
+    return post_view(forge, ci, view, links)
+
+
+def _was_merged(ci: CiContext) -> bool:
+    pull = ci.payload.get("pull_request")
+    return isinstance(pull, dict) and pull.get("merged") is True
