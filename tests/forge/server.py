@@ -222,6 +222,9 @@ class GitHubServer:
         root = f"/repos/{self.world.repository}"
         if seen.path == root and seen.method == "GET":
             return self._repository()
+        below = seen.path.removeprefix(f"{root}/")
+        if seen.method == "GET" and below.startswith(("actions/permissions", "branches/", "rules/")):
+            return self._setting(below, grant)
         if seen.path == f"{root}/pulls" and seen.method == "GET":
             return self._pulls(seen)
         routes: tuple[tuple[str, str, Callable[[Seen, Grant, int], Reply]], ...] = (
@@ -269,6 +272,23 @@ class GitHubServer:
         document |= {"name": name, "full_name": self.world.repository, "default_branch": self.world.default_branch}
         document["owner"]["login"] = owner
         return Reply(200, document)
+
+    def _setting(self, below: str, grant: Grant) -> Reply:
+        """Rulesets are told to everyone who may read; the rest to those who may read the administration."""
+        if below.startswith("rules/"):
+            return Reply(200, self.world.settings.get(below, []))
+        if "administration" not in grant.permissions:
+            return _forbidden("administration=read")
+        found = self.world.settings.get(below)
+        if found is not None:
+            return Reply(200, found)
+        examples = {
+            "actions/permissions": "actions-repository-permissions",
+            "actions/permissions/workflow": "actions-default-workflow-permissions",
+            "actions/permissions/fork-pr-contributor-approval": "actions-fork-pr-contributor-approval",
+        }
+        name = examples.get(below)
+        return Reply(200, json.loads(example(name))) if name else _not_found()
 
     def _pull(self, _seen: Seen, _grant: Grant, number: int) -> Reply:
         pull = self.world.pulls.get(number)

@@ -146,7 +146,10 @@ class Announced:
 
 @dataclass
 class World:
-    """The whole state. Its clock advances by one second with each change, so that answers are the same in every run."""
+    """The whole state. Its clock advances by one second with each change, so that answers are the same in every run.
+
+    `settings` are answers by their path below the repository; what is not there is not set.
+    """
 
     repository: str = "octo/shop"
     default_branch: str = "main"
@@ -160,6 +163,7 @@ class World:
     deployments: list[Announced] = field(default_factory=list)
     roles: dict[str, str] = field(default_factory=dict)
     branches: dict[str, str] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
     comment_bytes_max: int = 262_144
     comments_max: int = 2_500
     next_id: int = 1000

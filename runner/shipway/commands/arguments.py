@@ -627,9 +627,15 @@ def _doctor(commands: _Commands[_Parser]) -> None:
         examples=(
             ("shipway doctor --target prod", ""),
             ("shipway doctor -q", "only what needs attention"),
+            ("GITHUB_TOKEN=$(gh auth token) shipway doctor --github", "workflows and settings on GitHub"),
         ),
     )
     _on_lifecycle(made)
+    made.add_argument(
+        "--github",
+        action="store_true",
+        help="look at the repository's workflows and, with a token, at its settings on GitHub instead",
+    )
     _json(made)
     _loudness(made, verbose="", quiet="show only what needs attention")
 

@@ -23,6 +23,7 @@ from shipway.checkup import (
 )
 from shipway.commands.documents import write_out
 from shipway.commands.forge_checks import forge_checks
+from shipway.commands.github_checks import github_checks
 from shipway.commands.setting import find_file, find_target, repository_of, surroundings
 from shipway.commands.stores import open_store
 from shipway.context import Context, read_context
@@ -53,7 +54,7 @@ class _Nowhere:
 def run(arguments: Namespace) -> int:
     """0 where nothing is in the way of a run, else 2."""
     context = read_context()
-    checks = list(_checks(arguments, context))
+    checks = list(_on_github(arguments, context) if arguments.github else _checks(arguments, context))
     if arguments.json:
         write_out(json.dumps(checks_json(checks), ensure_ascii=False) + "\n")
     else:
@@ -76,6 +77,20 @@ def _checks(arguments: Namespace, context: Context) -> Iterator[Check]:
     yield from _lifecycle_checks(arguments, context, repository)
     yield from _extension_checks()
     yield from forge_checks(context, repository)
+
+
+def _on_github(arguments: Namespace, context: Context) -> Iterator[Check]:
+    """The workflows of this checkout and the settings of its repository on GitHub, and nothing of this machine but its user."""
+    yield check_user(os.geteuid() if hasattr(os, "geteuid") else None, has_sudo=_has_sudo(context))
+    try:
+        repository = open_repository(_around(arguments, context), context.env)
+        file = find_file(arguments, context)
+        declared = declaration.load(file, root=repository.root)
+        target = find_target(arguments.target, file, repository)
+    except ShipwayError as error:
+        yield _unusable(error)
+        return
+    yield from github_checks(context, repository, declared, target)
 
 
 def _around(arguments: Namespace, context: Context) -> Path:

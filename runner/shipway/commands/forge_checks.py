@@ -24,7 +24,7 @@ def forge_checks(context: Context, repository: Repository) -> Iterator[Check]:
     ci = context.ci
     if ci is not None:
         yield _check_event(ci)
-    token, api_url, slug = _reached_by(context, ci, repository)
+    token, api_url, slug = reached_by(context, ci, repository)
     if token is None:
         if ci is not None:
             next = (
@@ -48,7 +48,7 @@ def _check_event(ci: CiContext) -> Check:
     )
 
 
-def _reached_by(context: Context, ci: CiContext | None, repository: Repository) -> tuple[Token | None, str, str]:
+def reached_by(context: Context, ci: CiContext | None, repository: Repository) -> tuple[Token | None, str, str]:
     """The token, the API it is for, and the repository; outside CI `GITHUB_TOKEN` and the remote tell."""
     if ci is not None:
         return ci.token, ci.api_url, ci.repository
@@ -65,7 +65,7 @@ def _probe(context: Context, token: Token, api_url: str, slug: str, run_id: str)
     """At most two requests: the repository, and the run, which needs `actions: read`. What may be written only writing tells."""
     from shipway.forges.client import Client, Pace  # late: requests takes 100 ms, and only a token needs it
 
-    pace = Pace(now=context.now, sleep=_refuse_to_wait)
+    pace = Pace(now=context.now, sleep=refuse_to_wait)
     client = Client(api_url=api_url, token=token, pace=pace, redact=Redactor({"GITHUB_TOKEN": token.value}).clean)
     if not slug:
         yield Check("token", Verdict.LOOK, "set, and there is no remote to try it on", "")
@@ -92,5 +92,6 @@ def _probe_run(client: Client, slug: str, run_id: str) -> Check:
     return good("permissions", "`actions: read` is there; whether `pull-requests: write` is, only writing tells")
 
 
-def _refuse_to_wait(seconds: float) -> None:
+def refuse_to_wait(seconds: float) -> None:
+    """Waits for nothing: a check-up is called again instead."""
     raise UnreachableError(f"the forge asks to wait for {seconds:.0f} s", next="call this again then")

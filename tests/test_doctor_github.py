@@ -1,0 +1,355 @@
+"""`shipway doctor --github`: what of workflows and settings is missing or dangerous, each with its line and what to add."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shipway import source
+from shipway.checkup import Check, Verdict
+from shipway.settings_review import (
+    check_actions,
+    check_branch,
+    check_default_token,
+    check_fork_approval,
+    check_required,
+)
+from shipway.workflow_review import WorkflowReview
+from tests.command_line import Project, make_project
+from tests.forge.server import GitHubServer
+from tests.forge.world import Grant
+
+C = "c" * 40
+GOOD = f"""\
+name: shipway
+on: [pull_request, push]
+permissions: {{}}
+jobs:
+  plan:
+    if: github.event_name == 'pull_request'
+    runs-on: ubuntu-24.04
+    permissions: {{contents: read, pull-requests: write, checks: write, actions: read}}
+    concurrency: {{group: a, cancel-in-progress: true}}
+    steps:
+      - uses: actions/checkout@{C}
+        with: {{persist-credentials: false}}
+      - uses: acme/shipway@{C}
+  execute:
+    if: github.event_name == 'push'
+    runs-on: ubuntu-24.04
+    permissions: {{contents: read, pull-requests: write, checks: write, actions: read, deployments: write}}
+    concurrency: {{group: b, queue: max, cancel-in-progress: false}}
+    steps:
+      - uses: actions/checkout@{C}
+        with: {{persist-credentials: false}}
+      - uses: acme/shipway@{C}
+"""
+
+
+def review(text: str, *, state_is_git: bool = False) -> list[Check]:
+    tree = source.parse(text.encode(), "w.yml")
+    return list(WorkflowReview(tree, state_is_git=state_is_git).checks())
+
+
+def only(text: str, *, state_is_git: bool = False) -> Check:
+    """The one thing that was found."""
+    (check,) = review(text, state_is_git=state_is_git)
+    assert check.name == "workflow"
+    assert check.verdict is Verdict.GOOD or check.next
+    return check
+
+
+def test_a_workflow_that_lacks_nothing_is_good() -> None:
+    assert only(GOOD).verdict is Verdict.GOOD
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "verdict", "line", "said", "to_add"),
+    [
+        ("permissions: {}\n", "", Verdict.LOOK, 3, "no `permissions`", "add `permissions: {}` at the top"),
+        ("permissions: {}", "permissions: write-all", Verdict.BAD, 3, "every job may write", "permissions: {}"),
+        ("actions: read}\n    concurrency: {group: a", "}\n    concurrency: {group: a",
+         Verdict.LOOK, 8, "job `plan` lacks `actions: read`", "actions: read"),
+        (", deployments: write", "", Verdict.LOOK, 17, "job `execute` lacks `deployments: write`", "deployments: write"),
+        ("contents: read, pull-requests: write, checks: write, actions: read, deployments: write", "contents: read, actions: read",
+         Verdict.LOOK, 17, "lacks `pull-requests: write`, `checks: write`, `deployments: write`",
+         "pull-requests: write, checks: write, deployments: write"),
+        ("    concurrency: {group: a, cancel-in-progress: true}\n", "",
+         Verdict.LOOK, 5, "job `plan` has no `concurrency`", "cancel-in-progress: true}"),
+        ("    concurrency: {group: b, queue: max, cancel-in-progress: false}\n", "",
+         Verdict.LOOK, 14, "job `execute` has no `concurrency`", "queue: max"),
+        ("cancel-in-progress: false", "cancel-in-progress: true",
+         Verdict.BAD, 18, "cuts it off in the middle", "cancel-in-progress: false"),
+        ("queue: max, ", "", Verdict.LOOK, 18, "all but the last are dropped", "queue: max"),
+        ("persist-credentials: false", "fetch-depth: 0", Verdict.LOOK, 11, "leaves the job's token", "persist-credentials: false"),
+        (f"acme/shipway@{C}", "acme/shipway@v1", Verdict.LOOK, 13, "`acme/shipway@v1` is not",
+         "git ls-remote https://github.com/acme/shipway v1"),
+        (f"actions/checkout@{C}", "actions/checkout@v6", Verdict.LOOK, 11, "is not pinned", "full commit id"),
+    ],
+)  # fmt: skip
+def test_what_is_missing_has_its_line_and_the_line_to_add(
+    old: str, new: str, verdict: Verdict, line: int, said: str, to_add: str
+) -> None:
+    assert old in GOOD
+    found = only(GOOD.replace(old, new, 1))
+    assert (found.verdict, found.text.split(": ")[0]) == (verdict, f"w.yml:{line}")
+    assert said in found.text
+    assert to_add in found.next
+
+
+def test_state_on_the_remote_needs_to_write_contents() -> None:
+    found = only(GOOD, state_is_git=True)
+    assert (found.verdict, found.text) == (Verdict.LOOK, "w.yml:17: job `execute` lacks `contents: write`")
+
+
+def checkout(key: str, value: str) -> str:
+    given = f"{{{key}: '{value}', persist-credentials: false}}"
+    return f"- uses: actions/checkout@{C}\n        with: {given}"
+
+
+FETCHES = {
+    "a checkout of its commit": checkout("ref", "${{ github.event.pull_request.head.sha }}"),
+    "a checkout of its branch": checkout("ref", "${{ github.head_ref }}"),
+    "a checkout of its repository": checkout(
+        "repository", "${{ github.event.workflow_run.head_repository.full_name }}"
+    ),
+    "a checkout of its merge": checkout("ref", "refs/pull/${{ github.event.number }}/merge"),
+    "git fetch": "- run: git fetch origin pull/$NUMBER/head && git checkout FETCH_HEAD",
+    "git fetch by a variable": (
+        '- run: git fetch origin "$HEAD"\n        env: {HEAD: "${{ github.event.pull_request.head.sha }}"}'
+    ),
+    "gh": '- run: gh pr checkout "$NUMBER"',
+}
+
+
+@pytest.mark.parametrize("event", ["pull_request_target", "workflow_run", "issue_comment"])
+@pytest.mark.parametrize("how", FETCHES)
+def test_a_pull_requests_code_under_a_trusted_event_is_dangerous_in_any_workflow(event: str, how: str) -> None:
+    text = f"on: {event}\npermissions: {{}}\njobs:\n  a:\n    runs-on: x\n    steps:\n      {FETCHES[how]}\n"
+    found = only(text)
+    assert found.verdict is Verdict.BAD
+    assert f"fetched under `{event}`" in found.text
+    assert "shipway init --forks" in found.next
+    assert only(text.replace(event, "pull_request", 1)).verdict is Verdict.GOOD
+
+
+@pytest.mark.parametrize("event", ["pull_request_target", "issue_comment", "workflow_run"])
+def test_shipway_under_an_event_that_it_refuses_is_told_before_it_is_tried(event: str) -> None:
+    text = GOOD.replace("[pull_request, push]", event).replace(
+        f"acme/shipway@{C}", f"acme/shipway@{C}\n        with: {{command: plan}}", 1
+    )
+    found = [check for check in review(text) if check.verdict is Verdict.BAD]
+    assert f"uses Shipway under `{event}`, which is refused" in found[0].text
+
+
+@pytest.mark.parametrize(
+    ("on", "jobs", "uses"),
+    [
+        ("pull_request", "permissions: {contents: read}, concurrency: a, uses: acme/shipway/.github/workflows/plan.yml@C",
+         {"plan"}),
+        ("workflow_run", "permissions: {pull-requests: write, actions: read}, steps: [{uses: acme/shipway@C}]", {"publish"}),
+        ("push", "permissions: {}, steps: [{uses: acme/other@C}]", set()),
+    ],
+)  # fmt: skip
+def test_the_fork_safe_set_is_known_for_what_it_does(on: str, jobs: str, uses: set[str]) -> None:
+    text = f"on: {on}\npermissions: {{}}\njobs:\n  a: {{{jobs.replace('@C', f'@{C}')}}}\n"
+    assert only(text).verdict is Verdict.GOOD
+    tree = source.parse(text.encode(), "w.yml")
+    assert WorkflowReview(tree, state_is_git=False).uses() == uses
+
+
+def test_images_and_called_workflows_are_to_be_pinned_too() -> None:
+    text = (
+        "on: push\npermissions: {}\njobs:\n  a: {uses: o/r/.github/workflows/x.yml@main}\n"
+        "  b: {steps: [{uses: 'docker://alpine:3'}, {uses: 'docker://alpine@sha256:0'}, {uses: ./here}]}\n"
+    )
+    assert [check.text for check in review(text)] == [
+        "w.yml:4: `o/r/.github/workflows/x.yml@main` is not pinned: a tag or branch can be moved",
+        "w.yml:5: `docker://alpine:3` can be another image tomorrow",
+    ]
+
+
+@pytest.mark.parametrize(
+    "text", ["on: push\n", "jobs: 1\n", "on: push\njobs: {a: 1, b: {steps: x}, c: {steps: [1]}}\n", "[]", "x"]
+)
+def test_what_is_no_workflow_is_no_bug(text: str) -> None:
+    assert all(check.name == "workflow" for check in review(text))
+
+
+def test_settings_are_judged_with_what_to_type() -> None:
+    def verdicts(checks: Any) -> list[tuple[str, str]]:
+        return [(check.name, check.verdict.value) for check in checks]
+
+    write: dict[str, Any] = {"default_workflow_permissions": "write", "can_approve_pull_request_reviews": True}
+    assert verdicts(check_default_token(write, "o/r")) == [("default token", "look"), ("approval by workflows", "bad")]
+    read: dict[str, Any] = {"default_workflow_permissions": "read", "can_approve_pull_request_reviews": False}
+    assert {verdict for _, verdict in verdicts(check_default_token(read, "o/r"))} == {"good"}
+    assert verdicts(check_actions({"enabled": False}, "o/r")) == [("actions", "bad")]
+    (pins,) = check_actions({"enabled": True, "allowed_actions": "selected", "sha_pinning_required": False}, "o/r")
+    assert "-f allowed_actions=selected -F sha_pinning_required=true" in pins.next
+    assert verdicts(check_actions({"enabled": True, "sha_pinning_required": True}, "o/r")) == [("actions", "good")]
+    assert check_fork_approval({"approval_policy": "first_time_contributors"}, "o/r").verdict is Verdict.LOOK
+    assert check_fork_approval({"approval_policy": "all_external_contributors"}, "o/r").verdict is Verdict.GOOD
+
+
+def rule(count: int = 1, *, dismiss: bool = True, last: bool = False) -> dict[str, Any]:
+    parameters = {
+        "required_approving_review_count": count,
+        "dismiss_stale_reviews_on_push": dismiss,
+        "require_last_push_approval": last,
+        "require_code_owner_review": False,
+        "required_review_thread_resolution": False,
+    }
+    return {"type": "pull_request", "parameters": parameters}
+
+
+FORCE: dict[str, Any] = {"type": "non_fast_forward"}
+
+
+@pytest.mark.parametrize(
+    ("rules", "protection", "expected"),
+    [
+        ([], None, {"reviews": "bad"}),
+        ([rule(), FORCE], None, {"reviews": "good"}),
+        ([rule(0), FORCE], None, {"reviews": "look"}),
+        ([rule(dismiss=False), FORCE], None, {"reviews": "good", "stale reviews": "look"}),
+        ([rule(dismiss=False, last=True), FORCE], None, {"reviews": "good"}),
+        ([rule()], None, {"reviews": "good", "force pushes": "look"}),
+        ([], {"required_pull_request_reviews": {"required_approving_review_count": 2, "dismiss_stale_reviews": True}},
+         {"reviews": "good"}),
+        ([], {"required_pull_request_reviews": {"required_approving_review_count": 2}, "allow_force_pushes": {"enabled": True}},
+         {"reviews": "good", "stale reviews": "look", "force pushes": "look"}),
+        ([FORCE], {"enforce_admins": {"enabled": True}}, {"reviews": "bad"}),
+    ],
+)  # fmt: skip
+def test_the_branch_whose_pushes_execute_is_judged_by_rulesets_and_protection(
+    rules: Any, protection: Any, expected: Mapping[str, str]
+) -> None:
+    found = {check.name: check for check in check_branch(rules, protection, "main", "o/r")}
+    assert {name: check.verdict.value for name, check in found.items()} == expected
+    assert all(check.next for check in found.values() if check.verdict is not Verdict.GOOD)
+
+
+def test_the_check_of_the_target_is_to_be_required() -> None:
+    wanted = "shipway/shop/prod"
+    needed: dict[str, Any] = {
+        "type": "required_status_checks",
+        "parameters": {"required_status_checks": [{"context": wanted}]},
+    }
+    assert check_required([needed], None, wanted, "main", "o/r").verdict is Verdict.GOOD
+    assert (
+        check_required([], {"required_status_checks": {"contexts": [wanted]}}, wanted, "main", "o/r").verdict
+        is Verdict.GOOD
+    )
+    assert check_required([needed], None, "shipway/shop/staging", "main", "o/r").verdict is Verdict.LOOK
+
+
+@pytest.fixture
+def project(tmp_path: Path, github: GitHubServer) -> Project:
+    """A project with the fork-safe set, and a remote by the name of the false GitHub's repository."""
+    project = make_project(tmp_path)
+    project.write({"Makefile": "deploy:\n\ttrue\n"})
+    project.call("init", "-q", "--forks", "--uses", f"acme/shipway@{C}", "--target", "prod")
+    project.git("remote", "add", "origin", f"https://github.com/{github.world.repository}")
+    project.commit()
+    github.world.tokens["ghp_admin"] = Grant("octocat", {"metadata": "read", "administration": "read"})
+    return project
+
+
+def doctor(project: Project, github: GitHubServer, token: str = "ghp_admin", code: int = 0) -> dict[str, Any]:
+    env = {"GITHUB_TOKEN": token, "GITHUB_API_URL": github.api_url} if token else {}
+    done = project.call("doctor", "--github", "--json", env=env, code=code)
+    assert token == "" or token not in done.out + done.err
+    found: dict[str, Any] = {}
+    for check in done.json["checks"]:
+        found.setdefault(check["name"], check)
+    return found
+
+
+def test_what_init_writes_lacks_nothing_and_the_settings_are_told(project: Project, github: GitHubServer) -> None:
+    found = doctor(project, github, code=2)
+    assert found.pop("user")
+    assert {name: check["verdict"] for name, check in found.items()} == {
+        "workflow": "good",
+        "default token": "good",
+        "approval by workflows": "bad",
+        "actions": "good",
+        "fork runs": "look",
+        "reviews": "bad",
+        "required check": "look",
+    }
+    assert "shipway/shop/prod" in found["required check"]["next"]
+    assert [seen.method for seen in github.requests] == ["GET"] * 6
+
+
+def test_a_repository_that_lacks_nothing_says_so(project: Project, github: GitHubServer) -> None:
+    main = github.world.default_branch
+    needed: dict[str, Any] = {
+        "url": "https://x.example/",
+        "contexts_url": "https://x.example/",
+        "contexts": [],
+        "checks": [],
+    }
+    needed["checks"] = [{"context": "shipway/shop/prod", "app_id": None}]
+    github.world.settings = {
+        "actions/permissions/workflow": {
+            "default_workflow_permissions": "read",
+            "can_approve_pull_request_reviews": False,
+        },
+        "actions/permissions/fork-pr-contributor-approval": {"approval_policy": "all_external_contributors"},
+        f"rules/branches/{main}": [rule(), FORCE],
+        f"branches/{main}/protection": {"required_status_checks": needed},
+    }
+    found = doctor(project, github)
+    del found["user"]
+    assert {check["verdict"] for check in found.values()} == {"good"}
+
+
+def test_a_job_token_is_told_what_it_may_not_ask(project: Project, github: GitHubServer) -> None:
+    found = doctor(project, github, token="ghs_job")
+    assert found["settings"]["verdict"] == "look"
+    assert "administration: read" in found["settings"]["next"]
+    assert "reviews" not in found, "what cannot be asked is not called missing"
+    github.world.settings[f"rules/branches/{github.world.default_branch}"] = [rule(), FORCE]
+    assert doctor(project, github, token="ghs_job")["reviews"]["verdict"] == "good"
+
+
+def test_without_a_token_the_workflows_are_looked_at_and_nothing_is_asked(
+    project: Project, github: GitHubServer
+) -> None:
+    project.write({".github/workflows/odd.yml": "on: push\njobs: &a {}\n"})
+    (project.root / ".github/workflows/shipway-publish.yml").unlink()
+    found = doctor(project, github, token="")
+    assert found["settings"]["verdict"] == "look"
+    assert "fork's pull request" in found["workflows"]["text"]
+    assert "odd.yml:2:7" in found["workflow"]["text"]
+    assert github.requests == []
+
+
+def test_a_wrong_token_and_a_folder_without_a_declaration_are_in_the_way(
+    project: Project, github: GitHubServer
+) -> None:
+    assert "Bad credentials" in doctor(project, github, token="ghp_wrong", code=2)["settings"]["text"]
+    (project.root / "shipway.yml").unlink()
+    assert doctor(project, github, code=2)["declaration"]["verdict"] == "bad"
+
+
+def test_it_is_told_as_text_too(project: Project, github: GitHubServer) -> None:
+    env = {"GITHUB_TOKEN": "ghp_admin", "GITHUB_API_URL": github.api_url, "COLUMNS": "200"}
+    told = project.call("doctor", "--github", "-q", env=env, code=2).out
+    assert "✗ reviews" in told
+    assert "→ add a ruleset for `main`" in told
+    assert "✓" not in told
+
+
+def test_every_workflow_of_this_repository_is_good() -> None:
+    for path in sorted((Path(__file__).parent.parent / ".github/workflows").glob("*.yml")):
+        tree = source.parse(path.read_bytes(), path.name)
+        found = list(WorkflowReview(tree, state_is_git=False).checks())
+        assert [check.text for check in found] == [f"{path.name}: nothing is missing"], json.dumps(
+            [check.text for check in found]
+        )
