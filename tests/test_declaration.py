@@ -46,6 +46,15 @@ def test_every_key_arrives() -> None:
     assert loaded.secrets == ("DB_URL", "TOKEN")
     assert loaded.values == {"hosts": ["eu-1", "us-1"], "replicas": 1, "extra": "x"}
     assert loaded.limits == {"docker": Limit(2)}
+    company, deletes, quiet = loaded.policies
+    assert (company.run, company.timeout_ms, company.targets) == ("./check", 30_000, ("prod", "pr-*"))
+    assert company.env == {"LEVEL": "${{ inputs.level }}", "TOKEN": "${{ secrets.TOKEN }}"}
+    assert (deletes.deny_delete, deletes.unless_label) == (True, "allow-delete")
+    assert (quiet.freeze, quiet.timezone) == (("fri 16:00..mon 08:00", "2026-12-24"), "Europe/Berlin")
+    assert [(policy.stage, policy.deny_opaque, policy.only_actions) for policy in release.policies] == [
+        ("release", True, ()),
+        ("release", False, ("shell.exec", "file.*")),
+    ]
     assert loaded.targets is not None
     assert loaded.targets["prod"].on == ("main", "release/*")
     assert loaded.inputs["level"].default == "3.10", "a default of type string keeps its spelling"
@@ -77,9 +86,9 @@ def test_every_key_arrives() -> None:
 
 def test_positions_of_stages_and_steps() -> None:
     loaded = _case("every-key")
-    assert str(loaded.stages[0].where) == "shipway.yml:15:3"
-    assert str(loaded.stages[0].steps[0].where) == "shipway.yml:18:9"
-    assert str(loaded.stages[1].steps[0].where) == "shipway.yml:46:7"
+    assert str(loaded.stages[0].where) == "shipway.yml:19:3"
+    assert str(loaded.stages[0].steps[0].where) == "shipway.yml:22:9"
+    assert str(loaded.stages[1].steps[0].where) == "shipway.yml:51:7"
     assert loaded.source.spelling((*loaded.stages[1].steps[2].path, "env", "N")) == "3.10"
 
 
@@ -208,6 +217,7 @@ _FIELD_OF_KEY = {
     "compensate": "compensation",
     "if": "condition",
     "lock": "is_locked",
+    "policy": "policies",
     "with": "with_",
     "timeout": "timeout_ms",
     "initial": "initial_ms",

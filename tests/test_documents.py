@@ -40,6 +40,7 @@ from shipway.nodes import (
     effect_json,
 )
 from shipway.plan import Durability, Plan, PlannedSource, PlannedStage, differences, load_plan
+from shipway.policies import Decision, Policy, Verdict
 from shipway.receipt import (
     Attempt,
     NodeResult,
@@ -604,6 +605,7 @@ _STAGE_CHANGES: dict[str, tuple[object, bool]] = {
     "compensation": ((_node("sorry", "build.compensate"),), True),
     "retry": (Retry(attempts=2), True),
     "approval": (ApprovalRule(), True),
+    "policies": ((Policy("sure", Position("x.yml", 1, 1), deny_opaque=True),), True),
 }
 _PLAN_CHANGES: dict[str, tuple[object, bool]] = {
     "lifecycle": ("other", True),
@@ -623,6 +625,8 @@ _PLAN_CHANGES: dict[str, tuple[object, bool]] = {
     "is_locked": (False, True),
     "durability": (Durability.MACHINE, False),
     "weakens": ((Weakening(Rule.LOCK, "db", "lock `db` would not be held"),), False),
+    "policies": ((Policy("sure", Position("x.yml", 1, 1), deny_opaque=True),), True),
+    "verdicts": ((Verdict("sure", "", Decision.DENY, ("no",)),), False),
 }
 
 

@@ -14,6 +14,7 @@ from shipway.executor import Execution
 from shipway.node_ids import owner_of
 from shipway.nodes import WHOLE, NeedKind, Node, Outcome
 from shipway.plan import Plan
+from shipway.policies import BreakGlass, Verdict
 from shipway.receipt import MAX_OUTPUT_BYTES, NodeResult, RanBy, Receipt, RollbackEntry, RunOutcome
 from shipway.redaction import redacted_value
 from shipway.saga import is_whole
@@ -38,6 +39,8 @@ class RunFacts(Struct, frozen=True):
     planned_with: str | None = None
     approvals: tuple[Approval, ...] = ()
     accounted: tuple[AccountedNode, ...] = ()
+    verdicts: tuple[Verdict, ...] = ()
+    break_glass: BreakGlass | None = None
 
 
 def assemble(plan: Plan, execution: Execution, facts: RunFacts, seal: OutputSeal) -> Receipt:
@@ -59,6 +62,8 @@ def assemble(plan: Plan, execution: Execution, facts: RunFacts, seal: OutputSeal
         approved=facts.approved,
         approvals=facts.approvals,
         accounted=facts.accounted,
+        verdicts=facts.verdicts,
+        break_glass=facts.break_glass,
         started=facts.started,
         ended=facts.ended,
         duration_ms=facts.duration_ms,
@@ -94,6 +99,8 @@ def failed_receipt(
         run=facts.run,
         plan_digest=plan.digest if plan else None,
         effect=plan.effect if plan else None,
+        verdicts=facts.verdicts,
+        break_glass=facts.break_glass,
         started=facts.started,
         ended=facts.ended,
         duration_ms=facts.duration_ms,

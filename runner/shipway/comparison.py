@@ -115,7 +115,7 @@ _Key = tuple[SubjectKind, str]
 _DERIVED = frozenset({"kind", "schema", "effect", "digest", "stages", "nodes", "on_rollback"})
 """Members of a plan that say nothing of their own, or are compared by themselves."""
 
-_SPREAD = ("slots", "env", "needs", "outputs", "source", "versions", "limits", "predicted", "context")
+_SPREAD = ("slots", "env", "needs", "outputs", "source", "versions", "limits", "predicted", "context", "policies")
 """Members whose own members are compared one by one."""
 
 
@@ -162,19 +162,22 @@ def _waits(needs: Sequence[Json]) -> Json:
 def _spread(members: Mapping[str, Json]) -> dict[str, Json]:
     found: dict[str, Json] = {}
     for name, value in members.items():
-        if name in _SPREAD and isinstance(value, Mapping):
-            found |= {f"{name}.{inner}": _by_id(member) for inner, member in value.items()}
-        else:
-            found[name] = _by_id(value)
+        shown = _by_id(value)
+        if name in _SPREAD and isinstance(shown, Mapping):
+            found |= {f"{name}.{inner}": member for inner, member in shown.items()}
+        elif name not in _SPREAD or shown:
+            found[name] = shown
     return found
 
 
 def _by_id(value: Json) -> Json:
-    """Lists of what has an id as mappings by it, however deep: so that one in the middle is one difference."""
+    """Lists of what has an id or a name as mappings by it, however deep: so that one in the middle is one difference."""
     if isinstance(value, Mapping):
         return {name: _by_id(member) for name, member in value.items()}
-    if isinstance(value, list) and value and all(isinstance(item, Mapping) and "id" in item for item in value):
-        return {str(object_of(item)["id"]): _by_id(item) for item in value}
+    if isinstance(value, list) and value:
+        for key in ("id", "name"):
+            if all(isinstance(item, Mapping) and key in item for item in value):
+                return {str(object_of(item)[key]): _by_id(item) for item in value}
     return value
 
 

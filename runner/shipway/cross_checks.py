@@ -13,6 +13,7 @@ from shipway.flow_rules import flow_findings
 from shipway.limits import RATE_PATTERN, parse_rate
 from shipway.outline import StageOutline, mapping, outline, texts
 from shipway.places import Finding, place
+from shipway.policy_checks import policy_findings
 from shipway.references import References, read_references
 from shipway.scripts import misplaced_expressions
 
@@ -31,6 +32,7 @@ def cross_findings(data: Json, most: int) -> list[Finding]:
         _idle_locks(data),
         _wrong_state(data),
         _wrong_defaults(data),
+        policy_findings(data, stages),
         misplaced_expressions(data),
     )
     return list(islice(found, most))

@@ -22,6 +22,7 @@ from shipway.flow_rules import DEFAULT_EMITS, DEFAULT_EVERY, GatherRule, gather_
 from shipway.limits import Limit, Rate, parse_rate
 from shipway.outline import StageOutline, StepOutline, mapping, outline, texts
 from shipway.places import Finding, about
+from shipway.policies import Policy, declared_policy
 from shipway.source import MAX_PROBLEMS, Path_, SourceTree, load_failed
 
 _Word = TypeVar("_Word", bound=StrEnum)
@@ -221,6 +222,7 @@ class Stage(Struct, frozen=True):
     compensation: Body | None = None
     retry: Retry | None = None
     approval: ApprovalRule | None = None
+    policies: tuple[Policy, ...] = ()
 
 
 class Declaration(Struct, frozen=True):
@@ -245,6 +247,7 @@ class Declaration(Struct, frozen=True):
     locks: tuple[str, ...] = ()
     is_locked: bool = True
     state: StateRule = field(default_factory=StateRule)
+    policies: tuple[Policy, ...] = ()
 
 
 def load(file: Path, *, root: Path, target: str | None = None) -> Declaration:
@@ -334,7 +337,17 @@ class _Builder:
             locks=_names(self._data, "locks"),
             is_locked=self._data.get("lock") != "none",
             state=_state(self._data.get("state")),
+            policies=self._policies(self._data, (), ""),
         )
+
+    def _policies(self, data: Mapping[str, Json], path: Path_, stage: str) -> tuple[Policy, ...]:
+        """The policies of the declaration, or of one of its stages."""
+        found = []
+        for name, rule in mapping(data.get("policy")).items():
+            at: Path_ = (*path, "policy", name)
+            env = self._env(mapping(rule), at)
+            found.append(declared_policy(name, mapping(rule), env, self._tree.locate(at, key=True), stage))
+        return tuple(found)
 
     def _targets(self) -> Mapping[str, TargetRule] | None:
         if "targets" not in self._data:
@@ -390,6 +403,7 @@ class _Builder:
             compensation=self._body(stage.compensation) if stage.compensation else None,
             retry=_retry(data["retry"]) if "retry" in data else None,
             approval=approval_rule(data.get("approval")),
+            policies=self._policies(data, path, stage.id),
         )
 
     def _body(self, written: StageOutline) -> Body:

@@ -34,6 +34,8 @@ class Reason(StrEnum):
     PLAN_DIFFERS = "plan-differs"
     PREDICTION_BROKEN = "prediction-broken"
     PLAN_EXPIRED = "plan-expired"
+    POLICY_DENIED = "policy-denied"
+    POLICY_ERROR = "policy-error"
     APPROVAL_MISSING = "approval-missing"
     APPROVAL_STALE = "approval-stale"
     APPROVAL_EXPIRED = "approval-expired"

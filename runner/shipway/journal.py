@@ -17,6 +17,7 @@ from shipway.errors import Reason, UnreachableError
 from shipway.nodes import Change, Node, Outcome
 from shipway.pace import Tokens
 from shipway.plan import Plan
+from shipway.policies import BreakGlass, Verdict
 from shipway.receipt import Attempt
 from shipway.secrecy import Secrecy
 
@@ -75,6 +76,8 @@ class Opening(Struct, frozen=True):
     approved: str | None = None
     approvals: tuple[Approval, ...] = ()
     accounted: tuple[AccountedNode, ...] = ()
+    verdicts: tuple[Verdict, ...] = ()
+    break_glass: BreakGlass | None = None
     by: Mapping[str, Json] = field(default_factory=dict)
     shipway: str = ""
     platform: str = ""

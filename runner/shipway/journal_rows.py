@@ -12,6 +12,7 @@ from shipway.approvals import accounted_from_json, accounted_json, approval_from
 from shipway.canonical import Json, integer_of, items_of, object_of, text_or_none
 from shipway.journal import Opening, Recorded
 from shipway.nodes import Change, Outcome
+from shipway.policies import break_glass_from_json, break_glass_json, verdict_from_json, verdict_json
 
 ATTEMPTS = (
     "SELECT sequence, node, verb, number, execution, started_ms, ended_ms, outcome, began, error, warning, cause, code,"
@@ -26,6 +27,8 @@ def opening_json(opening: Opening) -> str:
     told = asdict(opening) | {
         "approvals": [approval_json(approval) for approval in opening.approvals],
         "accounted": [accounted_json(node) for node in opening.accounted],
+        "verdicts": [verdict_json(verdict) for verdict in opening.verdicts],
+        "break_glass": break_glass_json(opening.break_glass),
     }
     return json.dumps(told, ensure_ascii=False)
 
@@ -44,6 +47,8 @@ def opening_from_json(data: Mapping[str, Json]) -> Opening:
         approved=text_or_none(data["approved"]),
         approvals=tuple(approval_from_json(object_of(item)) for item in items_of(data.get("approvals", []))),
         accounted=tuple(accounted_from_json(object_of(item)) for item in items_of(data.get("accounted", []))),
+        verdicts=tuple(verdict_from_json(object_of(item)) for item in items_of(data.get("verdicts", []))),
+        break_glass=break_glass_from_json(data.get("break_glass")),
         by=object_of(data["by"]),
         shipway=str(data["shipway"]),
         platform=str(data["platform"]),

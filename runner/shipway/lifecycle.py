@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -37,6 +37,9 @@ from shipway.logbook import Guard, Logbook, ran_by
 from shipway.nodes import WHOLE_TREE, Verified
 from shipway.plan import Durability, Plan
 from shipway.planning import PlanRequest, Selection, build, predict
+from shipway.policies import Verdict
+from shipway.policing import PolicyTools, ask_policies
+from shipway.policy import Clearance, covers, refusal
 from shipway.prediction import PlanTools
 from shipway.receipt import Receipt, RunOutcome
 from shipway.redaction import Redactor
@@ -111,6 +114,7 @@ class _Voyage:
         self._sanction = Sanction()
         self._accounted: tuple[AccountedNode, ...] = ()
         self._held = Held()
+        self._clearance = Clearance()
         self._logbook = Logbook(request, around, self.cleanups)
 
     def enter(self, phase: Callable[[], None]) -> None:
@@ -235,8 +239,13 @@ class _Voyage:
             # The plan just made is executed, not the given one: only what `effect` covers was found equal in them.
             self._accounted = covered(given, plan, self.request.selection, self.request.accounting)
             self.finished.plan = plan = keeping(plan, given)
+        self.finished.plan = plan = self._judged(plan)
         if self.request.execute:
             self._check_privilege(plan)
+
+    def _judged(self, plan: Plan) -> Plan:
+        """The plan with what its policies say of it, but for what the clock decides."""
+        return replace(plan, verdicts=ask_policies(plan, self._policy_tools(), None)) if plan.all_policies else plan
 
     def _lock(self) -> None:
         """Hold lifecycle, target and what is declared until cleanup, so that the plan still holds when it is executed."""
@@ -263,6 +272,10 @@ class _Voyage:
         plan = self.finished.plan
         assert plan is not None
         self._check_secrets(plan)
+        is_undone = self.request.go_on is not None and self.request.go_on.undo
+        if not is_undone and self.request.breaker is None and (refused := self._refusal(plan.verdicts)):
+            self._clearance = Clearance(plan.verdicts)
+            raise refused
         if not self.request.confirm(plan):
             self.finished.declined = True
             return
@@ -271,8 +284,9 @@ class _Voyage:
         self._sanction = self._approved(plan)
         if self._sanction.reviewed is not None:
             self.finished.plan = plan = keeping(plan, self._sanction.reviewed)
+        self._clearance = self._logbook.clearance() if is_undone else self._cleared(plan)
         self.around.interruption.hold()
-        resumption = self._logbook.open(plan, self._guard(), self._sanction)
+        resumption = self._logbook.open(plan, self._guard(), self._sanction, self._clearance)
         workspace, run = self._logbook.workspace, self._logbook.run
         self.cleanups.register("scratch of the run", lambda: workspace.remove_scratch(run))
         self.cleanups.register("what no undo needs any more", lambda: self._logbook.let_go(self._execution, plan))
@@ -293,6 +307,24 @@ class _Voyage:
         asks = plan.approval_rules and not is_undone
         sanction = self.request.approver(plan, earlier) if asks else earlier
         return replace(sanction, accounted=sanction.accounted or self._accounted)
+
+    def _cleared(self, plan: Plan) -> Clearance:
+        """What the policies say right before the run, and who overrides those that refuse it. Raises VerificationError."""
+        verdicts = ask_policies(plan, self._policy_tools(), self.context.now())
+        self._clearance = Clearance(verdicts, self._logbook.clearance().broken)
+        refused = self._refusal(verdicts)
+        if refused is None:
+            if self.request.breaker is not None:
+                self.around.events.emit(Warned("no policy refuses the plan: there was no glass to break"))
+            return self._clearance
+        if self.request.breaker is None:
+            raise refused
+        against = tuple(verdict for verdict in verdicts if verdict.refuses)
+        return Clearance(verdicts, self.request.breaker(plan, against))
+
+    def _refusal(self, verdicts: Sequence[Verdict]) -> ShipwayError | None:
+        """Why the policies do not let the plan run; None where they do, or where the run was begun in spite of them."""
+        return None if covers(self._logbook.clearance().broken, verdicts) else refusal(verdicts)
 
     def report(self) -> None:
         """Seal the receipt of whatever was executed, then deliver."""
@@ -349,6 +381,18 @@ class _Voyage:
             execute=commands.execute,
             redact=self.redactor.redact,
             withheld={} if self.request.execute else self._held.withheld,
+        )
+
+    def _policy_tools(self) -> PolicyTools:
+        commands = PlanCommands(self.context, self.redactor, self.around.grace, self.around.interruption)
+        self.cleanups.register("directory of policies", commands.close)
+        return PolicyTools(
+            execute=commands.execute,
+            redact=self.redactor.redact,
+            labels=self.around.labels,
+            base_env=base_environment(self.context.env),
+            secrets=self.secrets,
+            root=self.around.repository.root,
         )
 
     def _guard(self) -> Guard:
@@ -439,6 +483,8 @@ class _Voyage:
             planned_with=looked_at.shipway if looked_at else None,
             approvals=self._sanction.approvals,
             accounted=self._sanction.accounted or self._accounted,
+            verdicts=self._clearance.verdicts,
+            break_glass=self._clearance.broken,
         )
 
 

@@ -24,6 +24,7 @@ from shipway.journal import UNFINISHED, Journals, Opening, RunJournal, RunRecord
 from shipway.nodes import Node
 from shipway.pace import OwnTokens, Tokens
 from shipway.plan import Plan
+from shipway.policy import Clearance
 from shipway.receipt import RanBy, Receipt, RunOutcome, by_json, file_name
 from shipway.replay import last_moment_ms
 from shipway.repository import Repository
@@ -114,9 +115,15 @@ class Logbook:
         opening = self._record.opening
         return Sanction(opening.approvals, opening.accounted)
 
+    def clearance(self) -> Clearance:
+        """What the policies said of the run that is gone on with when it was begun; nothing for a new one."""
+        if self._record is None:
+            return Clearance()
+        return Clearance(self._record.opening.verdicts, self._record.opening.break_glass)
+
     # The run.
 
-    def open(self, plan: Plan, guard: Guard, sanction: Sanction) -> Resumption | None:
+    def open(self, plan: Plan, guard: Guard, sanction: Sanction, clearance: Clearance) -> Resumption | None:
         """From here on everything is written down before it happens; what is known of it where it was begun before.
 
         Raises UnreachableError where somebody else carries it out, or another run of that lifecycle and target.
@@ -128,7 +135,7 @@ class Logbook:
         self.run = go_on.run if go_on else self.new_run_id()
         if go_on is not None:
             return self._take_over(go_on, plan, guard)
-        self._begin(plan, guard, sanction)
+        self._begin(plan, guard, sanction, clearance)
         return None
 
     def new_run_id(self) -> str:
@@ -183,7 +190,7 @@ class Logbook:
         assert self._around.journals is not None
         return self._around.journals()
 
-    def _begin(self, plan: Plan, guard: Guard, sanction: Sanction) -> None:
+    def _begin(self, plan: Plan, guard: Guard, sanction: Sanction, clearance: Clearance) -> None:
         workspace = self.workspace
         if self._around.journals is not None:
             journals = self._journals
@@ -191,7 +198,10 @@ class Logbook:
                 record = journals.read(crashed.run)
                 check_gone(record, survivors_of(record, workspace.run_directory(crashed.run)))
                 self._around.events.emit(Warned(_unfinished(crashed.run)))
-            self._hold(journals.begin(self._opening(plan, sanction), plan, guard.secrecy, self._blind(plan)), guard)
+            self._hold(
+                journals.begin(self._opening(plan, sanction, clearance), plan, guard.secrecy, self._blind(plan)),
+                guard,
+            )
             self._learn(journals, plan)
         workspace.make_run_directory(self.run)
 
@@ -245,7 +255,7 @@ class Logbook:
         self.journal = journal
         self._cleanups.register("journal", journal.close)
 
-    def _opening(self, plan: Plan, sanction: Sanction) -> Opening:
+    def _opening(self, plan: Plan, sanction: Sanction, clearance: Clearance) -> Opening:
         request = self._request
         return Opening(
             run=self.run,
@@ -259,6 +269,8 @@ class Logbook:
             approved=request.given.effect if request.given else None,
             approvals=sanction.approvals,
             accounted=sanction.accounted,
+            verdicts=clearance.verdicts,
+            break_glass=clearance.broken,
             by=by_json(ran_by(self._context, self._around.repository)),
             shipway=__version__,
             platform=plan.platform,

@@ -19,7 +19,7 @@ _COMPENSATING = 5
 _INNER = (("steps",), ("emits", "steps"))
 """Where the steps inside a step are, behind its path."""
 
-_OWNERS = {"inputs": "input", "limits": "limit", "targets": "target"}
+_OWNERS = {"inputs": "input", "limits": "limit", "policy": "policy", "targets": "target"}
 _SECTIONS = frozenset(
     [
         "approval",
@@ -34,6 +34,7 @@ _SECTIONS = frozenset(
         "needs",
         "outputs",
         "plan",
+        "policy",
         "reads",
         "retry",
         "secrets",
@@ -64,6 +65,7 @@ _ABOUT = {
     "until": "keys of `until`",
     "outputs": "outputs",
     "plan": "keys of `plan`",
+    "policy": "keys of a policy",
     "undo": "keys of `undo`",
     "defaults": "keys of `defaults`",
     "expressions": "expressions",

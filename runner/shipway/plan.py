@@ -29,6 +29,15 @@ from shipway.nodes import (
     retry_from_json,
     retry_json,
 )
+from shipway.policies import (
+    Policy,
+    Verdict,
+    policy_effect,
+    policy_from_json,
+    policy_json,
+    verdict_from_json,
+    verdict_json,
+)
 from shipway.vertices import build_graph
 from shipway.weakenings import Weakening, weakening_from_json, weakening_json
 
@@ -86,6 +95,7 @@ class PlannedStage(Struct, frozen=True):
     compensation: tuple[Node, ...] = ()
     retry: Retry = field(default_factory=Retry)
     approval: ApprovalRule | None = None
+    policies: tuple[Policy, ...] = ()
 
     def compensation_order(self) -> list[Node]:
         """The nodes of its compensation in the order they run: what one needs before it, else as declared."""
@@ -100,6 +110,7 @@ class Plan(Struct, frozen=True, dict=True):
     `secrets` are names. `parallel` 0 lets the machine decide. `on_cancel` None: leave in CI, undo on a terminal. `locks` are
     held for the whole run, as is that of lifecycle and target where `is_locked`. `durability` is what the run will survive.
     `weakens` are rules of the commit before that it would loosen: they hold all the same.
+    `verdicts` are what its policies said when it was planned; they decide nothing later, and are no part of its effect.
     """
 
     lifecycle: str
@@ -119,6 +130,8 @@ class Plan(Struct, frozen=True, dict=True):
     is_locked: bool = True
     durability: Durability = Durability.PROCESS
     weakens: tuple[Weakening, ...] = ()
+    policies: tuple[Policy, ...] = ()
+    verdicts: tuple[Verdict, ...] = ()
 
     @cached_property
     def by_id(self) -> dict[str, Node]:
@@ -181,6 +194,11 @@ class Plan(Struct, frozen=True, dict=True):
         return {stage.id: stage.approval for stage in self.stages if stage.approval is not None}
 
     @property
+    def all_policies(self) -> tuple[Policy, ...]:
+        """The policies of the whole plan, then those of its stages."""
+        return (*self.policies, *(policy for stage in self.stages for policy in stage.policies))
+
+    @property
     def has_changes(self) -> bool:
         """Whether executing it would do anything but read."""
         return any(node.change not in (Change.NOOP, Change.READ) for node in self.nodes)
@@ -195,6 +213,7 @@ class Plan(Struct, frozen=True, dict=True):
             "limits": {name: limit_json(limit) for name, limit in self.limits.items()},
             "locks": sorted(self.locks),
             "lock": self.lock_word,
+            "policies": [policy_effect(policy) for policy in self.policies],
             "stages": {stage.id: _stage_effect(stage) for stage in self.stages},
             "nodes": {node.id: effect_json(node) for node in self.nodes},
         }
@@ -226,6 +245,8 @@ class Plan(Struct, frozen=True, dict=True):
             "limits": {name: limit_json(limit) for name, limit in self.limits.items()},
             "locks": list(self.locks),
             "lock": self.lock_word,
+            "policies": [policy_json(policy) for policy in self.policies],
+            "verdicts": [verdict_json(verdict) for verdict in self.verdicts],
             "durability": self.durability.value,
             "weakens": [weakening_json(weakening) for weakening in self.weakens],
             "parallel": self.parallel,
@@ -413,6 +434,7 @@ def _stage_effect(stage: PlannedStage) -> Json:
         "on_failure": stage.on_failure.value,
         "rollback": None if stage.rollback is None else stage.rollback.value,
         "approval": rule_json(stage.approval),
+        "policies": [policy_effect(policy) for policy in stage.policies],
         "compensation": [effect_json(node) for node in stage.compensation],
         "retry": retry_json(stage.retry),
     }
@@ -424,6 +446,7 @@ def _stage_json(stage: PlannedStage) -> Json:
         "id": stage.id,
         "needs": list(stage.needs),
         "parallel": stage.parallel,
+        "policies": [policy_json(policy) for policy in stage.policies],
         "compensation": [node_json(node) for node in stage.compensation],
         "position": [stage.position.file, stage.position.line, stage.position.column],
     }
@@ -457,6 +480,8 @@ def plan_from_json(data: Mapping[str, Json]) -> Plan:
         limits={name: limit_from_json(object_of(limit)) for name, limit in object_of(data["limits"]).items()},
         locks=tuple(str(name) for name in items_of(data["locks"])),
         is_locked=data["lock"] != "none",
+        policies=tuple(policy_from_json(object_of(policy)) for policy in items_of(data["policies"])),
+        verdicts=tuple(verdict_from_json(object_of(verdict)) for verdict in items_of(data["verdicts"])),
         durability=Durability(str(data["durability"])),
         weakens=tuple(weakening_from_json(object_of(each)) for each in items_of(data["weakens"])),
         parallel=integer_of(data["parallel"]),
@@ -496,4 +521,5 @@ def _stage_from_json(data: Mapping[str, Json]) -> PlannedStage:
         compensation=tuple(node_from_json(object_of(node)) for node in items_of(data["compensation"])),
         retry=retry_from_json(object_of(data["retry"])),
         approval=rule_from_json(data["approval"]),
+        policies=tuple(policy_from_json(object_of(each), str(data["id"])) for each in items_of(data["policies"])),
     )

@@ -23,6 +23,7 @@ from shipway.graph import Graph, GraphError
 from shipway.node_ids import gate_of, owner_of
 from shipway.nodes import WHOLE_TREE, Immediate, Need, NeedKind, Node, Promise, Reads, Slot
 from shipway.plan import Durability, Plan, PlannedSource, PlannedStage
+from shipway.policy_plans import planned_policies
 from shipway.prediction import PlanTools, Predictor
 from shipway.repository import Repository
 from shipway.resolution import Resolved, backend_failed
@@ -76,7 +77,8 @@ def build(request: PlanRequest, tools: PlanTools) -> Plan:
         if stage.approval is not None:
             problems += [_without_bound(node) for node in unbounded(planned[stage.id])]
         shown = _planned_stage(stage, declaration, chosen, builder, condition, context)
-        stages[stage.id] = replace(shown, compensation=compensation)
+        policies = planned_policies(stage.policies, request.target, known)
+        stages[stage.id] = replace(shown, compensation=compensation, policies=policies)
     nodes = [node for stage in declaration.stages for node in planned[stage.id]]
     ordered = [stages[stage.id] for stage in declaration.stages]
     if problems:
@@ -98,6 +100,7 @@ def build(request: PlanRequest, tools: PlanTools) -> Plan:
         locks=declaration.locks,
         is_locked=declaration.is_locked,
         durability=request.durability,
+        policies=planned_policies(declaration.policies, request.target, known),
         parallel=declaration.defaults.parallel or 0,
         on_failure=declaration.defaults.on_failure or OnFailure.DRAIN,
         rollback=declaration.defaults.rollback or Rollback.NONE,

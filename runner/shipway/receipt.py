@@ -27,6 +27,14 @@ from shipway.errors import (
 )
 from shipway.node_ids import bodies_of
 from shipway.nodes import DONE, FAILURES, Change, Outcome
+from shipway.policies import (
+    BreakGlass,
+    Verdict,
+    break_glass_from_json,
+    break_glass_json,
+    verdict_from_json,
+    verdict_json,
+)
 
 RECEIPT_SCHEMA = 1
 
@@ -151,7 +159,8 @@ class Receipt(Struct, frozen=True, dict=True):
     `critical_path` holds node ids by measured time with its length; `parallelism` is the sum of node durations over
     the wall clock, in thousandths. `error` is the phase, stage and text of a failure outside any node. `approvals` are
     those the run relied on; `accounted` are approved nodes that were not part of it, and why that is all right.
-    `planned_with` is the version of Shipway that made the plan that was given, if one was.
+    `planned_with` is the version of Shipway that made the plan that was given, if one was. `verdicts` are what
+    the policies said right before it, `break_glass` who overrode them.
     """
 
     lifecycle: str
@@ -180,6 +189,8 @@ class Receipt(Struct, frozen=True, dict=True):
     planned_with: str | None = None
     approvals: tuple[Approval, ...] = ()
     accounted: tuple[AccountedNode, ...] = ()
+    verdicts: tuple[Verdict, ...] = ()
+    break_glass: BreakGlass | None = None
 
     @property
     def exit_code(self) -> int:
@@ -222,6 +233,8 @@ class Receipt(Struct, frozen=True, dict=True):
             "approved": self.approved,
             "approvals": [approval_json(approval) for approval in self.approvals],
             "accounted": [accounted_json(node) for node in self.accounted],
+            "verdicts": [verdict_json(verdict) for verdict in self.verdicts],
+            "break_glass": break_glass_json(self.break_glass),
             "started": self.started,
             "ended": self.ended,
             "duration_ms": self.duration_ms,
@@ -294,6 +307,8 @@ def load_receipt(content: bytes, check: Callable[[Mapping[str, Json]], None]) ->
         approved=text_or_none(data["approved"]),
         approvals=tuple(approval_from_json(object_of(item)) for item in items_of(data["approvals"])),
         accounted=tuple(accounted_from_json(object_of(item)) for item in items_of(data["accounted"])),
+        verdicts=tuple(verdict_from_json(object_of(item)) for item in items_of(data["verdicts"])),
+        break_glass=break_glass_from_json(data["break_glass"]),
         started=str(data["started"]),
         ended=str(data["ended"]),
         duration_ms=integer_of(data["duration_ms"]),

@@ -43,6 +43,7 @@ _FORMS = {
     "property": ("a name", "use letters, digits, `_` and `-`, with a letter or `_` first"),
     "variable": ("the name of an environment variable", "use letters, digits and `_`, with a letter or `_` first"),
     "variable pattern": ("the name of an environment variable", "use letters, digits and `_`; `*` makes it a pattern"),
+    "zone": ("the name of a time zone", "write it like `Europe/Berlin` or `UTC`"),
     "version": ("a version", "write it like `0.1` or `0.1.2`"),
     "percentage": ("a percentage", "write it like `10%`"),
     "action": (
@@ -98,8 +99,8 @@ _HOLDERS = {
     "steps": ("retry", frozenset({"attempts", "backoff", "initial", "jitter", "max"})),
 }
 _LATER = {
-    "top-level": frozenset({"hooks", "policy", "signing"}),
-    "stages": frozenset({"locks", "policy"}),
+    "top-level": frozenset({"hooks", "signing"}),
+    "stages": frozenset({"locks"}),
     "steps": frozenset(
         {
             "approval",
@@ -112,7 +113,7 @@ _LATER = {
 """Keys that a later version will know: refused like any other, but not as a slip of the pen."""
 
 
-_FORMS_OF_STEPS = ("uses", "until", "steps", "run")
+_FORMS_OF_STEPS = ("uses", "until", "steps", "run", "deny_delete", "only_actions", "deny_opaque", "freeze")
 
 
 def explain(refusal: Refusal, data: Json) -> Iterator[Finding]:
@@ -204,7 +205,7 @@ def _not_one_of(refusal: Refusal, data: Json) -> Iterator[Finding]:
 
 
 def _not_constant(refusal: Refusal, data: Json) -> Iterator[Finding]:
-    text = f"{_subject(refusal, data)} must be `{refusal.value}`, not {_shown(refusal.instance)}"
+    text = f"{_subject(refusal, data)} must be `{json.dumps(refusal.value).strip(chr(34))}`, not {_shown(refusal.instance)}"
     hint = "remove the quotes" if refusal.instance == str(refusal.value) else ""
     yield Finding(refusal.path, text, hint, anchor=_anchor(refusal))
 
@@ -257,9 +258,13 @@ def _not_exactly_one(refusal: Refusal, data: Json) -> Iterator[Finding]:
     anchor = _anchor(refusal)
     if not present and not _meant(refusal.instance, refusal.rules.get("properties", {})).isdisjoint(keys):
         return
-    kind = {"steps": "a step", "stages": "a stage", "compensate": "a step", "gather": "a gather"}.get(
-        anchor, "a declaration"
-    )
+    kind = {
+        "steps": "a step",
+        "stages": "a stage",
+        "compensate": "a step",
+        "gather": "a gather",
+        "policy": "a policy",
+    }.get(anchor, "a declaration")
     of = f": {place(refusal.path, data)}" if refusal.path else ""
     what = "both" if len(present) > 1 else "none"
     text = (

@@ -9,6 +9,7 @@ from itertools import islice
 from shipway.canonical import Json
 from shipway.outline import leaves
 from shipway.places import Finding, place, step_of
+from shipway.source import Path_
 
 # None reaches over another `${{`: a text full of them would be searched to its end from each.
 _EXPRESSION = re.compile(r"\$\{\{((?:(?!\$\{\{).)*?)\}\}", re.DOTALL)
@@ -24,19 +25,28 @@ def misplaced_expressions(data: Json) -> Iterator[Finding]:
     for path, text in leaves(data):
         if "${{" not in text or path[-1] == "description":
             continue
+        policy = _in_policy(path)
+        if policy[:1] == ("env",):
+            continue
         owner = step_of(path) or (path[:2] if path[:1] == ("stages",) else ())
         key = path[len(owner)] if len(path) > len(owner) else ""
         if owner and (key in _EVALUATED or path[len(owner) :][:2] == ("until", "with")):
             continue
         found = _EXPRESSION.search(text)
         span = (found.start(), len(found[0])) if found else (text.index("${{"), 3)
-        if step_of(path) and key in _SCRIPTS:
+        if (step_of(path) and key in _SCRIPTS) or policy == ("run",):
             what = f"an expression inside the script {place(path, data)}"
             yield Finding(path, what, _env_form(str(path[-1]), text), anchor="expressions", span=span)
         else:
             what = f"an expression cannot stand in {place(path, data)}"
             hint = "it is evaluated in `with`, `env` and `if` of stages and steps only, and in `gather`"
             yield Finding(path, what, hint, anchor="expressions", span=span)
+
+
+def _in_policy(path: Path_) -> Path_:
+    """What of a policy `path` leads to, empty elsewhere."""
+    own = path[2:] if path[:1] == ("stages",) else path
+    return own[2:] if own[:1] == ("policy",) else ()
 
 
 def _env_form(key: str, script: str) -> str:

@@ -69,6 +69,8 @@ def _facts(record: RunRecord) -> RunFacts:
         approved=opening.approved,
         approvals=opening.approvals,
         accounted=opening.accounted,
+        verdicts=opening.verdicts,
+        break_glass=opening.break_glass,
     )
 
 

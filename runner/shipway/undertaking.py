@@ -21,6 +21,7 @@ from shipway.journal import Journals
 from shipway.nodes import Verified
 from shipway.plan import Plan
 from shipway.planning import Selection
+from shipway.policy import AskLabels, Breaker, Labels
 from shipway.privilege import has_privilege
 from shipway.receipt import Receipt
 from shipway.registry import Registry
@@ -53,6 +54,7 @@ class Request(Struct, frozen=True):
     confirm: Callable[[Plan], bool] = lambda plan: True
     approver: Approver = nobody
     accounting: Accounting = nothing_done
+    breaker: Breaker | None = None
 
 
 class Reporter(Protocol):
@@ -68,6 +70,7 @@ class Surroundings(Struct, frozen=True):
     `journals` gives the journal of the workspace, where one is kept: without it a killed run cannot be resumed.
     `open_locks` gives the locks that a declaration asks for, by its secrets; none is taken yet. `open_state` gives the
     state of its target where that is kept elsewhere than in the workspace, `open_vault` what encrypts to its key.
+    `labels` asks the forge for those of the pull request.
     """
 
     context: Context
@@ -78,6 +81,7 @@ class Surroundings(Struct, frozen=True):
     interruption: Interruption
     grace: Grace
     processors: int
+    labels: AskLabels = Labels
     has_privilege: Callable[[Mapping[str, str]], bool] = has_privilege
     journals: Callable[[], Journals] | None = None
     open_locks: Callable[[Declaration, Mapping[str, str]], Locks] = lambda declaration, secrets: Unguarded()

@@ -110,11 +110,13 @@ class View(Struct, frozen=True):
 
     @property
     def conclusion(self) -> Conclusion:
-        """Failure where anything failed; otherwise action required where a person has to do something first."""
+        """Failure where anything failed or a policy refuses; otherwise action required where a person has to do something first."""
         if self.error is not None:
             is_needed = self.error.reason.value in _FOR_A_PERSON
             return Conclusion.ACTION_REQUIRED if is_needed else Conclusion.FAILURE
         if self.receipt is not None and self.receipt.exit_code:
+            return Conclusion.FAILURE
+        if self.receipt is None and self.plan is not None and any(verdict.refuses for verdict in self.plan.verdicts):
             return Conclusion.FAILURE
         return Conclusion.ACTION_REQUIRED if self.needed or self.stands else Conclusion.SUCCESS
 

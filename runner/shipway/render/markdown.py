@@ -15,6 +15,7 @@ from shipway.comparison import Presence, SubjectChange, compare
 from shipway.durations import format_ms
 from shipway.nodes import WHOLE, Change, Node, Outcome
 from shipway.plan import Plan, StageRollback, rollback_preview
+from shipway.policies import Decision, Verdict
 from shipway.receipt import NodeResult, Receipt, RollbackEntry, RunOutcome
 from shipway.redaction import Redacted, trusted
 from shipway.render import wording
@@ -88,7 +89,7 @@ def view_report(view: View, budget: int, links: Links) -> Report:
     return Report(
         subject="plan",
         head=_plan_head(plan, view),
-        lead=(_needed(view), _notes(links), since.block),
+        lead=(_needed(view), _notes(links), _verdicts(plan.verdicts), since.block),
         table_head="| node | stage | change | fidelity | undo |\n| :--- | :--- | :--- | :--- | :--- |",
         rows=tuple(_plan_row(alike[0], len(alike), view.proven) for alike in folded_nodes(ordered)),
         folded_row=lambda stage, text: f"| … | {name(stage)} | {text} | | |",
@@ -121,7 +122,13 @@ def receipt_report(receipt: Receipt, plan: Plan | None, budget: int, links: Link
     return Report(
         subject="receipt",
         head=_receipt_head(receipt),
-        lead=(_notes(links), _run_error(receipt), _accounted(receipt), *_failures(receipt, plan, budget // 5)),
+        lead=(
+            _notes(links),
+            _run_error(receipt),
+            _verdicts(receipt.verdicts),
+            _accounted(receipt),
+            *_failures(receipt, plan, budget // 5),
+        ),
         table_head="| node | stage | outcome | attempts | took | cause |\n| :--- | :--- | :--- | ---: | ---: | :--- |",
         rows=tuple(_receipt_row(alike[0], len(alike)) for alike in folded_results(ordered)),
         folded_row=lambda stage, text: f"| … | {name(stage)} | {text} | | | |",
@@ -169,7 +176,20 @@ def _receipt_head(receipt: Receipt) -> str:
         receipt.outcome, "❌"
     )
     title = f"### {sign} Shipway receipt: {name(receipt.lifecycle)} → {name(receipt.target)}: {wording.ending(receipt)}"
-    return f"{title}\n\n{' · '.join(facts)}"
+    broken = f"### ⚠️ {prose(wording.broken_glass(receipt.break_glass))}\n\n" if receipt.break_glass else ""
+    return f"{broken}{title}\n\n{' · '.join(facts)}"
+
+
+def _verdicts(verdicts: Sequence[Verdict]) -> str:
+    """What the policies said, one line each, those that refuse first; those that allow it only counted."""
+    told = [line for decision, line in wording.verdict_lines(verdicts) if decision is not Decision.ALLOW]
+    allowing = len(verdicts) - len(told)
+    lines = [f"- policy {prose(line)}" for line in told[:_MAX_LISTED]]
+    if len(told) > _MAX_LISTED:
+        lines.append(f"- {len(told) - _MAX_LISTED} more policies have something to say: see the artifact")
+    if allowing:
+        lines.append("- 1 policy allows it" if allowing == 1 else f"- {allowing} policies allow it")
+    return "\n".join(lines)
 
 
 def _accounted(receipt: Receipt) -> str:

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from shipway.durations import format_ms
 from shipway.nodes import FAILURES, WHOLE, Change, Fidelity, Node, Outcome
 from shipway.plan import Plan, PlannedStage, rollback_preview
+from shipway.policies import Decision, Verdict
 from shipway.receipt import NodeResult, Receipt, RollbackEntry, RunOutcome, own_outcome
 from shipway.render import wording
 from shipway.render.columns import NARROWEST, Colour, cut, pad, paint, width, wrap
@@ -50,6 +51,7 @@ OUTCOME_SIGNS = {
     Outcome.DRIFTED: "≠",
     Outcome.UNKNOWN: "?",
 }
+_VERDICT_COLOURS = {Decision.DENY: Colour.RED, Decision.ERROR: Colour.RED, Decision.WARN: Colour.YELLOW}
 _DIFF_COLOURS = {"+": Colour.GREEN, "-": Colour.RED}
 _MAX_DIFF_LINES = 40
 _MAX_SAID_LINES = 20
@@ -289,11 +291,21 @@ def _plan_foot(page: _Page, plan: Plan) -> None:
             else f"{opaque} nodes are opaque: only running them tells"
         )
         page.wrapped(f"{subject} what changes.")
+    _verdicts(page, plan.verdicts)
     page.line()
     page.wrapped(f"effect {plan.effect}", colour=Colour.DIM)
     if not plan.has_changes:
         page.line()
         page.line("Nothing would change.")
+
+
+def _verdicts(page: _Page, verdicts: Sequence[Verdict]) -> None:
+    if not verdicts:
+        return
+    page.line()
+    page.line("Policies:")
+    for decision, line in wording.verdict_lines(verdicts):
+        page.wrapped(line, "  ", _VERDICT_COLOURS.get(decision))
 
 
 def _what_to_type(page: _Page, what: str, options: str, kept_as: str, *, needs_approval: bool) -> None:
@@ -310,6 +322,8 @@ def _what_to_type(page: _Page, what: str, options: str, kept_as: str, *, needs_a
 
 def _receipt_head(page: _Page, receipt: Receipt) -> None:
     colour = _ENDING_COLOURS.get(receipt.outcome, Colour.RED)
+    if receipt.break_glass is not None:
+        page.wrapped(f"{wording.broken_glass(receipt.break_glass)}", "! ", Colour.RED)
     title = f"{one_line(receipt.lifecycle)} → {one_line(receipt.target)}: {wording.ending(receipt)}"
     page.heading(title, f"run {one_line(receipt.run)}", colour)
     page.fact("started", f"{one_line(receipt.started)}, took {format_ms(receipt.duration_ms)}{_by(receipt)}")
@@ -318,6 +332,9 @@ def _receipt_head(page: _Page, receipt: Receipt) -> None:
         page.fact("approved", wording.approved_words(approval))
     for text in wording.accounted_words(receipt):
         page.fact("left out", text)
+    for decision, line in wording.verdict_lines(receipt.verdicts):
+        if decision is not Decision.ALLOW:
+            page.fact("policy", line, colour=_VERDICT_COLOURS.get(decision))
     if receipt.error:
         page.fact("error", one_line(receipt.error), colour=Colour.RED)
     for warning in receipt.warnings:

@@ -35,6 +35,7 @@ from shipway.plan import (
     fidelity_counts,
     rollback_preview,
 )
+from shipway.policies import BreakGlass, Decision, Verdict
 from shipway.receipt import NodeResult, Receipt, RollbackEntry, RunOutcome, own_outcome
 from shipway.render.difference import SignedLine, diff_lines, inline
 from shipway.render.foreign import one_line
@@ -197,6 +198,34 @@ _SURVIVES = {
 def survives(plan: Plan) -> str:
     """What a run of the plan survives, so that it can be gone on with."""
     return _SURVIVES[plan.durability]
+
+
+_DECIDED = {
+    Decision.ALLOW: "allows it",
+    Decision.WARN: "warns",
+    Decision.LATER: "decides when executed",
+    Decision.DENY: "denies it",
+    Decision.ERROR: "came to no verdict, which counts as no",
+}
+_VERDICT_ORDER = (Decision.ERROR, Decision.DENY, Decision.WARN, Decision.LATER, Decision.ALLOW)
+
+
+def verdict_lines(verdicts: Sequence[Verdict]) -> list[tuple[Decision, str]]:
+    """`far denies it: …`, one line for each policy with what it said, those that refuse first."""
+    found = sorted(verdicts, key=lambda verdict: _VERDICT_ORDER.index(verdict.decision))
+    return [(verdict.decision, _verdict_line(verdict)) for verdict in found]
+
+
+def _verdict_line(verdict: Verdict) -> str:
+    said = "; ".join(one_line(message) for message in verdict.messages)
+    return f"{one_line(verdict.words)} {_DECIDED[verdict.decision]}" + (f": {said}" if said else "")
+
+
+def broken_glass(broken: BreakGlass) -> str:
+    """Who overrode which policies, by which right, and why: on one line."""
+    right = "typed at the terminal" if broken.right == "terminal" else f"who may {broken.right}"
+    names = ", ".join(one_line(verdict.words) for verdict in broken.overridden)
+    return f"break-glass by {one_line(broken.by)} ({right}), against {names}: {one_line(broken.reason)}"
 
 
 def plan_locks(plan: Plan) -> str:
