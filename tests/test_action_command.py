@@ -14,7 +14,7 @@ import pytest
 from shipway.canonical import canonical_bytes
 from shipway.commands.documents import read_document
 from shipway.forges.sticky import parse_marker
-from tests.forge.server import GitHubServer
+from tests.forge.server import ForgeServer, GitHubServer
 
 HEAD = "a" * 40
 
@@ -36,9 +36,9 @@ steps:
 
 
 class Job:
-    """A job of GitHub Actions in a fresh checkout: calls the two parts as the steps of the action do."""
+    """A job of GitHub Actions, or of its kin, in a fresh checkout: calls the two parts as the steps of the action do."""
 
-    def __init__(self, root: Path, github: GitHubServer, event: str, payload: Mapping[str, object]) -> None:
+    def __init__(self, root: Path, github: ForgeServer, event: str, payload: Mapping[str, object]) -> None:
         self.root = root
         self.checkout = root / "checkout"
         self.checkout.mkdir(parents=True)

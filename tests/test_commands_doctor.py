@@ -14,6 +14,7 @@ import pytest
 from shipway.checkup import Verdict, check_disk, check_git, check_python, check_secrets, check_shells, check_user
 from tests.command_line import Done, Project, make_project
 from tests.forge.fixtures import github as github
+from tests.forge.gitea_server import GiteaServer, gitea_world
 from tests.forge.server import GitHubServer
 from tests.forge.world import JOB_TOKEN, Grant, Run
 from tests.git_remotes import make_remote
@@ -177,6 +178,21 @@ def test_in_ci_the_token_is_tried_by_reading_alone(project: Project, github: Git
     assert found["token"]["text"].startswith(f"reads {github.world.repository}")
     assert found["permissions"]["verdict"] == "good"
     assert [request.method for request in github.requests] == ["GET", "GET"]
+
+
+def test_on_another_forge_the_account_and_what_is_lacking_are_told(project: Project, tmp_path: Path) -> None:
+    with GiteaServer(gitea_world()) as gitea:
+        env = {**project.env, **gitea.environment(GITHUB_EVENT_NAME="push", GITHUB_REF="refs/heads/main")}
+        found = checks(project.call("doctor", "--json", env=env))
+        assert [request.method for request in gitea.requests] == ["GET", "GET"]
+        gitea.world.tokens.clear()
+        refused = checks(project.call("doctor", "--json", env=env, code=2))
+    assert found["token"]["text"].startswith("reads octo/shop, comments as account -2")
+    assert found["forge"]["text"].startswith(
+        "gitea lacks artifacts, checks, deployments, foreign-runs, hiding, reviews"
+    )
+    assert refused["token"]["verdict"] == "bad"
+    assert gitea.violations == []
 
 
 def test_a_missing_permission_is_named(project: Project, github: GitHubServer, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ DEPENDABOT_LOGIN = "dependabot[bot]"
 
 
 class Provider(StrEnum):
-    """Whose CI this is. Only GitHub is reported to in this version; the others are recognised."""
+    """Whose CI this is."""
 
     GITHUB = "github"
     GITEA = "gitea"
@@ -175,7 +175,7 @@ def _actions(provider: Provider, env: Mapping[str, str], payload: Mapping[str, J
     pull_request = _member(payload, "pull_request")
     repository = _member(payload, "repository")
     server_url = env.get("GITHUB_SERVER_URL") or "https://github.com"
-    api_url = (env.get("GITHUB_API_URL") or _api_of(server_url)).rstrip("/")
+    api_url = (env.get("GITHUB_API_URL") or _api_of(provider, server_url)).rstrip("/")
     graphql_url = env.get("GITHUB_GRAPHQL_URL") or api_url.removesuffix("/v3") + "/graphql"
     ref = env.get("GITHUB_REF", "")
     return CiContext(
@@ -203,7 +203,7 @@ def _actions(provider: Provider, env: Mapping[str, str], payload: Mapping[str, J
         run_id=env.get("GITHUB_RUN_ID", ""),
         run_number=env.get("GITHUB_RUN_NUMBER", ""),
         run_attempt=_number(env.get("GITHUB_RUN_ATTEMPT")) or 1,
-        run_url=f"{server_url}/{env.get('GITHUB_REPOSITORY', '')}/actions/runs/{env.get('GITHUB_RUN_ID', '')}",
+        run_url=f"{server_url}/{env.get('GITHUB_REPOSITORY', '')}/actions/runs/{_run_in_url(provider, env)}",
         job=env.get("GITHUB_JOB", ""),
         actor=env.get("GITHUB_TRIGGERING_ACTOR") or env.get("GITHUB_ACTOR", ""),
         actor_id=env.get("GITHUB_ACTOR_ID", ""),
@@ -255,7 +255,22 @@ def _gitlab(env: Mapping[str, str], payload: Mapping[str, Json]) -> CiContext:
     )
 
 
-def _api_of(server_url: str) -> str:
+def file_url(ci: CiContext, commit: str, file: str) -> str:
+    """The page of a file of the repository at a commit, where each forge has it."""
+    folder = {Provider.GITHUB: "blob", Provider.GITLAB: "-/blob"}.get(ci.provider, "src/commit")
+    return f"{ci.server_url}/{ci.repository}/{folder}/{commit}/{file}"
+
+
+def _run_in_url(provider: Provider, env: Mapping[str, str]) -> str:
+    """What a run's page is named by. Gitea and Forgejo name it by its number in the repository. Source:
+    https://github.com/go-gitea/gitea/blob/v1.24.0/models/actions/run.go (`Link`)
+    """
+    return env.get("GITHUB_RUN_ID" if provider is Provider.GITHUB else "GITHUB_RUN_NUMBER", "")
+
+
+def _api_of(provider: Provider, server_url: str) -> str:
+    if provider is not Provider.GITHUB:
+        return f"{server_url}/api/v1"
     return "https://api.github.com" if server_url == "https://github.com" else f"{server_url}/api/v3"
 
 

@@ -1,4 +1,4 @@
-"""GitHub's own description of its API, against which the false GitHub's requests and answers are checked."""
+"""The forges' own descriptions of their APIs, against which the false forges' requests and answers are checked."""
 
 from __future__ import annotations
 
@@ -14,13 +14,22 @@ from openapi_core import Config, OpenAPI
 from openapi_core.exceptions import OpenAPIError
 from openapi_core.testing import MockRequest, MockResponse
 
-VENDOR = Path(__file__).resolve().parent.parent / "vendor" / "github"
+_VENDORED = Path(__file__).resolve().parent.parent / "vendor"
+VENDOR = _VENDORED / "github"
 
 
 @cache
-def description() -> dict[str, Any]:
-    """The vendored subset of GitHub's OpenAPI description."""
-    loaded: dict[str, Any] = json.loads((VENDOR / "openapi.json").read_text("utf-8"))
+def description(forge: str = "github") -> dict[str, Any]:
+    """The vendored subset of a forge's OpenAPI description.
+
+    GitHub says what every answer holds. Others leave all members open: there an answer may hold described members only, so
+    that nothing is read which no such forge would answer.
+    """
+    loaded: dict[str, Any] = json.loads((_VENDORED / forge / "openapi.json").read_text("utf-8"))
+    if forge != "github":
+        for schema in loaded["components"]["schemas"].values():
+            if "properties" in schema:
+                schema.setdefault("additionalProperties", False)
     return loaded
 
 
@@ -31,9 +40,9 @@ def example(name: str) -> str:
 
 
 @cache
-def _api() -> OpenAPI:
+def _api(forge: str) -> OpenAPI:
     # None skips the check of the description itself; the annotation of the package does not know it.
-    return OpenAPI.from_dict(description(), config=Config(spec_validator_cls=None))  # type: ignore[arg-type]
+    return OpenAPI.from_dict(description(forge), config=Config(spec_validator_cls=None))  # type: ignore[arg-type]
 
 
 def check(
@@ -43,31 +52,32 @@ def check(
     sent: bytes,
     status: int,
     answered: bytes,
+    forge: str = "github",
 ) -> str:
-    """What is wrong with a request or its answer, or an empty text. Failures that GitHub does not describe may be any."""
+    """What is wrong with a request or its answer, or an empty text. Failures that the forge does not describe may be any."""
     # A ref has slashes, and the template that it stands in for has none.
     path = re.sub("(/git/ref/)(.+)", lambda found: found[1] + quote(found[2], safe=""), path)
     request = MockRequest("https://api.github.com", method, path, args=dict(query), data=sent or None)
     response = MockResponse(answered, status_code=status, content_type="application/json")
     try:
         if status < 400:
-            _api().validate_request(request)
-        if status not in (304, 307) and (status < 400 or _is_described(request, response)):
-            _api().validate_response(request, response)
+            _api(forge).validate_request(request)
+        if status not in (304, 307) and (status < 400 or _is_described(request, response, forge)):
+            _api(forge).validate_response(request, response)
     except OpenAPIError as error:
         return f"{method} {path} ({status}): {_innermost(error)}"
     return ""
 
 
-def _is_described(request: MockRequest, response: MockResponse) -> bool:
-    template = _template(request.path)
-    operation = description()["paths"].get(template, {}).get(request.method.lower(), {})
+def _is_described(request: MockRequest, response: MockResponse, forge: str) -> bool:
+    template = _template(request.path, forge)
+    operation = description(forge)["paths"].get(template, {}).get(request.method.lower(), {})
     return str(response.status_code) in operation.get("responses", {})
 
 
-def _template(path: str) -> str:
+def _template(path: str, forge: str) -> str:
     parts = path.split("/")
-    for template in description()["paths"]:
+    for template in description(forge)["paths"]:
         wanted = template.split("/")
         if len(wanted) == len(parts) and all(w == p or w.startswith("{") for w, p in zip(wanted, parts, strict=True)):
             return str(template)

@@ -15,11 +15,13 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
+from email.utils import formatdate
 from enum import Enum, auto
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 from tests.forge import graphql_api, reports, reviewing
@@ -90,8 +92,8 @@ class Hook:
     action: Callable[[World], object]
 
 
-class GitHubServer:
-    """The server with its state. Use as a context manager; `violations` lists what was not as GitHub describes it."""
+class ForgeServer:
+    """A server with its state. Use as a context manager; `violations` lists what was not as the forge describes it."""
 
     def __init__(self, world: World | None = None, *, port: int = 0, state_file: Path | None = None) -> None:
         self.world = world or new_world()
@@ -106,7 +108,7 @@ class GitHubServer:
         self._http.forge = self
         self._thread = threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
 
-    def __enter__(self) -> GitHubServer:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
@@ -125,13 +127,8 @@ class GitHubServer:
 
     @property
     def api_url(self) -> str:
-        """For GITHUB_API_URL. The same API is below `/api/v3`, as on GitHub Enterprise."""
+        """Where the API begins."""
         return f"http://127.0.0.1:{self.port}"
-
-    @property
-    def graphql_url(self) -> str:
-        """For GITHUB_GRAPHQL_URL."""
-        return f"{self.api_url}/graphql"
 
     @property
     def writes(self) -> list[Seen]:
@@ -139,18 +136,8 @@ class GitHubServer:
         return [seen for seen in self.requests if seen.is_write]
 
     def environment(self, **more: str) -> dict[str, str]:
-        """The variables of a GitHub job that talks to this server."""
-        known = {
-            "GITHUB_ACTIONS": "true",
-            "GITHUB_API_URL": self.api_url,
-            "GITHUB_GRAPHQL_URL": self.graphql_url,
-            "GITHUB_SERVER_URL": "https://github.com",
-            "GITHUB_REPOSITORY": self.world.repository,
-            "GITHUB_RUN_ID": "77",
-            "GITHUB_RUN_ATTEMPT": "1",
-            "GITHUB_TOKEN": next(iter(self.world.tokens), ""),
-        }
-        return known | more
+        """The variables of a job that talks to this server."""
+        raise NotImplementedError
 
     def fault(self, method: str, path: str, happens: Reply | Break, *, times: int = 1) -> None:
         """Lets the next requests of this method whose path matches the regular expression go wrong."""
@@ -191,12 +178,7 @@ class GitHubServer:
         return None
 
     def _checked(self, seen: Seen, reply: Reply) -> Reply:
-        if seen.path.startswith("/blobs/"):
-            return reply
-        if seen.path == "/graphql":
-            wrong = "" if graphql_api.is_valid(reply.document or {}) else f"graphql: {reply.document['errors']}"
-        else:
-            wrong = check(seen.method, seen.path, seen.query, seen.body, reply.status, reply.content)
+        wrong = self.violation(seen, reply)
         if wrong:
             self.violations.append(wrong)
             return Reply(500, {"message": wrong})
@@ -209,6 +191,44 @@ class GitHubServer:
             beside = self._state_file.with_suffix(".new")
             beside.write_text(json.dumps(told, indent=1), "utf-8")
             beside.replace(self._state_file)
+
+    def violation(self, seen: Seen, reply: Reply) -> str:
+        """What in a request or its answer is not as the forge describes it, or an empty text."""
+        raise NotImplementedError
+
+    def _route(self, seen: Seen) -> Reply:
+        raise NotImplementedError
+
+
+class GitHubServer(ForgeServer):
+    """A false GitHub. The same API is below `/api/v3`, as on GitHub Enterprise."""
+
+    @property
+    def graphql_url(self) -> str:
+        """For GITHUB_GRAPHQL_URL."""
+        return f"{self.api_url}/graphql"
+
+    def environment(self, **more: str) -> dict[str, str]:
+        """The variables of a GitHub job that talks to this server."""
+        known = {
+            "GITHUB_ACTIONS": "true",
+            "GITHUB_API_URL": self.api_url,
+            "GITHUB_GRAPHQL_URL": self.graphql_url,
+            "GITHUB_SERVER_URL": "https://github.com",
+            "GITHUB_REPOSITORY": self.world.repository,
+            "GITHUB_RUN_ID": "77",
+            "GITHUB_RUN_ATTEMPT": "1",
+            "GITHUB_TOKEN": next(iter(self.world.tokens), ""),
+        }
+        return known | more
+
+    def violation(self, seen: Seen, reply: Reply) -> str:
+        """What is not as GitHub describes it; the host of the archives is another one."""
+        if seen.path.startswith("/blobs/"):
+            return ""
+        if seen.path == "/graphql":
+            return "" if graphql_api.is_valid(reply.document or {}) else f"graphql: {reply.document['errors']}"
+        return check(seen.method, seen.path, seen.query, seen.body, reply.status, reply.content)
 
     def _route(self, seen: Seen) -> Reply:
         blob = re.fullmatch(r"/blobs/(\d+)", seen.path)
@@ -456,7 +476,7 @@ class GitHubServer:
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
-    forge: GitHubServer
+    forge: ForgeServer
 
     def handle_error(self, request: object, client_address: object) -> None:
         """A client that went away is no failure of the server; anything else is recorded."""
@@ -479,9 +499,17 @@ class _Handler(BaseHTTPRequestHandler):
         """Any creation, and GraphQL."""
         self._handle()
 
+    def do_PUT(self) -> None:
+        """Any edit, as GitLab has it."""
+        self._handle()
+
     def do_PATCH(self) -> None:
         """Any edit."""
         self._handle()
+
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        """The forge's clock is its world's."""
+        return formatdate(datetime.fromisoformat(self.server.forge.world.now).timestamp(), usegmt=True)
 
     def log_message(self, format: str, *args: object) -> None:
         """Keeps standard error quiet."""

@@ -161,6 +161,7 @@ class World:
     artifacts: list[Stored] = field(default_factory=list)
     checks: list[Told] = field(default_factory=list)
     deployments: list[Announced] = field(default_factory=list)
+    statuses: list[dict[str, Any]] = field(default_factory=list)
     roles: dict[str, str] = field(default_factory=dict)
     branches: dict[str, str] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
@@ -260,6 +261,7 @@ def read_world(text: str) -> World:
     world.branches |= told.get("branches", {})
     world.artifacts = [Stored(**value) for value in told.get("artifacts", [])]
     world.checks = [Told(**value) for value in told.get("checks", [])]
+    world.statuses = told.get("statuses", [])
     world.deployments = [Announced(**value) for value in told.get("deployments", [])]
     world.runs |= {int(number): Run(**value) for number, value in told.get("runs", {}).items()}
     return world

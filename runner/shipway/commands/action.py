@@ -10,7 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from shipway import declaration
-from shipway.ci import CiContext, Token, origin
+from shipway.ci import CiContext, Provider, Token, origin
 from shipway.commands import expectation
 from shipway.commands.closing import mark_closed
 from shipway.commands.delivery import announce, comment_body, deliver, deliver_failure, environment_url, view_of
@@ -248,6 +248,8 @@ def _handed_over(job: _Job, finished: Finished, facts: Facts, previous: Previous
     outputs = outputs_of(finished, handover, code)
     if finished.plan is not None:
         outputs["environment-url"] = environment_url(job.ci, finished.plan)
+    if job.ci.provider is not Provider.GITHUB:
+        outputs["uploads"] = "false"  # the action's own step: actions/upload-artifact refuses other forges
     _set_outputs(log, outputs)
     return code
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from shipway.checkup import Check, Verdict, good
 from shipway.ci import CiContext, Provider, Token, origin
+from shipway.commands.other_forges import other_forge_checks
 from shipway.context import Context
 from shipway.errors import ShipwayError, UnreachableError
 from shipway.redaction import Redactor
@@ -24,6 +25,9 @@ def forge_checks(context: Context, repository: Repository) -> Iterator[Check]:
     ci = context.ci
     if ci is not None:
         yield _check_event(ci)
+        if ci.provider is not Provider.GITHUB:
+            yield from other_forge_checks(ci, context, refuse_to_wait)
+            return
     token, api_url, slug = reached_by(context, ci, repository)
     if token is None:
         if ci is not None:
@@ -31,9 +35,6 @@ def forge_checks(context: Context, repository: Repository) -> Iterator[Check]:
                 "pass it as `GITHUB_TOKEN: ${{ github.token }}` in `env` of the step; without it no comment is posted"
             )
             yield Check("token", Verdict.LOOK, "this step has no forge token", next)
-        return
-    if ci is not None and ci.provider is not Provider.GITHUB:
-        yield Check("token", Verdict.LOOK, f"comments on {ci.provider.value} are not part of this version", "")
         return
     yield from _probe(context, token, api_url, slug, ci.run_id if ci else "")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shipway.ci import CiContext
+from shipway.ci import CiContext, file_url
 from shipway.commands.documents import SUMMARY_BUDGET
 from shipway.context import Context
 from shipway.errors import Position, ShipwayError
@@ -60,7 +60,7 @@ def links_of(
     declaration = None
     if plan is not None and plan.source.commit and ci.repository:
         commit = ci.head_sha or plan.source.commit
-        declaration = f"{ci.server_url}/{ci.repository}/blob/{commit}/{plan.source.file}"
+        declaration = file_url(ci, commit, plan.source.file)
     return markdown.Links(
         run_url=ci.run_url or None,
         run=f"run {ci.run_id}, attempt {ci.run_attempt}",

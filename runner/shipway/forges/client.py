@@ -52,16 +52,30 @@ class Pace(Struct, frozen=True):
     sleep: Callable[[float], None]
 
 
+class Dialect(Struct, frozen=True):
+    """What one forge's HTTP has of its own: headers of every request, the header and the prefix of the token, pages at most."""
+
+    headers: Mapping[str, str]
+    token_header: str = "Authorization"
+    token_prefix: str = "Bearer "
+    pages_max: int = limits.PAGES_MAX
+
+
+GITHUB = Dialect({"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": limits.API_VERSION})
+
+
 class _OriginAuth(AuthBase):
     """Adds the token to requests of its own origin only. Being set at all, it also keeps requests from reading netrc."""
 
-    def __init__(self, token: Token | None) -> None:
+    def __init__(self, token: Token | None, dialect: Dialect) -> None:
         self._token = token
+        self._header, self._prefix = dialect.token_header, dialect.token_prefix
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers.pop("Authorization", None)
+        for name in ("Authorization", self._header):
+            request.headers.pop(name, None)
         if self._token and origin(request.url or "") == self._token.origin:
-            request.headers["Authorization"] = f"Bearer {self._token.value}"
+            request.headers[self._header] = f"{self._prefix}{self._token.value}"
         return request
 
 
@@ -86,6 +100,7 @@ class Client:
         token: Token | None,
         pace: Pace,
         redact: Callable[[str], Redacted],
+        dialect: Dialect = GITHUB,
         timeout_s: tuple[float, float] = (limits.CONNECT_TIMEOUT_S, limits.READ_TIMEOUT_S),
     ) -> None:
         self._api_url = api_url.rstrip("/")
@@ -93,14 +108,9 @@ class Client:
         self._redact = redact
         self._timeout_s = timeout_s
         self._session = requests.Session()
-        self._session.auth = _OriginAuth(token)
-        self._session.headers.update(
-            {
-                "Accept": "application/vnd.github+json",
-                "User-Agent": f"shipway/{__version__}",
-                "X-GitHub-Api-Version": limits.API_VERSION,
-            }
-        )
+        self._session.auth = _OriginAuth(token, dialect)
+        self._session.headers.update({**dialect.headers, "User-Agent": f"shipway/{__version__}"})
+        self._pages_max = dialect.pages_max
         self._known: dict[str, Answer] = {}
         self._last_write: datetime | None = None
         self.requests = 0
@@ -119,7 +129,7 @@ class Client:
     def pages(self, path: str, parameters: Mapping[str, str | int]) -> Iterator[Answer]:
         """`path` and each page that `Link` names after it. Raises ForgeError for a page of another origin."""
         answer = self.get(path, parameters)
-        for _ in range(limits.PAGES_MAX):
+        for _ in range(self._pages_max):
             yield answer
             following = answer.links.get("next")
             if not following:
@@ -127,7 +137,7 @@ class Client:
             if origin(following) != origin(self._api_url):
                 raise ForgeError(f"the next page of `{path}` is on another host: `{origin(following)}`")
             answer = self.get(following)
-        raise ForgeError(f"`{path}` has more than {limits.PAGES_MAX} pages")
+        raise ForgeError(f"`{path}` has more than {self._pages_max} pages")
 
     def write(
         self, method: str, url: str, document: Json, *, landed: Callable[[], bool] | None = None

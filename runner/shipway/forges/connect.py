@@ -6,12 +6,22 @@ from collections.abc import Callable
 
 from shipway.ci import CiContext, Provider
 from shipway.errors import Reason
-from shipway.forges import limits
-from shipway.forges.client import Client, Pace
+from shipway.forges import gitea, limits
+from shipway.forges.client import GITHUB, Client, Pace
 from shipway.forges.forge import Forge, Outcome, Posted
+from shipway.forges.gitea import Gitea
 from shipway.forges.github import GitHub
 from shipway.redaction import Redacted
 from shipway.trigger import Work
+
+_DIALECTS = {Provider.GITHUB: GITHUB, Provider.GITEA: gitea.DIALECT, Provider.FORGEJO: gitea.DIALECT}
+
+TOKEN_NEXT = {
+    Provider.GITHUB: "pass `GITHUB_TOKEN: ${{ github.token }}` in `env` of the step",
+    Provider.GITEA: "pass `GITEA_TOKEN: ${{ gitea.token }}` in `env` of the step",
+    Provider.FORGEJO: "pass `FORGEJO_TOKEN: ${{ forgejo.token }}` in `env` of the step",
+}
+"""What to do where a job has no token, by whose job it is."""
 
 
 def connect(
@@ -26,10 +36,13 @@ def connect(
         return Posted(Outcome.DEFERRED, why="this is no CI job, so that there is no forge to report to")
     if not work.is_trusted:
         return Posted(Outcome.REFUSED, why=work.why)
-    if ci.provider is not Provider.GITHUB:
+    if ci.provider not in _DIALECTS:
         return Posted(Outcome.DEFERRED, why=f"comments on {ci.provider.value} are not supported in this version")
     if ci.token is None:
-        why = "the job has no token: pass `GITHUB_TOKEN: ${{ github.token }}` in `env` of the step"
+        why = f"the job has no token: {TOKEN_NEXT[ci.provider]}"
         return Posted(Outcome.DEFERRED, why=why, reason=Reason.FORGE_PERMISSION)
-    client = Client(api_url=ci.api_url, token=ci.token, pace=pace, redact=redact, timeout_s=timeout_s)
-    return GitHub(client, repository=ci.repository, graphql_url=ci.graphql_url)
+    dialect = _DIALECTS[ci.provider]
+    client = Client(api_url=ci.api_url, token=ci.token, pace=pace, redact=redact, dialect=dialect, timeout_s=timeout_s)
+    if ci.provider is Provider.GITHUB:
+        return GitHub(client, repository=ci.repository, graphql_url=ci.graphql_url)
+    return Gitea(client, repository=ci.repository, name=ci.provider.value.capitalize())

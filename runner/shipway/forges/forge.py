@@ -28,6 +28,21 @@ class BodyTooLong(ForgeError):
     """The forge refused a comment for its length; a shorter one may pass."""
 
 
+class Capability(StrEnum):
+    """What a forge may lack: the closed list. A report that asks for it says so in one line, and goes on without.
+
+    `artifacts` of a run. `foreign-runs`: what another run was of, and whose. `reviews`: who approved what. `hiding` of a
+    comment. `checks` with a text and annotations. `deployments` that are announced.
+    """
+
+    ARTIFACTS = "artifacts"
+    FOREIGN_RUNS = "foreign-runs"
+    REVIEWS = "reviews"
+    HIDING = "hiding"
+    CHECKS = "checks"
+    DEPLOYMENTS = "deployments"
+
+
 class Author(Struct, frozen=True):
     """An account by what cannot be chosen or renamed: its numeric id and its type (`User`, `Bot`, `Organization`)."""
 
@@ -36,7 +51,10 @@ class Author(Struct, frozen=True):
 
 
 class Comment(Struct, frozen=True):
-    """One comment as the forge holds it. `node_id` names it in GraphQL; `updated_at` is RFC 3339 by the forge's clock."""
+    """One comment as the forge holds it; `updated_at` is RFC 3339 by the forge's clock.
+
+    `node_id` names it where its number does not: in GraphQL, or as a path.
+    """
 
     id: int
     node_id: str
@@ -179,8 +197,13 @@ class Forge(Protocol):
     """A forge that shows reports. Every method raises ForgeError, after its own retries, and nothing else.
 
     Answers are the forge's as they are: what of them is shown is masked and stripped by whoever shows it, except the
-    texts of errors, which are fit to show.
+    texts of errors, which are fit to show. A method that needs a capability raises ForgeError (`capability-missing`) where
+    the forge lacks it; all forges have the others.
     """
+
+    @property
+    def lacks(self) -> frozenset[Capability]:
+        """What this forge does not have."""
 
     @property
     def requests(self) -> int:
@@ -248,6 +271,9 @@ class Forge(Protocol):
 
     def conclude(self, id: str, deployment: Deployment, state: DeploymentState, description: str) -> None:
         """Says how an announced execution stands now."""
+
+    def dress(self, body: Redacted) -> Redacted:
+        """`body` as this forge has to be given it, so that no line of it is taken for a command; the same for the same body."""
 
     def create_comment(self, pull_request: int, body: Redacted, *, since: str) -> Comment:
         """Posts a comment. Where the answer is lost, one of ours with this body, written from `since` on, is the one."""

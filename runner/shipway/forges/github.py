@@ -15,6 +15,7 @@ from shipway.forges.forge import (
     Artifact,
     Attempt,
     Author,
+    Capability,
     Check,
     CiRun,
     Comment,
@@ -54,6 +55,8 @@ class GitHub:
         self._repository = f"/repos/{quote(owner, safe='')}/{quote(name, safe='')}"
         self._graphql_url = graphql_url
         self._author: Author | None = None
+
+    lacks: frozenset[Capability] = frozenset()
 
     @property
     def requests(self) -> int:
@@ -200,6 +203,10 @@ class GitHub:
     def conclude(self, id: str, deployment: Deployment, state: DeploymentState, description: str) -> None:
         """One status more of a deployment."""
         github_checks.conclude(self._client, self._repository, id, deployment, state, description)
+
+    def dress(self, body: Redacted) -> Redacted:
+        """The body as it is: GitHub obeys nothing in a comment."""
+        return body
 
     def create_comment(self, pull_request: int, body: Redacted, *, since: str) -> Comment:
         """Posts a comment, once: after a lost answer the comments since `since` are searched for it."""

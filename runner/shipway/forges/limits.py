@@ -81,3 +81,11 @@ RUNS_LOOKED_AT = 50
 
 DEPLOYMENTS_LOOKED_AT = 5
 """Deployments of one commit among which the job's own is looked for: each costs a request."""
+
+STATUS_CHARACTERS = 255
+"""Of a commit status's description: GitLab refuses more, and nobody reads more elsewhere. Source:
+https://docs.gitlab.com/api/commits/#set-commit-pipeline-status"""
+
+STATUSES_LOOKED_AT = 50
+"""Commit statuses, the newest first, among which the latest of a name is looked for: Gitea's largest page as installed. Source:
+https://docs.gitea.com/administration/config-cheat-sheet#api-api"""

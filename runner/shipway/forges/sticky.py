@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from shipway.canonical import canonical_bytes
 from shipway.forges import limits
-from shipway.forges.forge import Author, BodyTooLong, Comment, Forge, ForgeError, Outcome, Posted
+from shipway.forges.forge import Author, BodyTooLong, Capability, Comment, Forge, ForgeError, Outcome, Posted
 from shipway.redaction import Redacted, trusted
 
 Body = Callable[[int], Redacted]
@@ -23,7 +23,7 @@ Body = Callable[[int], Redacted]
 _MARKER = re.compile(
     r"<!-- shipway:v1 id=(?P<id>[0-9a-f]{64})"
     r" at=(?P<at>[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z)"
-    r" run=(?P<run>[0-9]{1,20})\.(?P<attempt>[0-9]{1,9})"
+    r" run=(?P<run>[0-9]{1,20})\.(?P<attempt>[0-9]{1,20})"
     r" head=(?P<head>[0-9a-f]{40}|[0-9a-f]{64})"
     r" effect=(?P<effect>sha256:[0-9a-f]{64}) -->"
 )
@@ -177,7 +177,7 @@ def _write_shorter_until_it_fits(
 ) -> Posted:
     for budget_bytes in limits.COMMENT_BUDGETS:
         try:
-            return _write(forge, note, marker, own, body(budget_bytes - len(str(marker)) - 2))
+            return _write(forge, note, marker, own, forge.dress(body(budget_bytes - len(str(marker)) - 2)))
         except BodyTooLong as error:
             too_long = error
     raise too_long
@@ -226,13 +226,21 @@ def _read_back(
 
 
 def _hide(forge: Forge, comments: Sequence[Comment]) -> str:
-    """Hides comments; what prevents it is a remark, since the report itself is posted."""
+    """Hides comments, or folds them; what prevents it is a remark, since the report itself is posted."""
     try:
-        if comments:
+        if comments and Capability.HIDING in forge.lacks:
+            for comment in comments:
+                forge.edit_comment(comment, _folded(comment.body))
+        elif comments:
             forge.minimise(comments)
     except ForgeError as error:
         return f"{len(comments)} older comments were not hidden: {error.message}"
     return ""
+
+
+def _folded(body: str) -> Redacted:
+    """A comment of ours that says less until it is opened. Its marker is no longer the last line, so that it is not found again."""
+    return trusted(f"<details><summary>An older report</summary>\n\n{body.strip()}\n\n</details>")
 
 
 def _superseded(forge: Forge, why: str, comment: Comment | None = None) -> Posted:
