@@ -32,6 +32,11 @@ def clean(text: str) -> str:
     return _COMMENT.sub("<! -", _SURROGATES.sub("\ufffd", _INVISIBLE.sub("", text)))
 
 
+def is_invisible(character: str) -> bool:
+    """Whether `clean` would take this character out because a reader cannot see it."""
+    return _INVISIBLE.match(character) is not None
+
+
 def one_line(text: str) -> str:
     """`text` cleaned, on one line: line ends and runs of spaces become one space."""
     if text.isascii() and text.isprintable() and "  " not in text and "<!-" not in text:

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from shipway.errors import Position, ShipwayError
 from shipway.render.columns import NARROWEST, wrap
+from shipway.render.foreign import is_invisible
 
 _WIDTH = 120
 """Columns of a source line that are shown at most, around the caret where the line is longer."""
@@ -49,7 +50,7 @@ def _sentence(text: str) -> str:
 def _block(text: str, where: Position | None, line: str, hint: str, columns: int | None) -> str:
     if where is None:
         return f"{_visible(text)}\n" + (f"   {_visible(hint)}\n" if hint else "")
-    head = f"{where}: {_visible(text)}\n"
+    head = f"{_visible(str(where))}: {_visible(text)}\n"
     if not line.strip():
         return head + (f"   {_visible(hint)}\n" if hint else "")
     shown = _window(line, where, _room(columns))
@@ -123,8 +124,8 @@ def _first_shown(cells: list[_Cell], at: int, room: int) -> int:
 
 
 def _is_hidden(character: str) -> bool:
-    """Controls, line separators and direction marks: they would move what is shown, or hide it."""
-    return unicodedata.category(character) in {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
+    """Controls, line separators, direction marks and what nobody sees: they would move what is shown, or hide it."""
+    return unicodedata.category(character) in {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"} or is_invisible(character)
 
 
 def _escape(character: str) -> str:
