@@ -371,7 +371,7 @@ class GitHubServer(ForgeServer):
         document: dict[str, Any] = json.loads(example("artifact-paginated"))["artifacts"][0]
         size = len(stored.archive)
         told = {"id": stored.id, "name": stored.name, "size_in_bytes": size, "expired": stored.expired}
-        document |= told | {"digest": stored.digest}
+        document |= told | {"digest": stored.digest, "created_at": stored.created_at}
         of = {"id": stored.run, "head_sha": stored.head, "repository_id": 1, "head_repository_id": stored.repository}
         document["workflow_run"] |= of
         return document

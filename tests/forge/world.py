@@ -118,6 +118,7 @@ class Stored:
     digest: str | None = None
     head: str = "a" * 40
     repository: int = 1
+    created_at: str = START
 
     @property
     def archive(self) -> bytes:
@@ -191,6 +192,7 @@ class World:
         self.next_id += 1
         digest = f"sha256:{hashlib.sha256(archive).hexdigest()}"
         stored = Stored(self.next_id, run, name, base64.b64encode(archive).decode(), digest=digest)
+        stored.created_at = self.tick()
         if run in self.runs:
             stored.head, stored.repository = self.runs[run].head, self.runs[run].repository
         self.artifacts.append(stored)

@@ -10,6 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from shipway import declaration
+from shipway.approval import Sanction
 from shipway.ci import CiContext, Provider, Token, origin
 from shipway.commands import expectation
 from shipway.commands.closing import mark_closed
@@ -21,6 +22,7 @@ from shipway.commands.previous import Previous, find_previous
 from shipway.commands.proofs import words_of_proofs
 from shipway.commands.publish import comment_output, publish, published_lines
 from shipway.commands.reporting import annotate_error, annotate_failures, summarise
+from shipway.commands.reviewing import reviewer
 from shipway.commands.setting import find_file, find_target, heeding_signals, names_in, repository_of, surroundings
 from shipway.context import Context, read_context
 from shipway.environment import BASE_NAMES
@@ -32,6 +34,7 @@ from shipway.plan import Plan
 from shipway.redaction import Redactor, trusted
 from shipway.render import failure, terminal, text
 from shipway.render.foreign import inert
+from shipway.render.wording import approved_words
 from shipway.render.workflow import WorkflowLog, workflow_log
 from shipway.repository import Repository
 from shipway.trigger import Work, WorkKind, commanded_work
@@ -72,6 +75,7 @@ class _Job(Struct, frozen=True):
     lifecycle: str
     target: str
     work: Work
+    workflow: str = ""
 
 
 def _action_context(context: Context) -> tuple[Context, _Inputs]:
@@ -146,7 +150,7 @@ def _job(context: Context, inputs: _Inputs, log: WorkflowLog) -> _Job:
     patterns = _on_patterns(declared, target)
     work = commanded_work(inputs.command, ci, patterns)
     context = context if work.is_trusted else _without_credentials(context)
-    return _Job(context, ci, file, repository, declared.name, target, work)
+    return _Job(context, ci, file, repository, declared.name, target, work, inputs.workflow)
 
 
 def _on_patterns(declared: declaration.Declaration, target: str) -> tuple[str, ...]:
@@ -183,17 +187,27 @@ def _voyage(job: _Job, log: WorkflowLog, arguments: Namespace, *, validate_only:
 
     deployment = ""
 
-    def show(plan: Plan) -> bool:
+    def announce_it(plan: Plan) -> None:
         nonlocal deployment
+        deployment, why = announce(plan, job.context)
+        terminal.write(log.stream, trusted(f"no deployment is announced: {inert(why)}\n" if why else ""))
+
+    def show(plan: Plan) -> bool:
         write_out(text.render_plan(plan, colour=False, columns=job.context.columns))
         view.expect((*plan.nodes, *plan.compensations))
-        if executes and plan.nodes:
-            deployment, why = announce(plan, job.context)
-            terminal.write(log.stream, trusted(f"no deployment is announced: {inert(why)}\n" if why else ""))
+        if executes and plan.nodes and not plan.approval_rules:
+            announce_it(plan)
         return True
 
+    def approve(plan: Plan, begun_with: Sanction) -> Sanction:
+        sanction = reviewer(job.context, job.workflow)(plan, begun_with)
+        for approval in sanction.approvals:
+            terminal.write(log.stream, trusted(f"approved {inert(approved_words(approval))}\n"))
+        announce_it(plan)
+        return sanction
+
     with heeding_signals(around.interruption), view:
-        finished = run_lifecycle(replace(request, confirm=show), around)
+        finished = run_lifecycle(replace(request, confirm=show, approver=approve), around)
     if finished.plan is not None and not executes:
         show(finished.plan)
     previous = None

@@ -75,7 +75,7 @@ class Artifact(Struct, frozen=True):
     """A build artifact of a CI run. `digest` is `sha256:…` of its archive, empty where it is not told.
 
     `run`, `head` and `repository` are those of the run it is of, as the forge keeps them with the artifact: the run's id,
-    the commit under discussion and the id of the repository that this is in.
+    the commit under discussion and the id of the repository that this is in. `created_at` is RFC 3339 by the forge's clock.
     """
 
     id: int
@@ -86,6 +86,7 @@ class Artifact(Struct, frozen=True):
     run: str = ""
     head: str = ""
     repository: int | None = None
+    created_at: str = ""
 
 
 class Check(Struct, frozen=True):

@@ -283,6 +283,7 @@ def _artifact(artifact: Mapping[str, Json]) -> Artifact:
         run=str(_integer(of, "id") or ""),
         head=str(of.get("head_sha") or ""),
         repository=_integer(of, "head_repository_id"),
+        created_at=str(artifact.get("created_at") or ""),
     )
 
 

@@ -1,0 +1,182 @@
+"""The plan that a pull request was shown for a commit: found by its CI run, checked as anybody's data, opened by its seals."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from msgspec import Struct
+
+from shipway.approvals import ApprovalRule, Review
+from shipway.archive import HostileArchive, read_archive
+from shipway.commands.documents import plan_in
+from shipway.commands.handover import PLAN_FILE, PULL_REQUEST_FILE
+from shipway.context import Context
+from shipway.errors import Reason, UsageError, VerificationError
+from shipway.forges.forge import Artifact, CiRun, Forge, ForgeError
+from shipway.plan import Plan
+from shipway.quorum import is_older, moment
+
+_MOST_FOREIGN = 5
+"""Runs of a commit that are not its plan run, and are looked at only to say so."""
+
+
+class Place(Struct, frozen=True):
+    """Whose plans are looked for: of a lifecycle and target, made by one workflow (its path) of one repository (its id)."""
+
+    lifecycle: str
+    target: str
+    workflow: str
+    repository: int | None
+
+
+class ShownPlan(Struct, frozen=True):
+    """A plan as it was shown, sealed and whole, with the run and the artifact that hold it."""
+
+    plan: Plan
+    run: str
+    artifact: int
+
+
+class _Candidate(Struct, frozen=True):
+    artifact: Artifact
+    run: CiRun
+    attempt: int
+
+
+class PlanArtifacts:
+    """The plans of a pull request's commits, as its plan runs left them; what was asked once is not asked again."""
+
+    def __init__(self, forge: Forge, place: Place, rule: ApprovalRule, context: Context) -> None:
+        self._forge = forge
+        self._place = place
+        self._rule = rule
+        self._now = context.now()
+        self._candidates: dict[str, Sequence[_Candidate]] = {}
+        self._opened: dict[int, Plan] = {}
+
+    def shown_to(self, review: Review) -> ShownPlan:
+        """The plan that a review's commit had when it was reviewed: the last made before it, else the first made after it.
+
+        Raises VerificationError where there is none (`approval-stale`), where only others than its plan run made one
+        (`artifact-foreign`), where it is too old or gone (`plan-expired`) or not what was sealed (`plan-digest`); ForgeError
+        where that cannot be found out.
+        """
+        chosen = _chosen(self._of(review), review)
+        artifact, run = chosen.artifact, chosen.run
+        if (artifact.run, artifact.head, artifact.repository) != (run.id, run.head, run.repository):
+            text = f"artifact {artifact.id} is not of run {run.id}, or of another commit or repository than that is"
+            raise _foreign(text)
+        started = run.started_at if chosen.attempt == run.attempt else run.began
+        if artifact.is_expired:
+            raise _expired(f"the plan of run {run.id} is not kept any more", run)
+        if is_older(started, self._rule, self._now):
+            raise _expired(f"the plan that was approved is of {started}, older than `fresh` allows", run)
+        if artifact.id not in self._opened:
+            self._opened[artifact.id] = _opened(self._forge, artifact, self._place)
+        return ShownPlan(self._opened[artifact.id], run.id, artifact.id)
+
+    def _of(self, review: Review) -> Sequence[_Candidate]:
+        commit, place = review.commit, self._place
+        if commit not in self._candidates:
+            runs = self._forge.runs_of(commit)
+            own = [run for run in runs if not _why_foreign(run, place, commit)]
+            found = [found for run in own for found in _candidates(self._forge, run, place)]
+            if not found:
+                raise _none(self._forge, place, review, runs)
+            self._candidates[commit] = found
+        return self._candidates[commit]
+
+
+def workflow_of(named: str, context: Context) -> str:
+    """The path of the workflow that plans: the one named, else the one this job is of. Raises UsageError where none is known."""
+    ci = context.ci
+    own = context.env.get("GITHUB_WORKFLOW_REF", "").partition("@")[0]
+    path = named or (own.removeprefix(f"{ci.repository}/") if ci else "")
+    if not path:
+        raise UsageError("nobody says which workflow plans", next="name its file with the input `workflow`")
+    return path
+
+
+def _candidates(forge: Forge, run: CiRun, place: Place) -> Iterator[_Candidate]:
+    """The artifacts of a run that are called as those of the plan are, of all its attempts."""
+    name = re.compile(
+        rf"shipway-plan-{re.escape(place.lifecycle)}-{re.escape(place.target)}-{run.id}-([0-9]{{1,9}})-[0-9]+"
+    )
+    for artifact in forge.artifacts(run.id, expired=True):
+        if match := name.fullmatch(artifact.name):
+            yield _Candidate(artifact, run, int(match[1]))
+
+
+def _chosen(candidates: Sequence[_Candidate], review: Review) -> _Candidate:
+    """The plan that could be seen when the review was given."""
+    ordered = sorted(candidates, key=lambda each: (moment(each.artifact.created_at), each.artifact.id))
+    seen = [each for each in ordered if moment(each.artifact.created_at) <= moment(review.at)]
+    return seen[-1] if seen else ordered[0]
+
+
+def _why_foreign(run: CiRun, place: Place, commit: str) -> str:
+    """Why a run is not the plan run of a commit of this repository; empty where it is."""
+    own = place.repository if place.repository is not None else run.host
+    if run.host != own or run.repository != own:
+        return "is of another repository's code"
+    if run.event != "pull_request":
+        return f"was begun by `{run.event}`"
+    if run.path != place.workflow:
+        return f"is of the workflow `{run.path}`, not of `{place.workflow}`"
+    if run.head != commit:
+        return "is of another commit"
+    return "" if run.conclusion == "success" else f"ended as `{run.conclusion or 'not yet'}`"
+
+
+def _none(forge: Forge, place: Place, review: Review, runs: Sequence[CiRun]) -> VerificationError:
+    """The refusal where the plan run of a commit left no plan: it names other runs that did."""
+    foreign = [(run, why) for run in runs if (why := _why_foreign(run, place, review.commit))]
+    found = [f"  run {run.id} {why}" for run, why in foreign[:_MOST_FOREIGN] if any(_candidates(forge, run, place))]
+    short = review.commit[:7]
+    if found:
+        return _foreign(f"the only plans of commit {short} are not by its plan run:\n" + "\n".join(found))
+    told = "".join(f"\n  run {run.id} {why}" for run, why in foreign[:_MOST_FOREIGN])
+    return VerificationError(
+        f"review {review.id} by {review.by} is of commit {short}, which has no sealed plan{told}",
+        reason=Reason.APPROVAL_STALE,
+        next="see that the pull request is planned, have the plan approved, then run this job again",
+    )
+
+
+def _opened(forge: Forge, artifact: Artifact, place: Place) -> Plan:
+    """The plan in an artifact: digest of the archive, then the archive, then seal and schema of the document."""
+    label = f"artifact {artifact.id}"
+    try:
+        content = read_archive(forge.archive(artifact), (PLAN_FILE, PULL_REQUEST_FILE)).get(PLAN_FILE, b"")
+        plan = plan_in(content)
+    except HostileArchive as error:
+        raise _altered(f"{label} is not what was uploaded: {error}") from error
+    except ForgeError as error:
+        if error.reason is not Reason.ARTIFACT_INVALID:
+            raise
+        raise _altered(f"{label}: {error.message}") from error
+    except VerificationError as error:
+        error.message = f"{label}: {error.message}"
+        raise
+    except UsageError as error:
+        text = f"{label} holds no plan that was sealed: {error.message}"
+        raise VerificationError(text, reason=Reason.ARTIFACT_INVALID, next="find out who made it") from error
+    if (plan.lifecycle, plan.target) != (place.lifecycle, place.target):
+        raise _foreign(f"{label} holds the plan of {plan.lifecycle} → {plan.target}")
+    return plan
+
+
+def _expired(text: str, run: CiRun) -> VerificationError:
+    again = f"plan again (`gh run rerun {run.id}`), have it approved again, then run this job again"
+    return VerificationError(text, reason=Reason.PLAN_EXPIRED, next=again)
+
+
+def _altered(text: str) -> VerificationError:
+    next = "plan again, have that approved, and find out who altered it"
+    return VerificationError(text, reason=Reason.PLAN_DIGEST, next=next)
+
+
+def _foreign(text: str) -> VerificationError:
+    next = "a plan counts only by its own workflow's run on a branch of this repository: see docs/approval.md#on-github"
+    return VerificationError(text, reason=Reason.ARTIFACT_FOREIGN, next=next)

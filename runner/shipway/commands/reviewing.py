@@ -1,0 +1,131 @@
+"""Approval on GitHub: the reviews of the pull request that brought a commit, each held against the plan that it was of.
+
+Nothing is read from a comment. Where something cannot be found out, nothing is approved.
+"""
+
+from __future__ import annotations
+
+from shipway.approval import Approver, Sanction, missing
+from shipway.approvals import Approval, ApprovedBy, Review
+from shipway.ci import CiContext, Provider
+from shipway.commands.plan_artifacts import Place, PlanArtifacts, workflow_of
+from shipway.commands.stores import github_of
+from shipway.context import Context
+from shipway.coverage import covered, nothing_done
+from shipway.errors import Reason, VerificationError
+from shipway.forges.forge import Forge, ForgeError, MergedPull
+from shipway.plan import Plan
+from shipway.planning import Selection
+from shipway.quorum import check_enough, count, strictest
+
+
+def reviewer(context: Context, workflow: str) -> Approver:
+    """Approval by the reviews of the pull request that this job's commit came from. `workflow` is the one that plans, or empty.
+
+    What a run was begun with is not enough to go on with it: an approval may have been taken back since.
+    """
+
+    def approve(plan: Plan, earlier: Sanction) -> Sanction:
+        ci = context.ci
+        assert ci is not None
+        if ci.provider is not Provider.GITHUB:
+            raise missing(plan, f"reviews on {ci.provider.value} are not read in this version", next=_here(plan))
+        if ci.token is None:
+            raise ForgeError(
+                "who approved this cannot be asked: the job has no token",
+                reason=Reason.FORGE_PERMISSION,
+                next="pass the action its `token`, with `permissions: {pull-requests: read, actions: read}`",
+            )
+        return _Inquiry(github_of(ci, context), ci, context, plan, workflow_of(workflow, context)).sanction()
+
+    return approve
+
+
+class _Inquiry:
+    """What the forge is asked about one plan."""
+
+    def __init__(self, forge: Forge, ci: CiContext, context: Context, plan: Plan, workflow: str) -> None:
+        self._forge = forge
+        self._ci = ci
+        self._context = context
+        self._plan = plan
+        self._rule = strictest(plan)
+        place = Place(plan.lifecycle, plan.target, workflow, ci.repository_id)
+        self._plans = PlanArtifacts(forge, place, self._rule, context)
+        self._reviewed: Plan | None = None
+
+    def sanction(self) -> Sanction:
+        """The approvals that are enough. Raises VerificationError or ForgeError."""
+        self._check_head()
+        pull = self._pull()
+        author = pull.author.id if pull.author else None
+        ballot = count(self._forge.reviews(pull.number), author, self._rule, self._forge.permission)
+        reviews = check_enough(ballot, self._rule, self._plan, pull.number, self._context.now())
+        approvals: list[Approval] = []
+        refusals: list[VerificationError] = []
+        for review in reviews:
+            try:
+                approvals.append(self._approval(review, pull))
+            except VerificationError as error:
+                refusals.append(error)
+        if len(approvals) < self._rule.reviews:
+            raise refusals[-1]
+        return Sanction(tuple(approvals), reviewed=self._reviewed)
+
+    def _check_head(self) -> None:
+        """Refuse to execute what is not the head of its branch any more: what came after it is executed by its own run."""
+        ci = self._ci
+        if not ci.branch:
+            return
+        head = self._forge.branch_head(ci.branch)
+        if head != ci.sha:
+            raise VerificationError(
+                f"`{ci.branch}` is at {head[:7]} by now, and this run is of {ci.sha[:7]}",
+                reason=Reason.HEAD_MOVED,
+                next="the run of the later commit executes it, if that was approved",
+            )
+
+    def _pull(self) -> MergedPull:
+        ci = self._ci
+        found = [pull for pull in self._forge.merged_pulls(ci.sha) if ci.branch in (None, pull.base)]
+        if not found:
+            raise missing(self._plan, f"no pull request was merged as {ci.sha[:7]}", next=_here(self._plan))
+        return found[0]
+
+    def _approval(self, review: Review, pull: MergedPull) -> Approval:
+        """A review as an approval of what would run. Raises VerificationError where it is of anything else."""
+        shown = self._plans.shown_to(review)
+        try:
+            covered(shown.plan, self._plan, Selection(), nothing_done)
+        except VerificationError as error:
+            raise _refusal(error, review, pull) from error
+        self._reviewed = shown.plan
+        return Approval(
+            effect=shown.plan.effect,
+            given=ApprovedBy.REVIEW,
+            by=review.by,
+            account=review.account,
+            at=review.at,
+            review=review.id,
+            commit=review.commit,
+            pull_request=pull.number,
+            run=shown.run,
+            artifact=shown.artifact,
+        )
+
+
+def _refusal(error: VerificationError, review: Review, pull: MergedPull) -> VerificationError:
+    """Why what was approved is not what would run. A merge makes another commit, which says nothing about that."""
+    is_stale = review.commit != pull.head
+    reason = Reason.PLAN_DIFFERS if error.reason is Reason.HEAD_MOVED else error.reason
+    whose = f"review {review.id} by {review.by} of {review.commit[:7]}"
+    text = f"{whose} approved another plan: #{pull.number} came to {pull.head[:7]}" if is_stale else whose
+    return VerificationError(
+        f"{text}: {error.message}",
+        reason=Reason.APPROVAL_STALE if is_stale else reason,
+        next="open a pull request whose plan is this one, and have that approved",
+    )
+
+
+def _here(plan: Plan) -> str:
+    return f"merge a pull request that was approved, or approve here: `shipway run --target {plan.target} --approve …`"

@@ -1,0 +1,201 @@
+"""A repository on the false GitHub with a pull request: planned, reviewed, merged and run by the action's real command."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.command_line import IDENTITY
+from tests.forge.server import GitHubServer
+from tests.forge.world import Run, Stored
+
+WORKFLOW = ".github/workflows/shipway.yml"
+PLAN_RUN, PUSH_RUN = 77, 90
+REPOSITORY = {"id": 1, "full_name": "octo/shop", "default_branch": "main"}
+LIFECYCLE = """\
+version: 1
+name: shop
+stages:
+  build: {lasting: false, steps: [{id: image, run: 'echo build >> "$MARK"', env_from: [MARK]}]}
+  release:
+    needs: [build]
+    approval: required
+    steps: [{id: up, run: 'echo up >> "$MARK"', undo: 'echo down >> "$MARK"', env_from: [MARK]}]
+"""
+
+
+@dataclass
+class Acted:
+    """How one call of the action's first part ended: exit code, outputs of the step, and all that was printed."""
+
+    code: int
+    outputs: Mapping[str, str]
+    text: str
+
+    @property
+    def reason(self) -> str:
+        """The output `reason`."""
+        return self.outputs.get("reason", "")
+
+    def document(self, name: str) -> Any:
+        """`plan` or `receipt`, as it was handed over."""
+        return json.loads(Path(self.outputs[f"{name}-path"]).read_bytes())
+
+
+@dataclass
+class Shop:
+    """Pull request 7 of `octo/shop`, from the branch `topic`, by `octocat`. `mark` is written to by what runs."""
+
+    root: Path
+    github: GitHubServer
+    env: dict[str, str] = field(default_factory=dict)
+    calls: int = 0
+
+    def __post_init__(self) -> None:
+        self.work.mkdir(parents=True)
+        self.git("init", "-q", "-b", "main")
+        self.commit({"shipway.yml": LIFECYCLE, "README": "hello\n"})
+        self.git("checkout", "-q", "-b", "topic")
+        self.change({"README": "hello, world\n"})
+        world = self.github.world
+        world.branches["main"] = self.git("rev-parse", "main")
+        for login, number, role in (("ana", 5, "write"), ("ben", 6, "maintain"), ("eve", 7, "read")):
+            world.account(login, number)
+            world.roles[login] = role
+
+    @property
+    def work(self) -> Path:
+        """The repository."""
+        return self.root / "work"
+
+    @property
+    def mark(self) -> list[str]:
+        """What the steps wrote."""
+        path = self.root / "mark"
+        return path.read_text().split() if path.exists() else []
+
+    def git(self, *arguments: str) -> str:
+        """What git prints in the repository."""
+        command = ["git", *IDENTITY, *arguments]
+        return subprocess.run(command, cwd=self.work, capture_output=True, text=True, check=True).stdout.strip()
+
+    def commit(self, files: Mapping[str, str]) -> str:
+        """Commit these files on the current branch."""
+        for name, text in files.items():
+            (self.work / name).write_text(text)
+        self.git("add", "-A")
+        self.git("commit", "-q", "-m", "a change")
+        return self.git("rev-parse", "HEAD")
+
+    def change(self, files: Mapping[str, str]) -> str:
+        """Push a commit to the pull request: its new head."""
+        self.git("checkout", "-q", "topic")
+        head = self.commit(files)
+        self.github.world.pulls[7].head = head
+        return head
+
+    def plan(self, run: int = PLAN_RUN, **facts: Any) -> Acted:
+        """The plan run of the pull request's head, on its test merge, its artifact uploaded; `facts` of the run differ."""
+        head = self.github.world.pulls[7].head
+        self.git("checkout", "-q", "--detach", "main")
+        self.git("merge", "-q", "--no-ff", "-m", "test merge", "topic")
+        payload = {
+            "action": "synchronize",
+            "repository": REPOSITORY,
+            "pull_request": {
+                "number": 7,
+                "head": {"sha": head, "ref": "topic", "repo": {"id": 1, "full_name": "octo/shop"}},
+                "base": {"sha": self.git("rev-parse", "main"), "ref": "main", "repo": REPOSITORY},
+            },
+        }
+        acted = self._act("pull_request", payload, run, GITHUB_REF="refs/pull/7/merge")
+        told = {"path": WORKFLOW, "head": head, "status": "completed", "conclusion": "success"} | facts
+        self.github.world.runs[run] = Run(run, **told)
+        if acted.code == 0:
+            self.upload(acted, run)
+        return acted
+
+    def upload(self, acted: Acted, run: int) -> Stored:
+        """Keep what was handed over as the artifact of a run, as the action's upload step does."""
+        archive = io.BytesIO()
+        with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as members:
+            for path in sorted(Path(acted.outputs["artifact-path"]).iterdir()):
+                members.writestr(path.name, path.read_bytes())
+        return self.github.world.upload(run, acted.outputs["artifact-name"], archive.getvalue())
+
+    def merge(self, how: str = "merge") -> str:
+        """Merge the pull request; gives the commit that `main` is at then."""
+        if how == "rebase":
+            self.git("checkout", "-q", "--detach", "topic")
+            self.git("-c", "rebase.autoStash=false", "rebase", "-q", "--force-rebase", "main")
+            rebased = self.git("rev-parse", "HEAD")
+            self.git("checkout", "-q", "main")
+            self.git("reset", "-q", "--hard", rebased)
+        else:
+            self.git("checkout", "-q", "main")
+            self.git("merge", "-q", *(["--squash"] if how == "squash" else ["--no-ff", "-m", "merge"]), "topic")
+            if how == "squash":
+                self.git("commit", "-q", "-m", "squashed")
+        return self.pushed(7)
+
+    def pushed(self, pull: int | None = None) -> str:
+        """Tell GitHub where `main` is now, and which pull request was merged as that."""
+        commit = self.git("rev-parse", "main")
+        self.github.world.branches["main"] = commit
+        if pull is not None:
+            self.github.world.pulls[pull].merge_commit = commit
+        return commit
+
+    def push(self, **env: str) -> Acted:
+        """The run of the push to `main`."""
+        self.git("checkout", "-q", "--detach", "main")
+        before = self.git("rev-parse", "main^1") if self.git("rev-list", "--count", "main") != "1" else "0" * 40
+        payload = {"repository": REPOSITORY, "ref": "refs/heads/main", "before": before}
+        self.github.world.runs[PUSH_RUN] = Run(PUSH_RUN, event="push", head=self.git("rev-parse", "main"))
+        return self._act("push", payload, PUSH_RUN, GITHUB_REF="refs/heads/main", GITHUB_REF_NAME="main", **env)
+
+    def _act(self, event: str, payload: Mapping[str, Any], run: int, **env: str) -> Acted:
+        self.calls += 1
+        job = self.root / f"job-{self.calls}"
+        job.mkdir()
+        (job / "event.json").write_text(json.dumps(payload))
+        for name in ("output", "summary"):
+            (job / name).touch()
+        known = {"PATH": os.environ["PATH"], "HOME": str(self.root), "MARK": str(self.root / "mark")}
+        known |= self.github.environment(GITHUB_EVENT_NAME=event, GITHUB_RUN_ID=str(run))
+        known |= {"GITHUB_SHA": self.git("rev-parse", "HEAD"), "GITHUB_REF_TYPE": "branch", "GITHUB_JOB": "shipway"}
+        known |= {
+            "GITHUB_WORKFLOW_REF": f"octo/shop/{WORKFLOW}@{env['GITHUB_REF']}",
+            "GITHUB_WORKSPACE": str(self.work),
+        }
+        known |= {"GITHUB_EVENT_PATH": str(job / "event.json"), "GITHUB_OUTPUT": str(job / "output")}
+        known |= {"GITHUB_STEP_SUMMARY": str(job / "summary"), "RUNNER_TEMP": str(job), "GITHUB_ACTOR": "octocat"}
+        known["SHIPWAY_INPUT_TOKEN"] = known.pop("GITHUB_TOKEN", "")
+        known |= self.env | env
+        command = [sys.executable, "-I", "-m", "shipway", "action", "run"]
+        done = subprocess.run(command, cwd=self.work, env=known, capture_output=True, text=True, check=False)
+        assert "Traceback" not in done.stderr, done.stderr
+        return Acted(done.returncode, _outputs(job / "output"), done.stdout + done.stderr)
+
+
+def _outputs(path: Path) -> dict[str, str]:
+    """Step outputs from the heredoc form."""
+    found: dict[str, str] = {}
+    lines = iter(path.read_text().splitlines())
+    for line in lines:
+        name, _, mark = line.partition("<<")
+        value = []
+        for inner in lines:
+            if inner == mark:
+                break
+            value.append(inner)
+        found[name] = "\n".join(value)
+    return found
