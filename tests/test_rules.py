@@ -231,3 +231,17 @@ def test_case_77_a_new_branch_has_no_base_and_a_broken_one_no_rules(project: Pro
     changed(project, "version: 7", "version: 1")
     plan = planned(project, pull_request(project, broken))
     assert "its declaration cannot be planned" in plan.weakens[0].text
+
+
+def test_case_77_a_target_that_came_first_still_has_to(project: Project) -> None:
+    text = BASE.replace("    approval: {reviews: 2, fresh: 7d}\n", "")
+    project.write({"shipway.yml": text + "targets: {staging: {}, prod: {after: [staging]}}\n"})
+    project.commit()
+    base = changed(project, "prod: {after: [staging]}", "prod: {}")
+    plan = planned(project, pull_request(project, base), "--target", "prod")
+    assert [(weakening.rule.value, weakening.subject) for weakening in plan.weakens] == [("promotion", "prod")]
+    arguments = ("run", "--yes", "--json", "--target")
+    refused = project.call(*arguments, "prod", env=push(project, base), code=5).json["error"]
+    assert refused["reason"] == "not-promoted"
+    project.call(*arguments, "staging", env=push(project, base))
+    project.call(*arguments, "prod", env=push(project, base))

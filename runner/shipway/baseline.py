@@ -12,7 +12,7 @@ from shipway.declaration_files import overlays
 from shipway.errors import Reason, ShipwayError, VerificationError
 from shipway.plan import Plan
 from shipway.repository import Repository
-from shipway.rules import Held, hold
+from shipway.rules import Held, hold, promoted
 from shipway.weakenings import Rule, Weakening
 
 _SHORT = 12
@@ -35,7 +35,8 @@ def held_by(
         base = planned(before)
     except ShipwayError as error:
         return _unreadable(commit, error)
-    return hold(base, planned(declared))
+    held = hold(base, planned(declared))
+    return promoted(held, target, before.target_rule(target), declared.target_rule(target))
 
 
 def declaration_at(

@@ -6,8 +6,10 @@ import re
 from collections.abc import Iterator
 from itertools import chain, islice
 
+from msgspec.structs import replace
+
 from shipway.canonical import Json
-from shipway.edges import duplicate_findings, edge_findings, stage_edges, step_edges
+from shipway.edges import Edge, duplicate_findings, edge_findings, stage_edges, step_edges
 from shipway.errors import did_you_mean
 from shipway.flow_rules import flow_findings
 from shipway.limits import RATE_PATTERN, parse_rate
@@ -30,6 +32,7 @@ def cross_findings(data: Json, most: int) -> list[Finding]:
         _wrong_writes(data, stages),
         _unknown_limits(data, stages),
         _idle_locks(data),
+        _wrong_promotions(data),
         _wrong_state(data),
         _wrong_defaults(data),
         policy_findings(data, stages),
@@ -120,6 +123,23 @@ def _idle_locks(data: Json) -> Iterator[Finding]:
     if top.get("lock") == "none" and top.get("locks"):
         text = "`locks` has nothing to hold them where `lock` is `none`"
         yield Finding(("locks",), text, "take one of the two away", is_key=True, anchor="locks")
+
+
+def _wrong_promotions(data: Json) -> Iterator[Finding]:
+    """Targets that come after one there is not, after a pattern, after themselves or in a circle."""
+    rules = mapping(mapping(data).get("targets"))
+    names = tuple(name for name in rules if "*" not in name)
+    edges = [
+        Edge(target, before, path)
+        for target, rule in rules.items()
+        for path, before in texts(mapping(rule), ("targets", target), "after")
+    ]
+    for finding in edge_findings("target", (*names, *(name for name in rules if name not in names)), edges):
+        yield replace(finding, anchor="targets")
+    for edge in edges:
+        if "*" in edge.before and edge.before in rules:
+            text = f"target `{edge.after}` comes after the pattern `{edge.before}`, which is no target"
+            yield Finding(edge.path, text, "name the target that has to come first", anchor="targets")
 
 
 def _wrong_state(data: Json) -> Iterator[Finding]:

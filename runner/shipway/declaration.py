@@ -89,11 +89,12 @@ class InputRule(Struct, frozen=True):
 class TargetRule(Struct, frozen=True):
     """One entry of `targets`; `on` holds patterns of branches and tags that may execute (empty: the default branch).
 
-    `drill`: it is there to be broken.
+    `drill`: it is there to be broken. `after` are targets on which the same tree has to have succeeded before.
     """
 
     on: tuple[str, ...] = ()
     drill: bool = False
+    after: tuple[str, ...] = ()
 
 
 class StateStore(StrEnum):
@@ -249,6 +250,12 @@ class Declaration(Struct, frozen=True):
     state: StateRule = field(default_factory=StateRule)
     policies: tuple[Policy, ...] = ()
 
+    def target_rule(self, target: str) -> TargetRule:
+        """What is declared of a target: under its name, else under the first pattern that matches it."""
+        rules = self.targets or {}
+        name = target if target in rules else next((name for name in rules if fnmatchcase(target, name)), None)
+        return TargetRule() if name is None else rules[name]
+
 
 def load(file: Path, *, root: Path, target: str | None = None) -> Declaration:
     """The declaration in `file`, with its overlay for `target` merged in; file names are shown relative to `root`.
@@ -353,7 +360,9 @@ class _Builder:
         if "targets" not in self._data:
             return None
         return {
-            name: TargetRule(_names(mapping(rule), "on"), _flag(mapping(rule), "drill") or False)
+            name: TargetRule(
+                _names(mapping(rule), "on"), _flag(mapping(rule), "drill") or False, _names(mapping(rule), "after")
+            )
             for name, rule in mapping(self._data["targets"]).items()
         }
 

@@ -42,6 +42,7 @@ class Reason(StrEnum):
     ARTIFACT_FOREIGN = "artifact-foreign"
     BASE_MOVED = "base-moved"
     BASE_UNKNOWN = "base-unknown"
+    NOT_PROMOTED = "not-promoted"
     HEAD_MOVED = "head-moved"
     DECLARATION_CHANGED = "declaration-changed"
     VERSION_CHANGED = "version-changed"

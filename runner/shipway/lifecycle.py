@@ -41,6 +41,7 @@ from shipway.policies import Verdict
 from shipway.policing import PolicyTools, ask_policies
 from shipway.policy import Clearance, covers, refusal
 from shipway.prediction import PlanTools
+from shipway.promotion import proves, refused
 from shipway.receipt import Receipt, RunOutcome
 from shipway.redaction import Redactor
 from shipway.resolution import Resolved, backend_failed, check_stages, resolve
@@ -204,6 +205,7 @@ class _Voyage:
     def prepare(self) -> None:
         """Take the locks of a run; let backends make what is ephemeral, each removal registered before the thing is made."""
         if self.request.execute:
+            self._check_promoted()
             self._lock()
         place = StagePlace(self.around.repository.root, self.request.target)
         for stage in self.declaration.stages:
@@ -246,6 +248,22 @@ class _Voyage:
     def _judged(self, plan: Plan) -> Plan:
         """The plan with what its policies say of it, but for what the clock decides."""
         return replace(plan, verdicts=ask_policies(plan, self._policy_tools(), None)) if plan.all_policies else plan
+
+    def _check_promoted(self) -> None:
+        """Refuse a target before the same tree succeeded on those that come first. What was begun may be ended."""
+        target, request = self.request.target, self.request
+        wanted = (*self.declaration.target_rule(target).after, *self._held.after)
+        if not wanted or request.go_on is not None:
+            return
+        repository = self.around.repository
+        tree = None if repository.changed else repository.tree
+        missing = [name for name in dict.fromkeys(wanted) if tree is None or not self._is_proven(name, tree)]
+        if missing:
+            raise refused(target, missing, tree)
+
+    def _is_proven(self, target: str, tree: str) -> bool:
+        declared = declarations.load(self.request.file, root=self.around.repository.root, target=target)
+        return proves(self.around.receipts(declared, target), tree, declared, target) is not None
 
     def _lock(self) -> None:
         """Hold lifecycle, target and what is declared until cleanup, so that the plan still holds when it is executed."""

@@ -11,6 +11,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from shipway.approvals import ApprovalRule
+from shipway.declaration import TargetRule
 from shipway.evaluation import secrets_named
 from shipway.node_ids import written_as
 from shipway.nodes import Node
@@ -23,7 +24,7 @@ class Held(Struct, frozen=True):
 
     `approvals` are by stage, `everywhere` is of stages that are gone; `locks` are held by the whole run, `node_locks` by
     nodes as they are written; `secrets` are masked still; `withheld` are secrets, by node as written, that no command
-    of it is handed while the change is only looked at.
+    of it is handed while the change is only looked at; `after` are targets that have to come first still.
     """
 
     weakened: tuple[Weakening, ...] = ()
@@ -34,6 +35,7 @@ class Held(Struct, frozen=True):
     node_locks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     secrets: tuple[str, ...] = ()
     withheld: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    after: tuple[str, ...] = ()
 
     def applied(self, plan: Plan) -> Plan:
         """The plan under the rules of both."""
@@ -86,6 +88,13 @@ def hold(before: Plan, now: Plan) -> Held:
         ),
     ]
     return Held(tuple(found), approvals, everywhere, locks, is_locked, node_locks, undeclared, withheld)
+
+
+def promoted(held: Held, target: str, before: TargetRule, now: TargetRule) -> Held:
+    """The same, with the targets that came before `target` and would not any more."""
+    gone = tuple(name for name in before.after if name not in now.after)
+    found = (Weakening(Rule.PROMOTION, target, f"`{target}` would not come after `{name}` any more") for name in gone)
+    return replace(held, weakened=(*held.weakened, *found), after=gone)
 
 
 def _approvals(before: Plan, now: Plan) -> tuple[dict[str, ApprovalRule], ApprovalRule | None]:

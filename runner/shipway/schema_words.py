@@ -108,7 +108,6 @@ _LATER = {
             "oidc",
         }
     ),
-    "targets": frozenset({"after"}),
 }
 """Keys that a later version will know: refused like any other, but not as a slip of the pen."""
 

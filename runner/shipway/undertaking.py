@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -71,6 +71,7 @@ class Surroundings(Struct, frozen=True):
     `open_locks` gives the locks that a declaration asks for, by its secrets; none is taken yet. `open_state` gives the
     state of its target where that is kept elsewhere than in the workspace, `open_vault` what encrypts to its key.
     `labels` asks the forge for those of the pull request.
+    `receipts` are those of a target, wherever they are kept, without what cannot be verified.
     """
 
     context: Context
@@ -86,6 +87,7 @@ class Surroundings(Struct, frozen=True):
     journals: Callable[[], Journals] | None = None
     open_locks: Callable[[Declaration, Mapping[str, str]], Locks] = lambda declaration, secrets: Unguarded()
     open_state: Callable[[Declaration, Mapping[str, str], str], SharedState | None] = lambda *declared: None
+    receipts: Callable[[Declaration, str], Iterable[Receipt]] = lambda declaration, target: ()
     open_vault: Callable[[Declaration, Mapping[str, str]], Vault | None] = lambda declaration, secrets: None
 
 

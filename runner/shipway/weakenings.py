@@ -16,6 +16,7 @@ class Rule(StrEnum):
     APPROVAL = "approval"
     LOCK = "lock"
     SECRET = "secret"
+    PROMOTION = "promotion"
     BASE = "base"
 
 

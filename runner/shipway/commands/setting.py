@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from shipway import declaration
 from shipway.attempt import Grace
-from shipway.commands.stores import open_locks, open_state, open_vault
+from shipway.commands.stores import open_locks, open_state, open_vault, receipts_of
 from shipway.context import Context
 from shipway.errors import Reason, UsageError
 from shipway.events import Events
@@ -157,6 +157,7 @@ def surroundings(context: Context, repository: Repository, events: Events, repor
         open_locks=lambda declared, secrets: open_locks(declared, secrets, context, repository),
         open_state=lambda declared, secrets, target: open_state(declared, secrets, target, context, repository),
         open_vault=open_vault,
+        receipts=lambda declared, target: receipts_of(declared, target, context, repository),
     )
 
 

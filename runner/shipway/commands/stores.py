@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 
 from shipway.ci import CiContext, Provider
+from shipway.commands.documents import receipt_in
 from shipway.context import Context
 from shipway.declaration import Declaration, StateRule, StateStore
-from shipway.errors import ShipwayError, UsageError
+from shipway.errors import ShipwayError, UsageError, VerificationError
 from shipway.forges.forge import Forge
 from shipway.holding import Holding, Locks, Unguarded
 from shipway.locks import Claim, Holder, KeptBy, Life
+from shipway.receipt import Receipt
 from shipway.redaction import Redactor
 from shipway.repository import Repository
 from shipway.secrecy import Vault
@@ -55,6 +58,30 @@ def open_vault(declared: Declaration, secrets: Mapping[str, str]) -> Vault | Non
     from shipway.stores.vault import Vault as KeyVault  # late: only who names a key pays for it
 
     return KeyVault(name, secrets[name])
+
+
+def receipts_of(declared: Declaration, target: str, context: Context, repository: Repository) -> Iterator[Receipt]:
+    """The receipts of a target: those kept in the checkout, then those in the store of the state. Without broken ones.
+
+    Raises StoreError where the store cannot be reached.
+    """
+    for path in Workspace(repository.root).kept_receipts():
+        if path.name.startswith(f"{declared.name}-{target}-"):
+            yield from _verified(path.read_bytes())
+    secrets = {name: context.env[name] for name in declared.secrets if context.env.get(name)}
+    state = open_state(declared, secrets, target, context, repository)
+    if state is not None:
+        try:
+            for _, content in state.receipts():
+                yield from _verified(content)
+        finally:
+            state.close()
+
+
+def _verified(content: bytes) -> Iterator[Receipt]:
+    # What was altered, or is something else, proves nothing; whose fault that is, is not what was asked.
+    with suppress(VerificationError, UsageError):
+        yield receipt_in(content)
 
 
 def fetch_runs(declared: Declaration, target: str | None, context: Context, repository: Repository) -> list[str]:
