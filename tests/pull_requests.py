@@ -34,11 +34,12 @@ stages:
 
 @dataclass
 class Acted:
-    """How one call of the action's first part ended: exit code, outputs of the step, and all that was printed."""
+    """How one call of the action's first part ended: exit code, outputs of the step, all that was printed, and the job summary."""
 
     code: int
     outputs: Mapping[str, str]
     text: str
+    summary: str
 
     @property
     def reason(self) -> str:
@@ -183,7 +184,9 @@ class Shop:
         command = [sys.executable, "-I", "-m", "shipway", "action", "run"]
         done = subprocess.run(command, cwd=self.work, env=known, capture_output=True, text=True, check=False)
         assert "Traceback" not in done.stderr, done.stderr
-        return Acted(done.returncode, _outputs(job / "output"), done.stdout + done.stderr)
+        return Acted(
+            done.returncode, _outputs(job / "output"), done.stdout + done.stderr, (job / "summary").read_text()
+        )
 
 
 def _outputs(path: Path) -> dict[str, str]:

@@ -180,6 +180,9 @@ def test_cases_35_and_37_a_review_of_a_commit_with_another_effect_is_stale(shop:
     done = shop.push()
     assert (done.code, done.reason) == (5, "approval-stale")
     assert "release/up: slots" in done.text
+    for told in (done.text, done.summary):
+        assert '- slots.run: echo up >> "$MARK"' in told
+        assert '+ slots.run: echo UP >> "$MARK"' in told
     assert shop.mark == []
 
 

@@ -20,6 +20,15 @@ Accounting: TypeAlias = Callable[[str], Mapping[str, str]]
 _WORSE = frozenset({Change.REPLACE, Change.DELETE})
 
 
+class Uncovered(VerificationError):
+    """What would run is not what was approved; both plans are here, so that whoever shows this can say how they differ."""
+
+    def __init__(self, message: str, *, reason: Reason, next: str, approved: Plan, now: Plan) -> None:
+        super().__init__(message, reason=reason, next=next)
+        self.approved = approved
+        self.now = now
+
+
 def nothing_done(effect: str) -> Mapping[str, str]:
     """The accounting of who keeps no records."""
     return {}

@@ -24,7 +24,9 @@ from shipway.commands.publish import comment_output, publish, published_lines
 from shipway.commands.reporting import annotate_error, annotate_failures, summarise
 from shipway.commands.reviewing import reviewer
 from shipway.commands.setting import find_file, find_target, heeding_signals, names_in, repository_of, surroundings
+from shipway.comparison import Comparison, compare
 from shipway.context import Context, read_context
+from shipway.coverage import Uncovered
 from shipway.environment import BASE_NAMES
 from shipway.errors import EXIT_DONE, EXIT_NOT_UNDONE, DeclarationError, Reason, ShipwayError, UsageError
 from shipway.events import Events
@@ -33,6 +35,7 @@ from shipway.lifecycle import check_lifecycle, run_lifecycle
 from shipway.plan import Plan
 from shipway.redaction import Redactor, trusted
 from shipway.render import failure, terminal, text
+from shipway.render.comparison import comparison_markdown, render_comparison
 from shipway.render.foreign import inert
 from shipway.render.wording import approved_words
 from shipway.render.workflow import WorkflowLog, workflow_log
@@ -250,6 +253,8 @@ def _handed_over(job: _Job, finished: Finished, facts: Facts, previous: Previous
     if finished.error is not None:
         terminal.write(terminal.standard_error(), trusted(failure.as_text(finished.error)))
         annotate_error(finished.error, log)
+        if isinstance(finished.error, Uncovered):
+            _tell_difference(compare(finished.error.approved, finished.error.now), job.context, log)
         code = code if code == EXIT_NOT_UNDONE else max(code, finished.error.exit_code)
     if finished.plan is None and finished.receipt is None:
         assert finished.error is not None
@@ -266,6 +271,14 @@ def _handed_over(job: _Job, finished: Finished, facts: Facts, previous: Previous
         outputs["uploads"] = "false"  # the action's own step: actions/upload-artifact refuses other forges
     _set_outputs(log, outputs)
     return code
+
+
+def _tell_difference(comparison: Comparison, context: Context, log: WorkflowLog) -> None:
+    """How what would run differs from what was approved, node by node, in log and summary."""
+    write_out(render_comparison(comparison, colour=False, columns=context.columns))
+    told = comparison_markdown(comparison)
+    if len(told.encode()) <= log.summary_room() // 2:
+        log.write_summary(trusted(told))
 
 
 def _refused(error: ShipwayError, log: WorkflowLog) -> int:

@@ -11,7 +11,7 @@ from shipway.ci import CiContext, Provider
 from shipway.commands.plan_artifacts import Place, PlanArtifacts, workflow_of
 from shipway.commands.stores import github_of
 from shipway.context import Context
-from shipway.coverage import covered, nothing_done
+from shipway.coverage import Uncovered, covered, nothing_done
 from shipway.errors import Reason, VerificationError
 from shipway.forges.forge import Forge, ForgeError, MergedPull
 from shipway.plan import Plan
@@ -98,7 +98,7 @@ class _Inquiry:
         try:
             covered(shown.plan, self._plan, Selection(), nothing_done)
         except VerificationError as error:
-            raise _refusal(error, review, pull) from error
+            raise self._refusal(error, review, pull, shown.plan) from error
         self._reviewed = shown.plan
         return Approval(
             effect=shown.plan.effect,
@@ -113,18 +113,19 @@ class _Inquiry:
             artifact=shown.artifact,
         )
 
-
-def _refusal(error: VerificationError, review: Review, pull: MergedPull) -> VerificationError:
-    """Why what was approved is not what would run. A merge makes another commit, which says nothing about that."""
-    is_stale = review.commit != pull.head
-    reason = Reason.PLAN_DIFFERS if error.reason is Reason.HEAD_MOVED else error.reason
-    whose = f"review {review.id} by {review.by} of {review.commit[:7]}"
-    text = f"{whose} approved another plan: #{pull.number} came to {pull.head[:7]}" if is_stale else whose
-    return VerificationError(
-        f"{text}: {error.message}",
-        reason=Reason.APPROVAL_STALE if is_stale else reason,
-        next="open a pull request whose plan is this one, and have that approved",
-    )
+    def _refusal(self, error: VerificationError, review: Review, pull: MergedPull, approved: Plan) -> Uncovered:
+        """Why what was approved is not what would run. A merge makes another commit, which says nothing about that."""
+        is_stale = review.commit != pull.head
+        reason = Reason.PLAN_DIFFERS if error.reason is Reason.HEAD_MOVED else error.reason
+        whose = f"review {review.id} by {review.by} of {review.commit[:7]}"
+        text = f"{whose} approved another plan: #{pull.number} came to {pull.head[:7]}" if is_stale else whose
+        return Uncovered(
+            f"{text}: {error.message}",
+            reason=Reason.APPROVAL_STALE if is_stale else reason,
+            next="open a pull request whose plan is this one, and have that approved",
+            approved=approved,
+            now=self._plan,
+        )
 
 
 def _here(plan: Plan) -> str:
