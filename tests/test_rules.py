@@ -245,3 +245,37 @@ def test_case_77_a_target_that_came_first_still_has_to(project: Project) -> None
     assert refused["reason"] == "not-promoted"
     project.call(*arguments, "staging", env=push(project, base))
     project.call(*arguments, "prod", env=push(project, base))
+
+
+POLICED = BASE.replace("    approval: {reviews: 2, fresh: 7d}\n", "    policy: {no-delete: {deny_delete: true}}\n")
+POLICY = "policy: {only: {only_actions: [file.write]}}\n"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "name"),
+    [
+        (POLICY, "", "only"),
+        ("only_actions: [file.write]", "only_actions: [file.write, shell.exec]", "only-before"),
+        ("    policy: {no-delete: {deny_delete: true}}\n", "", "no-delete"),
+        ("  release:\n", "  ship:\n", "no-delete"),
+    ],
+    ids=["gone", "another", "of a stage", "of a stage that is gone"],
+)
+def test_case_77_a_policy_that_is_dropped_is_asked_all_the_same(
+    project: Project, old: str, new: str, name: str
+) -> None:
+    project.write({"shipway.yml": POLICED + POLICY})
+    project.commit()
+    plan, _ = check_weakens(project, old, new, name, f"policy `{name}` would not be asked as it was")
+    assert name in {policy.name for policy in plan.all_policies}
+    verdicts = {verdict.policy: verdict.decision.value for verdict in plan.verdicts}
+    assert verdicts[name] == ("allow" if name == "no-delete" else "deny")
+
+
+def test_case_77_a_plan_is_refused_by_the_policy_that_it_drops(project: Project) -> None:
+    project.write({"shipway.yml": POLICED + POLICY})
+    project.commit()
+    base = changed(project, POLICY, "")
+    refused = project.call("run", "--yes", "--json", env=push(project, base), code=5).json["error"]
+    assert refused["reason"] == "policy-denied"
+    project.call("run", "--yes", env=push(project, project.git("rev-parse", "HEAD").strip()))

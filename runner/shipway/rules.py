@@ -16,7 +16,11 @@ from shipway.evaluation import secrets_named
 from shipway.node_ids import written_as
 from shipway.nodes import Node
 from shipway.plan import Plan
+from shipway.policies import Policy, policy_effect
 from shipway.weakenings import Rule, Weakening
+
+_BEFORE = "-before"
+"""What the name of a policy gets behind it where another has the name now."""
 
 
 class Held(Struct, frozen=True):
@@ -24,7 +28,8 @@ class Held(Struct, frozen=True):
 
     `approvals` are by stage, `everywhere` is of stages that are gone; `locks` are held by the whole run, `node_locks` by
     nodes as they are written; `secrets` are masked still; `withheld` are secrets, by node as written, that no command
-    of it is handed while the change is only looked at; `after` are targets that have to come first still.
+    of it is handed while the change is only looked at; `after` are targets that have to come first still;
+    `policies` are by stage, those of the whole plan under an empty name.
     """
 
     weakened: tuple[Weakening, ...] = ()
@@ -36,13 +41,18 @@ class Held(Struct, frozen=True):
     secrets: tuple[str, ...] = ()
     withheld: Mapping[str, frozenset[str]] = field(default_factory=dict)
     after: tuple[str, ...] = ()
+    policies: Mapping[str, tuple[Policy, ...]] = field(default_factory=dict)
 
     def applied(self, plan: Plan) -> Plan:
         """The plan under the rules of both."""
         if not self.weakened:
             return plan
         stages = tuple(
-            replace(stage, approval=_stricter(stage.approval, self.approvals.get(stage.id), self.everywhere))
+            replace(
+                stage,
+                approval=_stricter(stage.approval, self.approvals.get(stage.id), self.everywhere),
+                policies=(*stage.policies, *self.policies.get(stage.id, ())),
+            )
             for stage in plan.stages
         )
         return replace(
@@ -52,6 +62,7 @@ class Held(Struct, frozen=True):
             locks=_joined(plan.locks, self.locks),
             is_locked=plan.is_locked or self.is_locked,
             secrets=_joined(plan.secrets, self.secrets),
+            policies=(*plan.policies, *self.policies.get("", ())),
             weakens=self.weakened,
         )
 
@@ -69,10 +80,16 @@ def hold(before: Plan, now: Plan) -> Held:
     node_locks = dict(_node_locks(before, now))
     locks = _locks_of_run(before, now)
     withheld = dict(_withheld(before, now))
+    policies = _policies(before, now)
     undeclared = tuple(name for name in before.secrets if name not in now.secrets)
     is_locked = before.is_locked and not now.is_locked
     found = [
         *_approval_words(before, now, approvals),
+        *(
+            Weakening(Rule.POLICY, policy.name, f"policy `{policy.name}` would not be asked as it was")
+            for names in policies.values()
+            for policy in names
+        ),
         *([Weakening(Rule.LOCK, "run", "the run would hold no lock at all")] if is_locked else ()),
         *(Weakening(Rule.LOCK, name, f"lock `{name}` would not be held by the run any more") for name in locks),
         *(
@@ -87,7 +104,9 @@ def hold(before: Plan, now: Plan) -> Held:
             for name in sorted(names)
         ),
     ]
-    return Held(tuple(found), approvals, everywhere, locks, is_locked, node_locks, undeclared, withheld)
+    return Held(
+        tuple(found), approvals, everywhere, locks, is_locked, node_locks, undeclared, withheld, policies=policies
+    )
 
 
 def promoted(held: Held, target: str, before: TargetRule, now: TargetRule) -> Held:
@@ -119,6 +138,20 @@ def _approval_words(before: Plan, now: Plan, looser: Mapping[str, ApprovalRule])
         else:
             continue
         yield Weakening(Rule.APPROVAL, stage, text)
+
+
+def _policies(before: Plan, now: Plan) -> dict[str, tuple[Policy, ...]]:
+    """Policies that are gone or are others by now; those of a stage that is gone are about the whole plan."""
+    found: dict[str, tuple[Policy, ...]] = {}
+    for policy in before.all_policies:
+        stage = policy.stage if policy.stage in now.stages_by_id else ""
+        there = now.stages_by_id[stage].policies if stage else now.policies
+        if any(policy_effect(each) == policy_effect(policy) for each in there):
+            continue
+        taken = {each.name for each in there}
+        name = policy.name + _BEFORE if policy.name in taken else policy.name
+        found[stage] = (*found.get(stage, ()), replace(policy, name=name, stage=stage))
+    return found
 
 
 def _locks_of_run(before: Plan, now: Plan) -> tuple[str, ...]:

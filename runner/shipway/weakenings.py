@@ -14,6 +14,7 @@ class Rule(StrEnum):
     """What a rule is about; `base` where the rules before are not known."""
 
     APPROVAL = "approval"
+    POLICY = "policy"
     LOCK = "lock"
     SECRET = "secret"
     PROMOTION = "promotion"
