@@ -189,7 +189,7 @@ def test_on_another_forge_the_account_and_what_is_lacking_are_told(project: Proj
         refused = checks(project.call("doctor", "--json", env=env, code=2))
     assert found["token"]["text"].startswith("reads octo/shop, comments as account -2")
     assert found["forge"]["text"].startswith(
-        "gitea lacks artifacts, checks, deployments, foreign-runs, hiding, reviews"
+        "gitea lacks artifacts, checks, deployments, foreign-runs, hiding, labels, permissions, reviews"
     )
     assert refused["token"]["verdict"] == "bad"
     assert gitea.violations == []

@@ -36,6 +36,7 @@ class Reason(StrEnum):
     PLAN_EXPIRED = "plan-expired"
     POLICY_DENIED = "policy-denied"
     POLICY_ERROR = "policy-error"
+    BREAK_GLASS_REFUSED = "break-glass-refused"
     APPROVAL_MISSING = "approval-missing"
     APPROVAL_STALE = "approval-stale"
     APPROVAL_EXPIRED = "approval-expired"

@@ -338,7 +338,11 @@ class _Voyage:
         if self.request.breaker is None:
             raise refused
         against = tuple(verdict for verdict in verdicts if verdict.refuses)
-        return Clearance(verdicts, self.request.breaker(plan, against))
+        broken = self.request.breaker(plan, against)
+        broken = replace(broken, reason=self.redactor.redact(broken.reason))
+        names = ", ".join(verdict.words for verdict in against)
+        self.around.events.emit(Warned(f"policies are overridden by {broken.by}: {names}: {broken.reason}"))
+        return Clearance(verdicts, broken)
 
     def _refusal(self, verdicts: Sequence[Verdict]) -> ShipwayError | None:
         """Why the policies do not let the plan run; None where they do, or where the run was begun in spite of them."""

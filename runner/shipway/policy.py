@@ -124,7 +124,7 @@ def refusal(verdicts: Sequence[Verdict]) -> VerificationError | None:
     return VerificationError(
         f"{_count(against)} denied the plan:\n{listed}",
         reason=Reason.POLICY_DENIED,
-        next="change what is to be done, or what docs/policy.md says of its rule; nothing was started",
+        next="change what is to be done, or see docs/policy.md#break-glass; nothing was started",
     )
 
 

@@ -23,6 +23,7 @@ def answer(world: World, seen: Seen, grant: Grant) -> Answer | None:
     root = f"/repos/{world.repository}"
     routes: tuple[tuple[str, str, Callable[[World, Seen, str], Answer]], ...] = (
         (rf"{root}/pulls/(\d+)/reviews", "pull-requests", _reviews),
+        (rf"{root}/issues/(\d+)/labels", "pull-requests", _labels),
         (rf"{root}/collaborators/([^/]+)/permission", "metadata", _permission),
         (rf"{root}/actions/runs()", "actions", _runs),
         (rf"{root}/git/ref/heads/(.+)", "contents", _branch),
@@ -34,7 +35,7 @@ def answer(world: World, seen: Seen, grant: Grant) -> Answer | None:
     return None
 
 
-def run_document(run: Run) -> dict[str, Any]:
+def run_document(world: World, run: Run) -> dict[str, Any]:
     """A workflow run as REST tells it."""
     document: dict[str, Any] = json.loads(example("workflow-run"))
     document |= {"id": run.id, "run_attempt": run.attempt, "run_started_at": run.started_at, "status": run.status}
@@ -43,6 +44,7 @@ def run_document(run: Run) -> dict[str, Any]:
     document["head_repository"] |= {"id": run.repository}
     document["head_repository"]["owner"] |= {"login": run.owner}
     document["repository"] |= {"id": run.host}
+    document["triggering_actor"] |= {"login": run.started_by, "id": world.accounts[run.started_by].id}
     return document
 
 
@@ -60,6 +62,14 @@ def _reviews(world: World, seen: Seen, number: str) -> Answer:
     return 200, listed
 
 
+def _labels(world: World, seen: Seen, number: str) -> Answer:
+    pull = world.pulls.get(int(number))
+    if pull is None:
+        return 404, None
+    (document, *_) = json.loads(example("label-items"))
+    return 200, [document | {"name": name} for name in pull.labels[_page(seen)]]
+
+
 def _permission(world: World, seen: Seen, login: str) -> Answer:
     account = world.accounts.get(login)
     if account is None:
@@ -74,7 +84,7 @@ def _permission(world: World, seen: Seen, login: str) -> Answer:
 def _runs(world: World, seen: Seen, _: str) -> Answer:
     """Runs of all workflows, the latest first, by head commit, event and branch where the query names them."""
     found = [
-        run_document(run)
+        run_document(world, run)
         for run in sorted(world.runs.values(), key=lambda run: run.id, reverse=True)
         if seen.query.get("head_sha", run.head) == run.head
         and seen.query.get("event", run.event) == run.event

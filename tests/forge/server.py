@@ -352,7 +352,7 @@ class GitHubServer(ForgeServer):
             return _not_found()
         if "actions" not in grant.permissions:
             return _forbidden("actions=read")
-        return Reply(200, reviewing.run_document(run))
+        return Reply(200, reviewing.run_document(self.world, run))
 
     def _artifacts(self, seen: Seen, grant: Grant, number: int) -> Reply:
         """Artifacts of all attempts of a run, those that expired included, page by page."""

@@ -83,6 +83,7 @@ class Pull:
     branch: str = "topic"
     author: str = "octocat"
     base: str = "main"
+    labels: list[str] = field(default_factory=list)
     comments: list[Written] = field(default_factory=list)
     reviews: list[Submitted] = field(default_factory=list)
 
@@ -104,6 +105,7 @@ class Run:
     conclusion: str | None = None
     created_at: str = START
     host: int = 1
+    started_by: str = "octocat"
 
 
 @dataclass

@@ -13,6 +13,7 @@ from shipway import declaration
 from shipway.approval import Sanction
 from shipway.ci import CiContext, Provider, Token, origin
 from shipway.commands import expectation
+from shipway.commands.breaking import breaker
 from shipway.commands.closing import mark_closed
 from shipway.commands.delivery import announce, comment_body, deliver, deliver_failure, environment_url, view_of
 from shipway.commands.documents import KeptReceipts, write_out
@@ -66,6 +67,7 @@ class _Inputs(Struct, frozen=True):
     target: str
     comment: bool
     workflow: str
+    break_glass: str | None = None
 
 
 class _Job(Struct, frozen=True):
@@ -101,7 +103,12 @@ def _action_context(context: Context) -> tuple[Context, _Inputs]:
     if not cwd.is_dir():
         raise UsageError(f"input `working-directory` is `{given['WORKING_DIRECTORY']}`, which is no folder here")
     inputs = _Inputs(
-        command, given.get("FILE", ""), given.get("TARGET", ""), comment == "true", given.get("WORKFLOW", "")
+        command,
+        given.get("FILE", ""),
+        given.get("TARGET", ""),
+        comment == "true",
+        given.get("WORKFLOW", ""),
+        given.get("BREAK_GLASS") or None,
     )
     return replace(context, ci=ci, cwd=cwd), inputs
 
@@ -117,7 +124,7 @@ def _run(context: Context, inputs: _Inputs, log: WorkflowLog, arguments: Namespa
         job = _job(context, inputs, log)
         terminal.write(log.stream, trusted(f"{job.ci.event} → {job.work.kind.value}: {job.work.why}\n"))
         if job.work.kind is WorkKind.PLAN or job.work.kind is WorkKind.RUN:
-            return _voyage(job, log, arguments, validate_only=inputs.command == "validate")
+            return _voyage(job, inputs, log, arguments)
         if job.work.kind is WorkKind.REFUSE:
             raise UsageError(job.work.why, reason=job.work.reason, next=job.work.next)
         if job.work.kind is WorkKind.CLOSED and job.work.is_trusted and inputs.comment:
@@ -171,14 +178,15 @@ def _without_credentials(context: Context) -> Context:
     return replace(context, env=kept, ci=replace(context.ci, token=None) if context.ci else None)
 
 
-def _voyage(job: _Job, log: WorkflowLog, arguments: Namespace, *, validate_only: bool) -> int:
+def _voyage(job: _Job, inputs: _Inputs, log: WorkflowLog, arguments: Namespace) -> int:
     events, keeper = Events(), KeptReceipts(job.repository.root)
     around = surroundings(job.context, job.repository, events, keeper)
     executes = job.work.kind is WorkKind.RUN
     request = Request(job.file, job.target, execute=executes)
-    if validate_only:
+    if inputs.command == "validate":
         return _validated(request, around, log)
     if executes:
+        request = replace(request, breaker=breaker(inputs.break_glass, job.context))
         declared = declaration.load(job.file, root=job.repository.root, target=job.target)
         earlier = find_earlier(declared, job.target, job.context, job.ci, job.repository)
         request = replace(request, **earlier.asked)

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from shipway.commands.accounting import done_under
 from shipway.commands.approving import approver
+from shipway.commands.breaking import breaker
 from shipway.commands.documents import read_plan
 from shipway.commands.run import confirmed, voyage
 from shipway.commands.setting import (
@@ -53,6 +54,7 @@ def run(arguments: Namespace) -> int:
         execute=True,
         given=plan,
         confirm=lambda given: confirmed(given, arguments, context, must_ask=False),
+        breaker=breaker(arguments.break_glass, context),
         approver=approve,
         accounting=lambda effect: done_under(effect, plan.lifecycle, plan.target, context, root),
     )

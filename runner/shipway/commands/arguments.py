@@ -165,6 +165,16 @@ def _on_part(made: argparse.ArgumentParser) -> None:
     made.add_argument("--skip", metavar="STAGE[/STEP]", action="append", default=[], help="leave this out; repeatable")
 
 
+def _break_glass(made: argparse.ArgumentParser) -> None:
+    made.add_argument(
+        "--break-glass",
+        metavar="REASON",
+        nargs="?",
+        const="",
+        help="override what policies refuse, and say why; confirmed by typing, or by a permission on the forge",
+    )
+
+
 def _approve(made: argparse.ArgumentParser) -> None:
     made.add_argument(
         "--approve", metavar="sha256:…", help="approve this effect, as the plan shows it, for stages that need approval"
@@ -265,12 +275,14 @@ def _run(commands: _Commands[_Parser]) -> None:
             ("shipway run --target prod --yes", "does not ask"),
             ("shipway run --skip release/notes --input level=3", ""),
             ("shipway run --target prod --approve sha256:…", "where a stage needs approval"),
+            ("shipway run --target prod --break-glass outage", "where a policy refuses"),
         ),
         codes=(0, 1, 2, 4, 5, 6),
     )
     _on_part(made)
     made.add_argument("-y", "--yes", action="store_true", help="do not ask")
     _approve(made)
+    _break_glass(made)
     _json(made)
     _loudness(made, verbose="show each step's whole output", quiet="show failures and the receipt only")
 
@@ -301,6 +313,7 @@ def _apply(commands: _Commands[_Parser]) -> None:
     )
     made.add_argument("-y", "--yes", action="store_true", help="do not ask")
     _approve(made)
+    _break_glass(made)
     _json(made)
     _loudness(made, verbose="show each step's whole output", quiet="show failures and the receipt only")
 

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from shipway.ci import Provider
 from shipway.commands.approving import approver
+from shipway.commands.breaking import breaker
 from shipway.commands.documents import KeptReceipts, show_document, write_out
 from shipway.commands.setting import asked_of, heeding_signals, refuse_on_windows, surroundings
 from shipway.context import Context, read_context
@@ -35,6 +36,7 @@ def run(arguments: Namespace) -> int:
         asked,
         execute=True,
         confirm=lambda plan: confirmed(plan, arguments, context, must_ask=True),
+        breaker=breaker(arguments.break_glass, context),
         approver=approver(arguments, context, "shipway run"),
     )
     return voyage(request, arguments, context, repository)

@@ -20,6 +20,7 @@ from shipway.events import Events
 from shipway.interruption import Interruption
 from shipway.plan import Plan
 from shipway.planning import Selection
+from shipway.policy import Labels
 from shipway.receipt import Receipt
 from shipway.registry import Registry
 from shipway.repository import Repository, open_repository
@@ -154,6 +155,7 @@ def surroundings(context: Context, repository: Repository, events: Events, repor
         grace=GRACE_IN_CI if context.ci else GRACE_AT_TERMINAL,
         processors=context.processors,
         journals=lambda: journal_of(repository.root, context),
+        labels=lambda: _labels(context),
         open_locks=lambda declared, secrets: open_locks(declared, secrets, context, repository),
         open_state=lambda declared, secrets, target: open_state(declared, secrets, target, context, repository),
         open_vault=open_vault,
@@ -170,6 +172,12 @@ def journal_of(root: Path, context: Context) -> JournalFile:
         token=lambda: context.random_hex(16),
         unix_ms=lambda: int(context.now().timestamp() * 1000),
     )
+
+
+def _labels(context: Context) -> Labels:
+    from shipway.commands.labels import labels_of  # late: only a plan that deletes something asks for them
+
+    return labels_of(context)
 
 
 @contextmanager

@@ -32,7 +32,8 @@ class Capability(StrEnum):
     """What a forge may lack: the closed list. A report that asks for it says so in one line, and goes on without.
 
     `artifacts` of a run. `foreign-runs`: what another run was of, and whose. `reviews`: who approved what. `hiding` of a
-    comment. `checks` with a text and annotations. `deployments` that are announced.
+    comment. `checks` with a text and annotations. `deployments` that are announced. `labels` of a pull
+    request. `permissions`: who started a run, and what somebody may do.
     """
 
     ARTIFACTS = "artifacts"
@@ -41,6 +42,8 @@ class Capability(StrEnum):
     HIDING = "hiding"
     CHECKS = "checks"
     DEPLOYMENTS = "deployments"
+    LABELS = "labels"
+    PERMISSIONS = "permissions"
 
 
 class Author(Struct, frozen=True):
@@ -87,6 +90,13 @@ class Artifact(Struct, frozen=True):
     head: str = ""
     repository: int | None = None
     created_at: str = ""
+
+
+class Person(Struct, frozen=True):
+    """An account by the forge's word: its login to ask by, and its numeric id, which never changes."""
+
+    login: str
+    id: int
 
 
 class Check(Struct, frozen=True):
@@ -245,6 +255,15 @@ class Forge(Protocol):
 
     def permission(self, review: Review) -> Permission:
         """What the account that a review is by may do in the repository now: nothing, if the name has gone to another one."""
+
+    def labels(self, pull_request: int) -> frozenset[str]:
+        """The names of the labels of a pull request now."""
+
+    def started_by(self, run_id: str) -> Person:
+        """Who started the latest attempt of a run."""
+
+    def permission_of(self, person: Person) -> Permission:
+        """What an account may do in the repository now: nothing, if the name has gone to another one."""
 
     def runs_of(self, head: str) -> Sequence[CiRun]:
         """The runs that `pull_request` events of this head commit began, of every workflow and from every repository."""

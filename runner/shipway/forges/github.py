@@ -23,6 +23,7 @@ from shipway.forges.forge import (
     DeploymentState,
     ForgeError,
     MergedPull,
+    Person,
     Posted,
     PullRequest,
 )
@@ -116,6 +117,19 @@ class GitHub:
     def permission(self, review: Review) -> Permission:
         """What the account that a review is by may do in the repository now."""
         return github_reviews.permission(self._client, self._repository, review)
+
+    def labels(self, pull_request: int) -> frozenset[str]:
+        """The names of the labels of a pull request, over all pages."""
+        return github_reviews.labels(self._client, self._repository, pull_request)
+
+    def started_by(self, run_id: str) -> Person:
+        """Who started the latest attempt of a run: by pushing, by hand, or by running it again."""
+        run = _object(self._client.get(f"{self._repository}/actions/runs/{quote(run_id, safe='')}").json())
+        return github_reviews.started_by(run)
+
+    def permission_of(self, person: Person) -> Permission:
+        """What an account may do in the repository now."""
+        return github_reviews.permission_of(self._client, self._repository, person)
 
     def runs_of(self, head: str) -> Sequence[CiRun]:
         """The runs of `pull_request` on this head commit, over all pages."""

@@ -12,7 +12,7 @@ from shipway.approvals import Permission, Review, ReviewState
 from shipway.canonical import Json
 from shipway.forges import limits
 from shipway.forges.client import Client
-from shipway.forges.forge import Author, CiRun, ForgeError, MergedPull
+from shipway.forges.forge import Author, CiRun, ForgeError, MergedPull, Person
 
 
 def merged_pulls(client: Client, repository: str, commit: str) -> Sequence[MergedPull]:
@@ -48,22 +48,50 @@ def reviews(client: Client, repository: str, pull_request: int) -> Sequence[Revi
 
 
 def permission(client: Client, repository: str, review: Review) -> Permission:
+    """What the account behind a review may do in the repository now."""
+    if review.account is None:
+        return Permission.NONE
+    return permission_of(client, repository, Person(review.by, review.account))
+
+
+def permission_of(client: Client, repository: str, person: Person) -> Permission:
     """What an account may do in the repository now. GitHub is asked by name, and answers with the number it knows it by.
 
     Source: https://docs.github.com/en/rest/collaborators/collaborators#get-repository-permissions-for-a-user
     """
     try:
-        path = f"{repository}/collaborators/{quote(review.by, safe='')}/permission"
+        path = f"{repository}/collaborators/{quote(person.login, safe='')}/permission"
         answer = _object(client.get(path).json())
     except ForgeError as error:
         if error.status == 404:
             return Permission.NONE
         raise
-    if _integer(_object(answer.get("user")), "id") != review.account:
+    if _integer(_object(answer.get("user")), "id") != person.id:
         return Permission.NONE
     # A role of an organization's own has a name of its own; `permission` is then what it is at least.
     named = [answer.get("role_name"), answer.get("permission")]
     return next((Permission(str(name)) for name in named if name in tuple(Permission)), Permission.NONE)
+
+
+def started_by(run: Mapping[str, Json]) -> Person:
+    """Who started the latest attempt of a run. Raises ForgeError where the run does not say.
+
+    Source: https://docs.github.com/en/rest/actions/workflow-runs#get-a-workflow-run
+    """
+    actor = _object(run.get("triggering_actor"))
+    number = _integer(actor, "id")
+    if number is None or not actor.get("login"):
+        raise ForgeError("the forge does not tell who started the run")
+    return Person(str(actor["login"]), number)
+
+
+def labels(client: Client, repository: str, pull_request: int) -> frozenset[str]:
+    """The names of the labels of a pull request. Raises ForgeError.
+
+    Source: https://docs.github.com/en/rest/issues/labels#list-labels-for-an-issue
+    """
+    listed = _listed(client, f"{repository}/issues/{pull_request}/labels", "")
+    return frozenset(str(label["name"]) for label in listed if label.get("name"))
 
 
 def runs_of(client: Client, repository: str, head: str) -> Sequence[CiRun]:

@@ -16,6 +16,7 @@ from shipway.forges.forge import (
     DeploymentState,
     ForgeError,
     MergedPull,
+    Person,
     Posted,
     PullRequest,
 )
@@ -27,6 +28,8 @@ _WORDS = {
     Capability.HIDING: "cannot hide a comment",
     Capability.CHECKS: "has no checks with a text and annotations",
     Capability.DEPLOYMENTS: "has no deployments that Shipway announces",
+    Capability.LABELS: "has no labels that Shipway reads",
+    Capability.PERMISSIONS: "does not tell who started a run, and what that account may do, in a way that Shipway reads",
 }
 
 
@@ -63,6 +66,18 @@ class Lacking:
     def permission(self, review: Review) -> Permission:
         """Raises ForgeError."""
         raise self._lack(Capability.REVIEWS)
+
+    def labels(self, pull_request: int) -> frozenset[str]:
+        """Raises ForgeError."""
+        raise self._lack(Capability.LABELS)
+
+    def started_by(self, run_id: str) -> Person:
+        """Raises ForgeError."""
+        raise self._lack(Capability.PERMISSIONS)
+
+    def permission_of(self, person: Person) -> Permission:
+        """Raises ForgeError."""
+        raise self._lack(Capability.PERMISSIONS)
 
     def runs_of(self, head: str) -> Sequence[CiRun]:
         """Raises ForgeError."""

@@ -222,10 +222,11 @@ def _verdict_line(verdict: Verdict) -> str:
 
 
 def broken_glass(broken: BreakGlass) -> str:
-    """Who overrode which policies, by which right, and why: on one line."""
+    """Who overrode which policies, by which right, and why: on one line, what others wrote in backticks."""
     right = "typed at the terminal" if broken.right == "terminal" else f"who may {broken.right}"
-    names = ", ".join(one_line(verdict.words) for verdict in broken.overridden)
-    return f"break-glass by {one_line(broken.by)} ({right}), against {names}: {one_line(broken.reason)}"
+    names = " and ".join(one_line(verdict.words) for verdict in broken.overridden)
+    by, reason = (one_line(text).replace("`", "'") for text in (broken.by, broken.reason))
+    return f"break-glass by `{by}` ({right}) against {names} because `{reason}`"
 
 
 def plan_locks(plan: Plan) -> str:
