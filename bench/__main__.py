@@ -10,6 +10,7 @@ from pathlib import Path
 
 from bench import (
     action,
+    comment,
     dispatch,
     durable,
     hostile,
@@ -44,6 +45,7 @@ QUESTIONS: tuple[Callable[[Scale, Path], Answer], ...] = (
     large.plan,
     large.gather,
     large.growth,
+    comment.drawn,
     hostile.entity_expansion,
     action.first_line,
     action.comment,

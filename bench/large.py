@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 from bench.measure import SHIPWAY, Answer, Figure, Scale, at_most, commit, interleaved, started
 
-_PLAN = (*SHIPWAY, "plan", "--quiet", "--output", ".plan.json")
+PLAN = (*SHIPWAY, "plan", "--quiet", "--output", ".plan.json")
+"""Validates, plans, and writes a sealed document."""
 
 
 def plan(scale: Scale, directory: Path) -> Answer:
     """A declaration of about 190 bytes a step: validated, planned, written as a sealed document."""
-    _write(directory, scale.large, padding="# " + "a deployment step and why it is there; " * 4)
+    write(directory, scale.large, padding="# " + "a deployment step and why it is there; " * 4)
     size = (directory / "shipway.yml").stat().st_size / 1000
-    taken = interleaved({"plan": partial(started, _PLAN, directory)}, scale.rounds)["plan"]
+    taken = interleaved({"plan": partial(started, PLAN, directory)}, scale.rounds)["plan"]
     return Answer(
         f"{scale.large:,} steps, {size:.0f} KB, validated and planned",
         [at_most("in all", taken.wall, 3, " s"), at_most("peak memory", taken.peak_mb, 300, " MB")],
@@ -24,7 +26,7 @@ def plan(scale: Scale, directory: Path) -> Answer:
 def gather(scale: Scale, directory: Path) -> Answer:
     """One step over a list of items known when planned: a node for each."""
     _write_gather(directory, scale.items)
-    taken = interleaved({"plan": partial(started, _PLAN, directory)}, 1)["plan"]
+    taken = interleaved({"plan": partial(started, PLAN, directory)}, 1)["plan"]
     return Answer(
         f"{scale.items:,} nodes out of one gather, planned",
         [at_most("in all", taken.wall, 8, " s"), at_most("peak memory", taken.peak_mb, 1000, " MB")],
@@ -37,9 +39,9 @@ def growth(scale: Scale, directory: Path) -> Answer:
     for size in (1, *scale.sizes):
         folder = directory / str(size)
         folder.mkdir()
-        _write(folder, size)
+        write(folder, size)
         rounds = 1 if size > 10_000 else scale.rounds
-        taken = interleaved({"plan": partial(started, _PLAN, folder)}, rounds)["plan"]
+        taken = interleaved({"plan": partial(started, PLAN, folder)}, rounds)["plan"]
         if size == 1:
             empty = taken
             continue
@@ -52,8 +54,11 @@ def growth(scale: Scale, directory: Path) -> Answer:
     return Answer(f"Planning from {first:,} to {last:,} nodes", figures)
 
 
-def _write(directory: Path, count: int, padding: str = "") -> None:
-    steps = "".join(f"  s{number}: {{run: ./deploy {number}}} {padding}\n" for number in range(count))
+def write(
+    directory: Path, count: int, padding: str = "", command: Callable[[int], str] = lambda number: f"./deploy {number}"
+) -> None:
+    """A repository whose declaration has `count` steps."""
+    steps = "".join(f"  s{number}: {{run: {command(number)}}} {padding}\n" for number in range(count))
     (directory / "shipway.yml").write_text(f"version: 1\nname: bench\nsteps:\n{steps}", encoding="utf-8")
     commit(directory)
 

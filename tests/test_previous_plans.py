@@ -109,7 +109,7 @@ def test_a_comment_is_headed_closed_once_its_pull_request_is(
     if merged:
         assert (comment.body, job.outputs["comment"].partition(":")[0]) == (was, "refused")
         return
-    assert comment.body.startswith("### Shipway plan: shop → default (closed)\n")
+    assert "### Shipway plan: shop → default (closed)\n" in comment.body
     assert "| `greet` | main |" in comment.body
     assert job.outputs["comment"] == "updated"
 

@@ -197,11 +197,13 @@ def test_a_view_shows_how_it_stands_how_long_it_takes_what_was_proven_and_what_w
     page = read_page(body_text)
     assert page.faults == []
     assert page.tags <= ALLOWED_TAGS
-    title, facts = body_text.split("\n")[0], body_text.split("\n")[2]
+    title, facts = body_text.split("\n")[0], " ".join(body_text.split("\n")[2:5])
     assert title == "### Shipway plan: shop → prod (stale: head moved to `1234567`)"
     assert "for `abcdef0`" in facts and "takes about 4m10s, by 7 earlier runs" in facts
     assert "**approval of `release` is missing**" in body_text
-    assert "| yes, proven 2026-11-20 on staging |" in body_text and "| yes, never proven |" in body_text
+    assert "| undo, last proven |" in body_text
+    assert "| yes, 2026-11-20 |" in body_text and "| yes, never |" in body_text
+    assert "proven    2026-11-20 on staging" in body_text
     assert "<summary>9 earlier plans</summary>" in body_text
     assert page.links.count("https://github.com/acme/shop/actions/runs/9") == 1
     assert body_text.index("9 earlier plans") > body_text.rindex("```")

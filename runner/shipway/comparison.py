@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import StrEnum
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from shipway.canonical import Json, items_of, object_of
 from shipway.errors import Position
@@ -76,7 +77,12 @@ class Comparison(Struct, frozen=True):
 
 def compare(before: Plan, after: Plan, changed: Sequence[str] | None = None) -> Comparison:
     """How `after` differs from `before`. `changed` are the paths that differ between their trees, None where not known."""
-    old, new = _subjects(before), _subjects(after)
+    return _compare(before, after, changed, None)
+
+
+def _compare(before: Plan, after: Plan, changed: Sequence[str] | None, only: frozenset[str] | None) -> Comparison:
+    """With `only` given, of nodes those with these ids."""
+    old, new = _subjects(before, only), _subjects(after, only)
     name_files = _Files(changed, (*before.source.files, *after.source.files))
     effect: list[SubjectChange] = []
     volatile: list[SubjectChange] = []
@@ -101,6 +107,23 @@ def compare(before: Plan, after: Plan, changed: Sequence[str] | None = None) -> 
     return Comparison(before, after, tuple(effect), tuple(volatile))
 
 
+def compare_first(before: Plan, after: Plan, most: int) -> tuple[tuple[SubjectChange, ...], int]:
+    """What decides what is done and differs, of nodes the first `most` only, and in how many subjects it differs in all.
+
+    For plans of thousands of nodes of which few are to be shown: the others are looked at no closer than needed.
+    """
+    old, new = before.by_id, after.by_id
+    changed = [node.id for node in after.nodes if node.id not in old or _is_another(old[node.id], node)]
+    changed += [node.id for node in before.nodes if node.id not in new]
+    shown = frozenset(changed[:most])
+    found = _compare(before, after, None, shown).effect
+    return found, len(found) + len(changed) - len(shown)
+
+
+def _is_another(old: Node, new: Node) -> bool:
+    return old != new and effect_json(old) != effect_json(new)
+
+
 class _Subject(Struct, frozen=True):
     """`effect` and `rest` are members by name; those of environment and slots have a name each."""
 
@@ -119,14 +142,17 @@ _SPREAD = ("slots", "env", "needs", "outputs", "source", "versions", "limits", "
 """Members whose own members are compared one by one."""
 
 
-def _subjects(plan: Plan) -> dict[_Key, _Subject]:
-    document, effect = plan.document, plan.effect_json()
+def _subjects(plan: Plan, only: frozenset[str] | None) -> dict[_Key, _Subject]:
+    looked_at = plan.nodes if only is None else tuple(node for node in plan.nodes if node.id in only)
+    document, effect = plan.document, replace(plan, nodes=looked_at).effect_json()
     own = {name: value for name, value in effect.items() if name not in _DERIVED}
     rest = {name: value for name, value in document.items() if name not in _DERIVED and name not in own}
     found = {(SubjectKind.PLAN, "plan"): _Subject(_spread(own), _spread(rest))}
     effects, nodes = object_of(effect["stages"]), object_of(effect["nodes"])
     by_stage: dict[str, dict[_Key, _Subject]] = {stage.id: {} for stage in plan.stages}
     for node, written in zip(plan.nodes, items_of(document["nodes"]), strict=True):
+        if node.id not in nodes:
+            continue
         made = _node(node, object_of(nodes[node.id]), object_of(written))
         by_stage[node.stage][SubjectKind.NODE, node.id] = made
     for stage, written in zip(plan.stages, items_of(document["stages"]), strict=True):

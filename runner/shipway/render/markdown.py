@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from shipway.comparison import Presence, SubjectChange, compare
+from shipway.comparison import Presence, SubjectChange, compare_first
 from shipway.durations import format_ms
 from shipway.nodes import WHOLE, Change, Node, Outcome
 from shipway.plan import Plan, StageRollback, rollback_preview
@@ -86,23 +86,20 @@ def view_report(view: View, budget: int, links: Links) -> Report:
     assert plan is not None
     ordered = sorted(plan.nodes, key=lambda node: not wording.first_in_table(node))
     since = _since(view, budget)
+    rows = tuple(_plan_row(alike[0], len(alike), view.proven) for alike in folded_nodes(ordered))
+    # Details go before any row is folded: beside more rows than fit none is ever seen, and drawing them takes longest.
+    are_seen = sum(len(row.line) for row in rows) < budget
+    details = _plan_details(plan, view.proven) if are_seen else [_UNSEEN] * len(folded_nodes(plan.nodes))
     return Report(
         subject="plan",
         head=_plan_head(plan, view),
         lead=(_needed(view), _notes(links), _verdicts(plan.verdicts), since.block),
-        table_head="| node | stage | change | fidelity | undo |\n| :--- | :--- | :--- | :--- | :--- |",
-        rows=tuple(_plan_row(alike[0], len(alike), view.proven) for alike in folded_nodes(ordered)),
+        table_head=f"| node | stage | change | fidelity | {_UNDO[bool(view.proven)]} |\n| :--- | :--- | :--- | :--- | :--- |",
+        rows=rows,
         folded_row=lambda stage, text: f"| … | {name(stage)} | {text} | | |",
         graphs=(_graph(flowchart(plan)), _graph(stage_flowchart(plan))),
         after=(_rollback(plan, budget // 10),),
-        details=(
-            *since.details,
-            *(
-                detail
-                for alike in folded_nodes((*plan.nodes, *plan.compensations))
-                if (detail := _plan_detail(alike[0], len(alike), view.proven))
-            ),
-        ),
+        details=(*since.details, *details),
         history=_history(view),
         foot=lambda left_out: _plan_foot(plan, view.head, links, left_out),
     )
@@ -139,6 +136,19 @@ def receipt_report(receipt: Receipt, plan: Plan | None, budget: int, links: Link
     )
 
 
+_UNSEEN = Detail(Rank.QUIET, "", "")
+"""Stands for a detail that is counted and never shown."""
+
+
+def _plan_details(plan: Plan, proven: Mapping[str, str]) -> list[Detail]:
+    found = folded_nodes((*plan.nodes, *plan.compensations))
+    return [detail for alike in found if (detail := _plan_detail(alike[0], len(alike), proven))]
+
+
+_UNDO = {False: "undo", True: "undo, last proven"}
+"""The head of the column, by whether there ever was a drill."""
+
+
 def _plan_head(plan: Plan, view: View) -> str:
     facts = [f"effect `{wording.short_digest(plan.effect)}`"]
     if view.head or plan.source.commit:
@@ -148,17 +158,15 @@ def _plan_head(plan: Plan, view: View) -> str:
     point = rollback_preview(plan).point_of_no_return
     if point:
         facts.append(f"cannot be undone after {code(point, 80)}")
-    if plan.approval_rules:
-        facts.append("needs approval: " + ", ".join(map(code, plan.approval_rules)))
-    if view.expected:
-        facts.append(f"takes {prose(view.expected)}")
-    facts.append(f"survives {wording.survives(plan)}")
-    if wording.plan_locks(plan):
-        facts.append(f"locks {prose(wording.plan_locks(plan))}")
+    # What a phone shows at once ends here.
+    run = ["needs approval: " + ", ".join(map(code, plan.approval_rules))] if plan.approval_rules else []
+    run += [f"takes {prose(view.expected)}"] if view.expected else []
+    run.append(f"survives {wording.survives(plan)}")
+    run += [f"locks {prose(wording.plan_locks(plan))}"] if wording.plan_locks(plan) else []
     stands = f" ({prose(view.stands, 120)})" if view.stands else ""
     first = f"**!** {prose(wording.weakened_words(plan), _MOST_WEAKENED)}\n\n" if plan.weakens else ""
     head = f"### Shipway plan: {name(plan.lifecycle)} → {name(plan.target)}{stands}"
-    return f"{first}{head}\n\n{' · '.join(facts)}"
+    return f"{first}{head}\n\n{' · '.join(facts)}\n\nits run {' · '.join(run)}"
 
 
 def _needed(view: View) -> str:
@@ -218,11 +226,11 @@ def _since(view: View, budget: int) -> _Since:
     shown = f" for {code(wording.short_commit(commit))}" if commit else ""
     if previous.effect == plan.effect:
         return _Since(f"Same effect as the plan{shown} shown before.")
-    found = compare(previous, plan).effect
+    found, count = compare_first(previous, plan, _MAX_LISTED)
     lines = [f"- {code(each.subject, 80)}: {_fields(each)}" for each in found]
-    head = f"**Changed since the plan{shown}**, {wording.plural(len(found), 'part')}:"
+    head = f"**Changed since the plan{shown}**, {wording.plural(count, 'part')}:"
     details = tuple(_difference(each) for each in found[:_MAX_LISTED] if each.fields)
-    return _Since(_listed(head, lines, budget // 10), details)
+    return _Since(_listed(head, lines, budget // 10, count), details)
 
 
 def _fields(change: SubjectChange) -> str:
@@ -251,15 +259,18 @@ def _history(view: View) -> str:
     return "\n".join([f"<details><summary>{title}</summary>", "", *lines, "", "</details>"])
 
 
-def _listed(head: str, lines: Sequence[str], share: int) -> str:
-    """A list under `head` with as many whole lines as `share` bytes and _MAX_LISTED allow, and how many are missing."""
+def _listed(head: str, lines: Sequence[str], share: int, count: int = 0) -> str:
+    """A list under `head` with as many whole lines as `share` bytes and _MAX_LISTED allow, and how many are missing.
+
+    `count` is how many there are, where `lines` are not all of them.
+    """
     shown: list[str] = []
     for line in lines[:_MAX_LISTED]:
         share -= len(line.encode()) + 1
         if share < 0:
             break
         shown.append(line)
-    left = len(lines) - len(shown)
+    left = max(count, len(lines)) - len(shown)
     return "\n".join([head, "", *shown, *([f"- … and {left} more"] if left else [])])
 
 
@@ -268,8 +279,7 @@ def _plan_row(node: Node, count: int, proven: Mapping[str, str]) -> Row:
     change = f"**{node.change.value}**" if weighty else node.change.value
     undo = {"": "–", "stays": "**stays**"}.get(wording.undo_word(node), "yes")
     if undo == "yes" and node.id in proven and count == 1:
-        when = prose(proven[node.id], 40).partition(",")[0]
-        undo = "yes, never proven" if when == "never" else f"yes, proven {when}"
+        undo = f"yes, {prose(proven[node.id].partition(' ')[0].strip(','), 20)}"
     line = f"| {code_cell(folded_name(node.step, count))} | {name(node.stage)} | {change} | {node.fidelity.value} | {undo} |"
     return Row(node.stage, node.change.value, line, node.change in wording.QUIET, wording.kept_last(node))
 
