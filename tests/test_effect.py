@@ -277,7 +277,7 @@ ALWAYS: dict[str, tuple[Callable[[Project], None], tuple[str, ...], str]] = {
     "step added": (edit("      all-files:", "      more: {run: 'true'}\n      all-files:"), (), "build/more: added"),
     "step removed": (edit("      all-files: {run: 'true', needs: [image]}\n", ""), (), "build/all-files: removed"),
     "overlay": (with_overlay, (), "release/migrate: env"),
-    "selection": (nothing, ("--skip", "build/all-files"), "build/all-files: removed"),
+    "selection": (nothing, ("--skip", "build/all-files"), "build/all-files: left out"),
     "contract of a backend": (with_contract, (), "release: contract"),
     "target": (nothing, ("--target", "staging"), "target"),
 }
