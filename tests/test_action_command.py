@@ -203,7 +203,7 @@ def test_a_failed_run_fails_the_step_after_everything_was_handed_over(tmp_path: 
     assert "main/last" in comment.body
 
 
-def test_l95_a_request_from_a_fork_is_planned_without_credentials_and_nothing_is_written(
+def test_case_60_l95_a_request_from_a_fork_is_planned_without_credentials_and_nothing_is_written(
     tmp_path: Path, github: GitHubServer
 ) -> None:
     job = Job(tmp_path / "job", github, "pull_request", pull_request(fork=True))
@@ -246,7 +246,7 @@ def test_a_faulty_declaration_is_annotated_at_its_lines(tmp_path: Path, github: 
     assert job.outputs["reason"] == "declaration-invalid"
 
 
-def test_l96_a_hostile_branch_name_stays_text(tmp_path: Path, github: GitHubServer) -> None:
+def test_case_59_l96_a_hostile_branch_name_stays_text(tmp_path: Path, github: GitHubServer) -> None:
     hostile = 'x"$(touch p)`touch p`'
     payload = pull_request()
     payload["pull_request"]["head"]["ref"] = hostile  # type: ignore[index]

@@ -138,6 +138,10 @@ def test_g060_g061_a_forks_plan_is_posted_by_the_run_before_and_says_where_it_is
     assert f"actions/runs/{RUN}/artifacts/" in body
     assert publisher.outputs == {"comment": "created", "exit-code": "0"}
     assert "`hello` → `default` on pull request 7: created" in publisher.summary
+    (check,) = publisher.github.world.checks
+    assert (check.commit, check.document["name"]) == (HEAD, "shipway/hello/default")
+    assert check.document["external_id"] == "", "a stranger's word for an effect is bound to nothing"
+    assert "From a fork, planned without credentials" in check.document["output"]["summary"]
     assert list((publisher.root / "workspace").iterdir()) == []
 
 
@@ -150,6 +154,8 @@ def test_an_own_branchs_plan_is_posted_the_same_way_and_edited_by_the_next(publi
     (body,) = publisher.bodies()
     assert "From a fork" not in body
     assert publisher.outputs["comment"] == "unchanged"
+    (check,) = publisher.github.world.checks
+    assert check.document["external_id"] == small_plan().effect
 
 
 def test_each_target_of_a_matrix_has_its_comment(publisher: Publisher) -> None:
@@ -326,6 +332,14 @@ def test_a_comment_that_cannot_be_posted_is_deferred_and_fails_nothing(publisher
     assert publisher.call().returncode == 0
     assert publisher.outputs["comment"] == "deferred"
     assert "pull_requests=write" in publisher.summary
+
+
+def test_a_check_that_may_not_be_written_is_said_and_the_comment_is_posted(publisher: Publisher) -> None:
+    publisher.upload(small_plan())
+    del publisher.github.world.tokens["ghs_job"].permissions["checks"]
+    assert publisher.call().returncode == 0
+    assert publisher.outputs["comment"] == "created"
+    assert "check `shipway/hello/default`: deferred" in publisher.summary
 
 
 def test_artifacts_that_cannot_be_asked_for_end_the_job(publisher: Publisher) -> None:

@@ -28,7 +28,7 @@ _FETCHES = re.compile(r"\bgit\b.*\b(?:fetch|pull|clone|checkout)\b|\bgh pr check
 
 _PLAN = {"contents": "read", "pull-requests": "write", "checks": "write", "actions": "read"}
 _EXECUTE = {**_PLAN, "deployments": "write"}
-_PUBLISH = {"pull-requests": "write", "actions": "read"}
+_PUBLISH = {"pull-requests": "write", "checks": "write", "actions": "read"}
 _BARE = {"contents": "read"}
 _RANK = {"none": 0, "read": 1, "write": 2}
 

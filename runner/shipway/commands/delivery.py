@@ -70,7 +70,7 @@ def deliver(handover: Handover, context: Context, redact: Callable[[str], Redact
     view, links = view_of(handover, ci), _links(handover, context, ci)
     return Delivered(
         post_view(forge, ci, view, links) if comment else Posted(Outcome.REFUSED, why="off"),
-        _guarded(forge, lambda: _check(forge, ci, view, links)),
+        guarded(forge, lambda: _check(forge, ci, view, links)),
         _concluded(forge, ci, view, handover.facts.deployment),
     )
 
@@ -100,7 +100,7 @@ def deliver_failure(error: ShipwayError, lifecycle: str, target: str, context: C
     if isinstance(forge, Posted):
         return forge
     view = View(lifecycle, target, error=error)
-    return _guarded(forge, lambda: _check(forge, ci, view, links_of(ci, None)))
+    return guarded(forge, lambda: _check(forge, ci, view, links_of(ci, None)))
 
 
 def open_forge(
@@ -135,7 +135,7 @@ def environment_url(ci: CiContext, plan: Plan) -> str:
 
 def post_view(forge: Forge, ci: CiContext, view: View, links: markdown.Links) -> Posted:
     """Post or update the comment of `view`."""
-    return _guarded(forge, lambda: _comment(forge, ci, view, links))
+    return guarded(forge, lambda: _comment(forge, ci, view, links))
 
 
 def _comment(forge: Forge, ci: CiContext, view: View, links: markdown.Links) -> Posted:
@@ -168,17 +168,21 @@ def _place(forge: Forge, ci: CiContext, view: View) -> tuple[int, str] | None:
 def _check(forge: Forge, ci: CiContext, view: View, links: markdown.Links) -> Posted:
     if ci.pull_request is None and view.receipt is None and view.error is None:
         return Posted(Outcome.REFUSED, why=f"a plan on `{ci.event}` is about no pull request")
-    check = Check(
+    return forge.post_check(check_of(view, links, ci.head_sha if ci.pull_request is not None else ci.sha))
+
+
+def check_of(view: View, links: markdown.Links, commit: str) -> Check:
+    """What the check on `commit` says of `view`."""
+    return Check(
         name=view.name,
-        commit=ci.head_sha if ci.pull_request is not None else ci.sha,
+        commit=commit,
         conclusion=view.conclusion,
         external_id=view.effect,
         title=check_title(view),
         summary=check_summary(view, links, limits.CHECK_BUDGET),
-        url=ci.run_url,
+        url=links.run_url or "",
         annotations=view.annotations(),
     )
-    return forge.post_check(check)
 
 
 def _concluded(forge: Forge, ci: CiContext, view: View, number: str) -> str:
@@ -207,7 +211,8 @@ def _deployment(ci: CiContext, plan: Plan) -> Deployment:
     )
 
 
-def _guarded(forge: Forge, deliver: Callable[[], Posted]) -> Posted:
+def guarded(forge: Forge, deliver: Callable[[], Posted]) -> Posted:
+    """What came of a delivery: deferred where the forge prevented it."""
     try:
         return deliver()
     except ForgeError as error:

@@ -10,10 +10,12 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from shipway.archive import ARCHIVE_BYTES_MAX, HostileArchive, read_archive
 from shipway.canonical import Json, parse
 from shipway.ci import CiContext
+from shipway.commands.delivery import check_of, guarded
 from shipway.commands.documents import plan_in
 from shipway.commands.handover import PLAN_FILE, PLAN_MEMBERS, PULL_REQUEST_FILE
 from shipway.commands.stores import github_of
@@ -23,6 +25,7 @@ from shipway.forges.forge import Artifact, CiRun, Forge, ForgeError, Outcome, Po
 from shipway.forges.sticky import Note, Purpose, post
 from shipway.plan import Plan
 from shipway.render import markdown
+from shipway.view import View
 
 PLANS_MAX = 20
 """Plans of one run that are published: each has a comment of its own, and a stranger chooses how many there are."""
@@ -44,6 +47,7 @@ class Published(Struct, frozen=True):
     pull_request: int | None
     posted: Posted
     mismatch: str = ""
+    check: Posted = Posted(Outcome.REFUSED, why="no comment was posted")
 
 
 class _Found(Struct, frozen=True):
@@ -96,6 +100,9 @@ def published_lines(nothing: str, published: Sequence[Published]) -> Iterator[st
         why = f": {one.posted.why}" if one.posted.why else ""
         url = f" {one.posted.url}" if one.posted.url else ""
         yield f"`{one.lifecycle}` → `{one.target}` {place}: {one.posted.outcome.value}{why}{url}"
+        if one.pull_request:
+            check_why = f": {one.check.why}" if one.check.why else ""
+            yield f"check `shipway/{one.lifecycle}/{one.target}`: {one.check.outcome.value}{check_why}"
         if one.mismatch:
             yield f"`{one.lifecycle}` → `{one.target}`: {one.mismatch}"
 
@@ -185,8 +192,15 @@ def _posted(forge: Forge, ci: CiContext, run: CiRun, found: _Found, candidates: 
         effect=plan.effect,
     )
     links = _links(ci, run, found, mismatch)
-    posted = post(forge, note, lambda budget: markdown.plan_comment(plan, budget=budget, links=links))
-    return Published(plan.lifecycle, plan.target, number, posted, mismatch)
+    view = View(plan.lifecycle, plan.target, plan, head=run.head)
+    posted = post(forge, note, lambda budget: markdown.body(view, budget=budget, links=links))
+    if posted.outcome not in (Outcome.CREATED, Outcome.UPDATED, Outcome.UNCHANGED):
+        return Published(plan.lifecycle, plan.target, number, posted, mismatch)
+    check = check_of(view, links, run.head)
+    if run.repository != ci.repository_id:
+        check = replace(check, external_id="")  # a stranger's word for an effect is bound to nothing
+    told = guarded(forge, lambda: forge.post_check(check))
+    return Published(plan.lifecycle, plan.target, number, posted, mismatch, told)
 
 
 def _links(ci: CiContext, run: CiRun, found: _Found, mismatch: str) -> markdown.Links:
