@@ -148,12 +148,13 @@ def test_gitlab_is_read_from_its_own_variables() -> None:
         "GITLAB_CI": "true", "CI_PIPELINE_SOURCE": "merge_request_event", "CI_COMMIT_SHA": "c" * 40,
         "CI_MERGE_REQUEST_SOURCE_BRANCH_SHA": "", "CI_MERGE_REQUEST_IID": "5", "CI_DEFAULT_BRANCH": "trunk",
         "CI_MERGE_REQUEST_SOURCE_PROJECT_ID": "2", "CI_MERGE_REQUEST_PROJECT_ID": "1", "CI_JOB_TOKEN": "glcbt",
+        "GITLAB_TOKEN": "glpat",
         "CI_API_V4_URL": "https://git.example/api/v4",
     }  # fmt: skip
     ci = ci_context(env, {})
     assert ci is not None
     assert (ci.head_sha, ci.pull_request, ci.default_branch, ci.is_fork) == ("c" * 40, 5, "trunk", True)
-    assert ci.token == Token("glcbt", "https://git.example")
+    assert ci.token == Token("glpat", "https://git.example")
     assert event_work(ci).kind is WorkKind.PLAN
 
 

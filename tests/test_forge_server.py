@@ -145,7 +145,7 @@ def test_l95_untrusted_work_gets_no_forge_and_sends_nothing(github: GitHubServer
     [
         ({"GITHUB_TOKEN": ""}, "no token", Reason.FORGE_PERMISSION),
         ({"GITEA_ACTIONS": "true"}, "GITEA_TOKEN", Reason.FORGE_PERMISSION),
-        ({"GITHUB_ACTIONS": "false", "GITLAB_CI": "true"}, "gitlab", None),
+        ({"GITHUB_ACTIONS": "false", "GITLAB_CI": "true"}, "GITLAB_TOKEN", Reason.FORGE_PERMISSION),
         ({"GITHUB_ACTIONS": "false"}, "no CI job", None),
     ],
 )

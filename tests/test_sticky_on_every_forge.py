@@ -21,8 +21,8 @@ OLD = "2026-11-21T08:00:00Z"
 LATER = "2026-11-22T08:00:01Z"
 
 
-def note(*, target: str = "prod", run: str = "77", attempt: int = 1, head: str = HEAD) -> Note:
-    return Note(7, "web", target, Purpose.PLAN, run, attempt, head, EFFECT)
+def note(running: Running, *, target: str = "prod", run: int = 77, head: str = HEAD) -> Note:
+    return Note(7, "web", target, Purpose.PLAN, str(run), running.attempt(run), head, EFFECT)
 
 
 def marker(*, at: str = OLD, run: int = 5, attempt: int = 1, effect: str = EFFECT) -> Marker:
@@ -33,9 +33,15 @@ def body(text: str) -> Callable[[int], Redacted]:
     return lambda _budget_bytes: trusted(text)
 
 
-def report(running: Running, text: str = "the plan", **which: str | int) -> Posted:
-    told = {"run": "77", **which}
-    return post(running.forge(), note(**told), body(text))  # type: ignore[arg-type]
+def mark(running: Running, *, at: str = START, run: int = 77, effect: str = EFFECT) -> Marker:
+    return marker(at=at, run=run, attempt=running.attempt(run), effect=effect)
+
+
+def report(
+    running: Running, text: str = "the plan", *, target: str = "prod", run: int = 77, head: str = HEAD
+) -> Posted:
+    what = note(running, target=target, run=run, head=head)
+    return post(running.forge(more=running.job(run)), what, body(text))
 
 
 def texts(running: Running) -> list[str]:
@@ -47,7 +53,7 @@ def test_the_first_report_is_one_comment_with_the_marker_as_its_last_line(runnin
     (written,) = running.comments
     assert posted.outcome is Outcome.CREATED
     assert str(written.id) in posted.url
-    assert written.body == f"the plan\n\n{marker(at=START, run=77)}"
+    assert written.body == f"the plan\n\n{mark(running)}"
     assert posted.requests == len(running.server.requests) <= 8
 
 
@@ -55,7 +61,7 @@ def test_a_second_push_edits_the_comment(running: Running) -> None:
     report(running)
     running.server.world.pulls[7].head = "b" * 40
     running.server.world.runs[78] = Run(78, started_at=LATER)
-    assert report(running, "the second plan", run="78", head="b" * 40).outcome is Outcome.UPDATED
+    assert report(running, "the second plan", run=78, head="b" * 40).outcome is Outcome.UPDATED
     assert texts(running) == ["the second plan"]
 
 
@@ -99,7 +105,7 @@ def test_of_two_own_comments_the_newer_is_edited_and_the_other_hidden_or_folded_
 
 def test_a_later_started_run_keeps_its_report(running: Running) -> None:
     running.server.world.runs[78] = Run(78, started_at=LATER)
-    assert report(running, "the later plan", run="78").outcome is Outcome.CREATED
+    assert report(running, "the later plan", run=78).outcome is Outcome.CREATED
     assert report(running, "the earlier plan").outcome is Outcome.SUPERSEDED
     assert texts(running) == ["the later plan"]
 
@@ -122,7 +128,7 @@ def test_an_equal_body_is_not_written_again(running: Running) -> None:
     report(running)
     running.server.requests.clear()
     running.server.world.runs[78] = Run(78, started_at=LATER)
-    assert report(running, run="78").outcome is Outcome.UNCHANGED
+    assert report(running, run=78).outcome is Outcome.UNCHANGED
     assert running.server.writes == []
 
 
@@ -140,8 +146,8 @@ def test_what_someone_edits_decides_nothing_and_is_restored(running: Running, ed
     (written,) = running.comments
     running.server.world.edit(written, edited.replace("the plan", "the tampered plan"))
     running.server.world.runs[78] = Run(78, started_at=LATER)
-    assert report(running, run="78").outcome is Outcome.UPDATED
-    assert written.body == f"the plan\n\n{marker(at=LATER, run=78)}"
+    assert report(running, run=78).outcome is Outcome.UPDATED
+    assert written.body == f"the plan\n\n{mark(running, at=LATER, run=78)}"
 
 
 def test_a_lost_answer_posts_no_second_comment(running: Running) -> None:
@@ -175,7 +181,7 @@ def test_a_body_that_is_too_long_is_asked_for_again_in_less(running: Running) ->
         asked.append(budget_bytes)
         return trusted("x" * budget_bytes)
 
-    assert post(running.forge(), note(), draw).outcome is Outcome.CREATED
+    assert post(running.forge(), note(running), draw).outcome is Outcome.CREATED
     assert len(asked) == 2
     assert asked[1] < asked[0]
 
@@ -199,9 +205,7 @@ def test_an_identity_that_cannot_be_told_edits_nothing(running: Running) -> None
 
 
 def test_a_rival_that_created_at_the_same_time_and_is_later_stays(running: Running) -> None:
-    running.server.after(
-        "GET", running.kind.list_path, lambda _: running.ours(f"a rival's\n\n{marker(at=START, run=78)}")
-    )
+    running.server.after("GET", running.kind.list_path, lambda _: running.ours(f"a rival's\n\n{mark(running, run=78)}"))
     assert report(running).outcome is Outcome.SUPERSEDED
     rival, ours = running.comments
     assert (rival.edits, rival.body[:5]) == (0, "a riv")
@@ -211,5 +215,5 @@ def test_a_rival_that_created_at_the_same_time_and_is_later_stays(running: Runni
 def test_a_limit_is_waited_for(running: Running) -> None:
     clock = Clock()
     running.server.fault("POST", running.kind.list_path, Reply(429, {"message": "slow down"}, {"Retry-After": "7"}))
-    assert post(running.forge(clock), note(), body("the plan")).outcome is Outcome.CREATED
+    assert post(running.forge(clock), note(running), body("the plan")).outcome is Outcome.CREATED
     assert 7 in clock.waits

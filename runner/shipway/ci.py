@@ -42,7 +42,8 @@ _TOKEN_NAMES = {
     Provider.GITHUB: ("GITHUB_TOKEN", "GH_TOKEN"),
     Provider.GITEA: ("GITEA_TOKEN",),
     Provider.FORGEJO: ("FORGEJO_TOKEN", "GITEA_TOKEN"),
-    Provider.GITLAB: ("GITLAB_TOKEN", "CI_JOB_TOKEN"),
+    # A CI_JOB_TOKEN reads a few things and writes no note and no status. Source: https://docs.gitlab.com/ci/jobs/ci_job_token/
+    Provider.GITLAB: ("GITLAB_TOKEN",),
 }
 
 

@@ -18,6 +18,7 @@ from shipway.commands.closing import mark_closed
 from shipway.commands.delivery import announce, comment_body, deliver, deliver_failure, environment_url, view_of
 from shipway.commands.documents import KeptReceipts, write_out
 from shipway.commands.earlier import find_earlier, keep_journal, run_of_attempt
+from shipway.commands.gitlab_job import plain_log, uploaded_by_gitlab
 from shipway.commands.handover import Facts, artifact_name, make_folder, outputs_of, read_handover, write_handover
 from shipway.commands.previous import Previous, find_previous
 from shipway.commands.proofs import words_of_proofs
@@ -38,6 +39,7 @@ from shipway.redaction import Redactor, trusted
 from shipway.render import failure, terminal, text
 from shipway.render.comparison import comparison_markdown, render_comparison
 from shipway.render.foreign import inert
+from shipway.render.plain_log import PlainLog
 from shipway.render.wording import approved_words
 from shipway.render.workflow import WorkflowLog, workflow_log
 from shipway.repository import Repository
@@ -52,11 +54,21 @@ def run(arguments: Namespace) -> int:
     """The exit code of the part that was asked for; it fails the step, and the steps behind it run all the same."""
     context, inputs = _action_context(read_context())
     log = workflow_log(context)
+    if context.ci is not None and context.ci.provider is Provider.GITLAB:
+        return _whole(context, inputs, plain_log(context, log), arguments)
     if arguments.part == "report":
         return _report(context, inputs, log, is_dry=arguments.dry_run)
     if arguments.part == "keep":
         return _keep(context, inputs, log)
     return _run(context, inputs, log, arguments)
+
+
+def _whole(context: Context, inputs: _Inputs, log: PlainLog, arguments: Namespace) -> int:
+    """Both parts at once: a job of GitLab uploads its files once its script has ended, to an address known before."""
+    code = _run(context, inputs, log, arguments)
+    uploaded = uploaded_by_gitlab(context, log.outputs.get("artifact-path", ""))
+    _report(replace(context, env={**context.env, **uploaded}), inputs, log, is_dry=arguments.dry_run)
+    return code
 
 
 class _Inputs(Struct, frozen=True):
@@ -86,9 +98,7 @@ class _Job(Struct, frozen=True):
 def _action_context(context: Context) -> tuple[Context, _Inputs]:
     """The context with the action's token and working directory in place. Raises UsageError for inputs that cannot be."""
     if context.ci is None:
-        raise UsageError(
-            "`shipway action` runs in a job of GitHub Actions", next="use `shipway plan` or `shipway run` here"
-        )
+        raise UsageError("`shipway action` runs in a job of a CI", next="use `shipway plan` or `shipway run` here")
     given = {name.removeprefix(_PREFIX): value for name, value in context.env.items() if name.startswith(_PREFIX)}
     command, comment = given.get("COMMAND") or "auto", given.get("COMMENT") or "true"
     if command not in _COMMANDS:

@@ -270,8 +270,8 @@ class Client:
     def _failure(self, method: str, answer: Answer) -> ForgeError:
         message = self.shown(_message(answer))
         text = f"{method} `{answer.url}` was answered {answer.status}: {message or 'without a reason'}"
-        if answer.status == 422 and ("too long" in message or "maximum is" in message):
-            return BodyTooLong(text, status=422)
+        if answer.status in (400, 422) and ("too long" in message or "maximum is" in message):
+            return BodyTooLong(text, status=answer.status)
         if answer.status in (401, 403, 404):
             needed = self.shown(answer.headers.get("x-accepted-github-permissions", ""))
             next = f"the job's token needs the permission `{needed}`" if needed else ""
@@ -318,15 +318,19 @@ def _retry_after_s(text: str, now: datetime) -> float | None:
 
 
 def _message(answer: Answer) -> str:
-    """GitHub's `message`, with those of its `errors`; empty where the answer has none."""
+    """What the answer says of itself, empty where it says nothing.
+
+    GitHub's and Gitea's `message` with those of its `errors`; GitLab's `message`, which may be an object of lists, or `error`
+    with `error_description`.
+    """
     try:
         document: Json = json.loads(answer.body)
     except (ValueError, RecursionError):
         return ""
     if not isinstance(document, dict):
         return ""
-    found = [document.get("message")]
+    found = [document.get("message"), document.get("error"), document.get("error_description")]
     errors = document.get("errors")
     if isinstance(errors, list):
         found += [error.get("message") if isinstance(error, dict) else error for error in errors]
-    return "; ".join(text for text in found if isinstance(text, str))
+    return "; ".join(text if isinstance(text, str) else json.dumps(text) for text in found if text)

@@ -89,3 +89,7 @@ https://docs.gitlab.com/api/commits/#set-commit-pipeline-status"""
 STATUSES_LOOKED_AT = 50
 """Commit statuses, the newest first, among which the latest of a name is looked for: Gitea's largest page as installed. Source:
 https://docs.gitea.com/administration/config-cheat-sheet#api-api"""
+
+GITLAB_PAGES_MAX = 60
+"""A merge request has at most 5,000 notes, so 50 pages. Source:
+https://docs.gitlab.com/administration/instance_limits/#number-of-comments-per-issue-merge-request-or-commit"""
