@@ -410,3 +410,15 @@ def test_another_workflow_may_be_named_that_plans(shop: Shop) -> None:
     shop.merge()
     done = shop.push(SHIPWAY_INPUT_WORKFLOW=".github/workflows/plan.yml")
     assert done.code == 0, done.text
+
+
+def test_a_plan_that_tells_of_those_before_it_is_approved_as_any_other(shop: Shop) -> None:
+    shop.plan()
+    [stored] = shop.github.world.artifacts
+    made = io.BytesIO(stored.archive)
+    with zipfile.ZipFile(made, "a") as archive:
+        archive.writestr("history.json", "[]")
+    stored.content, stored.digest = base64.b64encode(made.getvalue()).decode(), None
+    shop.github.world.review(7, "ana")
+    shop.merge()
+    assert shop.push().code == 0

@@ -89,7 +89,8 @@ def test_the_fork_safe_set_has_no_more_than_it_needs(tmp_path: Path) -> None:
     (step,) = job["steps"]
     assert step == {"uses": COMMIT, "with": {"command": "publish", "workflow": ".github/workflows/shipway-plan.yml"}}
     assert list(execute["on"]) == ["push"]
-    assert [step.get("with", {}).get("command") for step in execute["jobs"]["execute"]["steps"]] == [None, "run"]
+    ships = execute["jobs"]["execute"]["steps"][-1]["with"]
+    assert ships == {"command": "run", "target": "prod", "workflow": ".github/workflows/shipway-plan.yml"}
 
 
 def test_what_is_called_pins_what_it_uses_and_grants_no_more_than_it_needs() -> None:

@@ -9,12 +9,16 @@ def fork_workflows(scaffold: Scaffold) -> dict[str, str]:
     """The two workflows by path. The first calls the reusable one of the action's repository, at the action's commit; the
     second is a job of its own, since one that is called could be given more than a publisher needs.
     """
-    title = f"{workflow_title(scaffold)}-plan"
-    path = f".github/workflows/{title}.yml"
+    title, path = f"{workflow_title(scaffold)}-plan", plan_path(scaffold)
     return {
         path: _plan_text(scaffold, title),
         f".github/workflows/{workflow_title(scaffold)}-publish.yml": _publish_text(scaffold, title, path),
     }
+
+
+def plan_path(scaffold: Scaffold) -> str:
+    """Where the workflow is that plans."""
+    return f".github/workflows/{workflow_title(scaffold)}-plan.yml"
 
 
 def _plan_text(scaffold: Scaffold, title: str) -> str:

@@ -211,8 +211,8 @@ jobs:
 {_execute_job(scaffold, "    if: github.event_name == 'push'")}"""
 
 
-def execute_text(scaffold: Scaffold) -> str:
-    """The workflow that executes what was merged, where another one plans."""
+def execute_text(scaffold: Scaffold, plans: str) -> str:
+    """The workflow that executes what was merged, where another one, at the path `plans`, makes the plans that are approved."""
     return f"""\
 # Written by `shipway init --forks`. What is merged is planned anew and executed, and leaves a receipt.
 name: {scalar(workflow_title(scaffold))}
@@ -224,7 +224,7 @@ on:
 permissions: {{}}
 
 jobs:
-{_execute_job(scaffold, "")}"""
+{_execute_job(scaffold, "", [f"          workflow: {scalar(plans)} # where the plans are made that are approved"])}"""
 
 
 def plan_concurrency(scaffold: Scaffold, indent: str) -> str:
@@ -243,7 +243,7 @@ def given(scaffold: Scaffold, indent: str) -> list[str]:
     return lines + ([f"{indent}target: {scalar(scaffold.target)}"] if scaffold.target else [])
 
 
-def _execute_job(scaffold: Scaffold, condition: str) -> str:
+def _execute_job(scaffold: Scaffold, condition: str, more: Sequence[str] = ()) -> str:
     head = "\n".join(["  execute:", "    name: execute", *([condition] if condition else [])])
     return f"""\
 {head}
@@ -257,7 +257,7 @@ def _execute_job(scaffold: Scaffold, condition: str) -> str:
       queue: max
       cancel-in-progress: false
     steps:
-{_steps(scaffold, "run", "those that the declaration lists")}
+{_steps(scaffold, "run", "those that the declaration lists", more)}
 """
 
 
@@ -281,7 +281,7 @@ def _permissions(tree: str, comment: str, *, writes: bool = False) -> str:
       actions: read # when this attempt began: it decides which of two reports is the later one"""
 
 
-def _steps(scaffold: Scaffold, command: str, secrets: str) -> str:
+def _steps(scaffold: Scaffold, command: str, secrets: str, more: Sequence[str] = ()) -> str:
     return "\n".join(
         [
             f"      - uses: {CHECKOUT}",
@@ -293,6 +293,7 @@ def _steps(scaffold: Scaffold, command: str, secrets: str) -> str:
             "        with:",
             f"          command: {command}",
             *given(scaffold, " " * 10),
+            *more,
             f"        # env: # secrets reach their steps from here: {secrets}",
             "        #   TOKEN: ${{ secrets.TOKEN }}",
         ]

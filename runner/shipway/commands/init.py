@@ -16,7 +16,7 @@ from shipway.commands.setting import DEFAULT_FILE
 from shipway.context import Context, read_context
 from shipway.detection import MANIFESTS, Part, Suggestion, detect, is_telling
 from shipway.errors import UsageError
-from shipway.fork_workflows import fork_workflows
+from shipway.fork_workflows import fork_workflows, plan_path
 from shipway.render.columns import wrap
 from shipway.repository import Repository, open_repository
 from shipway.scaffold import Scaffold
@@ -68,7 +68,9 @@ def run(arguments: Namespace) -> int:
         )
     file = _declaration_path(arguments, context, repository)
     planned, how = _planned(arguments, context, repository, file)
-    workflow = scaffold.execute_text(planned) if arguments.forks else scaffold.workflow_text(planned)
+    workflow = (
+        scaffold.execute_text(planned, plan_path(planned)) if arguments.forks else scaffold.workflow_text(planned)
+    )
     texts = {planned.file: scaffold.declaration_text(planned), scaffold.workflow_path(planned): workflow}
     if arguments.forks:
         texts |= fork_workflows(planned)

@@ -10,7 +10,7 @@ from msgspec import Struct
 from shipway.approvals import ApprovalRule, Review
 from shipway.archive import HostileArchive, read_archive
 from shipway.commands.documents import plan_in
-from shipway.commands.handover import PLAN_FILE, PULL_REQUEST_FILE
+from shipway.commands.handover import PLAN_FILE, PLAN_MEMBERS
 from shipway.context import Context
 from shipway.errors import Reason, UsageError, VerificationError
 from shipway.forges.forge import Artifact, CiRun, Forge, ForgeError
@@ -148,7 +148,7 @@ def _opened(forge: Forge, artifact: Artifact, place: Place) -> Plan:
     """The plan in an artifact: digest of the archive, then the archive, then seal and schema of the document."""
     label = f"artifact {artifact.id}"
     try:
-        content = read_archive(forge.archive(artifact), (PLAN_FILE, PULL_REQUEST_FILE)).get(PLAN_FILE, b"")
+        content = read_archive(forge.archive(artifact), PLAN_MEMBERS).get(PLAN_FILE, b"")
         plan = plan_in(content)
     except HostileArchive as error:
         raise _altered(f"{label} is not what was uploaded: {error}") from error
