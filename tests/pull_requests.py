@@ -105,32 +105,40 @@ class Shop:
 
     def plan(self, run: int = PLAN_RUN, **facts: Any) -> Acted:
         """The plan run of the pull request's head, on its test merge, its artifact uploaded; `facts` of the run differ."""
-        head = self.github.world.pulls[7].head
         self.git("checkout", "-q", "--detach", "main")
         self.git("merge", "-q", "--no-ff", "-m", "test merge", "topic")
-        payload = {
-            "action": "synchronize",
-            "repository": REPOSITORY,
-            "pull_request": {
-                "number": 7,
-                "head": {"sha": head, "ref": "topic", "repo": {"id": 1, "full_name": "octo/shop"}},
-                "base": {"sha": self.git("rev-parse", "main"), "ref": "main", "repo": REPOSITORY},
-            },
-        }
-        acted = self._act("pull_request", payload, run, GITHUB_REF="refs/pull/7/merge")
-        told = {"path": WORKFLOW, "head": head, "status": "completed", "conclusion": "success"} | facts
+        acted = self.plan_again(run)
+        told = {"path": WORKFLOW, "head": self.head, "status": "completed", "conclusion": "success"} | facts
         self.github.world.runs[run] = Run(run, **told)
         if acted.code == 0:
             self.upload(acted, run)
         return acted
 
-    def upload(self, acted: Acted, run: int) -> Stored:
-        """Keep what was handed over as the artifact of a run, as the action's upload step does."""
+    @property
+    def head(self) -> str:
+        """The head commit of the pull request."""
+        return self.github.world.pulls[7].head
+
+    def plan_again(self, run: int = PLAN_RUN) -> Acted:
+        """A plan of what is checked out, as that of the pull request; nothing is uploaded."""
+        payload = {
+            "action": "synchronize",
+            "repository": REPOSITORY,
+            "pull_request": {
+                "number": 7,
+                "head": {"sha": self.head, "ref": "topic", "repo": {"id": 1, "full_name": "octo/shop"}},
+                "base": {"sha": self.git("rev-parse", "main"), "ref": "main", "repo": REPOSITORY},
+            },
+        }
+        return self._act("pull_request", payload, run, GITHUB_REF="refs/pull/7/merge")
+
+    def upload(self, acted: Acted, run: int, name: str = "") -> Stored:
+        """Keep what was handed over as the artifact of a run, as the action's upload step does, under its name or another."""
         archive = io.BytesIO()
         with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as members:
             for path in sorted(Path(acted.outputs["artifact-path"]).iterdir()):
                 members.writestr(path.name, path.read_bytes())
-        return self.github.world.upload(run, acted.outputs["artifact-name"], archive.getvalue())
+        return self.github.world.upload(run, name or acted.outputs["artifact-name"], archive.getvalue())
 
     def merge(self, how: str = "merge") -> str:
         """Merge the pull request; gives the commit that `main` is at then."""

@@ -404,6 +404,48 @@ def test_case_77_a_pull_request_that_drops_its_approval_needs_it_all_the_same(sh
     assert shop.push().code == 0
 
 
+def test_a_rerun_asks_again_who_approved_what_it_goes_on_with(shop: Shop) -> None:
+    shop.change({"shipway.yml": LIFECYCLE.replace('"$MARK"\', undo', '"$MARK"; test -e ../ready\', undo')})
+    shop.plan()
+    review = shop.github.world.review(7, "ana")
+    shop.merge()
+    assert shop.push().outputs["outcome"] == "failed"
+    assert shop.mark == ["build", "up", "down"]
+    review.state = "DISMISSED"
+    refused = shop.push(GITHUB_RUN_ATTEMPT="2")
+    assert (refused.code, refused.reason) == (5, "approval-missing"), refused.text
+    assert shop.mark == ["build", "up", "down"]
+    shop.github.world.review(7, "ben")
+    (shop.root / "ready").touch()
+    done = shop.push(GITHUB_RUN_ATTEMPT="2")
+    assert done.code == 0, done.text
+    assert shop.mark == ["build", "up", "down", "up"]
+
+
+def test_of_several_pull_requests_merged_as_one_commit_one_has_to_suffice(shop: Shop) -> None:
+    shop.plan()
+    shop.github.world.review(7, "ana")
+    other = shop.github.world.pull(6, "f" * 40)
+    commit = shop.merge()
+    other.merge_commit = commit
+    done = shop.push()
+    assert done.code == 0, done.text
+    assert done.document("receipt")["approvals"][0]["pull_request"] == 7
+    assert list(shop.github.world.pulls) == [7, 6]
+
+
+def test_an_artifact_called_alike_and_of_another_lifecycle_is_passed_over(shop: Shop) -> None:
+    planned = shop.plan()
+    text = (shop.work / "shipway.yml").read_text()
+    (shop.work / "shipway.yml").write_text(text.replace("name: shop", "name: other"))
+    other = shop.plan_again()
+    shop.git("checkout", "-q", "--", "shipway.yml")
+    shop.upload(other, PLAN_RUN, planned.outputs["artifact-name"].removesuffix("-0") + "-1")
+    shop.github.world.review(7, "ana")
+    shop.merge()
+    assert shop.push().code == 0
+
+
 def test_another_workflow_may_be_named_that_plans(shop: Shop) -> None:
     shop.plan(path=".github/workflows/plan.yml")
     shop.github.world.review(7, "ana")

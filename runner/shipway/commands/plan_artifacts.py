@@ -62,7 +62,14 @@ class PlanArtifacts:
         (`artifact-foreign`), where it is too old or gone (`plan-expired`) or not what was sealed (`plan-digest`); ForgeError
         where that cannot be found out.
         """
-        chosen = _chosen(self._of(review), review)
+        for chosen in _preferred(self._of(review), review):
+            plan = self._plan(chosen)
+            # Names of lifecycles and targets may have hyphens, so that two artifacts may be called alike.
+            if (plan.lifecycle, plan.target) == (self._place.lifecycle, self._place.target):
+                return ShownPlan(plan, chosen.run.id, chosen.artifact.id)
+        raise _foreign(f"the plans of commit {review.commit[:7]} are of other lifecycles or targets")
+
+    def _plan(self, chosen: _Candidate) -> Plan:
         artifact, run = chosen.artifact, chosen.run
         if (artifact.run, artifact.head, artifact.repository) != (run.id, run.head, run.repository):
             text = f"artifact {artifact.id} is not of run {run.id}, or of another commit or repository than that is"
@@ -73,8 +80,8 @@ class PlanArtifacts:
         if is_older(started, self._rule, self._now):
             raise _expired(f"the plan that was approved is of {started}, older than `fresh` allows", run)
         if artifact.id not in self._opened:
-            self._opened[artifact.id] = _opened(self._forge, artifact, self._place)
-        return ShownPlan(self._opened[artifact.id], run.id, artifact.id)
+            self._opened[artifact.id] = _opened(self._forge, artifact)
+        return self._opened[artifact.id]
 
     def _of(self, review: Review) -> Sequence[_Candidate]:
         commit, place = review.commit, self._place
@@ -108,11 +115,12 @@ def _candidates(forge: Forge, run: CiRun, place: Place) -> Iterator[_Candidate]:
             yield _Candidate(artifact, run, int(match[1]))
 
 
-def _chosen(candidates: Sequence[_Candidate], review: Review) -> _Candidate:
-    """The plan that could be seen when the review was given."""
+def _preferred(candidates: Sequence[_Candidate], review: Review) -> Iterator[_Candidate]:
+    """The plans that could be seen when the review was given, the latest first; then those made later, the first first."""
     ordered = sorted(candidates, key=lambda each: (moment(each.artifact.created_at), each.artifact.id))
     seen = [each for each in ordered if moment(each.artifact.created_at) <= moment(review.at)]
-    return seen[-1] if seen else ordered[0]
+    yield from reversed(seen)
+    yield from ordered[len(seen) :]
 
 
 def _why_foreign(run: CiRun, place: Place, commit: str) -> str:
@@ -144,12 +152,11 @@ def _none(forge: Forge, place: Place, review: Review, runs: Sequence[CiRun]) -> 
     )
 
 
-def _opened(forge: Forge, artifact: Artifact, place: Place) -> Plan:
+def _opened(forge: Forge, artifact: Artifact) -> Plan:
     """The plan in an artifact: digest of the archive, then the archive, then seal and schema of the document."""
     label = f"artifact {artifact.id}"
     try:
-        content = read_archive(forge.archive(artifact), PLAN_MEMBERS).get(PLAN_FILE, b"")
-        plan = plan_in(content)
+        return plan_in(read_archive(forge.archive(artifact), PLAN_MEMBERS).get(PLAN_FILE, b""))
     except HostileArchive as error:
         raise _altered(f"{label} is not what was uploaded: {error}") from error
     except ForgeError as error:
@@ -162,9 +169,6 @@ def _opened(forge: Forge, artifact: Artifact, place: Place) -> Plan:
     except UsageError as error:
         text = f"{label} holds no plan that was sealed: {error.message}"
         raise VerificationError(text, reason=Reason.ARTIFACT_INVALID, next="find out who made it") from error
-    if (plan.lifecycle, plan.target) != (place.lifecycle, place.target):
-        raise _foreign(f"{label} holds the plan of {plan.lifecycle} → {plan.target}")
-    return plan
 
 
 def _expired(text: str, run: CiRun) -> VerificationError:

@@ -5,6 +5,9 @@ Nothing is read from a comment. Where something cannot be found out, nothing is 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import suppress
+
 from shipway.approval import Approver, Sanction, missing
 from shipway.approvals import Approval, ApprovedBy, Review
 from shipway.ci import CiContext, Provider
@@ -55,9 +58,18 @@ class _Inquiry:
         self._reviewed: Plan | None = None
 
     def sanction(self) -> Sanction:
-        """The approvals that are enough. Raises VerificationError or ForgeError."""
+        """The approvals that are enough. Raises VerificationError or ForgeError.
+
+        A commit may have merged several pull requests, where one held the commits of another: one of them has to suffice.
+        """
         self._check_head()
-        pull = self._pull()
+        pulls = self._pulls()
+        for pull in pulls[:-1]:
+            with suppress(VerificationError):
+                return self._sanction_by(pull)
+        return self._sanction_by(pulls[-1])
+
+    def _sanction_by(self, pull: MergedPull) -> Sanction:
         author = pull.author.id if pull.author else None
         ballot = count(self._forge.reviews(pull.number), author, self._rule, self._forge.permission)
         reviews = check_enough(ballot, self._rule, self._plan, pull.number, self._context.now())
@@ -85,12 +97,12 @@ class _Inquiry:
                 next="the run of the later commit executes it, if that was approved",
             )
 
-    def _pull(self) -> MergedPull:
+    def _pulls(self) -> Sequence[MergedPull]:
         ci = self._ci
         found = [pull for pull in self._forge.merged_pulls(ci.sha) if ci.branch in (None, pull.base)]
         if not found:
             raise missing(self._plan, f"no pull request was merged as {ci.sha[:7]}", next=_here(self._plan))
-        return found[0]
+        return found
 
     def _approval(self, review: Review, pull: MergedPull) -> Approval:
         """A review as an approval of what would run. Raises VerificationError where it is of anything else."""
