@@ -260,6 +260,16 @@ ALWAYS: dict[str, tuple[Callable[[Project], None], tuple[str, ...], str]] = {
     "pattern of env_from": (edit("AWS_*", "A*"), (), "release/migrate: env_from"),
     "compensation": (edit("{id: tell, run: 'true'", "{id: tell, run: exit 0"), (), "release: compensation"),
     "approval": (edit("    env_from:", "    approval: required\n    env_from:"), (), "release: approval"),
+    "policy": (
+        edit("locks: [db]", "locks: [db]\npolicy: {tools: {only_actions: ['*']}}"),
+        (),
+        "plan: policies",
+    ),
+    "policy of a stage": (
+        edit("    env_from:", "    policy: {t: {only_actions: ['*']}}\n    env_from:"),
+        (),
+        "release: policies",
+    ),
     "outputs": (edit("{tag:", "{tags:"), (), "build/image: outputs"),
     "lasting": (edit("locks: [table]", "locks: [table]\n        lasting: false"), (), "release/migrate: lasting"),
     "retry": (edit("attempts: 2", "attempts: 3"), (), "release/migrate: retry"),

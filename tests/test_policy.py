@@ -374,3 +374,20 @@ def test_one_without_a_verdict_counts_before_one_that_denies() -> None:
     assert denied is not None
     assert denied.reason is Reason.POLICY_DENIED
     assert refusal((verdicts[0], verdicts[3])) is None
+
+
+def test_a_program_is_not_handed_a_secret_that_only_the_change_names_while_that_is_looked_at(shop: Project) -> None:
+    policy(shop, """echo "got $OTHER" >> ../got; echo '{"verdict": "allow"}'""")
+    base = shop.git("rev-parse", "HEAD").strip()
+    text = shop.text("shipway.yml").replace("TOKEN: ", 'OTHER: "${{ secrets.OTHER }}", TOKEN: ')
+    (shop.root / "shipway.yml").write_text(text)
+    shop.commit()
+    repository = {"id": 1, "full_name": "o/r", "default_branch": "trunk"}
+    pull = {"number": 7, "head": {"sha": base, "repo": repository}, "base": {"sha": base, "repo": repository}}
+    event = {"action": "opened", "pull_request": pull, "repository": repository}
+    (shop.root / "../event.json").write_text(json.dumps(event))
+    shop.env |= {"GITHUB_ACTIONS": "true", "GITHUB_EVENT_NAME": "pull_request", "GITHUB_REPOSITORY": "o/r"}
+    told = shop.call("plan", "--json", env={"GITHUB_EVENT_PATH": str(shop.root / "../event.json")}).json
+    assert (shop.root / "../got").read_text() == "got \n", "the policy as it was is asked, and has it not"
+    assert "it is handed `OTHER` once the change that adds it is there" in str(told["verdicts"])
+    assert "would be handed the secret `OTHER` as well" in str(told["weakens"])

@@ -11,6 +11,7 @@ from shipway import expressions
 from shipway.canonical import Json
 from shipway.expressions import Expression, ExpressionError, Reference, Value
 from shipway.nodes import CHOOSE, DONE, Computed, Immediate, Node, Outcome, Promise, Proxy, Slot
+from shipway.policies import Policy
 
 
 class Unresolved(Exception):
@@ -192,6 +193,12 @@ def secrets_named(node: Node) -> list[str]:
             str(reference.path[1]) for reference in found if reference.path[0] == "secrets" and len(reference.path) > 1
         )
     )
+
+
+def secrets_of(policy: Policy) -> list[str]:
+    """The secrets that the variables of a policy's program name, each once."""
+    found = [reference for text in policy.env.values() for reference in references_of(text)]
+    return list(dict.fromkeys(str(each.path[1]) for each in found if each.path[0] == "secrets" and len(each.path) > 1))
 
 
 def _files(root: Path) -> Iterator[str]:

@@ -414,6 +414,7 @@ class _Voyage:
             labels=self.around.labels,
             base_env=base_environment(self.context.env),
             secrets=self.secrets,
+            withheld={} if self.request.execute else self._held.withheld,
             root=self.around.repository.root,
         )
 

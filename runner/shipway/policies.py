@@ -36,6 +36,11 @@ class Policy(Struct, frozen=True):
     freeze: tuple[str, ...] = ()
     timezone: str = "UTC"
 
+    @property
+    def asker(self) -> str:
+        """What its program is called where a node has its id: no stage has a `.` in its name."""
+        return f"policy/{self.stage or 'plan'}.{self.name}"
+
 
 class Decision(StrEnum):
     """What a policy says. `error`: it came to no verdict, which counts as no. `later`: it is decided when executed."""

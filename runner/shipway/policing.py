@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from shipway.action import Command, Completed
 from shipway.canonical import canonical_bytes
-from shipway.evaluation import Evaluation, Unresolved
+from shipway.evaluation import Evaluation, Unresolved, secrets_of
 from shipway.nodes import Computed, Node
 from shipway.plan import Plan
 from shipway.policies import Decision, Policy, Verdict
@@ -29,7 +29,8 @@ _TAIL_LINES = 5
 class PolicyTools(Struct, frozen=True):
     """What asking a policy takes. `execute` runs one command to its end, with what it printed redacted; so does `redact`.
 
-    `base_env` is what every child gets, `secrets` are values by name.
+    `base_env` is what every child gets, `secrets` are values by name; `withheld` are those that a program, by its policy's
+    `asker`, is not handed while a change that added them is only looked at.
     """
 
     execute: Callable[[Node, Command], Completed]
@@ -37,6 +38,7 @@ class PolicyTools(Struct, frozen=True):
     labels: AskLabels
     base_env: Mapping[str, str]
     secrets: Mapping[str, str]
+    withheld: Mapping[str, Collection[str]]
     root: Path
 
 
@@ -62,13 +64,16 @@ def _ask(policy: Policy, plan: Plan, tools: PolicyTools, document: Path) -> Verd
     answer_file = document.with_name("answer")
     answer_file.write_bytes(b"")
     asked = Node(
-        id=f"policy/{policy.stage or 'plan'}.{policy.name}",
+        id=policy.asker,
         stage="policy",
         action="shell.exec",
         position=policy.position,
         env={name: Computed(text) for name, text in policy.env.items()},
         timeout_ms=policy.timeout_ms,
     )
+    withheld = ", ".join(f"`{name}`" for name in secrets_of(policy) if name in tools.withheld.get(policy.asker, ()))
+    if withheld:
+        return _error(policy, tools, f"it is handed {withheld} once the change that adds it is there")
     try:
         env = _environment(asked, policy, plan, tools)
     except Unresolved as error:

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from shipway.approvals import ApprovalRule
 from shipway.declaration import TargetRule
-from shipway.evaluation import secrets_named
+from shipway.evaluation import secrets_named, secrets_of
 from shipway.node_ids import written_as
 from shipway.nodes import Node
 from shipway.plan import Plan
@@ -172,13 +172,18 @@ def _node_locks(before: Plan, now: Plan) -> Iterator[tuple[str, tuple[str, ...]]
 
 
 def _withheld(before: Plan, now: Plan) -> Iterator[tuple[str, frozenset[str]]]:
-    """Secrets, of those declared before, that a node is handed and was not."""
+    """Secrets, of those declared before, that a node or a policy's program is handed and was not."""
     had = {name: frozenset(secrets_named(node)) for name, node in _as_written(before).items()}
     for name, node in _as_written(now).items():
         more = frozenset(secrets_named(node)) - had.get(name, frozenset())
         known = more & frozenset(before.secrets)
         if known:
             yield name, known
+    named = {policy.asker: frozenset(secrets_of(policy)) for policy in before.all_policies}
+    for policy in now.all_policies:
+        known = (frozenset(secrets_of(policy)) - named.get(policy.asker, frozenset())) & frozenset(before.secrets)
+        if known:
+            yield policy.asker, known
 
 
 def _as_written(plan: Plan) -> dict[str, Node]:
