@@ -66,6 +66,7 @@ class ExecutionTools(Struct, frozen=True):
     resumption: Resumption | None = None
     usual_ms: Mapping[str, int] = field(default_factory=dict)
     fail_after: str = ""
+    check_head: Callable[[Plan], None] = lambda plan: None
 
 
 def execute_plan(plan: Plan, tools: ExecutionTools) -> Execution:
@@ -86,7 +87,7 @@ def execute_plan(plan: Plan, tools: ExecutionTools) -> Execution:
         threads=_threads(plan, tools),
     ).watch(clock_ms)
     step_locks = StepLocks(tools.locks, plan.locks, attempts.wake)
-    around = _surroundings(tools, attempts, step_locks, clock_ms)
+    around = _surroundings(plan, tools, attempts, step_locks, clock_ms)
     try:
         whole = plan
         if tools.resumption is not None:
@@ -140,7 +141,7 @@ def _options(plan: Plan, tools: ExecutionTools) -> ExecutionOptions:
 
 
 def _surroundings(
-    tools: ExecutionTools, attempts: Attempts, step_locks: StepLocks, clock_ms: Callable[[], int]
+    plan: Plan, tools: ExecutionTools, attempts: Attempts, step_locks: StepLocks, clock_ms: Callable[[], int]
 ) -> Surroundings:
     context = tools.context
     evaluation = Evaluation(
@@ -172,6 +173,7 @@ def _surroundings(
         journal=tools.journal,
         tokens=tools.tokens,
         step_locks=step_locks,
+        check_head=lambda: tools.check_head(plan),
         started_unix_ms=int(context.now().timestamp() * 1000) - tools.elapsed_ms,
     )
 

@@ -31,7 +31,7 @@ from shipway.events import (
     StageStarted,
     Stopping,
 )
-from shipway.foretold import BROKEN, broken, is_broken, refusal_of
+from shipway.foretold import BROKEN, broken
 from shipway.growth import Emitted
 from shipway.journal import BestEffort, Decided, LeaseLost
 from shipway.lock_waits import LockWaits
@@ -46,6 +46,7 @@ from shipway.receipt import Attempt, NodeResult, RollbackEntry, StageResult, own
 from shipway.retrying import Retrying
 from shipway.schedule import bounds_of, growth_items, items_of, members_of
 from shipway.scheduler import Scheduler, default_parallel
+from shipway.stops import code_of, is_stop, stop_of
 from shipway.unwinding import Unwinding
 
 _LIVE_TICK_MS = 100
@@ -122,7 +123,7 @@ class Executor:
         self._next_tick = 0
         self._announced: dict[str, int] = {}
         self._once: dict[str, str] = {}
-        self._broken: dict[str, str] = {}
+        self._stops: list[str] = []
         self._recall(known)
         self._has_ungrouped = False
         self._retrying = Retrying(
@@ -192,11 +193,11 @@ class Executor:
                 self._results[node] = found.result
                 self._stage_left[progress.node.stage] -= 1
                 failed = own_outcome(found.result) in FAILURES
-                if failed and is_broken(found.result):
-                    self._broken[node] = found.result.attempts[-1].error
-                self._failed = self._failed or (failed and (not progress.node.allow_failure or node in self._broken))
+                if failed and is_stop(found.result):
+                    self._stops.append(node)
+                self._failed = self._failed or (failed and (not progress.node.allow_failure or node in self._stops))
         self._scheduler.recall({node: each.outcome for node, each in known.items() if each.outcome is not None})
-        if self._broken:
+        if self._stops:
             self._scheduler.stop(retries=True)
 
     def _recall_groups(self) -> None:
@@ -511,6 +512,8 @@ class Executor:
         if first is not None:
             self._forward_ended(done_by(first, node, now))
             return
+        if node.must_be_undone and not node.reversible and self._is_refused(node, now):
+            return
         try:
             work = self._work(progress)
         except Unresolved as error:
@@ -559,7 +562,7 @@ class Executor:
         progress.attempts[-1] = _attempt(progress.attempts[-1], ended)
         self._around.journal.ended(progress.node, progress.attempts[-1].number, ended)
         self._pacing.heed(progress.node.limits, ended.node, ended.retry_after_ms, self._around.clock_ms())
-        if ended.node in self._broken or not self._retrying.takes(progress, ended):
+        if ended.node in self._stops or not self._retrying.takes(progress, ended):
             self._finish(progress, ended)
             self._retrying.look(progress.node.stage)
         self._give_back_locks(progress)
@@ -569,9 +572,26 @@ class Executor:
         error = "" if node.is_group else broken(node, ended.outputs, self._attempts.clean)
         if not error:
             return ended
-        self._broken[node.id] = error
-        self._scheduler.stop(retries=True)
+        self._stop(node)
         return replace(ended, outcome=Outcome.FAILED, error=error, code=BROKEN, is_permanent=True)
+
+    def _stop(self, node: Node) -> None:
+        """Start nothing more because of this node, whatever tolerates its failure."""
+        self._stops.append(node.id)
+        self._scheduler.stop(retries=True)
+
+    def _is_refused(self, node: Node, now_ms: int) -> bool:
+        """Whether a node that cannot be undone is not to begin any more; its attempt has ended then."""
+        try:
+            self._around.check_head()
+        except ShipwayError as error:
+            self._stop(node)
+            text = self._attempts.clean(error.message)
+            self._forward_ended(
+                Ended(node.id, Verb.DO, Outcome.FAILED, now_ms, now_ms, error=text, began=False, code=code_of(error))
+            )
+            return True
+        return False
 
     def _give_back_locks(self, progress: Progress) -> None:
         """Unless what the attempt did is being undone right now: that is under the same locks."""
@@ -583,7 +603,7 @@ class Executor:
         if node.is_group and ended.outcome is Outcome.SUCCEEDED:
             self._scheduler.finish(node.id, ended.outcome)  # it is over when its members are: `_close`
             return
-        is_refused = node.id in self._broken
+        is_refused = node.id in self._stops
         self._around.evaluation.record(node, ended.outcome, {} if is_refused else ended.outputs)
         self._scheduler.finish(node.id, ended.outcome)
         self._keep(
@@ -611,7 +631,7 @@ class Executor:
     def _node_failed(self, node: Node) -> None:
         self._failed = True
         policy = self._scheduler.policy_for(node.id)
-        if policy is OnFailure.CONTINUE and node.id not in self._broken:
+        if policy is OnFailure.CONTINUE and node.id not in self._stops:
             return
         self._give_up_retries()
         if policy is OnFailure.CANCEL and self._attempts.active:
@@ -712,7 +732,7 @@ class Executor:
             cancelled=self._cancellations > 0,
             failed=self._failed,
             duration_ms=self._around.clock_ms(),
-            refusal=next((refusal_of(self._progress[node].node, error) for node, error in self._broken.items()), None),
+            refusal=next((stop_of(self._progress[node].node, self._results[node]) for node in self._stops), None),
         )
 
 

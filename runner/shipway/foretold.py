@@ -10,7 +10,6 @@ from shipway.canonical import Json, canonical_bytes
 from shipway.errors import Reason, VerificationError
 from shipway.nodes import Node
 from shipway.plan import Plan
-from shipway.receipt import NodeResult
 
 BROKEN = Reason.PREDICTION_BROKEN.value
 """The word that stands in an attempt's `code` where an output came out otherwise than foretold."""
@@ -57,11 +56,6 @@ def broken(node: Node, outputs: Mapping[str, Json], clean: Callable[[str], str])
         came = f"came out as {_shown(outputs[name], clean)}" if name in outputs else "was not written"
         return f"output `{name}` {came}, and the plan predicted {_shown(value, clean)}"
     return ""
-
-
-def is_broken(result: NodeResult) -> bool:
-    """Whether the node's last attempt is one whose outputs came out otherwise than foretold."""
-    return bool(result.attempts) and result.attempts[-1].code == BROKEN
 
 
 def refusal_of(node: Node, error: str) -> VerificationError:

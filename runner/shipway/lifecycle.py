@@ -303,6 +303,8 @@ class _Voyage:
         if self._sanction.reviewed is not None:
             self.finished.plan = plan = keeping(plan, self._sanction.reviewed)
         self._clearance = self._logbook.clearance() if is_undone else self._cleared(plan)
+        if not is_undone:
+            self.request.check_head(plan)
         self.around.interruption.hold()
         resumption = self._logbook.open(plan, self._guard(), self._sanction, self._clearance)
         workspace, run = self._logbook.workspace, self._logbook.run
@@ -449,6 +451,7 @@ class _Voyage:
             elapsed_ms=self._logbook.elapsed_ms,
             resumption=resumption,
             fail_after=self.request.fail_after,
+            check_head=self.request.check_head,
             usual_ms=self._logbook.usual_ms,
         )
 

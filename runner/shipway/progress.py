@@ -45,7 +45,7 @@ class Surroundings(Struct, frozen=True):
 
     `directory` is private to the run and on the workspace's file system, and so is `recovery`, which outlives the run.
     `clock_ms` counts from the start of the run; `fraction()` is random in [0, 1). `passed` gives the variables that
-    `env_from` patterns let through.
+    `env_from` patterns let through. `check_head` raises where what cannot be undone is not to begin any more.
     """
 
     root: Path
@@ -63,6 +63,7 @@ class Surroundings(Struct, frozen=True):
     step_locks: StepLocks
     started_unix_ms: int
     tokens: Tokens = field(default_factory=OwnTokens)
+    check_head: Callable[[], None] = lambda: None
 
     def scratch(self, node: str) -> Path:
         """The private directory of one node, the same for all that is asked of it."""

@@ -38,6 +38,8 @@ class Request(Struct, frozen=True):
     run that was begun before: only what of it is not done is executed. `declared` is what was read of the file already, for
     whatever target: it is not read again where it would be the same. `fail_after` is a node that fails on purpose once it
     has succeeded, so that all is undone: a drill.
+    `check_head` raises where what runs is not to run any more: it is asked before anything starts, and again before each node
+    that cannot be undone.
     `confirm` is asked with the plan before anything starts; saying no ends the lifecycle without a receipt. `approver` says
     who approved a plan that needs it; `accounting` says what of `given` was done before, where only a part of it is left.
     """
@@ -53,6 +55,7 @@ class Request(Struct, frozen=True):
     fail_after: str = ""
     confirm: Callable[[Plan], bool] = lambda plan: True
     approver: Approver = nobody
+    check_head: Callable[[Plan], None] = lambda plan: None
     accounting: Accounting = nothing_done
     breaker: Breaker | None = None
 

@@ -16,13 +16,13 @@ from shipway.conditions import Conditions
 from shipway.declaration import OnCancel, Rollback
 from shipway.evaluation import Unresolved
 from shipway.events import NodeUndone, RollbackStarted
-from shipway.foretold import is_broken
 from shipway.lock_waits import LOOK_MS
 from shipway.locks import KeptBy
 from shipway.nodes import FAILURES, WHOLE, Node, Outcome, Verified
 from shipway.plan import COMPENSATION_PART, Plan
 from shipway.progress import Progress, Surroundings
 from shipway.receipt import NodeResult, RollbackEntry, stage_outcome
+from shipway.stops import is_stop
 from shipway.undoing import Ask, Steps, Undoing
 
 
@@ -134,7 +134,7 @@ class Unwinding:
             dict.fromkeys(
                 self._progress[node].node.stage
                 for node, result in self._results.items()
-                if result.outcome in FAILURES and (is_broken(result) or not self._progress[node].node.allow_failure)
+                if result.outcome in FAILURES and (is_stop(result) or not self._progress[node].node.allow_failure)
             )
         )
 

@@ -27,6 +27,7 @@ def answer(world: World, seen: Seen, grant: Grant) -> Answer | None:
         (rf"{root}/collaborators/([^/]+)/permission", "metadata", _permission),
         (rf"{root}/actions/runs()", "actions", _runs),
         (rf"{root}/git/ref/heads/(.+)", "contents", _branch),
+        (rf"{root}/compare/(.+)", "contents", _compared),
     )
     for pattern, needed, carry_out in routes:
         match = re.fullmatch(pattern, seen.path)
@@ -104,3 +105,13 @@ def _branch(world: World, seen: Seen, name: str) -> Answer:
     document = json.loads(example("git-ref")) | {"ref": f"refs/heads/{name}"}
     document["object"]["sha"] = world.branches[name]
     return 200, document
+
+
+def _compared(world: World, seen: Seen, basehead: str) -> Answer:
+    """A commit and a branch: `ahead` where the branch holds the commit, `diverged` where it held it once."""
+    commit, _, branch = basehead.partition("...")
+    is_held = commit in world.held.get(branch, ())
+    if branch not in world.branches or not (is_held or commit in world.lost):
+        return 404, None
+    status = "ahead" if is_held else "diverged"
+    return 200, json.loads(example("commit-comparison")) | {"status": status}

@@ -167,6 +167,10 @@ class World:
     statuses: list[dict[str, Any]] = field(default_factory=list)
     roles: dict[str, str] = field(default_factory=dict)
     branches: dict[str, str] = field(default_factory=dict)
+    held: dict[str, list[str]] = field(default_factory=dict)
+    """Commits that a branch holds besides its head."""
+    lost: list[str] = field(default_factory=list)
+    """Commits that are known, and on no branch any more."""
     settings: dict[str, Any] = field(default_factory=dict)
     comment_bytes_max: int = 262_144
     comments_max: int = 2_500

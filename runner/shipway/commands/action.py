@@ -20,6 +20,7 @@ from shipway.commands.documents import KeptReceipts, write_out
 from shipway.commands.earlier import find_earlier, keep_journal, run_of_attempt
 from shipway.commands.gitlab_job import plain_log, uploaded_by_gitlab
 from shipway.commands.handover import Facts, artifact_name, make_folder, outputs_of, read_handover, write_handover
+from shipway.commands.head_check import HeadCheck
 from shipway.commands.previous import Previous, find_previous
 from shipway.commands.proofs import words_of_proofs
 from shipway.commands.publish import comment_output, publish, published_lines
@@ -228,13 +229,18 @@ def _voyage(job: _Job, inputs: _Inputs, log: WorkflowLog, arguments: Namespace) 
         return sanction
 
     with heeding_signals(around.interruption), view:
-        finished = run_lifecycle(replace(request, confirm=show, approver=approve), around)
+        request = replace(request, confirm=show, approver=approve, check_head=_head_check(job, log))
+        finished = run_lifecycle(request, around)
     if finished.plan is not None and not executes:
         show(finished.plan)
     previous = None
     if finished.plan is not None and not executes and job.work.is_trusted:
         previous = find_previous(job.lifecycle, job.target, job.context, Redactor({}).redact)
     return _handed_over(job, finished, _facts(job, finished, deployment, previous), previous, log)
+
+
+def _head_check(job: _Job, log: WorkflowLog) -> HeadCheck:
+    return HeadCheck(job.context, job.ci, lambda text: terminal.write(log.stream, trusted(inert(f"{text}\n"))))
 
 
 def _facts(job: _Job, finished: Finished, deployment: str, previous: Previous | None) -> Facts:

@@ -250,6 +250,9 @@ class Forge(Protocol):
     def branch_head(self, branch: str) -> str:
         """The commit that a branch is at now."""
 
+    def has_commit(self, branch: str, commit: str) -> bool:
+        """Whether a branch holds a commit now, as its head or before it."""
+
     def reviews(self, pull_request: int) -> Sequence[Review]:
         """All reviews of a pull request, in the order in which they were submitted."""
 

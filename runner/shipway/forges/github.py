@@ -110,6 +110,10 @@ class GitHub:
         """The commit that a branch is at now."""
         return github_reviews.branch_head(self._client, self._repository, branch)
 
+    def has_commit(self, branch: str, commit: str) -> bool:
+        """Whether a branch holds a commit now, as its head or before it."""
+        return github_reviews.has_commit(self._client, self._repository, branch, commit)
+
     def reviews(self, pull_request: int) -> Sequence[Review]:
         """All reviews of a pull request, over all pages."""
         return github_reviews.reviews(self._client, self._repository, pull_request)

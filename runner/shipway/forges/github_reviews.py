@@ -35,6 +35,23 @@ def branch_head(client: Client, repository: str, branch: str) -> str:
     return _text(_object(answer.get("object")), "sha")
 
 
+def has_commit(client: Client, repository: str, branch: str, commit: str) -> bool:
+    """Whether a branch holds a commit now. Raises ForgeError.
+
+    Source: https://docs.github.com/en/rest/commits/commits#compare-two-commits
+    """
+    if branch_head(client, repository, branch) == commit:
+        return True
+    try:
+        path = f"{repository}/compare/{quote(f'{commit}...{branch}', safe='.')}"
+        answer = _object(client.get(path, {"per_page": 1}).json())
+    except ForgeError as error:
+        if error.status == 404:  # a commit that was taken off its branch is forgotten some day
+            return False
+        raise
+    return answer.get("status") in ("ahead", "identical")
+
+
 def reviews(client: Client, repository: str, pull_request: int) -> Sequence[Review]:
     """All reviews, in the order in which they were submitted; one in a state that GitHub had not when this was written is none.
 

@@ -59,6 +59,10 @@ class Lacking:
         """Raises ForgeError."""
         raise self._lack(Capability.REVIEWS)
 
+    def has_commit(self, branch: str, commit: str) -> bool:
+        """Raises ForgeError."""
+        raise self._lack(Capability.REVIEWS)
+
     def reviews(self, pull_request: int) -> Sequence[Review]:
         """Raises ForgeError."""
         raise self._lack(Capability.REVIEWS)
