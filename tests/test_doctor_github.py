@@ -151,7 +151,8 @@ def test_shipway_under_an_event_that_it_refuses_is_told_before_it_is_tried(event
     [
         ("pull_request", "permissions: {contents: read}, concurrency: a, uses: acme/shipway/.github/workflows/plan.yml@C",
          {"plan"}),
-        ("workflow_run", "permissions: {pull-requests: write, actions: read}, steps: [{uses: acme/shipway@C}]", {"publish"}),
+        ("workflow_run", "permissions: {pull-requests: write, checks: write, actions: read}, steps: [{uses: acme/shipway@C}]",
+         {"publish"}),
         ("push", "permissions: {}, steps: [{uses: acme/other@C}]", set()),
     ],
 )  # fmt: skip
@@ -344,6 +345,15 @@ def test_it_is_told_as_text_too(project: Project, github: GitHubServer) -> None:
     assert "✗ reviews" in told
     assert "→ add a ruleset for `main`" in told
     assert "✓" not in told
+
+
+def test_who_executes_elsewhere_than_it_is_planned_is_told_to_say_where(project: Project, github: GitHubServer) -> None:
+    path = project.root / ".github/workflows/shipway.yml"
+    path.write_text("".join(line for line in path.read_text().splitlines(True) if "workflow:" not in line))
+    told = project.call("doctor", "--github", "--json").json["checks"]
+    [check] = [check for check in told if "looks for approved plans" in check["text"]]
+    assert check["text"].startswith(".github/workflows/shipway.yml:")
+    assert check["next"] == "add `workflow: .github/workflows/shipway-plan.yml` to the inputs of the action"
 
 
 def test_every_workflow_of_this_repository_is_good() -> None:

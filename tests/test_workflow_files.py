@@ -85,7 +85,7 @@ def test_the_fork_safe_set_has_no_more_than_it_needs(tmp_path: Path) -> None:
     assert job["with"] == {"target": "prod"}
     (job,) = publish["jobs"].values()
     assert publish["on"] == {"workflow_run": {"workflows": [plan["name"]], "types": ["completed"]}}
-    assert job["permissions"] == {"pull-requests": "write", "actions": "read"}
+    assert job["permissions"] == {"pull-requests": "write", "checks": "write", "actions": "read"}
     (step,) = job["steps"]
     assert step == {"uses": COMMIT, "with": {"command": "publish", "workflow": ".github/workflows/shipway-plan.yml"}}
     assert list(execute["on"]) == ["push"]
@@ -110,4 +110,34 @@ def test_what_is_called_pins_what_it_uses_and_grants_no_more_than_it_needs() -> 
         assert used[-2:] == ["actions/checkout", "./.shipway-action"]
         assert own.items() <= job["steps"][-2]["with"].items()
         assert len(used) == {"plan": 3, "publish": 2}[name], "the publisher checks out nothing but the action"
-    assert granted == {"plan": {"contents": "read"}, "publish": {"pull-requests": "write", "actions": "read"}}
+    posts = {"pull-requests": "write", "checks": "write", "actions": "read"}
+    assert granted == {"plan": {"contents": "read"}, "publish": posts}
+
+
+SNIPPETS = [
+    (path.name, number, text)
+    for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    if path.name != "other-forges.md"
+    for number, text in enumerate(re.findall(r"^```yaml\n(.*?)^```", path.read_text("utf-8"), re.MULTILINE | re.DOTALL))
+    if re.search("^on:", text, re.MULTILINE) and "\njobs:" in text
+]
+
+
+@pytest.mark.acceptance
+@pytest.mark.parametrize(("page", "number", "text"), SNIPPETS, ids=[f"{page}-{number}" for page, number, _ in SNIPPETS])
+def test_every_workflow_on_a_page_is_accepted_as_it_stands(tmp_path: Path, page: str, number: int, text: str) -> None:
+    project = make_project(tmp_path)
+    written = re.sub(r"@(COMMIT|<[^>]*>)", "@" + "c" * 40, text)
+    project.write({".github/workflows/page.yml": written})
+    project.git("add", "-A")
+    for command in (["zizmor", "--offline", "--no-progress", "--strict-collection", "."], ["actionlint"]):
+        done = subprocess.run(
+            [BIN / command[0], *command[1:]], cwd=project.root, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+    done = say(project.root / ".github/workflows/page.yml")
+    assert (done.returncode, done.stdout) == (0, ""), done.stdout + done.stderr
+
+
+def test_the_pages_show_workflows() -> None:
+    assert "github.md" in {page for page, _, _ in SNIPPETS}

@@ -34,10 +34,11 @@ _RANK = {"none": 0, "read": 1, "write": 2}
 
 
 class _Use(Struct, frozen=True):
-    """How a job uses Shipway: whether it plans, executes or publishes, and whether it posts."""
+    """How a job uses Shipway: whether it plans, executes or publishes, whether it posts, and which workflow it says plans."""
 
     command: str
     posts: bool
+    workflow: str = ""
 
     @property
     def grants(self) -> Mapping[str, str]:
@@ -81,6 +82,30 @@ class WorkflowReview:
         """Each thing that is missing (`look`) or dangerous (`bad`); one that is good where there is none."""
         found = [*self._grants_at_top(), *(check for job in self._jobs() for check in self._job(job))]
         yield from found or [good("workflow", f"{self._file}: nothing is missing")]
+
+    def unnamed(self, planning: Sequence[str]) -> Iterator[Check]:
+        """The jobs here that execute or publish what the workflows `planning` (paths) plan, and do not say so.
+
+        An executing job holds approvals against the plans of its own workflow, unless it names another one.
+        """
+        for job in self._jobs():
+            use = self._use(job)
+            if (
+                use is None
+                or use.command == "plan"
+                or not planning
+                or self._file in planning
+                or use.workflow in planning
+            ):
+                continue
+            does = "executes, and looks for approved plans in its own workflow" if use.command == "run" else "publishes"
+            text = f"job `{job.id}` {does}; `{planning[0]}` is what plans"
+            yield self._look(job.path, text, f"add `workflow: {planning[0]}` to the inputs of the action", key=True)
+
+    @property
+    def file(self) -> str:
+        """The path of the file."""
+        return self._file
 
     def _jobs(self) -> Iterator[_Job]:
         for name, value in _object(self._root.get("jobs")).items():
@@ -242,7 +267,8 @@ class WorkflowReview:
             if name.rpartition("/")[2].endswith("shipway") or (name in ("./", "./.shipway-action") and self._is_own()):
                 given = _object(step.get("with"))
                 posts = given.get("comment") not in (False, "false")
-                return _Use(self._command(str(given.get("command") or "auto"), job), posts)
+                command = self._command(str(given.get("command") or "auto"), job)
+                return _Use(command, posts, str(given.get("workflow") or ""))
         return None
 
     def _is_own(self) -> bool:

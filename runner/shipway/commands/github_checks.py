@@ -70,6 +70,9 @@ def _set(reviews: list[WorkflowReview]) -> Iterator[Check]:
     ):
         if command not in done:
             yield Check("workflows", Verdict.LOOK, text, next)
+    planning = [review.file for review in reviews if "plan" in review.uses()]
+    for review in reviews:
+        yield from review.unnamed(planning)
 
 
 def _settings(context: Context, repository: Repository, wanted: str) -> Iterator[Check]:
