@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from shipway.canonical import Json
 from shipway.comparison import Comparison, FieldChange, Presence, SubjectChange, SubjectKind
@@ -11,7 +11,7 @@ from shipway.plan import Plan
 from shipway.render import wording
 from shipway.render.columns import NARROWEST, Colour, paint, wrap
 from shipway.render.difference import SignedLine, diff_lines
-from shipway.render.escape import code, fence
+from shipway.render.escape import code, fence, name
 from shipway.render.foreign import inert, one_line
 
 _SIGNS = {Presence.CHANGED: "~", Presence.ADDED: "+", Presence.REMOVED: "-"}
@@ -55,7 +55,7 @@ def render_comparison(comparison: Comparison, *, colour: bool, columns: int) -> 
 
 def comparison_markdown(comparison: Comparison) -> str:
     """The same as GitHub Markdown; whatever others wrote stands in code. Ends with a line end."""
-    lines = [f"### {_title(comparison)}", ""]
+    lines = [f"### {_title(comparison, name)}", ""]
     for label, plan in (("before", comparison.before), ("after", comparison.after)):
         lines.append(f"- {label}: {_marked_side(plan)}")
     for change in comparison.effect:
@@ -102,9 +102,9 @@ def _field_lines(field: FieldChange) -> Iterator[SignedLine]:
             yield " ", "reads: files that it depends on changed"
             yield from diff_lines({"reads": field.before}, {"reads": field.after})
         return
-    name = one_line(field.name)
-    before = None if field.before is None else {name: _shown(field.name, field.before)}
-    after = None if field.after is None else {name: field_value(field)}
+    label = one_line(field.name)
+    before = None if field.before is None else {label: _shown(field.name, field.before)}
+    after = None if field.after is None else {label: field_value(field)}
     yield from diff_lines(before, after)
 
 
@@ -120,9 +120,9 @@ def _name(change: SubjectChange) -> str:
     return f"stage {shown}" if change.kind is SubjectKind.STAGE else shown
 
 
-def _title(comparison: Comparison) -> str:
+def _title(comparison: Comparison, shown: Callable[[str], str] = one_line) -> str:
     before, after = comparison.before, comparison.after
-    names = dict.fromkeys((f"{one_line(plan.lifecycle)} → {one_line(plan.target)}") for plan in (before, after))
+    names = dict.fromkeys((f"{shown(plan.lifecycle)} → {shown(plan.target)}") for plan in (before, after))
     said = "the same effect" if comparison.is_same_effect else f"another effect, {_counts(comparison)}"
     return f"Difference: {' and '.join(names)}, {said}"
 

@@ -89,7 +89,7 @@ def changed_words(change: SubjectChange) -> str:
         return "it is new"
     if change.presence is Presence.REMOVED:
         return "it is no longer declared"
-    return ", ".join(map(_field_words, change.fields))
+    return inert(", ".join(map(_field_words, change.fields)))
 
 
 def _field_words(field: FieldChange) -> str:
