@@ -114,6 +114,30 @@ def test_a_comment_is_headed_closed_once_its_pull_request_is(
     assert job.outputs["comment"] == "updated"
 
 
+@pytest.mark.parametrize("fault", ["undoo: echo", "undo: echo ${{ secrets.PASSWORD }}"], ids=["a key", "an expression"])
+def test_a_plan_whose_head_moved_to_what_cannot_be_planned_is_headed_stale(
+    tmp_path: Path, github: GitHubServer, fault: str
+) -> None:
+    pushed(tmp_path, github, 0, LIFECYCLE)
+    github.world.pulls[7].head = HEADS[1]
+    github.world.runs[78] = Run(78, started_at=github.world.tick(), created_at=github.world.now, head=HEADS[1])
+    payload = pull_request(action="synchronize")
+    payload["pull_request"]["head"]["sha"] = HEADS[1]  # type: ignore[index]
+    job = Job(tmp_path / "broken", github, "pull_request", payload)
+    job.env |= {"GITHUB_RUN_ID": "78"}
+    (job.checkout / "shipway.yml").write_text(LIFECYCLE.replace("undo: echo", fault))
+    assert job.part("run").returncode == 2
+    (comment,) = github.world.pulls[7].comments
+    assert "### Shipway plan: shop → default (stale: head moved to `ccccccc`)\n" in comment.body
+    assert "**What is at `ccccccc` cannot be planned: the check says why.**" in comment.body
+    assert "| `greet` | main |" in comment.body and "for `aaaaaaa`" in comment.body
+    assert (job.outputs["comment"], job.outputs["check"]) == ("updated", "created")
+    assert github.world.checks[-1].document["conclusion"] == "failure"
+    third = pushed(tmp_path, github, 2, LIFECYCLE)
+    assert third.outputs["comment"] == "updated"
+    assert "stale" not in comment.body
+
+
 def told(github: GitHubServer, tmp_path: Path) -> Previous | None:
     payload = pull_request()
     payload["pull_request"]["created_at"] = "2026-11-22T07:00:00Z"  # type: ignore[index]

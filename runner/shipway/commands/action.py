@@ -15,7 +15,7 @@ from shipway.ci import CiContext, Provider, Token, origin
 from shipway.commands import expectation
 from shipway.commands.breaking import breaker
 from shipway.commands.closing import mark_closed
-from shipway.commands.delivery import announce, comment_body, deliver, deliver_failure, environment_url, view_of
+from shipway.commands.delivery import announce, comment_body, deliver, environment_url, view_of
 from shipway.commands.documents import KeptReceipts, write_out
 from shipway.commands.earlier import find_earlier, keep_journal, run_of_attempt
 from shipway.commands.gitlab_job import plain_log, uploaded_by_gitlab
@@ -27,13 +27,13 @@ from shipway.commands.publish import comment_output, publish, published_lines
 from shipway.commands.reporting import annotate_error, annotate_failures, summarise
 from shipway.commands.reviewing import reviewer
 from shipway.commands.setting import find_file, find_target, heeding_signals, names_in, repository_of, surroundings
+from shipway.commands.telling import say, tell_check, tell_comment, tell_failure
 from shipway.comparison import Comparison, compare
 from shipway.context import Context, read_context
 from shipway.coverage import Uncovered
 from shipway.environment import BASE_NAMES
 from shipway.errors import EXIT_DONE, EXIT_NOT_UNDONE, DeclarationError, Reason, ShipwayError, UsageError
 from shipway.events import Events
-from shipway.forges.forge import Posted
 from shipway.lifecycle import check_lifecycle, run_lifecycle
 from shipway.plan import Plan
 from shipway.redaction import Redactor, trusted
@@ -94,6 +94,7 @@ class _Job(Struct, frozen=True):
     target: str
     work: Work
     workflow: str = ""
+    comments: bool = True
 
 
 def _action_context(context: Context) -> tuple[Context, _Inputs]:
@@ -139,7 +140,7 @@ def _run(context: Context, inputs: _Inputs, log: WorkflowLog, arguments: Namespa
         if job.work.kind is WorkKind.REFUSE:
             raise UsageError(job.work.why, reason=job.work.reason, next=job.work.next)
         if job.work.kind is WorkKind.CLOSED and job.work.is_trusted and inputs.comment:
-            _tell_comment(mark_closed(job.lifecycle, job.target, job.context), log)
+            tell_comment(mark_closed(job.lifecycle, job.target, job.context), log)
     except DeclarationError as error:
         _tell_broken(error, context, inputs, log)
         return _refused(error, log)
@@ -171,7 +172,7 @@ def _job(context: Context, inputs: _Inputs, log: WorkflowLog) -> _Job:
     patterns = _on_patterns(declared, target)
     work = commanded_work(inputs.command, ci, patterns)
     context = context if work.is_trusted else _without_credentials(context)
-    return _Job(context, ci, file, repository, declared.name, target, work, inputs.workflow)
+    return _Job(context, ci, file, repository, declared.name, target, work, inputs.workflow, inputs.comment)
 
 
 def _on_patterns(declared: declaration.Declaration, target: str) -> tuple[str, ...]:
@@ -283,7 +284,7 @@ def _handed_over(job: _Job, finished: Finished, facts: Facts, previous: Previous
     if finished.plan is None and finished.receipt is None:
         assert finished.error is not None
         if job.work.is_trusted:
-            _tell_check(deliver_failure(finished.error, job.lifecycle, job.target, job.context), log)
+            tell_failure(finished.error, job.lifecycle, job.target, job.context, log, comment=job.comments)
         _set_outputs(log, {"reason": finished.error.reason.value, "exit-code": str(code)})
         return code
     handover = write_handover(job.context, job.ci, job.target, finished, facts, previous.plan if previous else None)
@@ -317,7 +318,7 @@ def _tell_broken(error: DeclarationError, context: Context, inputs: _Inputs, log
     work = _told_by_event(context, inputs)
     names = names_in(find_file(Namespace(file=inputs.file), context), inputs.target)
     if work.is_trusted and work.kind in (WorkKind.PLAN, WorkKind.RUN) and names is not None:
-        _tell_check(deliver_failure(error, *names, context), log)
+        tell_failure(error, *names, context, log, comment=inputs.comment)
 
 
 def _set_outputs(log: WorkflowLog, outputs: Mapping[str, str]) -> None:
@@ -380,28 +381,11 @@ def _report(context: Context, inputs: _Inputs, log: WorkflowLog, *, is_dry: bool
         return EXIT_DONE
     secrets = {name: context.env[name] for name in handover.secrets if context.env.get(name)}
     delivered = deliver(handover, context, Redactor(secrets).redact, comment=inputs.comment)
-    _tell_check(delivered.check, log)
+    tell_check(delivered.check, log)
     if delivered.deployment:
-        terminal.write(log.stream, trusted(f"how the deployment ended is not told: {inert(delivered.deployment)}\n"))
+        say(f"how the deployment ended is not told: {delivered.deployment}", log)
     if not inputs.comment:
         log.set_output("comment", trusted("off"))
         return EXIT_DONE
-    _tell_comment(delivered.comment, log)
+    tell_comment(delivered.comment, log)
     return EXIT_DONE
-
-
-def _tell_comment(comment: Posted, log: WorkflowLog) -> None:
-    told = _told(comment)
-    terminal.write(log.stream, trusted(f"comment {told} {comment.url}".rstrip() + "\n"))
-    log.set_output("comment", trusted(told))
-    if not comment.url:
-        log.write_summary(trusted(f"Comment {told}"))
-
-
-def _tell_check(check: Posted, log: WorkflowLog) -> None:
-    terminal.write(log.stream, trusted(f"check {_told(check)} {check.url}".rstrip() + "\n"))
-    log.set_output("check", trusted(_told(check)))
-
-
-def _told(posted: Posted) -> str:
-    return inert(f"{posted.outcome.value}: {posted.why}" if posted.why else posted.outcome.value)

@@ -1,14 +1,15 @@
-"""What becomes of a plan's comment once its pull request is closed: the same rows under another heading. Executes nothing."""
+"""What becomes of a plan's comment once the plan counts no more: the same rows under another heading. Executes nothing."""
 
 from __future__ import annotations
 
 from shipway.ci import CiContext
 from shipway.commands.delivery import open_forge, post_view
-from shipway.commands.previous import plan_of_head
+from shipway.commands.previous import Previous, find_previous, plan_of_head
 from shipway.commands.reporting import links_of
 from shipway.context import Context
-from shipway.forges.forge import Outcome, Posted
+from shipway.forges.forge import Forge, Outcome, Posted
 from shipway.redaction import Redactor
+from shipway.render.wording import short_commit
 from shipway.view import View
 
 CLOSED = "closed"
@@ -28,15 +29,36 @@ def mark_closed(lifecycle: str, target: str, context: Context) -> Posted:
     found = plan_of_head(forge, ci, lifecycle, target)
     if found is None:
         return Posted(Outcome.DEFERRED, why="no run of this workflow left a plan of this head")
+    return _restated(forge, ci, found, CLOSED)
+
+
+def mark_stale(lifecycle: str, target: str, context: Context) -> Posted | None:
+    """Head the comment of the plan before `stale`, where what the head has moved to cannot be planned; None without one."""
+    ci = context.ci
+    assert ci is not None
+    redact = Redactor({"GITHUB_TOKEN": ci.token.value} if ci.token else {}).redact
+    found = find_previous(lifecycle, target, context, redact)
+    if found is None:
+        return None
+    forge = open_forge(ci, context, redact, is_trusted=True)
+    if isinstance(forge, Posted):
+        return forge
+    needed = f"What is at `{short_commit(ci.head_sha)}` cannot be planned: the check says why."
+    return _restated(forge, ci, found, f"stale: head moved to `{short_commit(ci.head_sha)}`", needed)
+
+
+def _restated(forge: Forge, ci: CiContext, found: Previous, stands: str, needed: str = "") -> Posted:
+    """Draw the plan anew from the artifact of its run, as what it is now."""
     runs_url = f"{ci.server_url}/{ci.repository}/actions/runs"
     view = View(
-        lifecycle,
-        target,
+        found.plan.lifecycle,
+        found.plan.target,
         found.plan,
-        head=ci.head_sha,
+        head=found.history[0].commit,
         history=found.history[1:],
         runs_url=runs_url,
-        stands=CLOSED,
+        stands=stands,
+        needed=needed,
     )
     artifact_url = f"{runs_url}/{found.run}/artifacts/{found.artifact}"
     links = links_of(ci, found.plan, artifact_id=str(found.artifact), artifact_url=artifact_url)
