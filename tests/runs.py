@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from textwrap import dedent
 
+from shipway.approval import Approver, nobody
 from shipway.attempt import Grace
 from shipway.ci import ci_context
 from shipway.context import Context, Invoker, Platform
@@ -124,6 +125,7 @@ class Setting:
     given: Plan | None = None
     confirm: Callable[[Plan], bool] = lambda plan: True
     go_on: GoOn | None = None
+    approver: Approver = nobody
     strike: Callable[[str], None] = lambda name: None
     is_terminal: bool = False
     has_privilege: Callable[[Mapping[str, str]], bool] = has_privilege
@@ -196,7 +198,13 @@ def run(
         journals=lambda: journal_of(root, context, setting.strike),
     )
     request = Request(
-        file, setting.target, execute=execute, given=setting.given, go_on=setting.go_on, confirm=setting.confirm
+        file,
+        setting.target,
+        execute=execute,
+        given=setting.given,
+        go_on=setting.go_on,
+        confirm=setting.confirm,
+        approver=setting.approver,
     )
     return Ran(root, run_lifecycle(request, around), seen, events.faults)
 
