@@ -95,6 +95,45 @@ def test_one_more_lifecycle_has_its_own_name_folder_and_workflow(tmp_path: Path,
     assert folders == ({None} if kind == "empty" else {"services/api"})
 
 
+@pytest.mark.parametrize("target", ["", "pr-1.x"])
+def test_on_gitlab_it_writes_jobs_that_gitlabs_schema_takes(tmp_path: Path, target: str) -> None:
+    project = make_project(tmp_path)
+    more = ["--target", target] if target else []
+    told = project.call("init", "--gitlab", *more, "--uses", "acme/shipway@" + "a" * 40).out
+    assert told.startswith(
+        "written    shipway.yml\nwritten    .gitlab/shipway.gitlab-ci.yml\nwritten    .gitlab-ci.yml\n"
+    )
+    assert not (project.root / ".github").exists()
+    for file in (".gitlab-ci.yml", ".gitlab/shipway.gitlab-ci.yml"):
+        command = [str(BIN / "check-jsonschema"), "--builtin-schema", "vendor.gitlab-ci", str(project.root / file)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert yaml.safe_load(project.text(".gitlab-ci.yml")) == {"include": [{"local": ".gitlab/shipway.gitlab-ci.yml"}]}
+    jobs = yaml.safe_load(project.text(".gitlab/shipway.gitlab-ci.yml"))
+    assert jobs[".shipway"]["script"] == [
+        f'pip install --quiet "git+https://github.com/acme/shipway@{"a" * 40}"',
+        "shipway action run",
+    ]
+    assert jobs[".shipway"]["variables"] == {"GIT_DEPTH": "0"} | ({"SHIPWAY_INPUT_TARGET": target} if target else {})
+    assert jobs["shipway execute"]["rules"] == [{"if": "$CI_PIPELINE_SOURCE == 'push' && $CI_COMMIT_BRANCH == 'trunk'"}]
+
+
+def test_workflows_for_forks_are_not_written_for_gitlab(tmp_path: Path) -> None:
+    project = make_project(tmp_path)
+    assert (
+        "leave one of `--gitlab` and `--forks` out" in project.call("init", "--gitlab", "--forks", code=2).err.lower()
+    )
+    assert not (project.root / "shipway.yml").exists()
+
+
+def test_a_pipeline_that_is_there_is_left_as_it_is_and_the_line_to_add_is_told(tmp_path: Path) -> None:
+    project = make_project(tmp_path)
+    project.write({".gitlab-ci.yml": "stages: [test]\n"})
+    told = project.call("init", "--gitlab", "--force").out
+    assert project.text(".gitlab-ci.yml") == "stages: [test]\n"
+    assert "\nAdd to .gitlab-ci.yml:\n  include:\n    - local: .gitlab/shipway.gitlab-ci.yml\n" in told
+
+
 def check_workflows(project: Project) -> None:
     """actionlint and zizmor, as this repository's own workflows are checked."""
     project.git("add", "-A")

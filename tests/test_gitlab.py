@@ -253,6 +253,21 @@ def test_the_token_goes_by_the_header_of_gitlab(gitlab: GitLabServer) -> None:
     assert "x-github-api-version" not in seen.headers
 
 
+def test_the_token_does_not_follow_to_another_host(gitlab: GitLabServer) -> None:
+    elsewhere = f"http://localhost:{gitlab.port}/api/v4/user"
+    gitlab.fault("GET", "/user$", Reply(302, None, {"Location": elsewhere}))
+    with pytest.raises(ForgeError, match="401"):
+        running(gitlab).forge().whoami()
+    assert ["private-token" in seen.headers for seen in gitlab.requests] == [True, False]
+
+
+def test_an_event_of_gitlab_that_leads_to_nothing_names_those_that_do(tmp_path: Path, gitlab: GitLabServer) -> None:
+    done = job(gitlab, checkout(tmp_path), CI_PIPELINE_SOURCE="api")
+    assert done.returncode == 2
+    assert "Shipway does nothing on `api`. Use `merge_request_event` to plan and `push` to run" in done.stderr
+    assert gitlab.requests == []
+
+
 def test_a_job_is_over_once_it_has_ended(gitlab: GitLabServer) -> None:
     forge = running(gitlab).forge()
     gitlab.world.runs[78] = Run(78, status="completed")

@@ -32,6 +32,8 @@ _STRANGERS_EVENTS = frozenset({"pull_request_target", "issue_comment"})
 """Here the job has this repository's credentials, and whoever began it need not be anyone who may write here. Source:
 https://docs.github.com/en/actions/reference/security/securely-using-pull_request_target"""
 
+_ON_GITLAB = "`merge_request_event` to plan and `push` to run"
+
 _READ_ONLY_EVENTS = frozenset({"merge_group", "schedule", "workflow_dispatch"})
 
 # GitLab's words for what GitHub calls otherwise. Source: https://docs.gitlab.com/ci/jobs/job_rules/#ci_pipeline_source-predefined-variable
@@ -107,7 +109,7 @@ def event_work(ci: CiContext, on_patterns: tuple[str, ...] = ()) -> Work:
         return _publisher_work(ci)
     if event == "workflow_run" and ci.is_fork:
         return _fork_code()
-    return _no_work(ci.event)
+    return _no_work(ci)
 
 
 def commanded_work(command: str, ci: CiContext, on_patterns: tuple[str, ...] = ()) -> Work:
@@ -117,7 +119,7 @@ def commanded_work(command: str, ci: CiContext, on_patterns: tuple[str, ...] = (
     """
     work = event_work(ci, on_patterns)
     if work.kind is WorkKind.PUBLISH and command not in ("auto", "publish"):
-        return _fork_code() if ci.is_fork else _no_work(ci.event)
+        return _fork_code() if ci.is_fork else _no_work(ci)
     if work.kind in (WorkKind.REFUSE, WorkKind.PUBLISH) or command == "auto":
         return work
     if command == "publish":
@@ -145,7 +147,7 @@ def strangers_work(ci: CiContext) -> Work | None:
     if ci.provider is Provider.GITLAB:
         return None
     if ci.event in _STRANGERS_EVENTS:
-        return _no_work(ci.event)
+        return _no_work(ci)
     if ci.event == "workflow_run" and ci.is_fork:
         return _fork_code()
     return None
@@ -173,12 +175,13 @@ def _fork_code() -> Work:
     )
 
 
-def _no_work(event: str) -> Work:
+def _no_work(ci: CiContext) -> Work:
+    instead = _USE_INSTEAD.get(ci.event, "`pull_request` to plan and `push` to run")
     return Work(
         WorkKind.REFUSE,
-        f"Shipway does nothing on `{event}`",
+        f"Shipway does nothing on `{ci.event}`",
         Reason.EVENT_REFUSED,
-        f"use {_USE_INSTEAD.get(event, '`pull_request` to plan and `push` to run')}",
+        f"use {_ON_GITLAB if ci.provider is Provider.GITLAB else instead}",
         is_trusted=False,
     )
 

@@ -191,6 +191,7 @@ def _init(commands: _Commands[_Parser]) -> None:
             ("shipway init", "from what the repository holds"),
             ("shipway init --target prod", "for a named target"),
             ("shipway init --forks", "where strangers send pull requests"),
+            ("shipway init --gitlab", "on GitLab"),
             ("shipway init -f services/api/shipway.yml", "one more lifecycle in the same repository"),
         ),
         codes=(0, 2, 6),
@@ -214,6 +215,7 @@ def _init(commands: _Commands[_Parser]) -> None:
         action="store_true",
         help="plan and publish in two workflows, so that a fork's pull request gets its plan as a comment too",
     )
+    made.add_argument("--gitlab", action="store_true", help="write jobs of a GitLab pipeline instead of a workflow")
     made.add_argument("--force", action="store_true", help="replace files that exist")
     _json(made)
     _loudness(made, verbose="", quiet="print nothing where all went well")

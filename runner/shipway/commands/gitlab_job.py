@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from shipway.context import Context
+from shipway.gitlab_pipeline import KEPT
 from shipway.render.plain_log import PlainLog
 from shipway.render.workflow import WorkflowLog
-
-KEPT = ".shipway/shipway-handover"
-"""What `artifacts: paths:` of the job names, below the folder of the declaration."""
 
 
 def plain_log(context: Context, log: WorkflowLog) -> PlainLog:

@@ -17,6 +17,7 @@ from shipway.context import Context, read_context
 from shipway.detection import MANIFESTS, Part, Suggestion, detect, is_telling
 from shipway.errors import UsageError
 from shipway.fork_workflows import fork_workflows, plan_path
+from shipway.gitlab_pipeline import PIPELINE, include_text, jobs_path, jobs_text
 from shipway.render.columns import wrap
 from shipway.repository import Repository, open_repository
 from shipway.scaffold import Scaffold
@@ -60,6 +61,8 @@ class _Place(Struct, frozen=True):
 
 def run(arguments: Namespace) -> int:
     """0 where everything was written. Raises UsageError where files exist already, or the default branch is not known."""
+    if arguments.gitlab and arguments.forks:
+        raise UsageError("`--forks` writes workflows of GitHub", next="leave one of `--gitlab` and `--forks` out")
     context = read_context()
     repository = open_repository(context.cwd, context.env)
     if not repository.is_git:
@@ -68,20 +71,29 @@ def run(arguments: Namespace) -> int:
         )
     file = _declaration_path(arguments, context, repository)
     planned, how = _planned(arguments, context, repository, file)
-    workflow = (
-        scaffold.execute_text(planned, plan_path(planned)) if arguments.forks else scaffold.workflow_text(planned)
-    )
-    texts = {planned.file: scaffold.declaration_text(planned), scaffold.workflow_path(planned): workflow}
-    if arguments.forks:
-        texts |= fork_workflows(planned)
     place = _Place(repository.root.resolve(), context.cwd.resolve())
+    jobs = _pipeline(planned, place.root) if arguments.gitlab else _workflows(planned, for_forks=arguments.forks)
+    texts = {planned.file: scaffold.declaration_text(planned), **jobs}
     written = _write(place, texts, is_forced=arguments.force)
     written.append(_ignore(repository.root, scaffold.ignored(planned)))
     if arguments.json:
         write_out(json.dumps(_facts(planned, written), ensure_ascii=False) + "\n")
     elif not arguments.quiet:
-        write_out(_told(planned, written, how, place, context.columns))
+        write_out(_told(planned, written, how, place, context.columns, is_gitlab=arguments.gitlab))
     return 0
+
+
+def _workflows(planned: Scaffold, *, for_forks: bool) -> dict[str, str]:
+    path = scaffold.workflow_path(planned)
+    if not for_forks:
+        return {path: scaffold.workflow_text(planned)}
+    return {path: scaffold.execute_text(planned, plan_path(planned)), **fork_workflows(planned)}
+
+
+def _pipeline(planned: Scaffold, root: Path) -> dict[str, str]:
+    """The jobs, and a pipeline where there is none: one that is there is somebody's, and is never replaced."""
+    jobs = {jobs_path(planned): jobs_text(planned)}
+    return jobs if (root / PIPELINE).exists() else {**jobs, PIPELINE: include_text(planned)}
 
 
 def _declaration_path(arguments: Namespace, context: Context, repository: Repository) -> str:
@@ -210,15 +222,19 @@ def _facts(planned: Scaffold, written: list[_Written]) -> dict[str, object]:
     }
 
 
-def _told(planned: Scaffold, written: list[_Written], how: str, place: _Place, columns: int) -> str:
+def _told(planned: Scaffold, written: list[_Written], how: str, place: _Place, columns: int, *, is_gitlab: bool) -> str:
     stages = ", then ".join(_told_stage(part, planned) for part in Part if any(s.part is part for s in planned.steps))
     lines = [f"{one.what:<9}  {place.shown(one.path)}" for one in written]
     lines += ["", *wrap(f"{planned.name}: {stages}", columns, f"{'lifecycle':<9}  ")]
     lines += wrap(f"on pushes to `{planned.branch}` ({how})", columns, f"{'executes':<9}  ")
+    path = jobs_path(planned) if is_gitlab else scaffold.workflow_path(planned)
+    what = "the version" if is_gitlab else "the action"
+    if is_gitlab and PIPELINE not in [one.path for one in written]:
+        lines += ["", f"Add to {place.shown(PIPELINE)}:", *(f"  {line}" for line in include_text(planned).splitlines())]
     if "pin this" in planned.action:
         lines += [
             "",
-            f"Pin the action in {place.shown(scaffold.workflow_path(planned))} by the full commit id of the release:",
+            f"Pin {what} in {place.shown(path)} by the full commit id of the release:",
         ]
         lines += [f"  git ls-remote https://github.com/{ACTION} refs/tags/v{__version__}"]
     file = place.shown(planned.file)
