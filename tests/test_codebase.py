@@ -164,8 +164,10 @@ def test_every_input_of_the_action_reaches_its_scripts_by_environment() -> None:
     assert len(shipway_steps) == 3
     for step in shipway_steps:
         handed = {name: value for name, value in step["env"].items() if "inputs." in value}
+        # The part that also runs behind a killed one gets no token: see tests/test_boundary.py.
+        names = action["inputs"].keys() - ({"token"} if step["run"].endswith("action keep") else set())
         assert handed == {
-            f"SHIPWAY_INPUT_{name.upper().replace('-', '_')}": f"${{{{ inputs.{name} }}}}" for name in action["inputs"]
+            f"SHIPWAY_INPUT_{name.upper().replace('-', '_')}": f"${{{{ inputs.{name} }}}}" for name in names
         }
 
 

@@ -67,6 +67,7 @@ class Reason(StrEnum):
     STORE_UNREACHABLE = "store-unreachable"
     FORGE_UNREACHABLE = "forge-unreachable"
     FORGE_PERMISSION = "forge-permission"
+    ENVIRONMENT_CHANGED = "environment-changed"
     STEP_FAILED = "step-failed"
     NOT_UNDONE = "not-undone"
     DRIFTED = "drifted"

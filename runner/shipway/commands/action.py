@@ -18,6 +18,7 @@ from shipway.commands.closing import mark_closed
 from shipway.commands.delivery import announce, comment_body, deliver, environment_url, view_of
 from shipway.commands.documents import KeptReceipts, write_out
 from shipway.commands.earlier import find_earlier, keep_journal, run_of_attempt
+from shipway.commands.fence import Fence, own_environment
 from shipway.commands.gitlab_job import plain_log, uploaded_by_gitlab
 from shipway.commands.handover import Facts, artifact_name, make_folder, outputs_of, read_handover, write_handover
 from shipway.commands.head_check import HeadCheck
@@ -32,7 +33,15 @@ from shipway.comparison import Comparison, compare
 from shipway.context import Context, read_context
 from shipway.coverage import Uncovered
 from shipway.environment import BASE_NAMES
-from shipway.errors import EXIT_DONE, EXIT_NOT_UNDONE, DeclarationError, Reason, ShipwayError, UsageError
+from shipway.errors import (
+    EXIT_DONE,
+    EXIT_NOT_UNDONE,
+    DeclarationError,
+    Reason,
+    ShipwayError,
+    UsageError,
+    VerificationError,
+)
 from shipway.events import Events
 from shipway.lifecycle import check_lifecycle, run_lifecycle
 from shipway.plan import Plan
@@ -42,7 +51,7 @@ from shipway.render.comparison import comparison_markdown, render_comparison
 from shipway.render.foreign import inert
 from shipway.render.plain_log import PlainLog
 from shipway.render.wording import approved_words
-from shipway.render.workflow import WorkflowLog, workflow_log
+from shipway.render.workflow import Level, WorkflowLog, workflow_log
 from shipway.repository import Repository
 from shipway.trigger import Work, WorkKind, commanded_work
 from shipway.undertaking import Finished, Request, Surroundings
@@ -229,9 +238,11 @@ def _voyage(job: _Job, inputs: _Inputs, log: WorkflowLog, arguments: Namespace) 
         announce_it(plan)
         return sanction
 
+    fence = Fence(job.context.env, own_environment(job.ci.temp))
     with heeding_signals(around.interruption), view:
         request = replace(request, confirm=show, approver=approve, check_head=_head_check(job, log))
         finished = run_lifecycle(request, around)
+    _check_fence(fence, finished, log)
     if finished.plan is not None and not executes:
         show(finished.plan)
     previous = None
@@ -242,6 +253,16 @@ def _voyage(job: _Job, inputs: _Inputs, log: WorkflowLog, arguments: Namespace) 
 
 def _head_check(job: _Job, log: WorkflowLog) -> HeadCheck:
     return HeadCheck(job.context, job.ci, lambda text: terminal.write(log.stream, trusted(inert(f"{text}\n"))))
+
+
+def _check_fence(fence: Fence, finished: Finished, log: WorkflowLog) -> None:
+    """Take back what steps told the runner; that one changed Shipway itself is the error of this run."""
+    for name in fence.put_back():
+        log.annotate(Level.WARNING, trusted(f"a step wrote to {name}: it was taken back"), title="Shipway")
+    try:
+        fence.check()
+    except VerificationError as error:
+        finished.error = error
 
 
 def _facts(job: _Job, finished: Finished, deployment: str, previous: Previous | None) -> Facts:
