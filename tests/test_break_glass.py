@@ -253,3 +253,30 @@ def test_where_the_forge_does_not_tell_they_are_not_known(github: GitHubServer, 
     found = told(github, tmp_path, number=7, pull_request={"number": 7})
     assert found.names is None
     assert found.why
+
+
+DELETES = """\
+version: 1
+name: shop
+policy: {deletes: {deny_delete: true, unless_label: allow-delete}}
+steps: [{id: gone, uses: file.remove, with: {path: old.txt}}]
+"""
+
+
+def test_a_label_on_the_pull_request_lets_a_delete_through_before_and_after_the_merge(
+    tmp_path: Path, github: GitHubServer
+) -> None:
+    github.world.pulls[7].merge_commit = "d" * 40
+    job = Job(tmp_path, github, "push", {"repository": {"id": 1, "default_branch": "main"}})
+    (job.checkout / "shipway.yml").write_text(DELETES)
+    (job.checkout / "old.txt").write_text("old\n")
+    job.env |= {"GITHUB_REF": "refs/heads/main", "GITHUB_SHA": "d" * 40}
+    denied = job.part("run")
+    assert (denied.returncode, job.outputs["reason"]) == (5, "policy-denied")
+    assert "label `allow-delete` of the pull request would allow it" in denied.stderr
+    github.world.pulls[7].labels = ["allow-delete"]
+    allowed = job.part("run")
+    assert allowed.returncode == 0, allowed.stderr
+    assert not (job.checkout / "old.txt").exists()
+    receipt = json.loads(Path(job.outputs["receipt-path"]).read_bytes())
+    assert receipt["verdicts"][0]["messages"][-1] == "allowed by label `allow-delete`"

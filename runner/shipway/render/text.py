@@ -303,7 +303,8 @@ def _verdicts(page: _Page, verdicts: Sequence[Verdict]) -> None:
     if not verdicts:
         return
     page.line()
-    page.line("Policies:")
+    refused = any(verdict.refuses for verdict in verdicts)
+    page.line("Policies do not let it run:" if refused else "Policies:", Colour.RED if refused else None)
     for decision, line in wording.verdict_lines(verdicts):
         page.wrapped(line, "  ", _VERDICT_COLOURS.get(decision))
 
