@@ -139,6 +139,19 @@ def test_a_run_begun_so_is_resumed_without_saying_it_again(project: Project) -> 
     assert broken.reason == "the shop is down"
 
 
+def test_a_resumed_run_is_refused_by_a_policy_that_nobody_has_overridden(project: Project) -> None:
+    text = project.text("shipway.yml").replace("  broken:", "  other: {run: ../other}\n  broken:")
+    (project.root / "shipway.yml").write_text(text)
+    project.commit()
+    other = project.root.parent / "other"
+    other.write_text("""#!/bin/sh\necho '{"verdict": "allow"}'\n""")
+    other.chmod(0o755)
+    project.env["CODE"] = "1"
+    at_terminal(project, "default\n", "run", "--yes", "--break-glass", "the shop is down")
+    other.write_text("""#!/bin/sh\necho '{"verdict": "deny", "messages": ["not any more"]}'\n""")
+    assert "`other`: not any more" in project.call("resume", "--yes", code=5).err
+
+
 def test_where_no_policy_refuses_there_is_no_glass(project: Project) -> None:
     project.write({"allow": """#!/bin/sh\necho '{"verdict": "allow"}'\n"""})
     (project.root / "allow").chmod(0o755)

@@ -140,6 +140,15 @@ def test_where_a_commit_is_not_in_this_clone_the_digests_are_shown(shop: Project
     assert "reads: files that it depends on changed\n    - reads: sha256:" in told
 
 
+def test_of_what_was_not_committed_no_files_are_named(shop: Project) -> None:
+    shop.write({"db/001.sql": "b"})
+    before = planned(shop, "before")
+    shop.write({"db/001.sql": "c", "db/002.sql": "c"})
+    shop.commit()
+    told = shop.call("diff", before, planned(shop, "after"), code=3).out
+    assert "reads: files that it depends on changed\n    - reads: sha256:" in told
+
+
 def test_an_altered_plan_is_refused(shop: Project) -> None:
     before = planned(shop, "before")
     file = shop.root / before
