@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
 import zipfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -136,6 +138,39 @@ def test_a_plan_whose_head_moved_to_what_cannot_be_planned_is_headed_stale(
     third = pushed(tmp_path, github, 2, LIFECYCLE)
     assert third.outputs["comment"] == "updated"
     assert "stale" not in comment.body
+
+
+def test_a_changed_file_is_named_beside_the_node_that_reads_it(tmp_path: Path, github: GitHubServer) -> None:
+    text = LIFECYCLE.replace("    undo: echo undone\n", "    undo: echo undone\n    reads: [src/**]\n")
+    first = Job(tmp_path / "repository", github, "pull_request", pull_request())
+    git = partial(subprocess.run, cwd=first.checkout, check=True, capture_output=True, text=True)
+    identity = ("-c", "user.name=t", "-c", "user.email=t@example.org")
+    (first.checkout / "src").mkdir()
+    for number in range(2):
+        (first.checkout / "src" / "page.html").write_text(f"page {number}")
+        (first.checkout / "shipway.yml").write_text(text)
+        git(["git", "add", "-A"])
+        git(["git", *identity, "commit", "-qm", f"push {number}"])
+        head = git(["git", "rev-parse", "HEAD"]).stdout.strip()
+        github.world.pulls[7].head = head
+        run = Run(77 + number, started_at=github.world.tick(), created_at=github.world.now, head=head)
+        github.world.runs[run.id] = run
+        payload = pull_request()
+        payload["pull_request"]["head"]["sha"] = head  # type: ignore[index]
+        payload["pull_request"]["base"]["sha"] = first.commit  # type: ignore[index]
+        (first.root / "event.json").write_text(json.dumps(payload))
+        first.env |= {"GITHUB_RUN_ID": str(run.id), "GITHUB_SHA": head}
+        done = first.part("run")
+        assert done.returncode == 0, done.stderr
+        folder = Path(first.outputs["artifact-path"])
+        members = {path.name.replace(".", "_").replace("-", "_"): path.read_bytes() for path in folder.iterdir()}
+        github.world.upload(run.id, first.outputs["artifact-name"], zipped(**members))
+        assert first.report().returncode == 0
+        run.conclusion = "success"
+    (comment,) = github.world.pulls[7].comments
+    assert "- `main/greet`: `reads` (`src/page.html`)" in comment.body
+    assert "reads: changed src/page.html" in comment.body
+    assert "why: shipway why main/greet" in comment.body
 
 
 def told(github: GitHubServer, tmp_path: Path) -> Previous | None:

@@ -107,17 +107,19 @@ def _compare(before: Plan, after: Plan, changed: Sequence[str] | None, only: fro
     return Comparison(before, after, tuple(effect), tuple(volatile))
 
 
-def compare_first(before: Plan, after: Plan, most: int) -> tuple[tuple[SubjectChange, ...], int]:
+def compare_first(
+    before: Plan, after: Plan, most: int, changed: Sequence[str] | None = None
+) -> tuple[tuple[SubjectChange, ...], int]:
     """What decides what is done and differs, of nodes the first `most` only, and in how many subjects it differs in all.
 
     For plans of thousands of nodes of which few are to be shown: the others are looked at no closer than needed.
     """
     old, new = before.by_id, after.by_id
-    changed = [node.id for node in after.nodes if node.id not in old or _is_another(old[node.id], node)]
-    changed += [node.id for node in before.nodes if node.id not in new]
-    shown = frozenset(changed[:most])
-    found = _compare(before, after, None, shown).effect
-    return found, len(found) + len(changed) - len(shown)
+    others = [node.id for node in after.nodes if node.id not in old or _is_another(old[node.id], node)]
+    others += [node.id for node in before.nodes if node.id not in new]
+    shown = frozenset(others[:most])
+    found = _compare(before, after, changed, shown).effect
+    return found, len(found) + len(others) - len(shown)
 
 
 def _is_another(old: Node, new: Node) -> bool:

@@ -76,10 +76,11 @@ class View(Struct, frozen=True):
     """What is reported about one lifecycle and target: a plan, a receipt with its plan, or the `error` that prevented both.
 
     `previous` is the plan that was shown before this one, `history` the header facts of it and those before it, the latest
-    first, in runs whose pages are below `runs_url`. `head` is the commit under discussion, empty where it is the planned one.
-    `stands` is a word or two before the title of a plan that
-    counts no more (`closed`, `stale: head moved to …`), else empty. `needed` says what a person has to do before the plan
-    can be executed. `expected` is how long a run takes, `proven` by node when its undo was last seen to work, in words.
+    first, in runs whose pages are below `runs_url`; `changed` are the files that differ between those two plans' trees, None
+    where they are not known. `head` is the commit under discussion, empty where it is the planned one. `stands` is a word or
+    two behind the title of a plan that counts no more (`closed`, `stale: head moved to …`), else empty. `needed` says what a
+    person has to do before the plan can be executed. `expected` is how long a run takes, `proven` by node when its undo was
+    last seen to work, in words.
     `notes` are sentences of Shipway's own, names in backticks.
     """
 
@@ -91,6 +92,7 @@ class View(Struct, frozen=True):
     head: str = ""
     previous: Plan | None = None
     history: tuple[Shown, ...] = ()
+    changed: tuple[str, ...] | None = None
     runs_url: str = ""
     stands: str = ""
     needed: str = ""

@@ -280,6 +280,7 @@ def _facts(job: _Job, finished: Finished, deployment: str, previous: Previous | 
         reason=error.reason.value if error else "",
         said=error.message if error else "",
         history=previous.history if previous else (),
+        changed=_changed(job, plan, previous) if previous else None,
     )
 
 
@@ -288,6 +289,17 @@ def _validated(request: Request, around: Surroundings, log: WorkflowLog) -> int:
     write_out(f"{plan.source.file} is valid: {plan.lifecycle} → {plan.target}, {len(plan.nodes)} nodes\n")
     _set_outputs(log, {"exit-code": str(EXIT_DONE)})
     return EXIT_DONE
+
+
+def _changed(job: _Job, plan: Plan, previous: Previous) -> tuple[str, ...] | None:
+    """The files that the pull request has changed since the plan before; None where the base moved as well, or it is not known."""
+    if plan.source.merge_base != previous.plan.source.merge_base:
+        return None
+    files = job.repository.changed_between(previous.history[0].commit, job.ci.head_sha)
+    return files if files is not None and len(files) <= _MOST_FILES else None
+
+
+_MOST_FILES = 2_000
 
 
 def _handed_over(job: _Job, finished: Finished, facts: Facts, previous: Previous | None, log: WorkflowLog) -> int:

@@ -22,6 +22,7 @@ from shipway.receipt import RunOutcome
 from shipway.redaction import Redacted, Redactor
 from shipway.render import markdown
 from shipway.render.check import check_summary, check_title
+from shipway.render.foreign import one_line
 from shipway.render.wording import ending, plan_counts
 from shipway.trigger import Work, WorkKind
 from shipway.view import View
@@ -53,6 +54,7 @@ def view_of(handover: Handover, ci: CiContext) -> View:
         head=ci.head_sha if ci.pull_request is not None else "",
         previous=handover.previous,
         history=facts.history,
+        changed=facts.changed,
         runs_url=f"{ci.server_url}/{ci.repository}/actions/runs",
         expected=facts.expected,
         proven=facts.proven,
@@ -192,7 +194,7 @@ def _concluded(forge: Forge, ci: CiContext, view: View, number: str) -> str:
     state = DeploymentState.SUCCESS if is_good else DeploymentState.FAILURE
     said = ending(view.receipt) if view.receipt else view.needed or "nothing was executed"
     try:
-        forge.conclude(number, _deployment(ci, view.plan), state, said)
+        forge.conclude(number, _deployment(ci, view.plan), state, one_line(said))
     except ForgeError as error:
         return _why(error)
     return ""

@@ -37,7 +37,8 @@ class Facts(Struct, frozen=True):
     """What the report says and no document holds. `deployment` is its id on the forge, empty where there is none.
 
     `expected` is how long a run takes, `proven` by node when its undo was last seen to work, in words. `reason` and `said`
-    are of the error that keeps the plan from being executed, empty where there is none.
+    are of the error that keeps the plan from being executed, empty where there is none. `changed` are the files that differ
+    from those of the plan before, None where they are not known.
     """
 
     is_trusted: bool
@@ -48,6 +49,7 @@ class Facts(Struct, frozen=True):
     expected: str = ""
     proven: Mapping[str, str] = field(default_factory=dict)
     history: tuple[Shown, ...] = ()
+    changed: tuple[str, ...] | None = None
 
 
 class Handover(Struct, frozen=True):

@@ -6,12 +6,13 @@ order, does not depend on the budget but for the moves of `shorten`.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from shipway.comparison import Presence, SubjectChange, compare_first
+from shipway.comparison import FieldChange, Presence, SubjectChange, SubjectKind, compare_first
 from shipway.durations import format_ms
 from shipway.nodes import WHOLE, Change, Node, Outcome
 from shipway.plan import Plan, StageRollback, rollback_preview
@@ -33,6 +34,7 @@ from shipway.view import View
 _MAX_NOTES = 5
 _MAX_LISTED = 20
 _MAX_FIELDS = 8
+_MAX_FILES = 3
 _MAX_TAILS = 5
 _TAIL_LINES = 20
 _SCRIPT_SLOTS = ("run", "until", "plan", "undo", "verify")
@@ -226,7 +228,7 @@ def _since(view: View, budget: int) -> _Since:
     shown = f" for {code(wording.short_commit(commit))}" if commit else ""
     if previous.effect == plan.effect:
         return _Since(f"Same effect as the plan{shown} shown before.")
-    found, count = compare_first(previous, plan, _MAX_LISTED)
+    found, count = compare_first(previous, plan, _MAX_LISTED, view.changed)
     lines = [f"- {code(each.subject, 80)}: {_fields(each)}" for each in found]
     head = f"**Changed since the plan{shown}**, {wording.plural(count, 'part')}:"
     details = tuple(_difference(each) for each in found[:_MAX_LISTED] if each.fields)
@@ -236,13 +238,23 @@ def _since(view: View, budget: int) -> _Since:
 def _fields(change: SubjectChange) -> str:
     if change.presence is not Presence.CHANGED:
         return code(change.presence.value)
-    names = [code(field.name, 40) for field in change.fields]
+    names = [_field(field) for field in change.fields]
     more = f" and {len(names) - _MAX_FIELDS} more" if len(names) > _MAX_FIELDS else ""
     return ", ".join(names[:_MAX_FIELDS]) + more
 
 
+def _field(field: FieldChange) -> str:
+    files = field.files or ()
+    if not files:
+        return code(field.name, 40)
+    more = f" and {len(files) - _MAX_FILES} more" if len(files) > _MAX_FILES else ""
+    return f"{code(field.name, 40)} ({', '.join(code(file, 60) for file in files[:_MAX_FILES])}{more})"
+
+
 def _difference(change: SubjectChange) -> Detail:
     lines = [f"{sign} {text}" for sign, text in change_lines(change)]
+    if change.kind is SubjectKind.NODE:
+        lines.append(f"  why: shipway why {shlex.quote(one_line(change.subject))}")
     return _detail(Rank.WEIGHTY, f"changed: {html_code(change.subject, 80)}", (("diff", lines),))
 
 
