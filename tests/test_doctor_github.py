@@ -273,9 +273,9 @@ def doctor(project: Project, github: GitHubServer, token: str = "ghp_admin", cod
 
 def test_what_init_writes_lacks_nothing_and_the_settings_are_told(project: Project, github: GitHubServer) -> None:
     found = doctor(project, github, code=2)
-    assert found.pop("user")
     assert {name: check["verdict"] for name, check in found.items()} == {
         "workflow": "good",
+        "boundary": "look",
         "default token": "good",
         "approval by workflows": "bad",
         "actions": "good",
@@ -305,9 +305,16 @@ def test_a_repository_that_lacks_nothing_says_so(project: Project, github: GitHu
         f"rules/branches/{main}": [rule(), FORCE],
         f"branches/{main}/protection": {"required_status_checks": needed},
     }
+    workflow = project.root / ".github/workflows/shipway.yml"
+    workflow.write_text(workflow.read_text("utf-8").replace("ubuntu-24.04", "our-own"), "utf-8")
     found = doctor(project, github)
-    del found["user"]
     assert {check["verdict"] for check in found.values()} == {"good"}
+
+
+def test_where_every_step_may_become_root_the_boundary_is_the_job(project: Project, github: GitHubServer) -> None:
+    boundary = doctor(project, github, token="")["boundary"]
+    assert "`execute` (.github/workflows/shipway.yml:" in boundary["text"]
+    assert "the boundary is the job" in boundary["text"]
 
 
 def test_a_job_token_is_told_what_it_may_not_ask(project: Project, github: GitHubServer) -> None:

@@ -26,6 +26,10 @@ _HEAD = re.compile(
 
 _FETCHES = re.compile(r"\bgit\b.*\b(?:fetch|pull|clone|checkout)\b|\bgh pr checkout\b", re.DOTALL)
 
+_HOSTED = re.compile(r"(?:ubuntu|macos|windows)-")
+"""What runners of GitHub are called; there `sudo` asks for no password. Source:
+https://docs.github.com/en/actions/reference/runners/github-hosted-runners#administrative-privileges"""
+
 _PLAN = {"contents": "read", "pull-requests": "write", "checks": "write", "actions": "read"}
 _EXECUTE = {**_PLAN, "deployments": "write"}
 _PUBLISH = {"pull-requests": "write", "checks": "write", "actions": "read"}
@@ -101,6 +105,13 @@ class WorkflowReview:
             does = "executes, and looks for approved plans in its own workflow" if use.command == "run" else "publishes"
             text = f"job `{job.id}` {does}; `{planning[0]}` is what plans"
             yield self._look(job.path, text, f"add `workflow: {planning[0]}` to the inputs of the action", key=True)
+
+    def hosted(self) -> Iterator[str]:
+        """The jobs here that execute on a runner of the forge, where every step may become root, with their lines."""
+        for job in self._jobs():
+            use = self._use(job)
+            if use is not None and use.command == "run" and _HOSTED.match(str(job.content.get("runs-on", ""))):
+                yield f"`{job.id}` ({self._file}:{self._tree.locate((*job.path, 'runs-on'), True).line})"
 
     @property
     def file(self) -> str:

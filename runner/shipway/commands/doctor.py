@@ -80,8 +80,7 @@ def _checks(arguments: Namespace, context: Context) -> Iterator[Check]:
 
 
 def _on_github(arguments: Namespace, context: Context) -> Iterator[Check]:
-    """The workflows of this checkout and the settings of its repository on GitHub, and nothing of this machine but its user."""
-    yield check_user(os.geteuid() if hasattr(os, "geteuid") else None, has_sudo=_has_sudo(context))
+    """The workflows of this checkout and the settings of its repository on GitHub, and nothing of this machine."""
     try:
         repository = open_repository(_around(arguments, context), context.env)
         file = find_file(arguments, context)

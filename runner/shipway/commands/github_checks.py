@@ -73,6 +73,10 @@ def _set(reviews: list[WorkflowReview]) -> Iterator[Check]:
     planning = [review.file for review in reviews if "plan" in review.uses()]
     for review in reviews:
         yield from review.unnamed(planning)
+    if hosted := [job for review in reviews for job in review.hosted()]:
+        who = ", ".join(hosted)
+        text = f"on the runner of {who} a step may become root, and read all that the job can: the boundary is the job"
+        yield Check("boundary", Verdict.LOOK, text, "give the job no more than its steps may have")
 
 
 def _settings(context: Context, repository: Repository, wanted: str) -> Iterator[Check]:
