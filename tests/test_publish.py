@@ -287,6 +287,7 @@ def test_g062_a_pull_request_of_another_commit_or_repository_gets_no_comment(
     publisher.upload(small_plan())
     assert publisher.call().returncode == 0
     assert publisher.outputs["comment"] == "superseded"
+    assert "no open pull request has this run's head" in publisher.summary
     assert publisher.github.writes == []
 
 

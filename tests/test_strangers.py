@@ -107,12 +107,10 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("name", "called", "how"), CASES)
-def test_g063_a_strangers_code_is_neither_planned_nor_run(
-    tmp_path: Path, fork: Path, github: GitHubServer, name: str, called: str, how: Callable[[Path, Path], None]
-) -> None:
-    event, body, reason = EVENTS[name]
-    how(fork, tmp_path / "workspace")
+def call(
+    tmp_path: Path, github: GitHubServer, event: str, body: dict[str, Any], called: str
+) -> subprocess.CompletedProcess[str]:
+    """A command, or the action with an input `command`, in a job for this event."""
     (tmp_path / "event.json").write_text(json.dumps(body))
     for file in ("GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY"):
         (tmp_path / file).touch()
@@ -123,15 +121,37 @@ def test_g063_a_strangers_code_is_neither_planned_nor_run(
     if words[0] == "action":
         env["SHIPWAY_INPUT_COMMAND"], words = words[1], ["action", "run"]
     command = [sys.executable, "-I", "-m", "shipway", *words]
-    done = subprocess.run(command, cwd=tmp_path / "workspace", env=env, capture_output=True, text=True, check=False)
+    return subprocess.run(command, cwd=tmp_path / "workspace", env=env, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(("name", "called", "how"), CASES)
+def test_g063_a_strangers_code_is_neither_planned_nor_run(
+    tmp_path: Path, fork: Path, github: GitHubServer, name: str, called: str, how: Callable[[Path, Path], None]
+) -> None:
+    event, body, reason = EVENTS[name]
+    how(fork, tmp_path / "workspace")
+    done = call(tmp_path, github, event, body, called)
+    is_action = called.startswith("action")
     assert done.returncode == 2, done.stdout + done.stderr
-    told = (tmp_path / "GITHUB_OUTPUT").read_text() if words[0] == "action" else done.stderr
-    assert reason in told or words[0] != "action"
+    assert not is_action or reason in (tmp_path / "GITHUB_OUTPUT").read_text()
     assert ("docs/github.md#forks" in done.stderr) == (reason == "fork-code")
     assert reason == "fork-code" or "Use `pull_request`" in done.stderr
     assert not (tmp_path / "mark").exists()
     assert not (tmp_path / "workspace/.shipway").exists()
     assert github.requests == []
+
+
+@pytest.mark.parametrize(
+    "content", [None, "version: [", "version: 1\nname: x\nsteps: [{run: 'true'}]\nsecrets: [HOME]\n"]
+)
+def test_g063_no_file_is_read_before_the_refusal(tmp_path: Path, github: GitHubServer, content: str | None) -> None:
+    (tmp_path / "workspace").mkdir()
+    if content is not None:
+        (tmp_path / "workspace/shipway.yml").write_text(content)
+    done = call(tmp_path, github, "issue_comment", payload("issue_comment.created"), "action run")
+    assert done.returncode == 2
+    assert "event-refused" in (tmp_path / "GITHUB_OUTPUT").read_text()
+    assert "add-mask" not in done.stdout
 
 
 def work(event: str, body: dict[str, Any], command: str = "auto") -> tuple[WorkKind, Reason | None]:
