@@ -121,16 +121,21 @@ class Shop:
 
     def plan_again(self, run: int = PLAN_RUN) -> Acted:
         """A plan of what is checked out, as that of the pull request; nothing is uploaded."""
-        payload = {
-            "action": "synchronize",
-            "repository": REPOSITORY,
-            "pull_request": {
-                "number": 7,
-                "head": {"sha": self.head, "ref": "topic", "repo": {"id": 1, "full_name": "octo/shop"}},
-                "base": {"sha": self.git("rev-parse", "main"), "ref": "main", "repo": REPOSITORY},
-            },
-        }
+        payload = {"action": "synchronize", "repository": REPOSITORY, "pull_request": self._pull_request()}
         return self._act("pull_request", payload, run, GITHUB_REF="refs/pull/7/merge")
+
+    def review_event(self, run: int = 91) -> Acted:
+        """What the action does once a review was submitted."""
+        payload = {"action": "submitted", "repository": REPOSITORY, "pull_request": self._pull_request()}
+        return self._act("pull_request_review", payload, run, GITHUB_REF="refs/pull/7/merge")
+
+    def _pull_request(self, repository: int = 1) -> dict[str, Any]:
+        return {
+            "number": 7,
+            "user": {"id": 583231, "type": "User"},
+            "head": {"sha": self.head, "ref": "topic", "repo": {"id": repository, "full_name": "octo/shop"}},
+            "base": {"sha": self.git("rev-parse", "main"), "ref": "main", "repo": REPOSITORY},
+        }
 
     def upload(self, acted: Acted, run: int, name: str = "") -> Stored:
         """Keep what was handed over as the artifact of a run, as the action's upload step does, under its name or another."""

@@ -47,11 +47,12 @@ _GITLAB_EVENTS = {
 
 class WorkKind(StrEnum):
     """`plan` and report; `run`: plan, compare and execute; `publish`: post the plan that another run made, as data;
-    `closed` and `ignore`: nothing to do; `refuse`: exit 2."""
+    `review`: say in the check how reviews stand; `closed` and `ignore`: nothing to do; `refuse`: exit 2."""
 
     PLAN = "plan"
     RUN = "run"
     PUBLISH = "publish"
+    REVIEW = "review"
     CLOSED = "closed"
     IGNORE = "ignore"
     REFUSE = "refuse"
@@ -99,6 +100,8 @@ def event_work(ci: CiContext, on_patterns: tuple[str, ...] = ()) -> Work:
     event = _GITLAB_EVENTS.get(ci.event, "") if ci.provider is Provider.GITLAB else ci.event
     if event == "pull_request":
         return _pull_request_work(ci)
+    if event == "pull_request_review":
+        return _review_work(ci)
     if event == "push":
         return _push_work(ci, on_patterns)
     if event in _READ_ONLY_EVENTS:
@@ -196,6 +199,12 @@ def _pull_request_work(ci: CiContext) -> Work:
     if ci.is_dependabot:
         return Work(WorkKind.PLAN, "Dependabot's pull request is planned without credentials", is_trusted=False)
     return Work(WorkKind.PLAN, "a pull request is planned and reported")
+
+
+def _review_work(ci: CiContext) -> Work:
+    if not _is_own(ci):
+        return Work(WorkKind.IGNORE, "a review of a stranger's code: its plan is never executed", is_trusted=False)
+    return Work(WorkKind.REVIEW, "the reviews are held against the plan that was shown; nothing is planned or executed")
 
 
 def _push_work(ci: CiContext, on_patterns: tuple[str, ...]) -> Work:

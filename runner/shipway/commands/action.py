@@ -26,6 +26,7 @@ from shipway.commands.previous import Previous, find_previous
 from shipway.commands.proofs import words_of_proofs
 from shipway.commands.publish import comment_output, publish, published_lines
 from shipway.commands.reporting import annotate_error, annotate_failures, summarise
+from shipway.commands.review_check import tell_reviews
 from shipway.commands.reviewing import reviewer
 from shipway.commands.setting import find_file, find_target, heeding_signals, names_in, repository_of, surroundings
 from shipway.commands.telling import say, tell_check, tell_comment, tell_failure
@@ -148,6 +149,8 @@ def _run(context: Context, inputs: _Inputs, log: WorkflowLog, arguments: Namespa
             return _voyage(job, inputs, log, arguments)
         if job.work.kind is WorkKind.REFUSE:
             raise UsageError(job.work.why, reason=job.work.reason, next=job.work.next)
+        if job.work.kind is WorkKind.REVIEW:
+            tell_check(tell_reviews(job.lifecycle, job.target, inputs.workflow, job.context), log)
         if job.work.kind is WorkKind.CLOSED and job.work.is_trusted and inputs.comment:
             tell_comment(mark_closed(job.lifecycle, job.target, job.context), log)
     except DeclarationError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 
 from msgspec import Struct
 
@@ -62,12 +63,21 @@ class PlanArtifacts:
         (`artifact-foreign`), where it is too old or gone (`plan-expired`) or not what was sealed (`plan-digest`); ForgeError
         where that cannot be found out.
         """
-        for chosen in _preferred(self._of(review), review):
+        whose = f"review {review.id} by {review.by} is of commit"
+        for chosen in _preferred(self._of(review.commit, whose), review):
             plan = self._plan(chosen)
             # Names of lifecycles and targets may have hyphens, so that two artifacts may be called alike.
             if (plan.lifecycle, plan.target) == (self._place.lifecycle, self._place.target):
                 return ShownPlan(plan, chosen.run.id, chosen.artifact.id)
         raise _foreign(f"the plans of commit {review.commit[:7]} are of other lifecycles or targets")
+
+    def latest(self, commit: str) -> ShownPlan:
+        """The plan that a commit was shown last. Raises VerificationError and ForgeError, as `shown_to` does."""
+        for chosen in sorted(self._of(commit, "the head is"), key=_made, reverse=True):
+            plan = self._plan(chosen)
+            if (plan.lifecycle, plan.target) == (self._place.lifecycle, self._place.target):
+                return ShownPlan(plan, chosen.run.id, chosen.artifact.id)
+        raise _foreign(f"the plans of commit {commit[:7]} are of other lifecycles or targets")
 
     def _plan(self, chosen: _Candidate) -> Plan:
         artifact, run = chosen.artifact, chosen.run
@@ -83,14 +93,14 @@ class PlanArtifacts:
             self._opened[artifact.id] = _opened(self._forge, artifact)
         return self._opened[artifact.id]
 
-    def _of(self, review: Review) -> Sequence[_Candidate]:
-        commit, place = review.commit, self._place
+    def _of(self, commit: str, whose: str) -> Sequence[_Candidate]:
+        place = self._place
         if commit not in self._candidates:
             runs = self._forge.runs_of(commit)
             own = [run for run in runs if not _why_foreign(run, place, commit)]
             found = [found for run in own for found in _candidates(self._forge, run, place)]
             if not found:
-                raise _none(self._forge, place, review, runs)
+                raise _none(self._forge, place, commit, whose, runs)
             self._candidates[commit] = found
         return self._candidates[commit]
 
@@ -117,10 +127,14 @@ def _candidates(forge: Forge, run: CiRun, place: Place) -> Iterator[_Candidate]:
 
 def _preferred(candidates: Sequence[_Candidate], review: Review) -> Iterator[_Candidate]:
     """The plans that could be seen when the review was given, the latest first; then those made later, the first first."""
-    ordered = sorted(candidates, key=lambda each: (moment(each.artifact.created_at), each.artifact.id))
+    ordered = sorted(candidates, key=_made)
     seen = [each for each in ordered if moment(each.artifact.created_at) <= moment(review.at)]
     yield from reversed(seen)
     yield from ordered[len(seen) :]
+
+
+def _made(candidate: _Candidate) -> tuple[datetime, int]:
+    return moment(candidate.artifact.created_at), candidate.artifact.id
 
 
 def _why_foreign(run: CiRun, place: Place, commit: str) -> str:
@@ -137,16 +151,16 @@ def _why_foreign(run: CiRun, place: Place, commit: str) -> str:
     return "" if run.conclusion == "success" else f"ended as `{run.conclusion or 'not yet'}`"
 
 
-def _none(forge: Forge, place: Place, review: Review, runs: Sequence[CiRun]) -> VerificationError:
+def _none(forge: Forge, place: Place, commit: str, whose: str, runs: Sequence[CiRun]) -> VerificationError:
     """The refusal where the plan run of a commit left no plan: it names other runs that did."""
-    foreign = [(run, why) for run in runs if (why := _why_foreign(run, place, review.commit))]
+    foreign = [(run, why) for run in runs if (why := _why_foreign(run, place, commit))]
     found = [f"  run {run.id} {why}" for run, why in foreign[:_MOST_FOREIGN] if any(_candidates(forge, run, place))]
-    short = review.commit[:7]
+    short = commit[:7]
     if found:
         return _foreign(f"the only plans of commit {short} are not by its plan run:\n" + "\n".join(found))
     told = "".join(f"\n  run {run.id} {why}" for run, why in foreign[:_MOST_FOREIGN])
     return VerificationError(
-        f"review {review.id} by {review.by} is of commit {short}, which has no sealed plan{told}",
+        f"{whose} {short}, which has no sealed plan{told}",
         reason=Reason.APPROVAL_STALE,
         next="see that the pull request is planned, have the plan approved, then run this job again",
     )

@@ -44,6 +44,13 @@ def reviewer(context: Context, workflow: str) -> Approver:
     return approve
 
 
+def approved_so_far(
+    forge: Forge, ci: CiContext, context: Context, plan: Plan, workflow: str, pull: MergedPull
+) -> Sanction:
+    """What the reviews of a pull request that is not merged yet come to, were `plan` to run. Raises as an approver does."""
+    return _Inquiry(forge, ci, context, plan, workflow).by_reviews_of(pull)
+
+
 class _Inquiry:
     """What the forge is asked about one plan."""
 
@@ -66,10 +73,11 @@ class _Inquiry:
         pulls = self._pulls()
         for pull in pulls[:-1]:
             with suppress(VerificationError):
-                return self._sanction_by(pull)
-        return self._sanction_by(pulls[-1])
+                return self.by_reviews_of(pull)
+        return self.by_reviews_of(pulls[-1])
 
-    def _sanction_by(self, pull: MergedPull) -> Sanction:
+    def by_reviews_of(self, pull: MergedPull) -> Sanction:
+        """The approvals of one pull request. Raises VerificationError where they are not enough, ForgeError."""
         author = pull.author.id if pull.author else None
         ballot = count(self._forge.reviews(pull.number), author, self._rule, self._forge.permission)
         reviews = check_enough(ballot, self._rule, self._plan, pull.number, self._context.now())

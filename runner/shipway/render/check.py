@@ -13,7 +13,8 @@ from shipway.render.markdown import Links
 from shipway.render.shorten import fit
 from shipway.view import View
 
-_TITLE_CELLS = 200
+TITLE_CELLS = 200
+"""The most that is read of a title beside the name of a check."""
 _MAX_PROBLEMS = 20
 
 
@@ -24,7 +25,7 @@ def check_title(view: View) -> Redacted:
         said = f"{wording.ending(view.receipt)}: {', '.join(wording.receipt_counts(view.receipt))}"
     elif view.plan is not None and not view.error:
         said = "; ".join(part for part in (said, ", ".join(wording.plan_counts(view.plan))) if part)
-    return trusted(cut(one_line(said), _TITLE_CELLS))
+    return trusted(cut(one_line(said), TITLE_CELLS))
 
 
 def check_summary(view: View, links: Links, budget: int) -> Redacted:

@@ -1,0 +1,67 @@
+"""After a review: whether what was approved so far would let the plan run, said in its check. Plans and executes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from msgspec.structs import replace
+
+from shipway.approval import Sanction
+from shipway.approvals import ApprovalRule
+from shipway.ci import CiContext
+from shipway.commands.delivery import check_of, guarded, open_forge
+from shipway.commands.plan_artifacts import Place, PlanArtifacts, workflow_of
+from shipway.commands.reporting import links_of
+from shipway.commands.reviewing import approved_so_far
+from shipway.context import Context
+from shipway.errors import VerificationError
+from shipway.forges.forge import Author, Forge, MergedPull, Outcome, Posted
+from shipway.redaction import Redactor, trusted
+from shipway.render.check import TITLE_CELLS
+from shipway.render.columns import cut
+from shipway.render.foreign import one_line
+from shipway.render.wording import approved_words
+from shipway.view import View
+
+
+def tell_reviews(lifecycle: str, target: str, workflow: str, context: Context) -> Posted:
+    """Hold the reviews of this event's pull request against the plan of its head, and say in the check how they stand."""
+    ci = context.ci
+    assert ci is not None
+    redact = Redactor({"GITHUB_TOKEN": ci.token.value} if ci.token else {}).redact
+    forge = open_forge(ci, context, redact, is_trusted=True)
+    if isinstance(forge, Posted):
+        return forge
+    place = Place(lifecycle, target, workflow_of(workflow, context), ci.repository_id)
+    return guarded(forge, lambda: _told(forge, ci, context, place))
+
+
+def _told(forge: Forge, ci: CiContext, context: Context, place: Place) -> Posted:
+    try:
+        shown = PlanArtifacts(forge, place, ApprovalRule(), context).latest(ci.head_sha)
+    except VerificationError as error:
+        return Posted(Outcome.REFUSED, why=error.message, reason=error.reason)
+    plan = shown.plan
+    if not plan.approval_rules:
+        return Posted(Outcome.REFUSED, why="no stage of the plan needs approval")
+    sanction, needed = Sanction(), ""
+    try:
+        sanction = approved_so_far(forge, ci, context, plan, place.workflow, _pull(ci))
+    except VerificationError as error:
+        needed = error.message
+    view = View(plan.lifecycle, plan.target, plan, head=ci.head_sha, needed=needed)
+    notes = tuple(f"Approved {approved_words(approval)}." for approval in sanction.approvals)
+    check = check_of(view, links_of(ci, plan, artifact_id=str(shown.artifact), notes=notes), ci.head_sha)
+    if not needed:
+        by = ", ".join(one_line(approval.by or "somebody") for approval in sanction.approvals)
+        check = replace(check, title=trusted(cut(f"approved by {by}; {check.title}", TITLE_CELLS)))
+    return forge.post_check(check)
+
+
+def _pull(ci: CiContext) -> MergedPull:
+    """The event's pull request as it would be merged now."""
+    pull = ci.payload.get("pull_request")
+    user = pull.get("user") if isinstance(pull, Mapping) else None
+    number = user.get("id") if isinstance(user, Mapping) else None
+    author = Author(number, str(user.get("type"))) if isinstance(user, Mapping) and isinstance(number, int) else None
+    return MergedPull(ci.pull_request or 0, ci.head_sha, author, ci.base_ref)

@@ -1,0 +1,79 @@
+"""What the action says once a pull request was reviewed: in the check of its plan, planning and executing nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.forge.server import GitHubServer, Reply
+from tests.pull_requests import LIFECYCLE, Shop
+
+
+@pytest.fixture
+def shop(tmp_path: Path, github: GitHubServer) -> Shop:
+    github.world.tokens["ghs_job"].permissions["checks"] = "write"
+    return Shop(tmp_path, github)
+
+
+def _check(shop: Shop) -> Any:
+    """The check posted last."""
+    return shop.github.world.checks[-1].document
+
+
+def test_case_34_the_check_of_a_plan_that_was_approved_says_by_whom(shop: Shop) -> None:
+    planned = shop.plan()
+    review = shop.github.world.review(7, "ana")
+    done = shop.review_event()
+    assert done.code == 0, done.text
+    check = _check(shop)
+    assert (check["name"], check["head_sha"]) == ("shipway/shop/default", shop.head)
+    assert (check["conclusion"], check["external_id"]) == ("success", planned.outputs["effect-digest"])
+    assert check["output"]["title"].startswith("approved by ana; 2 run")
+    assert f"Approved by ana, review {review.id} of `#7`" in check["output"]["summary"]
+    assert "artifact-path" not in done.outputs
+    assert shop.mark == []
+
+
+@pytest.mark.parametrize(
+    ("login", "state", "why"),
+    [
+        ("ana", "DISMISSED", "it was dismissed"),
+        ("eve", "APPROVED", "its author may only"),
+        ("octocat", "APPROVED", "wrote"),
+    ],
+)
+def test_case_36_the_check_says_what_is_missing(shop: Shop, login: str, state: str, why: str) -> None:
+    shop.github.world.roles["octocat"] = "admin"
+    shop.plan()
+    shop.github.world.review(7, login, state)
+    assert shop.review_event().code == 0
+    check = _check(shop)
+    assert check["conclusion"] == "action_required"
+    assert why in check["output"]["summary"]
+
+
+def test_case_37_a_new_head_with_another_effect_needs_approval_again(shop: Shop) -> None:
+    shop.plan()
+    shop.github.world.review(7, "ana")
+    shop.change({"shipway.yml": LIFECYCLE.replace("echo up", "echo UP")})
+    shop.plan(78)
+    assert shop.review_event().code == 0
+    check = _check(shop)
+    assert (check["conclusion"], check["head_sha"]) == ("action_required", shop.head)
+    assert "release/up: slots" in check["output"]["summary"]
+
+
+def test_where_nothing_needs_approval_or_nothing_was_planned_nothing_is_said(shop: Shop) -> None:
+    shop.github.world.review(7, "ana")
+    assert "has no sealed plan" in shop.review_event().text
+    assert shop.github.world.checks == []
+
+
+def test_a_forge_that_does_not_answer_fails_no_job(shop: Shop) -> None:
+    shop.plan()
+    shop.github.fault("GET", "reviews$", Reply(403, {"message": "Resource not accessible by integration"}), times=9)
+    done = shop.review_event()
+    assert done.code == 0
+    assert "Resource not accessible" in done.text
