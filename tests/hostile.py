@@ -62,6 +62,8 @@ FRAGMENTS = (
         "\U000e0041",
     ),
     *("\n# title", "\n- item", "\n> quote", "1. one", "***", "_x_", "~~x~~", "&lt;", "&#64;mona", "$x$", ":tada:"),
+    # What GitLab makes references of, or obeys.
+    *("!12", "&3", "%milestone", "~label", "$7", "[issue:5]", "\n/close\n", "\n\r/merge", "/approve", "[[_TOC_]]"),
     *("%%{init: {}}%%", '"]', "end", "click n0", "😀", "日本語", "e\u0301"),
 )
 

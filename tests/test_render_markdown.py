@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from shipway.forges.gitlab import without_quick_actions
 from shipway.forges.limits import COMMENT_BYTES
 from shipway.nodes import Change
 from shipway.plan import Plan
@@ -33,7 +34,10 @@ LINKS = Links(
 OURS = {LINKS.run_url, LINKS.artifact_url, LINKS.declaration_url}
 ALLOWED_TAGS = {"h3", "p", "code", "pre", "table", "thead", "tbody", "tr", "th", "td"}
 ALLOWED_TAGS |= {"ul", "li", "strong", "em", "a", "details", "summary", "blockquote"}
-REFERENCE = re.compile(r"@\w|#\d|\bGH-\d|\b[0-9a-f]{7,40}\b|://|www\.", re.IGNORECASE)
+REFERENCE = re.compile(
+    r"@\w|#\d|\bGH-\d|\b[0-9a-f]{7,40}\b|://|www\.|(?<!\w)[!&$]\d|[~%]\w|\[\w+:\d|_TOC_", re.IGNORECASE
+)
+"""What GitHub, Gitea or GitLab makes links of."""
 NASTY = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\U000e0000-\U000e007f]")
 
 hostile = settings(
@@ -64,6 +68,14 @@ def test_case_2_any_plan_fits_and_shows_foreign_text_as_code_only(plan: Plan, bu
     assert plan.effect[:19] in body
     counts = f"{sum(node.change is Change.RUN for node in plan.nodes)} run"
     assert counts in body or counts.startswith("0")
+
+
+@hostile
+@given(hostile_plans(), budgets)
+def test_no_line_is_a_quick_action_of_gitlab(plan: Plan, budget: int) -> None:
+    body = without_quick_actions(plan_comment(plan, budget=budget, links=LINKS))
+    assert not re.search(r"^/", body.replace("\r", ""), re.MULTILINE)
+    assert without_quick_actions(body) == body
 
 
 @hostile
