@@ -173,12 +173,15 @@ def test_a_changed_file_is_named_beside_the_node_that_reads_it(tmp_path: Path, g
     assert "why: shipway why main/greet" in comment.body
 
 
-def told(github: GitHubServer, tmp_path: Path) -> Previous | None:
+ANOTHER_TARGET = zipped(plan_json=replace(PLAN, target="staging").content)
+
+
+def told(github: GitHubServer, tmp_path: Path, said: list[str] | None = None) -> Previous | None:
     payload = pull_request()
     payload["pull_request"]["created_at"] = "2026-11-22T07:00:00Z"  # type: ignore[index]
     env = github.environment(GITHUB_EVENT_NAME="pull_request", GITHUB_SHA="f" * 40)
     context = replace(context_of(tmp_path, env), ci=ci_context(env, json.loads(json.dumps(payload))))
-    return find_previous("shop", "prod", context, Redactor({}).redact)
+    return find_previous("shop", "prod", context, Redactor({}).redact, said.append if said is not None else print)
 
 
 def planned(github: GitHubServer, archive: bytes | None = None) -> Run:
@@ -237,7 +240,7 @@ def test_what_is_not_this_pull_requests_own_plan_is_not_taken(
         b"no archive",
         zipped(plan_json=PLAN.content.replace(b"config", b"konfig")),
         zipped(plan_json=PLAN.content, other=b"x"),
-        zipped(plan_json=replace(PLAN, target="staging").content),
+        ANOTHER_TARGET,
         zipped(plan_json=PLAN.content, history_json=b'[{"run":"1","commit":"x","effect":"y","counts":["<img>"]}]'),
     ],
     ids=["no archive", "another digest", "a member too many", "another target", "a hostile history"],
@@ -246,13 +249,17 @@ def test_an_artifact_that_is_none_is_left_out_and_fails_nothing(
     github: GitHubServer, tmp_path: Path, archive: bytes
 ) -> None:
     planned(github, archive)
-    assert told(github, tmp_path) is None
+    said: list[str] = []
+    assert told(github, tmp_path, said) is None
+    assert len(said) == (archive != ANOTHER_TARGET)
 
 
 def test_a_forge_that_asks_to_wait_is_not_waited_for(github: GitHubServer, tmp_path: Path) -> None:
     planned(github)
     github.fault("GET", "/actions/runs$", Reply(429, {"message": "rate limit"}, {"Retry-After": "200"}), times=9)
-    assert told(github, tmp_path) is None
+    said: list[str] = []
+    assert told(github, tmp_path, said) is None
+    assert "the forge asks to wait for 200 s" in said[0]
 
 
 def test_a_history_is_bounded() -> None:

@@ -250,7 +250,8 @@ def _voyage(job: _Job, inputs: _Inputs, log: WorkflowLog, arguments: Namespace) 
         show(finished.plan)
     previous = None
     if finished.plan is not None and not executes and job.work.is_trusted:
-        previous = find_previous(job.lifecycle, job.target, job.context, Redactor({}).redact)
+        redact = Redactor({"GITHUB_TOKEN": job.ci.token.value} if job.ci.token else {}).redact
+        previous = find_previous(job.lifecycle, job.target, job.context, redact, lambda why: say(why, log))
     return _handed_over(job, finished, _facts(job, finished, deployment, previous), previous, log)
 
 

@@ -18,6 +18,7 @@ CLOSED = "closed"
 
 def mark_closed(lifecycle: str, target: str, context: Context) -> Posted:
     """Head the plan's comment `closed`, drawn anew from the artifact of the run that planned the head."""
+    said: list[str] = []
     ci = context.ci
     assert ci is not None
     if _was_merged(ci):
@@ -26,9 +27,9 @@ def mark_closed(lifecycle: str, target: str, context: Context) -> Posted:
     forge = open_forge(ci, context, redact, is_trusted=True)
     if isinstance(forge, Posted):
         return forge
-    found = plan_of_head(forge, ci, lifecycle, target)
+    found = plan_of_head(forge, ci, lifecycle, target, said.append)
     if found is None:
-        return Posted(Outcome.DEFERRED, why="no run of this workflow left a plan of this head")
+        return Posted(Outcome.DEFERRED, why="; ".join(said) or "no run of this workflow left a plan of this head")
     return _restated(forge, ci, found, CLOSED)
 
 
@@ -37,7 +38,7 @@ def mark_stale(lifecycle: str, target: str, context: Context) -> Posted | None:
     ci = context.ci
     assert ci is not None
     redact = Redactor({"GITHUB_TOKEN": ci.token.value} if ci.token else {}).redact
-    found = find_previous(lifecycle, target, context, redact)
+    found = find_previous(lifecycle, target, context, redact, lambda why: None)
     if found is None:
         return None
     forge = open_forge(ci, context, redact, is_trusted=True)

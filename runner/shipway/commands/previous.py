@@ -19,7 +19,7 @@ from shipway.commands.documents import plan_in
 from shipway.commands.handover import HISTORY_FILE, PLAN_FILE, PLAN_MEMBERS
 from shipway.context import Context
 from shipway.errors import ShipwayError
-from shipway.forges.forge import Artifact, CiRun, Forge, Posted
+from shipway.forges.forge import Artifact, Capability, CiRun, Forge, Posted
 from shipway.plan import Plan
 from shipway.redaction import Redacted
 from shipway.render.wording import plan_counts
@@ -41,7 +41,13 @@ class Previous(Struct, frozen=True):
     artifact: int
 
 
-def find_previous(lifecycle: str, target: str, context: Context, redact: Callable[[str], Redacted]) -> Previous | None:
+Say = Callable[[str], None]
+"""Is told on one line why a plan that there may be was not had."""
+
+
+def find_previous(
+    lifecycle: str, target: str, context: Context, redact: Callable[[str], Redacted], say: Say
+) -> Previous | None:
     """The latest plan that another head of this pull request was shown; None where there is none, or it cannot be had now."""
     ci = context.ci
     if ci is None or ci.pull_request is None or not ci.head_ref:
@@ -49,24 +55,28 @@ def find_previous(lifecycle: str, target: str, context: Context, redact: Callabl
     forge = open_forge(ci, context, redact, is_trusted=True, is_hasty=True)
     if isinstance(forge, Posted):
         return None
-    return _latest(forge, ci, lifecycle, target, lambda own, run: run.head != own.head)
+    return _latest(forge, ci, lifecycle, target, lambda own, run: run.head != own.head, say)
 
 
-def plan_of_head(forge: Forge, ci: CiContext, lifecycle: str, target: str) -> Previous | None:
+def plan_of_head(forge: Forge, ci: CiContext, lifecycle: str, target: str, say: Say) -> Previous | None:
     """The latest plan of this pull request's head, by another run; None where there is none, or it cannot be had now."""
-    return _latest(forge, ci, lifecycle, target, lambda own, run: run.head == own.head)
+    return _latest(forge, ci, lifecycle, target, lambda own, run: run.head == own.head, say)
 
 
 def _latest(
-    forge: Forge, ci: CiContext, lifecycle: str, target: str, is_wanted: Callable[[CiRun, CiRun], bool]
+    forge: Forge, ci: CiContext, lifecycle: str, target: str, is_wanted: Callable[[CiRun, CiRun], bool], say: Say
 ) -> Previous | None:
+    if forge.lacks & {Capability.FOREIGN_RUNS, Capability.ARTIFACTS}:
+        return None
     try:
         for run in _earlier_runs(forge.runs_from(ci.head_ref), ci, is_wanted)[:_RUNS_LOOKED_AT]:
             artifact = _plan_artifact(forge.artifacts(run.id), run, lifecycle, target)
             if artifact is not None:
                 return _taken(forge, artifact, run, lifecycle, target)
-    except (HostileArchive, ShipwayError, ValueError, RecursionError):
-        return None  # it is shown where it can be had; a plan without it says no less of what will be done
+    except (HostileArchive, ShipwayError, ValueError, RecursionError) as error:
+        # It is shown where it can be had; a plan without it says no less of what will be done.
+        next = error.next if isinstance(error, ShipwayError) and error.next else ""
+        say("the plan before is not shown: " + "; ".join(filter(None, (str(error), next))))
     return None
 
 
