@@ -6,6 +6,7 @@ from msgspec.structs import replace
 
 from shipway.comparison import compare
 from shipway.explanation import Earlier, explain
+from shipway.nodes import Immediate
 from shipway.plan import Plan
 from shipway.policies import BreakGlass, Decision, Verdict
 from shipway.policy import refusal
@@ -57,6 +58,15 @@ def test_case_59_what_policies_say_is_only_text_everywhere() -> None:
         error = refusal(plan.verdicts)
         if error is not None:  # of the few texts that are left at the end none refuses
             check_plain(failure.as_text(error))
+
+
+def test_one_and_true_are_two_values() -> None:
+    before = plan_of_strings(["a"])
+    (node,) = before.nodes
+    one, true = (replace(before, nodes=(replace(node, slots={"x": Immediate(value)}),)) for value in (1, True))
+    assert one.effect != true.effect
+    (change,) = compare(one, true).effect
+    assert [field.name for field in change.fields] == ["slots.x"]
 
 
 def test_case_59_what_differs_between_two_plans_is_only_text() -> None:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import StrEnum
+from typing import TypeAlias
 
+import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from shipway.canonical import Json, items_of, object_of
+from shipway.canonical import Json, canonical_bytes, items_of, object_of
 from shipway.errors import Position
 from shipway.globs import match_globs
-from shipway.nodes import Node, effect_json
-from shipway.plan import Plan
+from shipway.nodes import Node, effect_json, node_json
+from shipway.plan import Plan, PlannedSource, PlannedStage
 
 
 class SubjectKind(StrEnum):
@@ -82,25 +84,23 @@ def compare(before: Plan, after: Plan, changed: Sequence[str] | None = None) -> 
 
 def _compare(before: Plan, after: Plan, changed: Sequence[str] | None, only: frozenset[str] | None) -> Comparison:
     """With `only` given, of nodes those with these ids."""
-    old, new = _subjects(before, only), _subjects(after, only)
+    old, new = _parts(before, only), _parts(after, only)
     name_files = _Files(changed, (*before.source.files, *after.source.files))
     effect: list[SubjectChange] = []
     volatile: list[SubjectChange] = []
-    for key, subject in new.items():
+    for key, part in new.items():
         if key not in old:
-            effect.append(SubjectChange(key[1], key[0], Presence.ADDED, position=subject.position))
+            effect.append(SubjectChange(key[1], key[0], Presence.ADDED, position=_position(part)))
             continue
-        deciding = _changed(old[key].effect, subject.effect)
-        if key[0] in (SubjectKind.NODE, SubjectKind.COMPENSATION):
-            deciding = [name_files.behind(field, subject.patterns) for field in deciding]
-        named = {field.name.partition(".")[0] for field in deciding}
-        rest = [field for field in _changed(old[key].rest, subject.rest) if field.name.partition(".")[0] not in named]
+        deciding, rest = _differences(old[key], part)
+        if isinstance(part, Node):
+            deciding = [name_files.behind(field, part.reads.patterns) for field in deciding]
         for found, kept in ((deciding, effect), (rest, volatile)):
             if found:
-                kept.append(SubjectChange(key[1], key[0], Presence.CHANGED, tuple(found), subject.position))
-    for key, subject in old.items():
+                kept.append(SubjectChange(key[1], key[0], Presence.CHANGED, tuple(found), _position(part)))
+    for key, part in old.items():
         if key not in new:
-            effect.append(SubjectChange(key[1], key[0], Presence.REMOVED, position=subject.position))
+            effect.append(SubjectChange(key[1], key[0], Presence.REMOVED, position=_position(part)))
     if _is_reordered(before, after):
         order = FieldChange("order", [node.id for node in before.nodes], [node.id for node in after.nodes])
         volatile.insert(0, SubjectChange("plan", SubjectKind.PLAN, Presence.CHANGED, (order,)))
@@ -126,46 +126,78 @@ def _is_another(old: Node, new: Node) -> bool:
     return old != new and effect_json(old) != effect_json(new)
 
 
+_Key = tuple[SubjectKind, str]
+_Part: TypeAlias = Plan | PlannedStage | Node
+
+# Other than `==` it tells 1 from true.
+_encode = msgspec.json.encode
+
+
+def _parts(plan: Plan, only: frozenset[str] | None) -> dict[_Key, _Part]:
+    """The plan without its stages, each stage without its compensation, and every node, in the order they are told."""
+    found: dict[_Key, _Part] = {(SubjectKind.PLAN, "plan"): replace(plan, stages=(), nodes=())}
+    by_stage: dict[str, list[Node]] = {stage.id: [] for stage in plan.stages}
+    for node in plan.nodes:
+        if only is None or node.id in only:
+            by_stage[node.stage].append(node)
+    for stage in plan.stages:
+        found[SubjectKind.STAGE, stage.id] = replace(stage, compensation=())
+        for node in by_stage[stage.id]:
+            found[SubjectKind.NODE, node.id] = node
+        for node in stage.compensation:
+            found[SubjectKind.COMPENSATION, node.id] = node
+    return found
+
+
+def _position(part: _Part) -> Position | None:
+    return None if isinstance(part, Plan) else part.position
+
+
+def _differences(was: _Part, now: _Part) -> tuple[list[FieldChange], list[FieldChange]]:
+    """What differs and decides what is done, and what differs besides."""
+    if _encode(was) == _encode(now):
+        return [], []
+    # A line more at the top of a declaration moves every node below it, and does nothing else to them.
+    are_nodes = isinstance(was, Node) and isinstance(now, Node)
+    if are_nodes and _encode(replace(was, position=_position(now))) == _encode(now):
+        return [], [FieldChange("position", _place(_position(was)), _place(_position(now)))]
+    old, new = _subject(was), _subject(now)
+    deciding = _changed(old.effect, new.effect)
+    named = {field.name.partition(".")[0] for field in deciding}
+    return deciding, [field for field in _changed(old.rest, new.rest) if field.name.partition(".")[0] not in named]
+
+
+def _place(position: Position | None) -> Json:
+    return None if position is None else [position.file, position.line, position.column]
+
+
 class _Subject(Struct, frozen=True):
     """`effect` and `rest` are members by name; those of environment and slots have a name each."""
 
     effect: Mapping[str, Json]
     rest: Mapping[str, Json]
-    position: Position | None = None
-    patterns: tuple[str, ...] = ()
 
 
-_Key = tuple[SubjectKind, str]
+_DERIVED = frozenset({"kind", "schema", "effect", "digest", "stages", "nodes", "on_rollback", "id", "compensation"})
+"""Members of a plan or stage that say nothing of their own, or are compared by themselves."""
 
-_DERIVED = frozenset({"kind", "schema", "effect", "digest", "stages", "nodes", "on_rollback"})
-"""Members of a plan that say nothing of their own, or are compared by themselves."""
+_NOTHING = Plan("", "", "", PlannedSource("", (), ""), "", (), ())
 
 _SPREAD = ("slots", "env", "needs", "outputs", "source", "versions", "limits", "predicted", "context", "policies")
 """Members whose own members are compared one by one."""
 
 
-def _subjects(plan: Plan, only: frozenset[str] | None) -> dict[_Key, _Subject]:
-    looked_at = plan.nodes if only is None else tuple(node for node in plan.nodes if node.id in only)
-    document, effect = plan.document, replace(plan, nodes=looked_at).effect_json()
+def _subject(part: _Part) -> _Subject:
+    if isinstance(part, Node):
+        return _node(part, effect_json(part), object_of(node_json(part)))
+    plan = part if isinstance(part, Plan) else replace(_NOTHING, stages=(part,))
+    document, effect = plan.document, plan.effect_json()
+    if isinstance(part, PlannedStage):
+        (written,) = items_of(document["stages"])
+        document, effect = dict(object_of(written)), dict(object_of(object_of(effect["stages"])[part.id]))
     own = {name: value for name, value in effect.items() if name not in _DERIVED}
     rest = {name: value for name, value in document.items() if name not in _DERIVED and name not in own}
-    found = {(SubjectKind.PLAN, "plan"): _Subject(_spread(own), _spread(rest))}
-    effects, nodes = object_of(effect["stages"]), object_of(effect["nodes"])
-    by_stage: dict[str, dict[_Key, _Subject]] = {stage.id: {} for stage in plan.stages}
-    for node, written in zip(plan.nodes, items_of(document["nodes"]), strict=True):
-        if node.id not in nodes:
-            continue
-        made = _node(node, object_of(nodes[node.id]), object_of(written))
-        by_stage[node.stage][SubjectKind.NODE, node.id] = made
-    for stage, written in zip(plan.stages, items_of(document["stages"]), strict=True):
-        deciding = {k: v for k, v in object_of(effects[stage.id]).items() if k != "compensation"}
-        others = {k: v for k, v in object_of(written).items() if k not in (*deciding, "compensation", "id")}
-        found[SubjectKind.STAGE, stage.id] = _Subject(_spread(deciding), _spread(others), stage.position)
-        found |= by_stage[stage.id]
-        compensations = items_of(object_of(written)["compensation"])
-        for node, as_written in zip(stage.compensation, compensations, strict=True):
-            found[SubjectKind.COMPENSATION, node.id] = _node(node, effect_json(node), object_of(as_written))
-    return found
+    return _Subject(_spread(own), _spread(rest))
 
 
 def _node(node: Node, effect: Mapping[str, Json], written: Mapping[str, Json]) -> _Subject:
@@ -176,7 +208,7 @@ def _node(node: Node, effect: Mapping[str, Json], written: Mapping[str, Json]) -
         rest["templates"] = object_of(written["flow"])["templates"]
     deciding = {name: value for name, value in effect.items() if name != "id"}
     deciding["needs"] = _waits(items_of(effect["needs"]))
-    return _Subject(_spread(deciding), _spread(rest), node.position, node.reads.patterns)
+    return _Subject(_spread(deciding), _spread(rest))
 
 
 def _waits(needs: Sequence[Json]) -> Json:
@@ -213,8 +245,13 @@ def _changed(old: Mapping[str, Json], new: Mapping[str, Json]) -> list[FieldChan
     return [
         FieldChange(name, old.get(name), new.get(name))
         for name in dict.fromkeys((*new, *old))
-        if (name in old) is not (name in new) or old[name] != new[name]
+        if (name in old) is not (name in new) or _is_other(old[name], new[name])
     ]
+
+
+def _is_other(old: Json, new: Json) -> bool:
+    """Whether two values are others in a document: to Python 1 and true are the same."""
+    return old != new or canonical_bytes(old) != canonical_bytes(new)
 
 
 def _is_reordered(before: Plan, after: Plan) -> bool:
