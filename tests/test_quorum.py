@@ -47,12 +47,14 @@ def test_case_36_the_last_review_that_decides_is_the_one_that_counts(states: lis
 
 def test_case_36_an_author_a_deleted_account_and_a_bot_approve_nothing() -> None:
     bot = Review(82, ReviewState.APPROVED, "a" * 40, "2026-11-22T11:00:00Z", 9, "robot", is_person=False)
-    ballot = _count(_review(AUTHOR), _review(None, number=81), bot)
+    lost = Review(83, ReviewState.APPROVED, "", "2026-11-22T11:00:00Z", 10, "lost")
+    ballot = _count(_review(AUTHOR), _review(None, number=81), bot, lost)
     assert ballot.counted == ()
     assert [text.rpartition(": ")[2] for text in ballot.discounted] == [
         "its author wrote the change",
         "the account is gone",
         "its author is no person",
+        "it names no commit",
     ]
 
 

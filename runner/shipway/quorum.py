@@ -64,7 +64,9 @@ def _why_not(review: Review, author: int | None) -> str:
         return "the account is gone"
     if author is None or review.account == author:
         return "its author wrote the change" if author is not None else "nobody knows who wrote the change"
-    return "" if review.is_person else "its author is no person"
+    if not review.is_person:
+        return "its author is no person"
+    return "" if review.commit else "it names no commit"
 
 
 def check_enough(

@@ -109,7 +109,8 @@ class _Inquiry:
         ci = self._ci
         found = [pull for pull in self._forge.merged_pulls(ci.sha) if ci.branch in (None, pull.base)]
         if not found:
-            raise missing(self._plan, f"no pull request was merged as {ci.sha[:7]}", next=_here(self._plan))
+            next = f"if one was a moment ago, run this job again; else {_here(self._plan)}"
+            raise missing(self._plan, f"no pull request was merged as {ci.sha[:7]}", next=next)
         return found
 
     def _approval(self, review: Review, pull: MergedPull) -> Approval:
