@@ -148,6 +148,8 @@ def _exact(change: Change, after: object) -> dict[str, object]:
         (_exact(Change.DELETE, None), _exact(Change.DELETE, None), False),
         (_exact(Change.REPLACE, "x"), _exact(Change.UPDATE, "x"), False),
         (_exact(Change.CREATE, "x"), _exact(Change.NOOP, "x"), False),
+        ({"change": Change.RUN, "fidelity": Fidelity.OPAQUE}, _exact(Change.DELETE, None), False),
+        ({"change": Change.RUN, "fidelity": Fidelity.PREDICTED}, _exact(Change.DELETE, None), True),
     ],
 )
 def test_case_29_what_would_be_done_to_the_world_may_not_become_worse(

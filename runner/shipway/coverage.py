@@ -73,9 +73,14 @@ def _part(approved: Plan, selection: Selection) -> Plan:
 
 
 def _worse(approved: Plan, now: Plan) -> Iterator[str]:
-    """Nodes that would do to the world what nobody saw: replace or delete, or leave something else behind."""
+    """Nodes that would do to the world what nobody saw: replace or delete, or leave something else behind.
+
+    Of an opaque one nobody was told what it would do, and it was approved as that.
+    """
     for node in now.nodes:
         before = approved.by_id[node.id]
+        if before.fidelity is Fidelity.OPAQUE:
+            continue
         if node.change in _WORSE and node.change is not before.change:
             yield f"{node.id}: {before.change.value} became {node.change.value}"
         elif _is_exact(before) and _is_exact(node) and node.after != before.after:
