@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from shipway.approvals import AccountedNode, ApprovalRule
@@ -46,6 +49,30 @@ def _without(plan: Plan, selection: Selection) -> Plan:
 
 def _done(*nodes: str) -> Callable[[str], Mapping[str, str]]:
     return lambda effect: dict.fromkeys(nodes, "succeeded in run 1")
+
+
+_NAMES = ("build", "release", "build/image", "build/sign", "release/back", "release/up", "release/each")
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Plan:
+    return _plan(tmp_path_factory.mktemp("whole"))
+
+
+@given(left_out=st.sets(st.sampled_from(_NAMES)), data=st.data())
+def test_case_28_whatever_is_left_out_is_accounted_for_or_refused(
+    whole: Plan, left_out: set[str], data: st.DataObject
+) -> None:
+    selection = Selection(skip=tuple(left_out))
+    now = _without(whole, selection)
+    lacking = [node.id for node in whole.nodes if node.id not in now.by_id]
+    assert [each.node for each in covered(whole, now, selection, _done(*lacking))] == lacking
+    if lacking:
+        undone = data.draw(st.sampled_from(lacking))
+        with pytest.raises(VerificationError, match=f"  {re.escape(undone)}: left out"):
+            covered(whole, now, selection, _done(*(node for node in whole.by_id if node != undone)))
+        with pytest.raises(VerificationError):
+            covered(whole, now, Selection(), _done(*whole.by_id))
 
 
 def _edited(plan: Plan, node: str, **changes: object) -> Plan:
