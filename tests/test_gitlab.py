@@ -58,11 +58,11 @@ def checkout(tmp_path: Path, declared: str = LIFECYCLE) -> Path:
     return tmp_path
 
 
-def job(gitlab: GitLabServer, root: Path, **more: str) -> subprocess.CompletedProcess[str]:
-    """Run what the job's script runs."""
+def job(gitlab: GitLabServer, root: Path, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
+    """Run what the job's script runs, or `shipway action` with other words."""
     env = {"PATH": os.environ["PATH"], "HOME": str(root.parent), "PASSWORD": "correct-horse"}
     env |= {**gitlab.environment(CI_PROJECT_DIR=str(root)), **more}
-    command = [sys.executable, "-I", "-m", "shipway", "action", "run"]
+    command = [sys.executable, "-I", "-m", "shipway", "action", *(words or ("run",))]
     return subprocess.run(command, cwd=root, env=env, capture_output=True, text=True, check=False)
 
 
@@ -141,6 +141,24 @@ def test_a_failed_job_keeps_its_exit_code_and_reports(tmp_path: Path, gitlab: Gi
     assert done.returncode == 4
     assert "comment created" in done.stdout
     assert [status["state"] for status in gitlab.world.statuses] == ["failed"]
+
+
+@pytest.mark.parametrize("words", [("report",), ("keep",), ("run", "--dry-run")])
+def test_no_other_part_executes_anything(tmp_path: Path, gitlab: GitLabServer, words: tuple[str, ...]) -> None:
+    done = job(gitlab, checkout(tmp_path), *words)
+    assert done.returncode == 2
+    assert "on GitLab" in done.stderr or "`--dry-run` is of `report` only" in done.stderr
+    assert gitlab.requests == []
+    assert not kept(tmp_path).exists()
+
+
+def test_a_report_that_cannot_be_made_does_not_change_the_exit_code(tmp_path: Path, gitlab: GitLabServer) -> None:
+    root = checkout(tmp_path)
+    gitlab.fault("GET", "/notes$", Reply(200, {"no": "list"}), times=9)
+    done = job(gitlab, root)
+    assert done.returncode == 0
+    assert "comment deferred: " in done.stdout
+    assert "did not answer with a list" in done.stdout
 
 
 def test_without_a_project_token_the_report_says_that_the_jobs_own_may_not_write(

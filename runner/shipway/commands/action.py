@@ -63,9 +63,16 @@ _PREFIX = "SHIPWAY_INPUT_"
 
 def run(arguments: Namespace) -> int:
     """The exit code of the part that was asked for; it fails the step, and the steps behind it run all the same."""
+    if arguments.dry_run and arguments.part != "report":
+        raise UsageError("`--dry-run` is of `report` only", next="leave it out, or look with `shipway plan`")
     context, inputs = _action_context(read_context())
     log = workflow_log(context)
     if context.ci is not None and context.ci.provider is Provider.GITLAB:
+        if arguments.part != "run":
+            raise UsageError(
+                f"there is no `shipway action {arguments.part}` on GitLab",
+                next="`shipway action run` reports by itself",
+            )
         return _whole(context, inputs, plain_log(context, log), arguments)
     if arguments.part == "report":
         return _report(context, inputs, log, is_dry=arguments.dry_run)
@@ -78,7 +85,10 @@ def _whole(context: Context, inputs: _Inputs, log: PlainLog, arguments: Namespac
     """Both parts at once: a job of GitLab uploads its files once its script has ended, to an address known before."""
     code = _run(context, inputs, log, arguments)
     uploaded = uploaded_by_gitlab(context, log.outputs.get("artifact-path", ""))
-    _report(replace(context, env={**context.env, **uploaded}), inputs, log, is_dry=arguments.dry_run)
+    try:
+        _report(replace(context, env={**context.env, **uploaded}), inputs, log, is_dry=False)
+    except ShipwayError as error:
+        terminal.write(terminal.standard_error(), trusted(failure.as_text(error)))
     return code
 
 
