@@ -20,6 +20,8 @@ from shipway.forges.forge import Person
 from shipway.policies import Decision
 from shipway.policy import Labels
 from shipway.receipt import Receipt
+from shipway.render.check import check_title
+from shipway.view import View
 from tests.command_line import Project, make_project
 from tests.forge.server import GitHubServer
 from tests.forge.waiting import Clock, forge_of
@@ -108,6 +110,8 @@ def test_case_40_with_a_reason_and_typed_it_is_executed_and_the_first_line_says_
         ("sure", Decision.DENY),
         ("broken", Decision.ERROR),
     ]
+    view = View("shop", "default", receipt=receipt)
+    assert check_title(view) == "break-glass, succeeded: 1 succeeded"
     first = project.call("show").out.splitlines()[0]
     assert first.startswith("! break-glass by `ana` (typed at the terminal) against `sure` and `broken`")
     markdown = project.call("show", "--format", "markdown").out.splitlines()[0]

@@ -18,6 +18,7 @@ from shipway.policies import Decision, Policy, Verdict
 from shipway.policy import Labels, judge, refusal
 from shipway.policy_answers import MAX_ANSWER_BYTES, NoVerdict, read_answer
 from shipway.receipt import Receipt
+from shipway.render.check import check_title
 from shipway.view import Conclusion, View
 from tests.command_line import Done, Project, make_project
 
@@ -186,7 +187,9 @@ def test_a_check_of_a_denied_plan_fails(shop: Project) -> None:
     policy(shop, "exit 1")
     shop.call("plan", "-q", "-o", "../plan.json")
     plan = read_plan(shop.root / "../plan.json")
-    assert View("shop", "default", plan=plan).conclusion is Conclusion.FAILURE
+    view = View("shop", "default", plan=plan)
+    assert view.conclusion is Conclusion.FAILURE
+    assert check_title(view) == "not let through by policy company; 1 run, 1 opaque"
     assert View("shop", "default", plan=replace(plan, verdicts=())).conclusion is Conclusion.SUCCESS
 
 

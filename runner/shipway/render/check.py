@@ -20,12 +20,20 @@ _MAX_PROBLEMS = 20
 
 def check_title(view: View) -> Redacted:
     """What is to be read beside the check's name: how it stands, then the counts."""
-    said = view.error.message if view.error else view.stands or view.needed
+    said = view.error.message if view.error else view.stands or view.needed or _refused(view)
     if not said and view.receipt is not None:
-        said = f"{wording.ending(view.receipt)}: {', '.join(wording.receipt_counts(view.receipt))}"
+        broken = "break-glass, " if view.receipt.break_glass else ""
+        said = f"{broken}{wording.ending(view.receipt)}: {', '.join(wording.receipt_counts(view.receipt))}"
     elif view.plan is not None and not view.error:
         said = "; ".join(part for part in (said, ", ".join(wording.plan_counts(view.plan))) if part)
     return trusted(cut(one_line(said), TITLE_CELLS))
+
+
+def _refused(view: View) -> str:
+    """Which policies do not let a plan run; empty where all do."""
+    verdicts = view.plan.verdicts if view.plan is not None and view.receipt is None else ()
+    against = [verdict.words.replace("`", "") for verdict in verdicts if verdict.refuses]
+    return f"not let through by policy {', '.join(against)}" if against else ""
 
 
 def check_summary(view: View, links: Links, budget: int) -> Redacted:
