@@ -2,8 +2,10 @@
 
 Fault points are those that the journal names (before, within and after each of its transactions) and those of the action
 `test.work` around its effect. They are counted: a run that is told the number of one dies there, and one that is not told any
-says how many it passed. Started as `python -m tests.kills`, this serves requests, one JSON document a line; each is carried
-out by a child that is forked when everything is imported, so that a kill costs milliseconds.
+says how many it passed.
+The real command line dies at those of the journal. Started as `python -m tests.kills`, this serves requests, one JSON
+document a line; each is carried out by a child that is forked when everything is imported, so that a kill costs
+milliseconds.
 """
 
 from __future__ import annotations
@@ -16,8 +18,13 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 from typing import Any, Literal
 
+import shipway.commands.resume
+import shipway.commands.rollback
+import shipway.commands.run  # noqa: F401 - all of them here, so that no child has to import them
+from shipway import cli, journal_file
 from shipway.action import ActionFailed, Done, PlanWork, Prediction, SlotRule, SlotType, Work
 from shipway.commands.clearing import seal_killed
 from shipway.declaration import OutputRule
@@ -155,6 +162,10 @@ class Mortals:
         request = {"root": str(root), "deadly": deadly, "run": name, "assumed": dict(assumed or {}), "start": start}
         return self._ask(request)
 
+    def command(self, root: Path, *arguments: str, deadly: int = 0) -> Ended:
+        """The real command line in `root`; it dies at fault point number `deadly` of the journal."""
+        return self._ask({"root": str(root), "deadly": deadly, "command": arguments})
+
     def _ask(self, request: Mapping[str, object]) -> Ended:
         assert self._process.stdin is not None and self._process.stdout is not None
         self._process.stdin.write(json.dumps(request) + "\n")
@@ -165,6 +176,8 @@ class Mortals:
 
 def _carried_out(request: Mapping[str, Any]) -> dict[str, object]:
     points = Points(request["deadly"])
+    if "command" in request:
+        return _commanded(Path(request["root"]), request["command"], points)
     if "cancel" in request:
         root = Path(request["root"])
         context, journal = context_of(root, environment()), journal_of(root)
@@ -186,6 +199,26 @@ def _carried_out(request: Mapping[str, Any]) -> dict[str, object]:
         "error": error.message if error else "",
         "reason": error.reason.value if error else "",
     }
+
+
+def _commanded(root: Path, arguments: list[str], points: Points) -> dict[str, object]:
+    """Carry out a command as it is. The journal's fault points are functions that do nothing: that they are called is seen."""
+
+    def see(frame: FrameType, event: str, argument: object) -> None:
+        if event == "call" and frame.f_code is journal_file._pass.__code__:
+            points(str(frame.f_locals["name"]))
+
+    os.chdir(root)
+    kept = environment()
+    os.environ.clear()
+    os.environ |= kept
+    with (root / "shown").open("ab") as shown:
+        os.dup2(shown.fileno(), 1)
+        os.dup2(shown.fileno(), 2)
+    sys.setprofile(see)
+    code = cli.run(arguments)
+    sys.setprofile(None)
+    return {"code": code, "points": points.names}
 
 
 def _serve() -> None:

@@ -290,12 +290,15 @@ class Journals(Protocol):
         traces: Collection[str],
         secrecy: Secrecy,
         blind: Mapping[str, bool],
+        *,
+        is_taken_back: bool = False,
     ) -> RunJournal:
         """Take a run over whose owner is gone, or that has ended, and open these nodes again, in one transaction.
 
         With None the run stays what it is: it is only held, to be sealed. `traces` are nodes that may have begun although
         the journal holds no attempt of theirs: from now on it does.
 
+        `is_taken_back` says that it is held to be undone, whatever came of it, which `record` tells from then on.
         `record` is the run as it was read: where it is another by now, UnreachableError (`lock-held`).
         """
 
@@ -413,7 +416,8 @@ class RunRecord(Struct, frozen=True):
 
     `opened` says of nodes that were opened again from which place in `history` on their attempts count. `undoing` are the
     nodes of the last rollback, in its order, `files` the digest of all files as the run left them, where that is known.
-    `announced` nodes may have begun without an attempt, if `is_after_restart`: the machine went down with the run.
+    `is_taken_back`: somebody asked for that rollback later. `announced` nodes may have begun without an attempt, if
+    `is_after_restart`: the machine went down with the run.
     """
 
     summary: RunSummary
@@ -423,5 +427,6 @@ class RunRecord(Struct, frozen=True):
     opened: Mapping[str, int] = field(default_factory=dict)
     undoing: tuple[str, ...] = ()
     files: str | None = None
+    is_taken_back: bool = False
     announced: tuple[str, ...] = ()
     is_after_restart: bool = False

@@ -124,6 +124,8 @@ class JournalFile:
         traces: Collection[str] = (),
         secrecy: Secrecy = NOTHING_SECRET,
         blind: Mapping[str, bool] = MappingProxyType({}),
+        *,
+        is_taken_back: bool = False,
     ) -> RunWriter:
         """See `Journals`."""
         connection = _opened(self._path)
@@ -136,9 +138,12 @@ class JournalFile:
                     " process_started=?, token=?, lease_until_ms=? WHERE run=?",
                     (execution, *self._me(), token, self._unix_ms() + self._lease_ms, key),
                 )
+                if is_taken_back:
+                    connection.execute("UPDATE run SET is_taken_back=1 WHERE run=?", (key,))
                 if opened is not None and record.summary.status is not RunStatus.ROLLING_BACK:
                     connection.execute(
-                        "UPDATE run SET status=?, undoing='[]' WHERE run=?", (RunStatus.RUNNING.value, key)
+                        "UPDATE run SET status=?, undoing='[]', is_taken_back=0 WHERE run=?",
+                        (RunStatus.RUNNING.value, key),
                     )
                     connection.execute("DELETE FROM decided WHERE run=?", (key,))
                 connection.execute(
@@ -328,8 +333,8 @@ class JournalFile:
 
     def _record(self, connection: sqlite3.Connection, row: Sequence[object]) -> RunRecord:
         key = row[0]
-        (opening, undoing, files) = connection.execute(
-            "SELECT opening, undoing, files FROM run WHERE run=?", (key,)
+        (opening, undoing, files, is_taken_back) = connection.execute(
+            "SELECT opening, undoing, files, is_taken_back FROM run WHERE run=?", (key,)
         ).fetchone()
         decided = connection.execute("SELECT node, outcome, cause, error FROM decided WHERE run=?", (key,))
         reopened = connection.execute("SELECT node, sequence FROM opened WHERE run=?", (key,))
@@ -343,6 +348,7 @@ class JournalFile:
             opened=dict(reopened.fetchall()),
             undoing=tuple(json.loads(undoing)),
             files=files,
+            is_taken_back=bool(is_taken_back),
             announced=tuple(node for (node,) in announced),
             is_after_restart=self._is_after_restart(summary),
         )

@@ -484,7 +484,7 @@ class _Voyage:
         if plan is not None and self._execution is not None:
             seal = OutputSeal(self.redactor.clean, bytes.fromhex(self.context.random_hex(32)))
             receipt = assemble(plan, self._execution, facts, seal)
-            if self.request.go_on is None or not self.request.go_on.undo:
+            if not self._logbook.is_taken_back:
                 return receipt
             is_whole = receipt.outcome is not RunOutcome.NOT_UNDONE
             return replace(receipt, outcome=RunOutcome.ROLLED_BACK) if is_whole else receipt

@@ -92,7 +92,8 @@ class Logbook:
                 f"run `{go_on.run}` is of the lifecycle `{plan.lifecycle}`", next="name its file with `-f`"
             )
         if not to_undo(plan, record):
-            raise UsageError(f"nothing is left of run `{go_on.run}` that could be undone", next="see `shipway runs`")
+            then = "`shipway resume` seals it" if record.summary.has_crashed else "see `shipway runs`"
+            raise UsageError(f"nothing is left of run `{go_on.run}` that could be undone", next=then)
         if not go_on.accepts_drift:
             check_uncovered(record, journals)
         return plan
@@ -184,6 +185,12 @@ class Logbook:
                 is_same = (summary.lifecycle, summary.target) == (plan.lifecycle, plan.target)
                 if summary.run in others and is_same and summary.status not in UNFINISHED:
                     self.workspace.remove_recovery(summary.run)
+
+    @property
+    def is_taken_back(self) -> bool:
+        """Whether the run is one that somebody asked to be undone later, by this call or by one that was killed."""
+        asked = self._request.go_on is not None and self._request.go_on.undo
+        return asked or (self._record is not None and self._record.is_taken_back and self._record.summary.has_crashed)
 
     @property
     def _journals(self) -> Journals:

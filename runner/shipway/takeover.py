@@ -122,7 +122,7 @@ def take_back(
 
     Raises UnreachableError where somebody carries it out.
     """
-    journal = journals.resume(record, None, (), ground.secrecy, ground.blind)
+    journal = journals.resume(record, None, (), ground.secrecy, ground.blind, is_taken_back=True)
     rolling_back = as_rolling_back(record, order)
     standings = stand(plan.nodes, rolling_back)
     reopening = Reopening(dict.fromkeys(standings, Fate.KEEP))
