@@ -229,12 +229,15 @@ def _told(planned: Scaffold, written: list[_Written], how: str, place: _Place, c
     lines += wrap(f"on pushes to `{planned.branch}` ({how})", columns, f"{'executes':<9}  ")
     path = jobs_path(planned) if is_gitlab else scaffold.workflow_path(planned)
     what = "the version" if is_gitlab else "the action"
+    where = " and ".join(place.shown(one.path) for one in written if one.path.startswith(".github/")) or place.shown(
+        path
+    )
     if is_gitlab and PIPELINE not in [one.path for one in written]:
         lines += ["", f"Add to {place.shown(PIPELINE)}:", *(f"  {line}" for line in include_text(planned).splitlines())]
     if "pin this" in planned.action:
         lines += [
             "",
-            f"Pin {what} in {place.shown(path)} by the full commit id of the release:",
+            *wrap(f"Pin {what} in {where} by the full commit id of the release:", columns),
         ]
         lines += [f"  git ls-remote https://github.com/{ACTION} refs/tags/v{__version__}"]
     file = place.shown(planned.file)
