@@ -111,6 +111,17 @@ def test_files_changed_in_the_work_tree_are_named_before_they_are_committed(shop
     assert "reads: changed db/1\n" in shop.call("why", "release/migrate").out
 
 
+def test_what_was_found_in_the_world_is_shown_with_both_values(tmp_path: Path) -> None:
+    project = make_project(tmp_path)
+    step = "{id: note, uses: file.write, with: {path: note.txt, content: hello}, reads: [shipway.yml]}"
+    project.write({"shipway.yml": f"version: 1\nname: shop\nsteps:\n  - {step}\n"})
+    project.commit()
+    executed(project)
+    told = project.call("why", "main/note").out
+    assert "Nothing that decides its work changed" in told
+    assert "is another:\n    - change: create\n    + change: noop\n" in told
+
+
 def test_a_new_node_and_one_that_is_gone(shop: Project) -> None:
     run = executed(shop)
     changed(shop, "- {id: backup, run: echo backup", "- {id: save, run: echo backup")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from msgspec.structs import replace
+
 from shipway.canonical import Json
 from shipway.comparison import FieldChange, Presence, SubjectChange, SubjectKind
 from shipway.errors import Position
@@ -27,6 +29,9 @@ _KINDS = {
     NeedKind.OPTIONAL: "`optional_needs`: also if that fails",
     NeedKind.WITHIN: "this one is in its body",
 }
+_FACTS = frozenset({"change", "fidelity", "why", "before", "after", "predicted"})
+"""Members of a node that its plan filled in after a look at the world."""
+
 _ENDED = {
     Outcome.SUCCEEDED: "succeeded",
     Outcome.FAILED: "failed",
@@ -45,6 +50,13 @@ def render_explanation(explained: Explanation, *, colour: bool, columns: int) ->
         lines += ["", *wrap(_since(explained), columns)]
         if explained.change is not None:
             for sign, text in change_lines(explained.change):
+                lines.append(paint(f"    {sign} {text}".rstrip(), _LINE_COLOURS.get(sign), colour))
+        facts = _found_otherwise(explained)
+        if facts is not None:
+            lines += wrap(
+                "What its plan found in the world, which decides nothing by itself, is another:", columns, "  "
+            )
+            for sign, text in change_lines(facts):
                 lines.append(paint(f"    {sign} {text}".rstrip(), _LINE_COLOURS.get(sign), colour))
         for indent, sentence in _besides(explained):
             lines += wrap(sentence, columns, indent, indent + "  ")
@@ -193,14 +205,27 @@ def _besides(explained: Explanation) -> Iterator[tuple[str, str]]:
     for around in explained.around:
         whose = "of its stage" if around.kind is SubjectKind.STAGE else "of the whole plan"
         yield "  ", f"Besides, {whose}: {changed_words(around)}."
-    if explained.observed is not None:
-        names = ", ".join(one_line(field.name) for field in explained.observed.fields)
-        yield "  ", f"Different without deciding anything: {names}."
+    names = [field.name for field in explained.observed.fields if not _is_fact(field)] if explained.observed else []
+    if names:
+        yield "  ", f"Different without deciding anything: {', '.join(map(one_line, names))}."
     if explained.upstream:
         more = len(explained.upstream) - _MOST_UPSTREAM
         yield "  ", "Of what it waits for, however far, these changed:" + (f" (and {more} more)" if more > 0 else "")
         for change in explained.upstream[:_MOST_UPSTREAM]:
             yield "    ", f"{one_line(change.subject)}: {changed_words(change)}"
+
+
+def _is_fact(field: FieldChange) -> bool:
+    return field.name.partition(".")[0] in _FACTS
+
+
+def _found_otherwise(explained: Explanation) -> SubjectChange | None:
+    """What the action said of the world for each of the two plans; None where it said the same."""
+    observed = explained.observed
+    if observed is None or explained.node is None:
+        return None
+    facts = tuple(filter(_is_fact, observed.fields))
+    return replace(observed, fields=facts) if facts else None
 
 
 def _since_json(explained: Explanation) -> Json:
