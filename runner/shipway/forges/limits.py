@@ -76,7 +76,7 @@ ANNOTATION_TEXT_BYTES = 64_000
 DESCRIPTION_CHARACTERS = 140
 """Of a deployment status. Source: https://docs.github.com/en/rest/deployments/statuses#create-a-deployment-status"""
 
-RUNS_LOOKED_AT = 50
+RUNS_LOOKED_AT = 30
 """Runs of a branch among which the one before is looked for: several workflows and forks may share its name."""
 
 DEPLOYMENTS_LOOKED_AT = 5
