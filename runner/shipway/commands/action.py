@@ -15,7 +15,7 @@ from shipway.ci import CiContext, Provider, Token, origin
 from shipway.commands import expectation
 from shipway.commands.breaking import breaker
 from shipway.commands.closing import mark_closed
-from shipway.commands.delivery import announce, comment_body, deliver, environment_url, view_of
+from shipway.commands.delivery import Announcement, comment_body, deliver, environment_url, view_of
 from shipway.commands.documents import KeptReceipts, write_out
 from shipway.commands.earlier import find_earlier, keep_journal, run_of_attempt
 from shipway.commands.fence import Fence, own_environment
@@ -230,31 +230,28 @@ def _voyage(job: _Job, inputs: _Inputs, log: WorkflowLog, arguments: Namespace) 
     view = terminal.terminal_for(job.context, log.stream, verbosity, log)
     events.subscribe(view)
 
-    deployment = ""
-
-    def announce_it(plan: Plan) -> None:
-        nonlocal deployment
-        deployment, why = announce(plan, job.context)
-        terminal.write(log.stream, trusted(f"no deployment is announced: {inert(why)}\n" if why else ""))
+    announcement = Announcement(job.context)
+    events.subscribe(announcement)
 
     def show(plan: Plan) -> bool:
         write_out(text.render_plan(plan, colour=False, columns=job.context.columns))
         view.expect((*plan.nodes, *plan.compensations))
-        if executes and plan.nodes and not plan.approval_rules:
-            announce_it(plan)
+        announcement.plan = plan if executes else None
         return True
 
     def approve(plan: Plan, begun_with: Sanction) -> Sanction:
         sanction = reviewer(job.context, job.workflow)(plan, begun_with)
         for approval in sanction.approvals:
             terminal.write(log.stream, trusted(f"approved {inert(approved_words(approval))}\n"))
-        announce_it(plan)
         return sanction
 
     fence = Fence(job.context.env, own_environment(job.ci.temp))
     with heeding_signals(around.interruption), view:
         request = replace(request, confirm=show, approver=approve, check_head=_head_check(job, log))
         finished = run_lifecycle(request, around)
+    deployment, why = announcement.result()
+    if why:
+        say(f"no deployment is announced: {why}", log)
     _check_fence(fence, finished, log)
     if finished.plan is not None and not executes:
         show(finished.plan)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from threading import Thread
 from urllib.parse import urlencode
 
 from msgspec import Struct
@@ -12,6 +13,7 @@ from shipway.commands.handover import Handover
 from shipway.commands.reporting import links_of
 from shipway.context import Context
 from shipway.errors import Reason, ShipwayError
+from shipway.events import Event, NodeStarted
 from shipway.forges import limits
 from shipway.forges.client import Pace
 from shipway.forges.connect import connect
@@ -115,18 +117,45 @@ def open_forge(
     return connect(ci, work, Pace(context.now, context.sleep), redact)
 
 
-def announce(plan: Plan, context: Context) -> tuple[str, str]:
-    """Tell the forge that `plan` is being executed on its target: the deployment's id, and why there is none, if so."""
-    ci = context.ci
-    assert ci is not None
-    forge = open_forge(ci, context, Redactor(_token(ci)).redact, is_trusted=True, is_hasty=True)
-    if isinstance(forge, Posted):
-        return "", forge.why
-    try:
-        number = forge.deploy(_deployment(ci, plan), f"executing: {', '.join(plan_counts(plan))}")
-    except ForgeError as error:
-        return "", _why(error)
-    return number, "" if number else "this job has one by its `environment:`"
+class Announcement:
+    """The deployment of one run: announced beside it once its first node starts, so that the run waits for no forge.
+
+    A subscriber of the run's events. `plan` is set before anything starts; `result` waits for the forge's answer.
+    """
+
+    def __init__(self, context: Context) -> None:
+        self.plan: Plan | None = None
+        self._context = context
+        self._thread: Thread | None = None
+        self._result = ("", "")
+
+    def __call__(self, event: Event) -> None:
+        """Announce the deployment at the first start of a node."""
+        if isinstance(event, NodeStarted) and self._thread is None and self.plan is not None:
+            self._thread = Thread(target=self._announce, args=(self.plan,), name="shipway-deployment", daemon=True)
+            self._thread.start()
+
+    def result(self) -> tuple[str, str]:
+        """The deployment's id, and why there is none, if so; both empty where nothing was started."""
+        if self._thread is not None:
+            self._thread.join(_PATIENCE_S)  # a job that is cancelled is killed some seconds later
+            if self._thread.is_alive():
+                return "", "the forge had not answered when the run had ended"
+        return self._result
+
+    def _announce(self, plan: Plan) -> None:
+        ci = self._context.ci
+        assert ci is not None
+        forge = open_forge(ci, self._context, Redactor(_token(ci)).redact, is_trusted=True, is_hasty=True)
+        if isinstance(forge, Posted):
+            self._result = "", forge.why
+            return
+        try:
+            number = forge.deploy(_deployment(ci, plan), f"executing: {', '.join(plan_counts(plan))}")
+        except ForgeError as error:
+            self._result = "", _why(error)
+        else:
+            self._result = number, "" if number else "this job has one by its `environment:`"
 
 
 def environment_url(ci: CiContext, plan: Plan) -> str:
