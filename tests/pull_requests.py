@@ -176,7 +176,15 @@ class Shop:
         self.github.world.runs[PUSH_RUN] = Run(PUSH_RUN, event="push", head=self.git("rev-parse", "main"))
         return self._act("push", payload, PUSH_RUN, GITHUB_REF="refs/heads/main", GITHUB_REF_NAME="main", **env)
 
-    def _act(self, event: str, payload: Mapping[str, Any], run: int, **env: str) -> Acted:
+    def check(self, event: str, payload: Mapping[str, Any], *arguments: str, **env: str) -> Acted:
+        """`shipway plan --check` in a job of this event, in the checkout as it is."""
+        head = self.git("rev-parse", "HEAD")
+        self.github.world.runs[PUSH_RUN] = Run(PUSH_RUN, event=event, head=head)
+        known = {"GITHUB_REF": "refs/heads/main", "GITHUB_REF_NAME": "main"} | env
+        return self._act(event, {"repository": REPOSITORY, **payload}, PUSH_RUN, "plan", "--check", *arguments, **known)
+
+    def _act(self, event: str, payload: Mapping[str, Any], run: int, *arguments: str, **env: str) -> Acted:
+        """What `shipway` did in a job: `action run`, or what `arguments` say."""
         self.calls += 1
         job = self.root / f"job-{self.calls}"
         job.mkdir()
@@ -192,9 +200,10 @@ class Shop:
         }
         known |= {"GITHUB_EVENT_PATH": str(job / "event.json"), "GITHUB_OUTPUT": str(job / "output")}
         known |= {"GITHUB_STEP_SUMMARY": str(job / "summary"), "RUNNER_TEMP": str(job), "GITHUB_ACTOR": "octocat"}
-        known["SHIPWAY_INPUT_TOKEN"] = known.pop("GITHUB_TOKEN", "")
+        if not arguments:
+            known["SHIPWAY_INPUT_TOKEN"] = known.pop("GITHUB_TOKEN", "")
         known |= self.env | env
-        command = [sys.executable, "-I", "-m", "shipway", "action", "run"]
+        command = [sys.executable, "-I", "-m", "shipway", *(arguments or ("action", "run"))]
         done = subprocess.run(command, cwd=self.work, env=known, capture_output=True, text=True, check=False)
         assert "Traceback" not in done.stderr, done.stderr
         return Acted(

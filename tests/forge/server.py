@@ -323,7 +323,12 @@ class GitHubServer(ForgeServer):
         """Open pull requests, from one branch where `head` names it as `owner:branch`."""
         listed = []
         for pull in self.world.pulls.values():
-            if not pull.merge_commit and seen.query.get("head", "") in ("", f"{pull.owner}:{pull.branch}"):
+            is_asked_for = seen.query.get("base", pull.base) == pull.base
+            if (
+                is_asked_for
+                and not pull.merge_commit
+                and seen.query.get("head", "") in ("", f"{pull.owner}:{pull.branch}")
+            ):
                 (document,) = json.loads(example("pull-request-simple-items"))
                 document |= {"number": pull.number, "merged_at": None, "state": "open", "requested_teams": []}
                 document["head"] |= {"sha": pull.head, "ref": pull.branch}

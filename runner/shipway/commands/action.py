@@ -28,7 +28,16 @@ from shipway.commands.publish import comment_output, publish, published_lines
 from shipway.commands.reporting import annotate_error, annotate_failures, summarise
 from shipway.commands.review_check import tell_reviews
 from shipway.commands.reviewing import reviewer
-from shipway.commands.setting import find_file, find_target, heeding_signals, names_in, repository_of, surroundings
+from shipway.commands.setting import (
+    Unreported,
+    find_file,
+    find_target,
+    heeding_signals,
+    names_in,
+    repository_of,
+    surroundings,
+)
+from shipway.commands.staleness_check import check
 from shipway.commands.telling import say, tell_check, tell_comment, tell_failure
 from shipway.comparison import Comparison, compare
 from shipway.context import Context, read_context
@@ -57,7 +66,7 @@ from shipway.repository import Repository
 from shipway.trigger import Work, WorkKind, commanded_work
 from shipway.undertaking import Finished, Request, Surroundings
 
-_COMMANDS = ("auto", "plan", "run", "validate", "publish")
+_COMMANDS = ("auto", "plan", "run", "validate", "check", "publish")
 _PREFIX = "SHIPWAY_INPUT_"
 
 
@@ -155,6 +164,8 @@ def _run(context: Context, inputs: _Inputs, log: WorkflowLog, arguments: Namespa
             return _publish(context, inputs, told, log)
         job = _job(context, inputs, log)
         terminal.write(log.stream, trusted(f"{job.ci.event} → {job.work.kind.value}: {job.work.why}\n"))
+        if inputs.command == "check" and job.work.kind is WorkKind.PLAN:
+            return _checked(job, log)
         if job.work.kind is WorkKind.PLAN or job.work.kind is WorkKind.RUN:
             return _voyage(job, inputs, log, arguments)
         if job.work.kind is WorkKind.REFUSE:
@@ -293,6 +304,14 @@ def _facts(job: _Job, finished: Finished, deployment: str, previous: Previous | 
         history=previous.history if previous else (),
         changed=_changed(job, plan, previous) if previous else None,
     )
+
+
+def _checked(job: _Job, log: WorkflowLog) -> int:
+    """Whether what was planned on pull requests holds still."""
+    around = surroundings(job.context, job.repository, Events(), Unreported())
+    code = check(Request(job.file, job.target), around, job.workflow, as_json=False)
+    _set_outputs(log, {"exit-code": str(code)})
+    return code
 
 
 def _validated(request: Request, around: Surroundings, log: WorkflowLog) -> int:

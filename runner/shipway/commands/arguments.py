@@ -249,13 +249,19 @@ def _plan(commands: _Commands[_Parser]) -> None:
             ("shipway plan --stage release --format markdown", ""),
             ("shipway plan -q --detailed-exitcode || echo changes", ""),
         ),
-        codes=(0, 1, 2, 3, 6),
+        codes=(0, 1, 2, 3, 5, 6),
     )
     _on_part(made)
     _json(made, _FORMATS)
     made.add_argument(
         "-o", "--output", metavar="FILE", help="write it there; without --format the plan itself, for `apply`"
     )
+    made.add_argument(
+        "--check",
+        action="store_true",
+        help="in CI: whether what was planned on pull requests holds still (merge_group, push, schedule)",
+    )
+    made.add_argument("--workflow", metavar="PATH", help="with --check: the workflow that plans (default: this one)")
     made.add_argument(
         "--detailed-exitcode", action="store_true", help="exit 3 where there are changes, 0 where there are none"
     )

@@ -28,6 +28,10 @@ def run(arguments: Namespace) -> int:
     if arguments.output:
         repository = replace(repository, aside=context.cwd / arguments.output)
     around = surroundings(context, repository, noting(arguments, context), Unreported())
+    if arguments.check:
+        from shipway.commands.staleness_check import check  # late: a plan alone asks no forge
+
+        return check(request, around, arguments.workflow or "", as_json=arguments.json)
     with heeding_signals(around.interruption):
         finished = run_lifecycle(request, around)
     if finished.error is not None:

@@ -241,6 +241,9 @@ class Forge(Protocol):
     def pulls_from(self, owner: str, branch: str) -> Sequence[PullRequest]:
         """The open pull requests that come from this branch of a repository of this owner."""
 
+    def pulls_onto(self, branch: str) -> Sequence[PullRequest]:
+        """The open pull requests that are to be merged into a branch."""
+
     def is_over(self, run_id: str, attempt: int) -> bool:
         """Whether that attempt of a run has ended: it is completed, or a later one has begun."""
 

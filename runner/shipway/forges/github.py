@@ -151,8 +151,15 @@ class GitHub:
 
         Source: https://docs.github.com/en/rest/commits/commits#list-pull-requests-associated-with-a-commit
         """
+        return self._pulls({"head": f"{owner}:{branch}"})
+
+    def pulls_onto(self, branch: str) -> Sequence[PullRequest]:
+        """The open pull requests that are to be merged into a branch, over all pages."""
+        return self._pulls({"base": branch})
+
+    def _pulls(self, which: Mapping[str, str | int]) -> Sequence[PullRequest]:
         found: list[PullRequest] = []
-        query: dict[str, str | int] = {"head": f"{owner}:{branch}", "state": "open", "per_page": limits.PAGE_SIZE}
+        query: dict[str, str | int] = {**which, "state": "open", "per_page": limits.PAGE_SIZE}
         for page in self._client.pages(f"{self._repository}/pulls", query):
             listed = page.json()
             if not isinstance(listed, list):

@@ -51,6 +51,10 @@ class Lacking:
         """Raises ForgeError."""
         raise self._lack(Capability.FOREIGN_RUNS)
 
+    def pulls_onto(self, branch: str) -> Sequence[PullRequest]:
+        """Raises ForgeError."""
+        raise self._lack(Capability.FOREIGN_RUNS)
+
     def merged_pulls(self, commit: str) -> Sequence[MergedPull]:
         """Raises ForgeError."""
         raise self._lack(Capability.REVIEWS)
