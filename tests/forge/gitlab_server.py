@@ -181,13 +181,13 @@ class GitLabServer(ForgeServer):
         }
 
     def _create_status(self, seen: Seen, _grant: Grant, commit: str) -> Reply:
-        self.world.statuses.append({"sha": commit, **json.loads(seen.body)})
+        self.world.statuses.append({"id": len(self.world.statuses) + 1, "sha": commit, **json.loads(seen.body)})
         return Reply(201, _status(self.world.statuses[-1]))
 
     def _statuses(self, seen: Seen, _grant: Grant, commit: str) -> Reply:
-        """The latest of each name."""
-        latest = {each["name"]: each for each in self.world.statuses if each["sha"] == commit}
-        return Reply(200, [_status(each) for each in latest.values() if each["name"] == seen.query.get("name")])
+        """Those of a name, the oldest first: each as if it were of another pipeline."""
+        wanted = (commit, seen.query.get("name"))
+        return Reply(200, [_status(each) for each in self.world.statuses if (each["sha"], each["name"]) == wanted])
 
 
 def _account(account: Account) -> dict[str, Any]:
@@ -195,7 +195,7 @@ def _account(account: Account) -> dict[str, Any]:
 
 
 def _status(sent: dict[str, Any]) -> dict[str, Any]:
-    told = {"id": 1, "sha": sent["sha"], "status": sent["state"], "name": sent["name"]}
+    told = {"id": sent["id"], "sha": sent["sha"], "status": sent["state"], "name": sent["name"]}
     return {**told, "description": sent["description"], "target_url": sent["target_url"]}
 
 

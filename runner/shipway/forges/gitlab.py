@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from urllib.parse import quote
 
 from shipway.canonical import Json
 from shipway.forges import limits
-from shipway.forges.answers import is_same_text, members, moment, number, objects, text
+from shipway.forges.answers import members, moment, number, objects, text
 from shipway.forges.client import Client, Dialect
-from shipway.forges.forge import Attempt, Author, Capability, Check, Comment, ForgeError, Outcome, Posted
-from shipway.forges.lacking import Lacking, in_words
+from shipway.forges.forge import Attempt, Comment
+from shipway.forges.plain import PlainForge, Status, author_of, latest_status
 from shipway.redaction import Redacted, trusted
 from shipway.view import Conclusion
 
@@ -23,16 +24,7 @@ DIALECT = Dialect(
 )
 """Source: https://docs.gitlab.com/api/rest/authentication/#personalprojectgroup-access-tokens"""
 
-_NEXT = "give `GITLAB_TOKEN` the scope `api` and at least the role Developer"
-
 _ENDED = frozenset({"success", "failed", "canceled", "skipped"})
-
-# A pending status would keep the pipeline open for ever, since nothing but another pipeline ends it.
-_STATES = {
-    Conclusion.SUCCESS: "success",
-    Conclusion.ACTION_REQUIRED: "failed",
-    Conclusion.FAILURE: "failed",
-}
 
 # `/close` at the beginning of a line is obeyed, and GitLab's own search for code blocks knows only fences of three
 # backticks, so that it does not see that the line is in one of ours. Source:
@@ -40,41 +32,29 @@ _STATES = {
 _QUICK_ACTION = re.compile(r"^/", re.MULTILINE)
 
 
-class GitLab(Lacking):
+class GitLab(PlainForge):
     """One project, by its id. `web_url` is the address of its pages, `job` the id of the CI job, empty outside one."""
 
     name = "GitLab"
-    lacks = frozenset(Capability)
+    comment_next = status_next = "give `GITLAB_TOKEN` the scope `api` and at least the role Developer"
+    # A pending status would keep the pipeline open for ever, since nothing but another pipeline ends it.
+    states = MappingProxyType(
+        {Conclusion.SUCCESS: "success", Conclusion.ACTION_REQUIRED: "failed", Conclusion.FAILURE: "failed"}
+    )
+    _status_name = "name"
 
     def __init__(self, client: Client, *, project: int, web_url: str, job: str) -> None:
-        self._client = client
-        self._project = f"/projects/{project}"
+        super().__init__(client, f"/projects/{project}")
         self._web_url = web_url
         self._job = job
-        self._author: Author | None = None
-
-    @property
-    def requests(self) -> int:
-        """How many requests were sent so far, retries included."""
-        return self._client.requests
-
-    def whoami(self) -> Author | None:
-        """The account behind the token: a project access token has one of its own."""
-        if self._author is None:
-            self._author = _author(members(self._client.get("/user").json()))
-        return self._author
-
-    def default_branch(self) -> str:
-        """The repository's default branch."""
-        return text(members(self._client.get(self._project).json()), "default_branch")
 
     def head(self, pull_request: int) -> str:
         """The commit at the head of the merge request now."""
-        return text(members(self._client.get(f"{self._project}/merge_requests/{pull_request}").json()), "sha")
+        return text(members(self._client.get(f"{self._root}/merge_requests/{pull_request}").json()), "sha")
 
     def merged_from(self, commit: str) -> tuple[int, str] | None:
         """The merge request that was merged as this commit, and its head."""
-        answer = self._client.get(f"{self._project}/repository/commits/{quote(commit, safe='')}/merge_requests")
+        answer = self._client.get(f"{self._root}/repository/commits/{quote(commit, safe='')}/merge_requests")
         for found in objects(answer.json(), answer.url):
             made = (found.get("merge_commit_sha"), found.get("squash_commit_sha"), found.get("sha"))
             if found.get("state") == "merged" and commit in made:
@@ -83,22 +63,22 @@ class GitLab(Lacking):
 
     def attempt(self, run_id: str) -> Attempt:
         """This job, whose id tells its attempts apart: a retry is another job of the same pipeline."""
-        job = members(self._client.get(f"{self._project}/jobs/{quote(self._job, safe='')}").json())
+        job = members(self._client.get(f"{self._root}/jobs/{quote(self._job, safe='')}").json())
         return Attempt(number(job, "id"), moment(job, "started_at"))
 
     def is_over(self, run_id: str, attempt: int) -> bool:
         """Whether that job has ended."""
-        return members(self._client.get(f"{self._project}/jobs/{attempt}").json()).get("status") in _ENDED
+        return members(self._client.get(f"{self._root}/jobs/{attempt}").json()).get("status") in _ENDED
 
     def comments(self, pull_request: int, *, since: str = "") -> Sequence[Comment]:
         """All notes but those of GitLab itself, over all pages; with `since` those written or edited from then on."""
         order: dict[str, str | int] = (
             {"order_by": "updated_at", "sort": "desc"} if since else {"order_by": "created_at", "sort": "asc"}
         )
-        place = f"merge_requests/{pull_request}"
+        place = self._place(pull_request)
         asked = {**order, "activity_filter": "only_comments", "per_page": limits.PAGE_SIZE}
         found: list[Comment] = []
-        for page in self._client.pages(f"{self._project}/{place}/notes", asked):
+        for page in self._client.pages(f"{self._root}/{place}", asked):
             noted = [self._comment(place, note) for note in objects(page.json(), page.url)]
             recent = [comment for comment in noted if comment.updated_at >= since]
             found += recent
@@ -110,81 +90,33 @@ class GitLab(Lacking):
         """The body with a space before each `/` that begins a line, and without carriage returns, which GitLab takes out first."""
         return without_quick_actions(body)
 
-    def create_comment(self, pull_request: int, body: Redacted, *, since: str) -> Comment:
-        """Posts a note, once: after a lost answer the notes since `since` are searched for it."""
-        found: list[Comment] = []
-
-        def landed() -> bool:
-            author = self.whoami()
-            recent = self.comments(pull_request, since=since)
-            found[:] = [c for c in recent if c.author == author and is_same_text(c.body, self.dress(body))][-1:]
-            return bool(found)
-
-        place = f"merge_requests/{pull_request}"
-        try:
-            answer = self._client.write(
-                "POST", f"{self._project}/{place}/notes", {"body": self.dress(body)}, landed=landed
-            )
-        except ForgeError as error:
-            raise _with_next(error) from error
-        return self._comment(place, members(answer.json())) if answer else found[0]
-
     def edit_comment(self, comment: Comment, body: Redacted) -> Comment:
         """Replaces the body of a note."""
-        try:
-            answer = self._client.write("PUT", f"{self._project}/{comment.node_id}", {"body": self.dress(body)})
-        except ForgeError as error:
-            raise _with_next(error) from error
-        return self._comment(comment.node_id.partition("/notes/")[0], members(answer.json())) if answer else comment
+        path = f"{self._root}/{comment.node_id}"
+        answer = self._written("PUT", path, {"body": self.dress(body)}, self.comment_next)
+        return self._comment(comment.node_id.rpartition("/")[0], members(answer.json())) if answer else comment
 
-    def post_check(self, check: Check) -> Posted:
-        """A commit status with the check's title, unless the latest of its name says the same."""
-        why = f"as a commit status: {self.name} {in_words(Capability.CHECKS)}"
-        state, description = _STATES[check.conclusion], check.title[: limits.STATUS_CHARACTERS]
-        commit = quote(check.commit, safe="")
-        answer = self._client.get(f"{self._project}/repository/commits/{commit}/statuses", {"name": check.name})
-        told = [
-            (each.get("status"), each.get("description"), each.get("target_url"))
-            for each in objects(answer.json(), answer.url)
-        ]
-        if told == [(state, description, check.url)]:
-            return Posted(Outcome.UNCHANGED, why=why, requests=self.requests)
-        document: dict[str, Json] = {
-            "state": state,
-            "name": check.name,
-            "description": description,
-            "target_url": check.url,
-        }
-        try:
-            # Sent twice it says the same twice.
-            self._client.write("POST", f"{self._project}/statuses/{commit}", document)
-        except ForgeError as error:
-            raise _with_next(error) from error
-        return Posted(Outcome.CREATED, url=check.url, why=why, requests=self.requests)
+    def _place(self, pull_request: int) -> str:
+        return f"merge_requests/{pull_request}/notes"
 
-    def _comment(self, place: str, note: Mapping[str, Json]) -> Comment:
-        author = note.get("author")
+    def _comment(self, place: str, document: Mapping[str, Json]) -> Comment:
+        note = number(document, "id")
         return Comment(
-            id=number(note, "id"),
-            node_id=f"{place}/notes/{number(note, 'id')}",
-            author=_author(members(author)) if isinstance(author, Mapping) else None,
-            body=str(note.get("body") or ""),
-            url=f"{self._web_url}/-/{place}#note_{number(note, 'id')}",
-            updated_at=moment(note, "updated_at"),
+            id=note,
+            node_id=f"{place}/{note}",
+            author=author_of(document.get("author")),
+            body=str(document.get("body") or ""),
+            url=f"{self._web_url}/-/{place.rpartition('/')[0]}#note_{note}",
+            updated_at=moment(document, "updated_at"),
         )
+
+    def _latest_status(self, commit: str, name: str) -> Status | None:
+        answer = self._client.get(f"{self._root}/repository/commits/{commit}/statuses", {"name": name})
+        # Each pipeline of the commit has its own, the oldest one first.
+        newest_first = sorted(objects(answer.json(), answer.url), key=lambda each: -number(each, "id"))
+        return latest_status(newest_first, "name", name)
 
 
 def without_quick_actions(body: Redacted) -> Redacted:
     """`body` with a space before each `/` that begins a line, without carriage returns. Once is enough."""
     return trusted(_QUICK_ACTION.sub(" /", body.replace("\r", "")))
-
-
-def _author(user: Mapping[str, Json]) -> Author:
-    """An account. People and bots are of one kind, with one row of numbers."""
-    return Author(number(user, "id"), "User")
-
-
-def _with_next(error: ForgeError) -> ForgeError:
-    if error.status in (401, 403) and not error.next:
-        error.next = _NEXT
-    return error
