@@ -55,6 +55,7 @@ from shipway.errors import (
 from shipway.events import Events
 from shipway.lifecycle import check_lifecycle, run_lifecycle
 from shipway.plan import Plan
+from shipway.receipt import RunOutcome
 from shipway.redaction import Redactor, trusted
 from shipway.render import failure, terminal, text
 from shipway.render.comparison import comparison_markdown, render_comparison
@@ -260,7 +261,7 @@ def _voyage(job: _Job, inputs: _Inputs, log: WorkflowLog, arguments: Namespace) 
     with heeding_signals(around.interruption), view:
         request = replace(request, confirm=show, approver=approve, check_head=_head_check(job, log))
         finished = run_lifecycle(request, around)
-    deployment, why = announcement.result()
+    deployment, why = announcement.result(is_cancelled=_is_cancelled(finished))
     if why:
         say(f"no deployment is announced: {why}", log)
     _check_fence(fence, finished, log)
@@ -275,6 +276,10 @@ def _voyage(job: _Job, inputs: _Inputs, log: WorkflowLog, arguments: Namespace) 
 
 def _head_check(job: _Job, log: WorkflowLog) -> HeadCheck:
     return HeadCheck(job.context, job.ci, lambda text: terminal.write(log.stream, trusted(inert(f"{text}\n"))))
+
+
+def _is_cancelled(finished: Finished) -> bool:
+    return finished.receipt is not None and finished.receipt.outcome is RunOutcome.CANCELLED
 
 
 def _check_fence(fence: Fence, finished: Finished, log: WorkflowLog) -> None:

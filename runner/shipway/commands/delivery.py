@@ -34,6 +34,12 @@ _PATIENCE_S = 2.0
 """What an announcement before the work may wait for the forge; the work does not wait for more."""
 
 
+_PATIENCE_AT_END_S = 30.0
+"""What a short run waits for the answer to its announcement, so that it can be concluded."""
+
+_CANCELLED_PATIENCE_S = 1.0
+
+
 class Delivered(Struct, frozen=True):
     """What became of comment and check; `deployment` is empty, or why its end could not be told."""
 
@@ -135,10 +141,11 @@ class Announcement:
             self._thread = Thread(target=self._announce, args=(self.plan,), name="shipway-deployment", daemon=True)
             self._thread.start()
 
-    def result(self) -> tuple[str, str]:
+    def result(self, *, is_cancelled: bool) -> tuple[str, str]:
         """The deployment's id, and why there is none, if so; both empty where nothing was started."""
         if self._thread is not None:
-            self._thread.join(_PATIENCE_S)  # a job that is cancelled is killed some seconds later
+            # A job that is cancelled is killed some seconds later, and has its receipt to hand over.
+            self._thread.join(_CANCELLED_PATIENCE_S if is_cancelled else _PATIENCE_AT_END_S)
             if self._thread.is_alive():
                 return "", "the forge had not answered when the run had ended"
         return self._result
