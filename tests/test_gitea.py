@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 
 from shipway.errors import Reason
-from shipway.forges.forge import Capability, Check, Deployment, ForgeError, Outcome
+from shipway.forges.forge import Attempt, Capability, Check, Deployment, ForgeError, Outcome
 from shipway.forges.sticky import Note, Purpose, parse_marker, post
 from shipway.redaction import trusted
 from shipway.view import Conclusion
 from tests.forge.contract import check
 from tests.forge.gitea_server import JOB_TOKEN, GiteaServer, gitea_world
 from tests.forge.kinds import KINDS, Running
+from tests.forge.server import Reply
 from tests.forge.world import START, Run
 from tests.test_action_command import HEAD, Job, pull_request
 
@@ -95,6 +96,17 @@ def test_times_in_the_servers_own_zone_are_compared_in_utc(gitea: GiteaServer) -
     found = parse_marker(gitea.world.pulls[7].comments[0].body)
     assert found is not None
     assert found.at == START
+
+
+def test_the_start_of_a_run_is_read_by_forgejos_name_for_it(gitea: GiteaServer) -> None:
+    gitea.fault("GET", "/actions/runs/77$", Reply(200, {"id": 77, "started": "2026-11-22T09:30:00+01:00"}))
+    assert running(gitea).forge().attempt("77") == Attempt(1, "2026-11-22T08:30:00Z")
+
+
+def test_a_start_that_is_no_time_defers_the_report(gitea: GiteaServer) -> None:
+    gitea.fault("GET", "/actions/runs/77$", Reply(200, {"id": 77, "started_at": "soon"}))
+    posted = post(running(gitea).forge(), note(), lambda _: trusted("the plan"))
+    assert (posted.outcome, posted.why) == (Outcome.DEFERRED, "the forge's answer has no time in `started_at`")
 
 
 def test_where_runs_are_not_told_the_later_report_stays(gitea: GiteaServer) -> None:
