@@ -140,6 +140,20 @@ def test_where_a_commit_is_not_in_this_clone_the_digests_are_shown(shop: Project
     assert "reads: files that it depends on changed\n    - reads: sha256:" in told
 
 
+def test_of_a_policy_that_is_new_only_what_it_says_is_shown(shop: Project) -> None:
+    before = planned(shop, "before")
+    changed(shop, "stages:\n", "policy: {quiet: {freeze: [sat..sun]}}\nstages:\n")
+    told = shop.call("diff", before, planned(shop, "after"), code=3).out
+    assert told[told.index("~ plan") : told.index("Besides, ")] == (
+        "~ plan changed\n"
+        "    + policies.quiet.name: quiet\n"
+        "    + policies.quiet.timeout_ms: 60000\n"
+        '    + policies.quiet.freeze: ["sat..sun"]\n'
+        "    + policies.quiet.timezone: UTC\n"
+        "\n"
+    )
+
+
 def test_of_what_was_not_committed_no_files_are_named(shop: Project) -> None:
     shop.write({"db/001.sql": "b"})
     before = planned(shop, "before")

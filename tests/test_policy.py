@@ -28,7 +28,7 @@ SHOP = """
     secrets: [TOKEN, OTHER]
     values: {level: 3}
     policy:
-      company: {run: ./policy, timeout: 5s, env: {LEVEL: "${{ values.level }}", TOKEN: "${{ secrets.TOKEN }}"}}
+      company: {run: ./policy, timeout: 90s, env: {LEVEL: "${{ values.level }}", TOKEN: "${{ secrets.TOKEN }}"}}
     stages:
       release: {steps: [{id: up, run: touch shipped, undo: rm shipped}]}
     """
@@ -84,15 +84,15 @@ def refused(project: Project) -> Done:
         ("echo 'true'", "the JSON that it printed is no verdict"),
         ("echo '[]'", "conftest tested nothing"),
         ("""echo '{"verdict": "yes"}'""", "not `allow`, `deny` or `warn`"),
-        ("exec sleep 600", "its time of 5s was over"),
+        ("exec sleep 600", "its time of 90s was over"),
         ("head -c 2000000 /dev/zero", "more than 1048576 bytes"),
     ],
 )
 def test_case_39_a_policy_without_a_clear_verdict_refuses_the_plan(shop: Project, script: str, said: str) -> None:
     policy(shop, script)
     if "sleep" in script:
-        (shop.root / "shipway.yml").write_text(shop.text("shipway.yml").replace("5s", "200ms"))
-        said = said.replace("5s", "200ms")
+        (shop.root / "shipway.yml").write_text(shop.text("shipway.yml").replace("90s", "200ms"))
+        said = said.replace("90s", "200ms")
     done = refused(shop)
     assert "policy-error" in done.out + done.err
     [verdict] = receipt(shop).verdicts

@@ -103,9 +103,17 @@ def _field_lines(field: FieldChange) -> Iterator[SignedLine]:
             yield from diff_lines({"reads": field.before}, {"reads": field.after})
         return
     label = one_line(field.name)
-    before = None if field.before is None else {label: _shown(field.name, field.before)}
-    after = None if field.after is None else {label: field_value(field)}
+    old, new = _shown(field.name, field.before), field_value(field)
+    before = None if field.before is None else {label: old if field.after is not None else _filled(old)}
+    after = None if field.after is None else {label: new if field.before is not None else _filled(new)}
     yield from diff_lines(before, after)
+
+
+def _filled(value: Json) -> Json:
+    """What is there in one plan only, without those of its members that say nothing."""
+    if not isinstance(value, Mapping):
+        return value
+    return {name: member for name, member in value.items() if member not in (None, False, "", [], {})}
 
 
 def _shown(name: str, value: Json) -> Json:
