@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from shipway.approvals import ApprovalRule
 from shipway.errors import DeclarationError, Position, Problem, Reason, UsageError
 from shipway.render.check import check_summary, check_title
 from shipway.render.markdown import Links
@@ -71,6 +72,8 @@ def test_each_problem_of_a_declaration_is_annotated_where_it_is() -> None:
 
 def test_a_title_is_one_line_without_control_characters() -> None:
     assert check_title(view()) == "1 update, 1 replace, 1 delete, 6 run, 1 read, 1 noop, 5 opaque"
+    asks = replace(PLAN, stages=(PLAN.stages[0], replace(PLAN.stages[1], approval=ApprovalRule()), PLAN.stages[2]))
+    assert check_title(view(plan=asks)).endswith("5 opaque; needs approval: release")
     assert check_title(view(stands="closed")).startswith("closed; 1 update")
     assert check_title(view(receipt=good_receipt())) == "succeeded: 2 succeeded"
     error = UsageError("two\nlines\x1b[2J and @org/team")

@@ -25,7 +25,8 @@ def check_title(view: View) -> Redacted:
         broken = "break-glass, " if view.receipt.break_glass else ""
         said = f"{broken}{wording.ending(view.receipt)}: {', '.join(wording.receipt_counts(view.receipt))}"
     elif view.plan is not None and not view.error:
-        said = "; ".join(part for part in (said, ", ".join(wording.plan_counts(view.plan))) if part)
+        approval = f"needs approval: {', '.join(view.plan.approval_rules)}" if view.plan.approval_rules else ""
+        said = "; ".join(part for part in (said, ", ".join(wording.plan_counts(view.plan)), approval) if part)
     return trusted(cut(one_line(said), TITLE_CELLS))
 
 
