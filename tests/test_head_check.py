@@ -136,3 +136,10 @@ def test_of_nodes_that_begin_together_one_asks_for_all(shop: Shop) -> None:
     assert shop.push().code == 0
     asked = [seen for seen in shop.github.requests if seen.path.endswith("git/ref/heads/main")]
     assert 2 <= len(asked) <= 4
+
+
+def test_on_of_a_pattern_of_targets_says_what_may_execute_there(shop: Shop) -> None:
+    declare(shop, FREE + "targets: {env-*: {on: [release]}}\n")
+    done = shop.push(SHIPWAY_INPUT_TARGET="env-1")
+    assert (done.code, shop.mark) == (0, []), done.text
+    assert "matches none of `on` of the target" in done.text

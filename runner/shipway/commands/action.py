@@ -203,15 +203,10 @@ def _job(context: Context, inputs: _Inputs, log: WorkflowLog) -> _Job:
     declared = declaration.load(file, root=repository.root, target=target)
     for name in declared.secrets:
         log.mask(context.env.get(name, ""))
-    patterns = _on_patterns(declared, target)
+    patterns = declared.target_rule(target).on
     work = commanded_work(inputs.command, ci, patterns)
     context = context if work.is_trusted else _without_credentials(context)
     return _Job(context, ci, file, repository, declared.name, target, work, inputs.workflow, inputs.comment)
-
-
-def _on_patterns(declared: declaration.Declaration, target: str) -> tuple[str, ...]:
-    rules = declared.targets or {}
-    return rules[target].on if target in rules else ()
 
 
 def _without_credentials(context: Context) -> Context:
