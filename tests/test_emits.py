@@ -159,7 +159,8 @@ def test_d032_on_resume_what_was_added_is_there_and_what_succeeded_is_not_done_a
     (tmp_path / "mended").touch()
     again = resume(tmp_path)
     assert set(again.outcomes.values()) == {"succeeded"}, again.finished.error
-    assert _told(tmp_path) == ["deploy a", "deploy b", "after", "after"]
+    told = _told(tmp_path)
+    assert (sorted(told[:2]), told[2:]) == (["deploy a", "deploy b"], ["after", "after"])
 
 
 def test_a_gather_that_failed_goes_on_where_it_was(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import argparse
 import copy
 import json
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,6 @@ from graphql import (
     parse,
     print_ast,
 )
-from msgspec.structs import replace
 
 VENDOR = Path(__file__).resolve().parent.parent / "vendor" / "github"
 
