@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shipway.credentials import SHAPES, Shape
+from shipway.credential_shapes import SHAPES, Shape
 from shipway.redaction import MASK, Redactor
 
 _BODY = "0aB1cD2eF3gH4iJ5kL6mN7oP8qR9sT0uV1wX2yZ3aB4cD5eF6gH7"

@@ -137,6 +137,8 @@ def test_case_54_no_form_of_a_secret_is_in_any_place_that_a_job_leaves(tmp_path:
     (comment,) = github.world.pulls[7].comments
     told = {f"log {place}": _unmasked(part.stdout) + part.stderr for place, part in enumerate((done, kept, reported))}
     told |= {"comment": comment.body, "summary": job.summary, "outputs": (job.root / "GITHUB_OUTPUT").read_text()}
+    assert github.world.checks, "a check run says the same"
+    told |= {f"check {place}": repr(check) for place, check in enumerate(github.world.checks)}
     assert "journal.bin" in "".join(texts_below(job.root / "temp"))
     assert_clean(told | texts_below(job.root / "temp") | texts_below(job.checkout / ".shipway"))
 
