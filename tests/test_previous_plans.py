@@ -202,7 +202,14 @@ def test_the_plan_of_the_latest_run_of_another_head_is_found(github: GitHubServe
 
 
 def _set(name: str, value: object) -> Callable[[World], object]:
-    return lambda world: setattr(world.runs[70], name, value)
+    """The run is another one in this, and its artifact says so as well."""
+
+    def spoil(world: World) -> None:
+        setattr(world.runs[70], name, value)
+        if hasattr(world.artifacts[0], name):
+            setattr(world.artifacts[0], name, value)
+
+    return spoil
 
 
 @pytest.mark.parametrize(
