@@ -133,6 +133,7 @@ def test_a_plan_whose_head_moved_to_what_cannot_be_planned_is_headed_stale(
     assert "### Shipway plan: shop → default (stale: head moved to `ccccccc`)\n" in comment.body
     assert "**What is at `ccccccc` cannot be planned: the check says why.**" in comment.body
     assert "| `greet` | main |" in comment.body and "for `aaaaaaa`" in comment.body
+    assert f"/blob/{HEADS[0]}/shipway.yml" in comment.body
     assert (job.outputs["comment"], job.outputs["check"]) == ("updated", "created")
     assert github.world.checks[-1].document["conclusion"] == "failure"
     third = pushed(tmp_path, github, 2, LIFECYCLE)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from shipway.ci import CiContext
 from shipway.commands.delivery import open_forge, post_view
 from shipway.commands.previous import Previous, find_previous, plan_of_head
@@ -62,7 +64,8 @@ def _restated(forge: Forge, ci: CiContext, found: Previous, stands: str, needed:
         needed=needed,
     )
     artifact_url = f"{runs_url}/{found.run}/artifacts/{found.artifact}"
-    links = links_of(ci, found.plan, artifact_id=str(found.artifact), artifact_url=artifact_url)
+    shown = replace(ci, head_sha=view.head)  # the declaration as it was planned
+    links = links_of(shown, found.plan, artifact_id=str(found.artifact), artifact_url=artifact_url)
     return post_view(forge, ci, view, links)
 
 
