@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from shipway.commands.fence import READY
 from tests.command_line import Done
 from tests.forge.server import GitHubServer
 from tests.runs import PATIENCE_S, declare, environment
@@ -261,6 +262,8 @@ def test_nothing_is_started_again_from_an_environment_that_a_step_changed(
 ) -> None:
     job = push_job(tmp_path, github, f"  - id: change\n    env_from: [SITE]\n    run: |\n      {change}\n")
     site = _environment(job)
+    ready = site.parents[2] / READY
+    ready.touch()
     done = subprocess.run(
         [site.parents[2] / "bin/python", "-I", "-m", "shipway", "action", "run"],
         cwd=job.checkout,
@@ -273,6 +276,7 @@ def test_nothing_is_started_again_from_an_environment_that_a_step_changed(
     assert job.outputs["reason"] == "environment-changed"
     assert job.outputs["outcome"] == "succeeded", "what was executed is told all the same"
     assert "a step changed Shipway's own environment" in done.stderr
+    assert not ready.exists(), "the next use of the action makes an environment of its own"
 
 
 def test_an_environment_that_steps_leave_alone_is_not_reported(tmp_path: Path, github: GitHubServer) -> None:
@@ -293,6 +297,11 @@ def _environment(job: Job) -> Path:
     (site / "those.pth").write_text("\n".join(roots) + "\n")
     (site / "mine.py").write_text("x = 1\n")
     return site
+
+
+def test_the_environment_is_marked_as_the_action_marks_it() -> None:
+    install = Path(__file__).resolve().parent.parent / "requirements/install.py"
+    assert f'READY = "{READY}"' in install.read_text(encoding="utf-8")
 
 
 def test_the_action_hands_no_token_to_what_starts_from_an_unlooked_at_environment() -> None:

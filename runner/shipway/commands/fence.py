@@ -18,6 +18,9 @@ STEERING = ("GITHUB_ENV", "GITHUB_PATH", "GITHUB_OUTPUT", "GITHUB_STATE", "GITHU
 """The runner reads these when its step has ended. Source:
 https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-commands#environment-files"""
 
+READY = ".shipway-ready"
+"""What `requirements/install.py` leaves in an environment that is whole, and looks for before it makes another one."""
+
 _Seen = tuple[int, int, int, int]
 _SHOWN = 5
 
@@ -46,10 +49,12 @@ class Fence:
         return changed
 
     def check(self) -> None:
-        """Raises VerificationError where something in the environment is not as it was."""
+        """Raises VerificationError where something in the environment is not as it was; the next use makes it anew."""
         after = _listed(self._environment)
         changed = sorted(path for path in {*self._before, *after} if self._before.get(path) != after.get(path))
-        if changed:
+        if changed and self._environment is not None:
+            with suppress(OSError):
+                os.unlink(self._environment / READY)
             listed = "".join(f"\n  {path}" for path in changed[:_SHOWN]) + ("\n  …" if len(changed) > _SHOWN else "")
             raise VerificationError(
                 f"a step changed Shipway's own environment; nothing of it is started again in this job{listed}",
