@@ -1,0 +1,116 @@
+"""What a job of the action is about: its inputs, and what event, declaration and target come to. Executes nothing."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from shipway import declaration
+from shipway.ci import CiContext, Token, origin
+from shipway.commands.setting import find_file, find_target, repository_of
+from shipway.context import Context
+from shipway.declaration import Declaration
+from shipway.environment import BASE_NAMES
+from shipway.errors import Reason, UsageError
+from shipway.render.workflow import WorkflowLog
+from shipway.repository import Repository
+from shipway.trigger import Work, commanded_work
+
+_COMMANDS = ("auto", "plan", "run", "validate", "check", "publish")
+_PREFIX = "SHIPWAY_INPUT_"
+
+
+class Inputs(Struct, frozen=True):
+    """The action's inputs, as its steps pass them."""
+
+    command: str
+    file: str
+    target: str
+    comment: bool
+    workflow: str
+    break_glass: str | None = None
+
+
+class Job(Struct, frozen=True):
+    """What this job is about: declaration, checkout, target, and what the event leads to. Nothing is read of it twice."""
+
+    context: Context
+    ci: CiContext
+    file: Path
+    repository: Repository
+    declared: Declaration
+    target: str
+    work: Work
+    workflow: str = ""
+    comments: bool = True
+
+    @property
+    def lifecycle(self) -> str:
+        """The lifecycle's name."""
+        return self.declared.name
+
+
+def action_context(context: Context) -> tuple[Context, Inputs]:
+    """The context with the action's token and working directory in place. Raises UsageError for inputs that cannot be."""
+    if context.ci is None:
+        raise UsageError("`shipway action` runs in a job of a CI", next="use `shipway plan` or `shipway run` here")
+    given = {name.removeprefix(_PREFIX): value for name, value in context.env.items() if name.startswith(_PREFIX)}
+    command, comment = given.get("COMMAND") or "auto", given.get("COMMENT") or "true"
+    if command not in _COMMANDS:
+        raise UsageError(
+            f"input `command` is `{command}`", next="use one of " + ", ".join(f"`{word}`" for word in _COMMANDS)
+        )
+    if comment not in ("true", "false"):
+        raise UsageError(f"input `comment` is `{comment}`", next="use `true` or `false`")
+    token = given.get("TOKEN", "")
+    ci = replace(context.ci, token=Token(token, origin(context.ci.api_url)) if token else context.ci.token)
+    cwd = context.cwd / (given.get("WORKING_DIRECTORY") or ".")
+    if not cwd.is_dir():
+        raise UsageError(f"input `working-directory` is `{given['WORKING_DIRECTORY']}`, which is no folder here")
+    inputs = Inputs(
+        command,
+        given.get("FILE", ""),
+        given.get("TARGET", ""),
+        comment == "true",
+        given.get("WORKFLOW", ""),
+        given.get("BREAK_GLASS") or None,
+    )
+    return replace(context, ci=ci, cwd=cwd), inputs
+
+
+def told_by_event(context: Context, inputs: Inputs) -> Work:
+    """What event and payload alone lead to. Raises UsageError for a refusal, before a file of the checkout is looked at."""
+    assert context.ci is not None
+    work = commanded_work(inputs.command, context.ci)
+    if work.reason in (Reason.EVENT_REFUSED, Reason.FORK_CODE):
+        raise UsageError(work.why, reason=work.reason, next=work.next)
+    return work
+
+
+def job_of(context: Context, inputs: Inputs, log: WorkflowLog) -> Job:
+    """Find out what is to be done, and mask the lifecycle's secrets before anything else is printed."""
+    ci = context.ci
+    assert ci is not None
+    file = find_file(Namespace(file=inputs.file), context)
+    repository = repository_of(file, context)
+    target = find_target(inputs.target, file, repository)
+    declared = declaration.load(file, root=repository.root, target=target)
+    for name in declared.secrets:
+        log.mask(context.env.get(name, ""))
+    patterns = declared.target_rule(target).on
+    work = commanded_work(inputs.command, ci, patterns)
+    context = context if work.is_trusted else _without_credentials(context)
+    return Job(context, ci, file, repository, declared, target, work, inputs.workflow, inputs.comment)
+
+
+def _without_credentials(context: Context) -> Context:
+    """The context for a stranger's code: none of the job's own variables, no token."""
+    kept = {
+        name: value
+        for name, value in context.env.items()
+        if name in BASE_NAMES or (name.startswith(("GITHUB_", "RUNNER_")) and "TOKEN" not in name)
+    }
+    return replace(context, env=kept, ci=replace(context.ci, token=None) if context.ci else None)
