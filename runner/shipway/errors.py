@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
 from enum import StrEnum
 
 from msgspec import Struct
@@ -195,6 +194,8 @@ def trace_of(error: BaseException) -> str:
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """The known word most like `word`, or None where nothing is close. Deterministic: ties fall to sorted order."""
+    from difflib import get_close_matches  # late: only a mistake needs it, and every start would pay for it
+
     found = get_close_matches(word, sorted(known), n=1, cutoff=0.6)
     return found[0] if found else None
 

@@ -64,8 +64,7 @@ def run(arguments: Namespace) -> int:
 
 def _planned(request: Request, repository: Repository, context: Context) -> Plan:
     loaded = declaration.load(request.file, root=repository.root, target=request.target)
-    rule = (loaded.targets or {}).get(request.target)
-    if rule is None or not rule.drill:
+    if not loaded.target_rule(request.target).drill:
         raise UsageError(
             f"the target `{request.target}` is not there to be broken",
             reason=Reason.TARGET_REFUSED,
