@@ -89,6 +89,19 @@ def test_d069_attempts_go_on_counting_and_retries_count_anew(tmp_path: Path) -> 
     assert len(resume(tmp_path)["main/a"].attempts) == 5
 
 
+def test_the_longest_path_of_a_run_that_was_gone_on_with_is_no_longer_than_the_run(tmp_path: Path) -> None:
+    steps = """
+        a: {run: echo a >> told, undo: echo undo >> told}
+        b: {run: test -e mended, needs: [a], undo: "true"}
+    """
+    run(tmp_path, stage(steps, lasting=True))
+    resume(tmp_path)
+    (tmp_path / "mended").touch()
+    again = resume(tmp_path)
+    assert again.receipt.critical_path == ("main/a", "main/b")
+    assert again.receipt.critical_path_ms <= again.receipt.duration_ms
+
+
 def test_a_changed_declaration_is_refused_with_the_nodes_that_differ(tmp_path: Path) -> None:
     run(tmp_path, stage('- {id: a, run: "true"}\n- {id: b, run: "exit 1"}', more=LEFT))
     declare(tmp_path, stage('- {id: a, run: "true"}\n- {id: b, run: "exit 0"}\n- {id: c, run: "true"}', more=LEFT))

@@ -46,11 +46,15 @@ class RunFacts(Struct, frozen=True):
 def assemble(plan: Plan, execution: Execution, facts: RunFacts, seal: OutputSeal) -> Receipt:
     """The receipt of an execution."""
     grown = replace(plan, nodes=(*plan.nodes, *execution.added)) if execution.added else plan
+    ready = _ready_times(grown, execution.results)
     results = tuple(
-        _sealed(result, grown.by_id[result.node], seal) for result in _with_ready_times(grown, execution.results)
+        _sealed(_with_ready_time(result, ready[result.node]), grown.by_id[result.node], seal)
+        for result in execution.results
     )
     ran = {result.node: result for result in results if result.started_ms is not None}
-    durations = {node: result.duration_ms for node, result in ran.items() if not grown.by_id[node].is_group}
+    durations = {
+        node: _worked_ms(result, ready[node]) for node, result in ran.items() if not grown.by_id[node].is_group
+    }
     path, length = grown.graph().critical_path(durations)
     wall = max(1, execution.duration_ms)
     return Receipt(
@@ -137,25 +141,33 @@ def _left_behind(execution: Execution) -> Iterable[str]:
         yield "begun and left as it is: " + ", ".join(f"`{node}`" for node in execution.left_behind)
 
 
-def _with_ready_times(plan: Plan, results: Sequence[NodeResult]) -> list[NodeResult]:
-    """When each started node's needs were met: the latest end among them, stages included."""
+def _ready_times(plan: Plan, results: Sequence[NodeResult]) -> dict[str, int]:
+    """When each node's needs were met: the latest end among them, stages included."""
     ended: dict[str, int] = {result.node: result.ended_ms or 0 for result in results}
     members: dict[str, int] = {}
     for result in results:
         stage = plan.by_id[result.node].stage
         members[stage] = max(members.get(stage, 0), ended[result.node])
     stages = plan.stages_by_id
-    found = []
+    found = {}
     for result in results:
-        if result.started_ms is None:
-            found.append(result)
-            continue
         node = plan.by_id[result.node]
         befores = (need for need in node.needs if need.kind is not NeedKind.WITHIN)
         ready = max((ended[owner_of(need.node)] for need in befores), default=0)
-        ready = max([ready, *(members.get(stage, 0) for stage in stages[node.stage].needs)])
-        found.append(replace(result, ready_ms=min(ready, result.started_ms)))
+        found[node.id] = max([ready, *(members.get(stage, 0) for stage in stages[node.stage].needs)])
     return found
+
+
+def _with_ready_time(result: NodeResult, ready_ms: int) -> NodeResult:
+    return result if result.started_ms is None else replace(result, ready_ms=min(ready_ms, result.started_ms))
+
+
+def _worked_ms(result: NodeResult, ready_ms: int) -> int:
+    """How long the node took once its needs were met: they may have run anew between two of its attempts."""
+    if result.started_ms is None or result.ended_ms is None or not result.attempts:
+        return result.duration_ms
+    begin = max(result.started_ms, min(ready_ms, result.attempts[-1].started_ms))
+    return max(0, result.ended_ms - begin)
 
 
 _WITH_TAIL = frozenset(

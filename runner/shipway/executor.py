@@ -693,12 +693,13 @@ class Executor:
     def _keep(self, result: NodeResult, exit_code: int | None = None) -> None:
         self._results[result.node] = result
         node = self._progress[result.node].node
+        latest = result.attempts[self._progress[result.node].tried_before :]
         self._emit(
             NodeFinished(
                 node=result.node,
                 outcome=result.outcome.value,
                 at_ms=self._around.clock_ms(),
-                duration_ms=result.duration_ms,
+                duration_ms=(result.ended_ms or 0) - latest[0].started_ms if latest else result.duration_ms,
                 cause=result.cause,
                 error=result.error,
                 warning=result.warning,
