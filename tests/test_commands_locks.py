@@ -45,6 +45,7 @@ def begin(project: Project, *arguments: str) -> subprocess.Popen[str]:
 def test_a_lock_held_by_hand_keeps_runs_out_until_it_is_given_back(project: Project) -> None:
     done = project.call("lock", "--target", "prod", "--reason", "restoring\na backup")
     assert done.out.startswith("the lock of `shop` on `prod` is yours in local files")
+    assert done.out.endswith("until `shipway unlock --target prod`\n")
     refused = project.call("run", "--target", "prod", "--yes", "--json", code=6)
     error = refused.json["error"]
     assert (error["reason"], error["phase"]) == ("lock-held", "prepare")

@@ -100,7 +100,7 @@ def test_d069_retry_takes_a_node_that_failed_and_no_other(tmp_path: Path) -> Non
     run(tmp_path, stage(steps, more="defaults: {rollback: none}"))
     other = call(tmp_path, "retry", last(tmp_path), "main/a")
     assert other.exit_code == 2
-    assert "`main/a` has not failed, it is succeeded" in other.err
+    assert "`main/a` has not failed (it is `succeeded`)" in other.err
     unknown = call(tmp_path, "retry", last(tmp_path), "main/bb")
     assert unknown.exit_code == 2
     assert "Did you mean `main/b`?" in unknown.err

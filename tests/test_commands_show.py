@@ -132,3 +132,17 @@ def test_what_to_type_next_repeats_what_the_plan_was_asked_with(project: Project
     kept = project.call("plan", "--target", "prod", "-o", "my plan.json").out
     assert "shipway apply 'my plan.json'\n" in kept
     assert "or keep it" not in kept
+    shown = project.call("show", "my plan.json").out
+    assert "shipway apply 'my plan.json'\n" in shown
+    assert "or keep it" not in shown
+
+
+def test_a_document_that_is_not_there_is_named_once_with_what_to_name_instead(project: Project) -> None:
+    missing = project.call("apply", "nope.json", code=2)
+    assert missing.err.count("nope.json") == 1
+    assert "Name a file that `shipway plan -o FILE` wrote" in missing.err
+
+
+def test_an_option_that_another_one_needs_is_refused_without_it(project: Project) -> None:
+    told = project.call("plan", "--target", "prod", "--workflow", "plan.yml", code=2)
+    assert "`--workflow` belongs to `--check`" in told.err

@@ -152,6 +152,10 @@ def test_what_has_no_undo_is_named(tmp_path: Path) -> None:
     shop(tmp_path, "steps: [{id: a, run: 'true', undo: 'true'}, {id: mail, run: 'true'}]\n")
     called = call(tmp_path, "rollback", "--yes", "--json")
     assert (called.exit_code, rolled_back(called)) == (4, [("main/mail", "not_undoable"), ("main/a", "undone")])
+    again = call(tmp_path, "rollback", "--yes")
+    assert "1 node, which cannot be undone" in again.out
+    assert "shipway resume" not in again.out  # it had succeeded: to go on with it would do again what is undone
+    assert "there the node was done and cannot be undone" in call(tmp_path, "why", "main/mail").out
 
 
 def test_a_killed_run_may_be_rolled_back_instead_of_gone_on_with(tmp_path: Path) -> None:

@@ -241,8 +241,13 @@ def moment(unix_ms: int) -> str:
     return f"{datetime.fromtimestamp(unix_ms // 1000, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
+def unlock_command(name: str) -> str:
+    """What a person types to give the lock back."""
+    return f"`shipway unlock {_arguments(name)}`"
+
+
 def _what_to_do(lock: Lock, life: Life, now_ms: int) -> str:
-    command = f"`shipway unlock {_arguments(lock.name)}`"
+    command = unlock_command(lock.name)
     if lock.kept_by is KeptBy.HAND:
         return f"ask whoever holds it, or give it back with {command}"
     if lock.kept_by is KeptBy.PROCESS:

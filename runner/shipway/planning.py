@@ -209,10 +209,14 @@ def _check_names(stages: Sequence[PlannedStage], nodes: Sequence[Node], selectio
     known = [*(stage.id for stage in stages), *(node.id for node in nodes)]
     for name in selection.stages:
         if name not in {stage.id for stage in stages}:
-            raise UsageError(f"there is no stage `{name}`", next=did_you_mean(name, [stage.id for stage in stages]))
+            ids = [stage.id for stage in stages]
+            raise UsageError(f"there is no stage `{name}`", next=did_you_mean(name, ids) or _LIST_THEM)
     for name in selection.skip:
         if name not in known:
-            raise UsageError(f"there is no stage or step `{name}`", next=did_you_mean(name, known))
+            raise UsageError(f"there is no stage or step `{name}`", next=did_you_mean(name, known) or _LIST_THEM)
+
+
+_LIST_THEM = "`shipway graph` shows what there is"
 
 
 class _FileDigests:

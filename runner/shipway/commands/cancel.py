@@ -10,6 +10,7 @@ from contextlib import suppress
 
 from shipway.commands.clearing import seal_killed
 from shipway.commands.documents import write_out
+from shipway.commands.runs import standing
 from shipway.commands.setting import journal_of, root_here
 from shipway.context import Context, read_context
 from shipway.errors import EXIT_DONE, Reason, UnreachableError, UsageError
@@ -32,7 +33,9 @@ def run(arguments: Namespace) -> int:
     elif summary.is_alive:
         _stop(journal, summary, context)
     else:
-        raise UsageError(f"run `{summary.run}` has ended: {summary.status.value}", next="see it with `shipway show`")
+        raise UsageError(
+            f"run `{summary.run}` has ended: {standing(summary)}", next=f"see it with `shipway show {summary.run}`"
+        )
     status = journal.find(summary.run).status.value
     if arguments.json:
         write_out(json.dumps({"run": summary.run, "status": status}) + "\n")

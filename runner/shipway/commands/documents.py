@@ -21,8 +21,9 @@ from shipway.workspace import Workspace, unwritable, write_atomically
 
 def read_plan(path: Path) -> Plan:
     """The plan in a file. Raises UsageError where it cannot be read, VerificationError where its seal is broken."""
+    content = _content(path)
     with _naming(path):
-        return plan_in(_content(path))
+        return plan_in(content)
 
 
 def plan_in(content: bytes) -> Plan:
@@ -55,9 +56,15 @@ def _naming(path: Path) -> Iterator[None]:
 
 
 def show_document(
-    document: Plan | Receipt, form: str, context: Context, stream: TextIO, plan: Plan | None = None
+    document: Plan | Receipt,
+    form: str,
+    context: Context,
+    stream: TextIO,
+    plan: Plan | None = None,
+    *,
+    kept_as: str = "",
 ) -> str:
-    """A document as text for a terminal, Markdown, canonical JSON or a Mermaid diagram."""
+    """A document as text for a terminal, Markdown, canonical JSON or a Mermaid diagram; `kept_as` is a plan's file, as typed."""
     if form == "json":
         text = canonical_bytes(document.document).decode()
         return text + "\n" if stream.isatty() else text
@@ -78,7 +85,7 @@ def show_document(
 
     colour = stream.isatty() and not context.no_color
     if isinstance(document, Plan):
-        return rendered.render_plan(document, colour=colour, columns=context.columns)
+        return rendered.render_plan(document, colour=colour, columns=context.columns, kept_as=kept_as)
     return rendered.render_receipt(document, plan, colour=colour, columns=context.columns)
 
 
@@ -148,7 +155,11 @@ def _content(path: Path) -> bytes:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise UsageError(f"cannot read `{path}`: {error.strerror}", reason=Reason.DOCUMENT_INVALID) from error
+        raise UsageError(
+            f"cannot read `{path}`: {error.strerror}",
+            reason=Reason.DOCUMENT_INVALID,
+            next="name a file that `shipway plan -o FILE` wrote",
+        ) from error
     if not content.startswith(b"{") or b'"kind":' not in content:
         raise UsageError(
             f"`{path.name}` is neither a plan nor a receipt of Shipway",

@@ -12,7 +12,7 @@ from shipway.context import read_context
 from shipway.durations import parse_ms
 from shipway.errors import EXIT_DONE, UsageError
 from shipway.holding import Holding
-from shipway.locks import Claim, KeptBy, Lock, lock_json, moment, told
+from shipway.locks import Claim, KeptBy, Lock, lock_json, moment, told, unlock_command
 from shipway.redaction import strip_control
 
 
@@ -36,5 +36,5 @@ def run(arguments: Namespace) -> int:
 
 
 def _line(lock: Lock, desk: Desk) -> str:
-    until = f"until {moment(lock.until_ms)}" if lock.until_ms else "until `shipway unlock`"
+    until = f"until {moment(lock.until_ms)}" if lock.until_ms else f"until {unlock_command(lock.name)}"
     return f"{told(lock.name)} is yours in {desk.store.name}, {until}\n"

@@ -14,7 +14,7 @@ from shipway.commands.notes import noting
 from shipway.commands.proofs import words_of_proofs
 from shipway.commands.setting import Unreported, asked_of, heeding_signals, surroundings
 from shipway.context import Context, read_context
-from shipway.errors import EXIT_CHANGES, EXIT_DONE
+from shipway.errors import EXIT_CHANGES, EXIT_DONE, UsageError
 from shipway.lifecycle import run_lifecycle
 from shipway.plan import Plan
 from shipway.render import terminal
@@ -23,6 +23,8 @@ from shipway.workspace import write_atomically
 
 def run(arguments: Namespace) -> int:
     """0, or 3 with --detailed-exitcode where there are changes. Raises what planning raised."""
+    if arguments.workflow and not arguments.check:
+        raise UsageError("`--workflow` belongs to `--check`", next="add `--check`, or leave `--workflow` out")
     context = read_context()
     request, repository = asked_of(arguments, context)
     if arguments.output:

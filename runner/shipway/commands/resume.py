@@ -83,7 +83,7 @@ def _gone_on(opening: Opening, wish: Wish, declared: Declaration | None, argumen
         execute=True,
         declared=declared,
         go_on=GoOn(opening.run, wish),
-        confirm=lambda plan: confirmed(plan, arguments, context, must_ask=False),
+        confirm=lambda plan: confirmed(plan, arguments, context, must_ask=False, going_on=opening.run),
     )
     return voyage(request, arguments, context, repository_of(file, context))
 

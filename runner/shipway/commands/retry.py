@@ -31,7 +31,7 @@ def _failed(journal: JournalFile, record: RunRecord, node: str) -> Wish:
     if standing.own not in FAILURES | {Outcome.CANCELLED}:
         word = standing.outcome.value.replace("_", " ")
         raise UsageError(
-            f"`{node}` has not failed, it is {word}: there is nothing to retry",
+            f"`{node}` has not failed (it is `{word}`): there is nothing to retry",
             next=f"`shipway resume {record.summary.run} --from {node}` runs it and all behind it again",
         )
     return Wish({node: False})

@@ -99,8 +99,11 @@ def concluded(finished: Finished, path: Path | None, arguments: Namespace, conte
     return code
 
 
-def confirmed(plan: Plan, arguments: Namespace, context: Context, *, must_ask: bool) -> bool:
-    """Show the plan and ask on a terminal, unless `--yes`. Without a terminal to ask on, raises UsageError if `must_ask`."""
+def confirmed(plan: Plan, arguments: Namespace, context: Context, *, must_ask: bool, going_on: str = "") -> bool:
+    """Show the plan and ask on a terminal, unless `--yes`; `going_on` is the run that is gone on with.
+
+    Raises UsageError without a terminal to ask on, if `must_ask`.
+    """
     was_looked_at = arguments.yes and not must_ask
     if not arguments.json and not arguments.quiet and not was_looked_at:
         colour = context.stdout_is_tty and not context.no_color
@@ -115,7 +118,8 @@ def confirmed(plan: Plan, arguments: Namespace, context: Context, *, must_ask: b
                 next="say `--yes`, or apply a plan that was looked at: `shipway plan -o plan.json`, `shipway apply plan.json`",
             )
         return True
-    return said_yes(f"Execute this plan on {plan.target}?")
+    what = f"Go on with run {going_on}" if going_on else "Execute this plan"
+    return said_yes(f"{what} on {plan.target}?")
 
 
 def said_yes(question: str) -> bool:

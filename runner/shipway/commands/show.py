@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from argparse import Namespace
 from pathlib import Path
 
@@ -30,7 +31,8 @@ def run(arguments: Namespace) -> int:
     form = arguments.format or ("json" if arguments.json else "text")
     if arguments.quiet:
         return 0
-    write_out(show_document(document, form, context, terminal.standard_output()))
+    kept_as = shlex.quote(str(arguments.document)) if arguments.document else ""
+    write_out(show_document(document, form, context, terminal.standard_output(), kept_as=kept_as))
     if form == "text" and isinstance(document, Receipt):
         write_out(_timeline(document, context))
     if arguments.verbose and form == "text" and isinstance(document, Receipt):

@@ -36,6 +36,9 @@ _ENDED = {
     Outcome.SUCCEEDED: "succeeded",
     Outcome.FAILED: "failed",
     Outcome.TIMED_OUT: "timed out",
+    Outcome.UNDO_FAILED: "could not be undone",
+    Outcome.NOT_UNDOABLE: "was done and cannot be undone",
+    Outcome.DRIFTED: "had drifted and was not undone",
     Outcome.UNKNOWN: "was never heard of again",
 }
 

@@ -23,7 +23,8 @@ def render_rollback(plan: Plan, order: Sequence[str], run: str, *, colour: bool,
         gap = " " * max(cells - width(label), 0)
         lines.append(paint(cut(f"  {sign} {label}{gap}  {text}", columns), how, colour))
     stays = sum(_told(nodes[name])[2] is Colour.RED for name in order)
-    lines += ["", f"{plural(len(order), 'node')}" + (f", {stays} of them cannot be undone" if stays else "")]
+    some = f", {stays} of them cannot be undone" if len(order) > 1 else ", which cannot be undone"
+    lines += ["", plural(len(order), "node") + (some if stays else "")]
     return "\n".join(lines) + "\n"
 
 

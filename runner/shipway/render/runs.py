@@ -26,16 +26,31 @@ _HEADS = ("RUN", "LIFECYCLE", "TARGET", "STANDING", "BEGAN", "TOOK")
 
 
 def render_runs(rows: Sequence[RunRow], *, colour: bool, columns: int) -> str:
-    """A line for each run below the names of the columns, ending with a line end; nothing where there is no run."""
+    """A line for each run below the names of the columns, ending with a line end; nothing where there is no run.
+
+    Where that is too wide, it is without the times at which they began: the ids hold them.
+    """
     if not rows:
         return ""
     cells = [[one_line(text) for text in _texts(row)] for row in rows]
-    widths = [max(width(line[place]) for line in (list(_HEADS), *cells)) for place in range(len(_HEADS))]
-    lines = [paint(cut(_line(_HEADS, widths), columns), Colour.BOLD, colour)]
+    heads = list(_HEADS)
+    if sum(_widths(heads, cells)) + 2 * (len(heads) - 1) > columns:
+        heads, cells = _without_began(heads), [_without_began(line) for line in cells]
+    widths = _widths(heads, cells)
+    lines = [paint(cut(_line(heads, widths), columns), Colour.BOLD, colour)]
     lines += [
         paint(cut(_line(line, widths), columns), row.colour, colour) for row, line in zip(rows, cells, strict=True)
     ]
     return "\n".join(lines) + "\n"
+
+
+def _widths(heads: Sequence[str], cells: Sequence[Sequence[str]]) -> list[int]:
+    return [max(map(width, column)) for column in zip(heads, *cells, strict=True)]
+
+
+def _without_began(line: Sequence[str]) -> list[str]:
+    place = _HEADS.index("BEGAN")
+    return [*line[:place], *line[place + 1 :]]
 
 
 def _texts(row: RunRow) -> tuple[str, ...]:

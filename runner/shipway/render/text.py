@@ -8,7 +8,7 @@ from types import MappingProxyType
 from msgspec.structs import replace
 
 from shipway.durations import format_ms
-from shipway.nodes import FAILURES, WHOLE, Change, Fidelity, Node, Outcome
+from shipway.nodes import DONE, FAILURES, WHOLE, Change, Fidelity, Node, Outcome
 from shipway.plan import Plan, PlannedStage, rollback_preview
 from shipway.policies import Decision, Verdict
 from shipway.receipt import NodeResult, Receipt, RollbackEntry, RunOutcome, own_outcome
@@ -461,6 +461,10 @@ def _next(receipt: Receipt) -> str:
         return "shipway show, to see this again; shipway rollback, to undo it"
     if receipt.outcome is RunOutcome.ROLLED_BACK:
         return f"{again}, to do it again"
+    if receipt.outcome is RunOutcome.NOT_UNDONE and all(
+        own_outcome(result) in (*DONE, Outcome.SKIPPED) for result in receipt.nodes
+    ):
+        return f"look at what is still there; {again}, to do it again"  # it had succeeded: somebody wanted it undone
     if receipt.outcome is RunOutcome.NOT_UNDONE:
         return f"look at what is still there, then shipway resume; {again}, to begin anew"
     if receipt.outcome is RunOutcome.CANCELLED:
