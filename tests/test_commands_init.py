@@ -312,6 +312,32 @@ def test_nothing_is_replaced_without_force_and_then_nothing_is_written(tmp_path:
     ]
 
 
+def test_a_declaration_that_is_there_is_kept_and_the_workflow_is_written_beside_it(tmp_path: Path) -> None:
+    project = make_project(tmp_path)
+    declared = "version: 1\nname: mine\ntargets: {a: {}, b: {}}\nstate: git\nsteps: [{run: make}]\n"
+    project.write({"shipway.yml": declared})
+    assert project.call("init", code=2).err.startswith("name a target: this lifecycle has `a`, `b`")
+    told = project.call("init", "--target", "a").out
+    assert told.startswith(f"kept       shipway.yml\nwritten    {WORKFLOW}\n")
+    assert project.text("shipway.yml") == declared
+    workflow = yaml.safe_load(project.text(WORKFLOW))
+    assert workflow["jobs"]["execute"]["concurrency"]["group"] == "shipway-execute-mine-a"
+    assert workflow["jobs"]["execute"]["permissions"]["contents"] == "write"
+    refused = project.call("init", "--target", "a", "--forks", code=2).err
+    assert refused == (
+        f"`{WORKFLOW}` exists; nothing was written. "
+        "Keep it, or remove it and call this again: `--force` would replace the declaration too\n"
+    )
+    assert "open a merge request" in project.call("init", "--target", "a", "--gitlab").out
+
+
+def test_a_declaration_with_mistakes_gets_no_workflow(tmp_path: Path) -> None:
+    project = make_project(tmp_path)
+    project.write({"shipway.yml": "version: 1\nname: mine\n"})
+    assert "shipway.yml:1:1" in project.call("init", code=2).err
+    assert not (project.root / WORKFLOW).exists()
+
+
 def test_it_says_why_it_cannot_write(tmp_path: Path) -> None:
     project = make_project(tmp_path)
     project.write({".github": "a file\n"})

@@ -26,7 +26,9 @@ def test_paths_are_shown_as_they_are_typed_from_here(tmp_path: Path) -> None:
     assert "  edit ../../shipway.yml " in told
     assert "  shipway plan   " in told
     assert "of its own" not in told
-    assert project.call("init", cwd="services/api", code=2).err.startswith("`../../shipway.yml` and `../../.github/")
+    assert project.call("init", cwd="services/api", code=2).err.startswith(
+        "`../../.github/workflows/shipway.yml` exists"
+    )
 
 
 def test_what_to_type_next_names_the_file_only_where_another_is_found_first(tmp_path: Path) -> None:
@@ -45,7 +47,8 @@ def test_what_to_type_next_names_the_file_only_where_another_is_found_first(tmp_
 @pytest.mark.parametrize("code", [0, 2])
 def test_a_project_of_its_own_is_told_how_to_have_its_own_lifecycle(tmp_path: Path, code: int) -> None:
     project = make_project(tmp_path)
-    project.write({"services/api/package.json": "{}", **({"shipway.yml": ""} if code else {})})
+    there = {"shipway.yml": "version: 1\nname: shop\nsteps: [{run: make}]\n", ".github/workflows/shipway.yml": ""}
+    project.write({"services/api/package.json": "{}", **(there if code else {})})
     done = project.call("init", cwd="services/api", code=code)
     told = " ".join((done.out + done.err).split())
     assert (

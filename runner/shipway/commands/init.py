@@ -9,10 +9,11 @@ from argparse import Namespace
 from pathlib import Path
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from shipway import __version__, scaffold
 from shipway.commands.documents import write_out
-from shipway.commands.setting import DEFAULT_FILE
+from shipway.commands.setting import DEFAULT_FILE, find_target
 from shipway.context import Context, read_context
 from shipway.detection import MANIFESTS, Part, Suggestion, detect, is_telling
 from shipway.errors import UsageError
@@ -31,7 +32,7 @@ _TELLING_MAX = 500
 
 
 class _Written(Struct, frozen=True):
-    """One file of the result: `what` is written, replaced, changed or unchanged."""
+    """One file of the result: `what` is written, replaced, changed, kept or unchanged."""
 
     path: str
     what: str
@@ -72,15 +73,33 @@ def run(arguments: Namespace) -> int:
     file = _declaration_path(arguments, context, repository)
     planned, how = _planned(arguments, context, repository, file)
     place = _Place(repository.root.resolve(), context.cwd.resolve())
-    jobs = _pipeline(planned, place.root) if arguments.gitlab else _workflows(planned, for_forks=arguments.forks)
-    texts = {planned.file: scaffold.declaration_text(planned), **jobs}
-    written = _write(place, texts, is_forced=arguments.force)
+    is_kept = (place.root / file).is_file() and not arguments.force
+    if is_kept:
+        planned = _as_declared(planned, arguments, repository)
+    texts = _pipeline(planned, place.root) if arguments.gitlab else _workflows(planned, for_forks=arguments.forks)
+    if not is_kept:
+        texts = {planned.file: scaffold.declaration_text(planned), **texts}
+    written = _write(place, texts, is_forced=arguments.force, is_kept=is_kept)
+    if is_kept:
+        written.insert(0, _Written(planned.file, "kept"))
     written.append(_ignore(repository.root, scaffold.ignored(planned)))
     if arguments.json:
         write_out(json.dumps(_facts(planned, written), ensure_ascii=False) + "\n")
     elif not arguments.quiet:
         write_out(_told(planned, written, how, place, context.columns, is_gitlab=arguments.gitlab))
     return 0
+
+
+def _as_declared(planned: Scaffold, arguments: Namespace, repository: Repository) -> Scaffold:
+    """What to write beside a declaration that is there and stays as it is. Raises ShipwayError where it is not valid."""
+    from shipway import declaration  # late: usually there is none yet
+    from shipway.declaration import StateStore
+
+    path = repository.root / planned.file
+    find_target(arguments.target, path, repository)
+    declared = declaration.load(path, root=repository.root, target=arguments.target)
+    is_git = declared.state.store is StateStore.GIT
+    return replace(planned, name=declared.name, folder="", steps=(), has_remote=is_git)
 
 
 def _workflows(planned: Scaffold, *, for_forks: bool) -> dict[str, str]:
@@ -178,17 +197,18 @@ def _action() -> str:
     return f"{ACTION}@v{__version__} # pin this by the full commit id of the release"
 
 
-def _write(place: _Place, texts: dict[str, str], *, is_forced: bool) -> list[_Written]:
+def _write(place: _Place, texts: dict[str, str], *, is_forced: bool, is_kept: bool) -> list[_Written]:
     """Write all files, or none where one exists and may not be replaced. Raises UsageError, UnreachableError."""
     root = place.root
     there = [path for path in texts if (root / path).exists() or (root / path).is_symlink()]
     if there and not is_forced:
         named = " and ".join(f"`{place.shown(path)}`" for path in there)
-        own = f"; {_own(place)}" if DEFAULT_FILE in there and place.own_manifest else ""
-        raise UsageError(
-            f"{named} {'exists' if len(there) == 1 else 'exist'}; nothing was written",
-            next=f"keep it, or replace it with `--force`{own}",
-        )
+        own = f"; {_own(place)}" if (root / DEFAULT_FILE).is_file() and place.own_manifest else ""
+        exist, it = ("exists", "it") if len(there) == 1 else ("exist", "them")
+        next = f"keep {it}, or replace {it} with `--force`"
+        if is_kept:
+            next = f"keep {it}, or remove {it} and call this again: `--force` would replace the declaration too"
+        raise UsageError(f"{named} {exist}; nothing was written", next=next + own)
     for path, text in texts.items():
         _write_text(root / path, text)
     return [_Written(path, "replaced" if path in there else "written") for path in texts]
@@ -225,13 +245,13 @@ def _facts(planned: Scaffold, written: list[_Written]) -> dict[str, object]:
 def _told(planned: Scaffold, written: list[_Written], how: str, place: _Place, columns: int, *, is_gitlab: bool) -> str:
     stages = ", then ".join(_told_stage(part, planned) for part in Part if any(s.part is part for s in planned.steps))
     lines = [f"{one.what:<9}  {place.shown(one.path)}" for one in written]
-    lines += ["", *wrap(f"{planned.name}: {stages}", columns, f"{'lifecycle':<9}  ")]
+    named = f"{planned.name}: {stages}" if stages else planned.name
+    lines += ["", *wrap(named, columns, f"{'lifecycle':<9}  ")]
     lines += wrap(f"on pushes to `{planned.branch}` ({how})", columns, f"{'executes':<9}  ")
     path = jobs_path(planned) if is_gitlab else scaffold.workflow_path(planned)
     what = "the version" if is_gitlab else "the action"
-    where = " and ".join(place.shown(one.path) for one in written if one.path.startswith(".github/")) or place.shown(
-        path
-    )
+    made = [place.shown(one.path) for one in written if one.path.startswith(".github/")]
+    where = ", ".join(made) or place.shown(path)
     if is_gitlab and PIPELINE not in [one.path for one in written]:
         lines += ["", f"Add to {place.shown(PIPELINE)}:", *(f"  {line}" for line in include_text(planned).splitlines())]
     if "pin this" in planned.action:
@@ -245,7 +265,7 @@ def _told(planned: Scaffold, written: list[_Written], how: str, place: _Place, c
     call += f" --target {planned.target}" if planned.target else ""
     if planned.file == DEFAULT_FILE and place.own_manifest:
         lines += ["", *wrap(_own(place), columns)]
-    return "\n".join([*lines, "", "next", *_next(file, call)]) + "\n"
+    return "\n".join([*lines, "", "next", *_next(file, call, "merge" if is_gitlab else "pull")]) + "\n"
 
 
 def _own(place: _Place) -> str:
@@ -257,7 +277,7 @@ def _own(place: _Place) -> str:
     )
 
 
-def _next(file: str, call: str) -> list[str]:
+def _next(file: str, call: str, request: str) -> list[str]:
     steps = {
         f"shipway plan{call}": "look at what would be done",
         f"shipway run{call}": "do it here; it asks first",
@@ -266,7 +286,7 @@ def _next(file: str, call: str) -> list[str]:
     }
     cells = max(map(len, steps))
     told = [f"  {step:<{cells}}  {why}" for step, why in steps.items()]
-    return [*told, "  then commit these files and open a pull request: it is shown the plan"]
+    return [*told, f"  then commit these files and open a {request} request: it is shown the plan"]
 
 
 def _told_stage(part: Part, planned: Scaffold) -> str:
