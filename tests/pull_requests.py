@@ -119,10 +119,12 @@ class Shop:
         """The head commit of the pull request."""
         return self.github.world.pulls[7].head
 
-    def plan_again(self, run: int = PLAN_RUN) -> Acted:
-        """A plan of what is checked out, as that of the pull request; nothing is uploaded."""
-        payload = {"action": "synchronize", "repository": REPOSITORY, "pull_request": self._pull_request()}
-        return self._act("pull_request", payload, run, GITHUB_REF="refs/pull/7/merge")
+    def plan_again(self, run: int = PLAN_RUN, number: int = 7, base: str = "main") -> Acted:
+        """A plan of what is checked out, as that of a pull request onto `base` with this head; nothing is uploaded."""
+        asked = {**self._pull_request(), "number": number}
+        asked["base"] = {"sha": self.git("rev-parse", base), "ref": base, "repo": REPOSITORY}
+        payload = {"action": "synchronize", "repository": REPOSITORY, "pull_request": asked}
+        return self._act("pull_request", payload, run, GITHUB_REF=f"refs/pull/{number}/merge")
 
     def review_event(self, run: int = 91) -> Acted:
         """What the action does once a review was submitted."""

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests.forge.server import GitHubServer, Reply
-from tests.forge.world import timestamp
+from tests.forge.world import Run, timestamp
 from tests.pull_requests import LIFECYCLE, PLAN_RUN, Shop
 
 
@@ -323,6 +323,40 @@ def test_a_plan_made_after_the_review_was_not_what_was_reviewed(shop: Shop) -> N
     done = shop.push()
     assert done.code == 0, done.text
     assert [approval["by"] for approval in done.document("receipt")["approvals"]] == ["ben"]
+
+
+def _planned_upon(shop: Shop, number: int, run: int) -> str:
+    """Plan the head of pull request 7 upon a branch of its author's own, as pull request `number`; gives what is changed there."""
+    evil = LIFECYCLE.replace("echo up", "echo evil")
+    shop.git("checkout", "-q", "-b", "aside", "main")
+    shop.commit({"shipway.yml": evil})
+    shop.git("checkout", "-q", "--detach")
+    shop.git("merge", "-q", "--no-ff", "-m", "test merge", "topic")
+    shop.github.world.runs[run] = Run(run, head=shop.head, status="completed", conclusion="success")
+    shop.upload(shop.plan_again(run, number, "aside"), run)
+    return evil
+
+
+def test_a_plan_that_another_pull_request_of_the_same_head_was_shown_is_not_what_was_reviewed(shop: Shop) -> None:
+    shop.plan()
+    evil = _planned_upon(shop, 8, 78)
+    shop.github.world.review(7, "ana")  # who was shown the plan of run 77
+    shop.change({"shipway.yml": evil})
+    shop.merge()
+    refused = shop.push()
+    assert (refused.code, refused.reason, shop.mark) == (5, "approval-stale", []), refused.text
+    assert "echo evil" in refused.text
+
+
+def test_a_plan_upon_another_branch_is_not_taken_for_what_a_review_before_it_was_of(shop: Shop) -> None:
+    shop.plan()
+    shop.github.world.review(7, "ana")
+    shop.github.world.artifacts.clear()  # whoever may write may delete them
+    evil = _planned_upon(shop, 7, 78)
+    shop.change({"shipway.yml": evil})
+    shop.merge()
+    refused = shop.push()
+    assert (refused.code, refused.reason, shop.mark) == (5, "artifact-foreign", []), refused.text
 
 
 def _ago(days: int) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct, field
 
-from shipway.canonical import canonical_bytes
+from shipway.canonical import Json, canonical_bytes
 from shipway.ci import CiContext
 from shipway.commands.documents import read_document
 from shipway.context import Context
@@ -25,7 +25,10 @@ RECEIPT_FILE = "receipt.json"
 JOURNAL_FILE = "journal.bin"
 """The run's journal as `journal_copy` makes it: what a later attempt of the job goes on with."""
 PULL_REQUEST_FILE = "pull-request.json"
-"""`{"number":7}` where a pull request was planned: a hint for the publisher, which asks the API whose plan this is."""
+"""`{"base":"main","number":7}` where a pull request was planned: a hint for the publisher, which asks the API whose plan this is.
+
+An approval counts a plan of the workflow's own only for the pull request that was shown it.
+"""
 HISTORY_FILE = "history.json"
 """Header facts of the plans that the pull request was shown before, the latest first; not there where there are none."""
 
@@ -82,7 +85,7 @@ def write_handover(
     if receipt is not None:
         write_atomically(folder / RECEIPT_FILE, canonical_bytes(receipt.document), 0o644)
     if ci.pull_request is not None:
-        write_atomically(folder / PULL_REQUEST_FILE, canonical_bytes({"number": ci.pull_request}), 0o644)
+        write_atomically(folder / PULL_REQUEST_FILE, canonical_bytes(_asked(ci)), 0o644)
     if facts.history:
         write_atomically(folder / HISTORY_FILE, msgspec.json.encode(facts.history), 0o644)
     write_atomically(_facts_file(folder), msgspec.json.encode(facts))
@@ -90,6 +93,10 @@ def write_handover(
     if previous is not None:
         write_atomically(_previous_file(folder), previous.content)
     return Handover(folder, artifact, plan, receipt, facts, previous)
+
+
+def _asked(ci: CiContext) -> dict[str, Json]:
+    return {"number": ci.pull_request, "base": ci.base_ref}
 
 
 def artifact_name(purpose: str, lifecycle: str, target: str, context: Context, ci: CiContext, attempt: int = 0) -> str:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 from msgspec import Struct
 
 from shipway.approvals import ApprovalRule, Review
 from shipway.archive import HostileArchive, read_archive
+from shipway.canonical import Json, parse
 from shipway.commands.documents import plan_in
-from shipway.commands.handover import PLAN_FILE, PLAN_MEMBERS
+from shipway.commands.handover import PLAN_FILE, PLAN_MEMBERS, PULL_REQUEST_FILE
 from shipway.context import Context
 from shipway.errors import Reason, UsageError, VerificationError
 from shipway.forges.forge import Artifact, CiRun, Forge, ForgeError
@@ -39,6 +40,14 @@ class ShownPlan(Struct, frozen=True):
     artifact: int
 
 
+class _Opened(Struct, frozen=True):
+    """What an artifact holds: the plan, and of which pull request it was made, upon which branch."""
+
+    plan: Plan
+    number: Json
+    base: Json
+
+
 class _Candidate(Struct, frozen=True):
     artifact: Artifact
     run: CiRun
@@ -54,10 +63,13 @@ class PlanArtifacts:
         self._rule = rule
         self._now = context.now()
         self._candidates: dict[str, Sequence[_Candidate]] = {}
-        self._opened: dict[int, Plan] = {}
+        self._opened: dict[int, _Opened] = {}
 
-    def shown_to(self, review: Review) -> ShownPlan:
+    def shown_to(self, review: Review, number: int, base: str) -> ShownPlan:
         """The plan that a review's commit had when it was reviewed: the last made before it, else the first made after it.
+
+        Only plans of this pull request: whoever may push can open another one of the same commit, upon a branch of theirs.
+        It could be put upon such a branch for a while, too: what was made after the review has to be upon `base`.
 
         Raises VerificationError where there is none (`approval-stale`), where only others than its plan run made one
         (`artifact-foreign`), where it is too old or gone (`plan-expired`) or not what was sealed (`plan-digest`); ForgeError
@@ -65,21 +77,25 @@ class PlanArtifacts:
         """
         whose = f"review {review.id} by {review.by} is of commit"
         for chosen in _preferred(self._of(review.commit, whose), review):
-            plan = self._plan(chosen)
-            # Names of lifecycles and targets may have hyphens, so that two artifacts may be called alike.
-            if (plan.lifecycle, plan.target) == (self._place.lifecycle, self._place.target):
-                return ShownPlan(plan, chosen.run.id, chosen.artifact.id)
-        raise _foreign(f"the plans of commit {review.commit[:7]} are of other lifecycles or targets")
+            opened = self._open(chosen)
+            if self._is_of(opened, number) and (_was_seen(chosen, review) or opened.base == base):
+                return ShownPlan(opened.plan, chosen.run.id, chosen.artifact.id)
+        raise _others(review.commit, number)
 
-    def latest(self, commit: str) -> ShownPlan:
-        """The plan that a commit was shown last. Raises VerificationError and ForgeError, as `shown_to` does."""
+    def latest(self, commit: str, number: int) -> ShownPlan:
+        """The plan that a pull request was shown last of a commit. Raises VerificationError and ForgeError, as `shown_to` does."""
         for chosen in sorted(self._of(commit, "the head is"), key=_made, reverse=True):
-            plan = self._plan(chosen)
-            if (plan.lifecycle, plan.target) == (self._place.lifecycle, self._place.target):
-                return ShownPlan(plan, chosen.run.id, chosen.artifact.id)
-        raise _foreign(f"the plans of commit {commit[:7]} are of other lifecycles or targets")
+            opened = self._open(chosen)
+            if self._is_of(opened, number):
+                return ShownPlan(opened.plan, chosen.run.id, chosen.artifact.id)
+        raise _others(commit, number)
 
-    def _plan(self, chosen: _Candidate) -> Plan:
+    def _is_of(self, opened: _Opened, number: int) -> bool:
+        """Names of lifecycles and targets may have hyphens, so that two artifacts may be called alike."""
+        plan, place = opened.plan, self._place
+        return (plan.lifecycle, plan.target, opened.number) == (place.lifecycle, place.target, number)
+
+    def _open(self, chosen: _Candidate) -> _Opened:
         artifact, run = chosen.artifact, chosen.run
         if (artifact.run, artifact.head, artifact.repository) != (run.id, run.head, run.repository):
             text = f"artifact {artifact.id} is not of run {run.id}, or of another commit or repository than that is"
@@ -128,9 +144,13 @@ def _candidates(forge: Forge, run: CiRun, place: Place) -> Iterator[_Candidate]:
 def _preferred(candidates: Sequence[_Candidate], review: Review) -> Iterator[_Candidate]:
     """The plans that could be seen when the review was given, the latest first; then those made later, the first first."""
     ordered = sorted(candidates, key=_made)
-    seen = [each for each in ordered if moment(each.artifact.created_at) <= moment(review.at)]
+    seen = [each for each in ordered if _was_seen(each, review)]
     yield from reversed(seen)
     yield from ordered[len(seen) :]
+
+
+def _was_seen(candidate: _Candidate, review: Review) -> bool:
+    return moment(candidate.artifact.created_at) <= moment(review.at)
 
 
 def _made(candidate: _Candidate) -> tuple[datetime, int]:
@@ -166,11 +186,13 @@ def _none(forge: Forge, place: Place, commit: str, whose: str, runs: Sequence[Ci
     )
 
 
-def _opened(forge: Forge, artifact: Artifact) -> Plan:
+def _opened(forge: Forge, artifact: Artifact) -> _Opened:
     """The plan in an artifact: digest of the archive, then the archive, then seal and schema of the document."""
     label = f"artifact {artifact.id}"
     try:
-        return plan_in(read_archive(forge.archive(artifact), PLAN_MEMBERS).get(PLAN_FILE, b""))
+        members = read_archive(forge.archive(artifact), PLAN_MEMBERS)
+        asked = _asked(members.get(PULL_REQUEST_FILE, b""))
+        return _Opened(plan_in(members.get(PLAN_FILE, b"")), asked.get("number"), asked.get("base"))
     except HostileArchive as error:
         raise _altered(f"{label} is not what was uploaded: {error}") from error
     except ForgeError as error:
@@ -183,6 +205,20 @@ def _opened(forge: Forge, artifact: Artifact) -> Plan:
     except UsageError as error:
         text = f"{label} holds no plan that was sealed: {error.message}"
         raise VerificationError(text, reason=Reason.ARTIFACT_INVALID, next="find out who made it") from error
+
+
+def _asked(content: bytes) -> Mapping[str, Json]:
+    """What is said of the pull request; nothing where it is not said, and such a plan is no pull request's."""
+    try:
+        found = parse(content)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, Mapping) else {}
+
+
+def _others(commit: str, number: int) -> VerificationError:
+    text = f"the plans of commit {commit[:7]} are of other lifecycles or targets, or were not shown on #{number}"
+    return _foreign(text)
 
 
 def _expired(text: str, run: CiRun) -> VerificationError:

@@ -38,7 +38,7 @@ def tell_reviews(lifecycle: str, target: str, workflow: str, context: Context) -
 
 def _told(forge: Forge, ci: CiContext, context: Context, place: Place) -> Posted:
     try:
-        shown = PlanArtifacts(forge, place, ApprovalRule(), context).latest(ci.head_sha)
+        shown = PlanArtifacts(forge, place, ApprovalRule(), context).latest(ci.head_sha, ci.pull_request or 0)
     except VerificationError as error:
         return Posted(Outcome.REFUSED, why=error.message, reason=error.reason)
     plan = shown.plan

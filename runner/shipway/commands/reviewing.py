@@ -115,7 +115,7 @@ class _Inquiry:
 
     def _approval(self, review: Review, pull: MergedPull) -> Approval:
         """A review as an approval of what would run. Raises VerificationError where it is of anything else."""
-        shown = self._plans.shown_to(review)
+        shown = self._plans.shown_to(review, pull.number, pull.base)
         try:
             covered(shown.plan, self._plan, Selection(), nothing_done)
         except VerificationError as error:

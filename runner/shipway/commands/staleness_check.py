@@ -106,7 +106,7 @@ class _Inquiry:
         number = int(match[1])
         head = self._forge.head(number)
         try:
-            shown = self._artifacts(plan).latest(head).plan
+            shown = self._artifacts(plan).latest(head, number).plan
             covered(shown, plan, Selection(), nothing_done)
         except VerificationError as error:
             return [Standing(number, head, plan.effect, error.reason.value, error.message)]
@@ -124,7 +124,7 @@ class _Inquiry:
 
     def _open(self, artifacts: PlanArtifacts, number: int, head: str) -> Standing:
         try:
-            shown = artifacts.latest(head).plan
+            shown = artifacts.latest(head, number).plan
         except VerificationError as error:
             return Standing(number, head, "", error.reason.value, error.message)
         base = shown.source.merge_base
