@@ -247,6 +247,83 @@ def test_case_77_a_target_that_came_first_still_has_to(project: Project) -> None
     project.call(*arguments, "prod", env=push(project, base))
 
 
+LOOSE = "version: 1\nname: shop\nstages: {ship: {steps: [{run: 'true', reads: []}]}}\n"
+APPROVED = LOOSE.replace("ship: {", "ship: {approval: required, ")
+NAMED = "targets: {NAME: {}}\n"
+
+
+def check_refused(project: Project, base: str, *arguments: str, cwd: str = "") -> None:
+    """A push of what is checked out, upon `base`, needs the approval that stood there; so does the plan of it."""
+    refused = project.call("run", "--yes", "--json", *arguments, cwd=cwd, env=push(project, base), code=5)
+    assert refused.json["error"]["reason"] == "approval-missing"
+    shown = project.call("plan", "--json", *arguments, cwd=cwd, env=pull_request(project, base))
+    plan = load_plan(shown.out.rstrip("\n").encode(), lambda data: None)
+    assert [*plan.approval_rules] and plan.weakens
+
+
+def test_case_77_the_only_target_under_another_name_does_not_lose_its_rules(project: Project) -> None:
+    project.write(
+        {
+            "shipway.yml": LOOSE + NAMED.replace("NAME", "prod"),
+            "shipway.prod.yml": "stages: {ship: {approval: required}}\n",
+        }
+    )
+    project.commit()
+    base = project.git("rev-parse", "HEAD").strip()
+    project.write({"shipway.yml": LOOSE + NAMED.replace("NAME", "live")})
+    (project.root / "shipway.prod.yml").unlink()
+    project.commit()
+    check_refused(project, base)
+
+
+@pytest.mark.parametrize("link", ["shipway.yml", "ops"])
+def test_case_77_a_declaration_behind_a_link_has_its_rules(project: Project, link: str) -> None:
+    (project.root / "shipway.yml").unlink()
+    file = "kept/shipway.yml"
+    project.write({file: APPROVED})
+    (project.root / link).symlink_to(file if link == "shipway.yml" else "kept")
+    project.commit()
+    base = project.git("rev-parse", "HEAD").strip()
+    project.write({file: LOOSE})
+    project.commit()
+    check_refused(project, base, "-f", "shipway.yml" if link == "shipway.yml" else "ops/shipway.yml")
+
+
+@pytest.mark.parametrize(
+    ("moved", "name", "given"),
+    [("ops/shipway.yml", "other", ()), ("ops/ship.yml", "shop", ("-f", "ship.yml"))],
+    ids=["one that is nearer", "the lifecycle in another file"],
+)
+def test_case_77_a_declaration_in_another_place_does_not_lose_its_rules(
+    project: Project, moved: str, name: str, given: tuple[str, ...]
+) -> None:
+    project.write({"shipway.yml": APPROVED, "ops/README": "where the workflow works\n"})
+    project.commit()
+    base = project.git("rev-parse", "HEAD").strip()
+    (project.root / "shipway.yml").unlink()
+    project.write({moved: LOOSE.replace("name: shop", f"name: {name}")})
+    project.commit()
+    check_refused(project, base, *given, cwd="ops")
+
+
+def test_case_77_an_overlay_that_is_removed_does_not_take_its_rules_along(project: Project) -> None:
+    project.write({"shipway.yml": LOOSE, "shipway.default.yml": "stages: {ship: {approval: required}}\n"})
+    project.commit()
+    base = project.git("rev-parse", "HEAD").strip()
+    (project.root / "shipway.default.yml").unlink()
+    project.commit()
+    check_refused(project, base)
+
+
+def test_case_77_where_the_base_cannot_be_planned_by_now_its_approval_is_needed(project: Project) -> None:
+    project.write({"shipway.yml": APPROVED + "inputs: {tag: {required: true}}\n"})
+    project.commit()
+    base = project.git("rev-parse", "HEAD").strip()
+    project.write({"shipway.yml": LOOSE + "inputs: {version: {required: true}}\n"})
+    project.commit()
+    check_refused(project, base, "--input", "version=1")
+
+
 POLICED = BASE.replace("    approval: {reviews: 2, fresh: 7d}\n", "    policy: {no-delete: {deny_delete: true}}\n")
 POLICY = "policy: {only: {only_actions: [file.write]}}\n"
 

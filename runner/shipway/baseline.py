@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
+from fnmatch import fnmatchcase
+from functools import reduce
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from shipway import declaration as declarations
+from shipway.approvals import ApprovalRule
 from shipway.declaration import Declaration
-from shipway.declaration_files import overlays
-from shipway.errors import Reason, ShipwayError, VerificationError
+from shipway.declaration_files import DEFAULT_FILE, overlays
+from shipway.errors import DeclarationError, Reason, ShipwayError, UsageError, VerificationError
 from shipway.plan import Plan
 from shipway.repository import Repository
 from shipway.rules import Held, hold, promoted
@@ -23,8 +28,9 @@ def held_by(
 ) -> Held:
     """What of the rules in `commit` holds for `declared`; `planned` makes a whole plan of a declaration.
 
-    Where what stands there is no valid declaration, nothing could ever run by it: then that is said, and no more. Raises
-    VerificationError (`base-unknown`) where the commit is not in this clone.
+    Where what stands there is no valid declaration, nothing could ever run by it: then that is said, and no more. Where it
+    could be run, and only with what is there now not be planned, approval is needed as it says. Raises VerificationError
+    (`base-unknown`) where the commit is not in this clone.
     """
     before = declaration_at(commit, declared, target, repository)
     if isinstance(before, Held):
@@ -32,11 +38,13 @@ def held_by(
     if before is None:
         return Held()
     try:
-        base = planned(before)
+        base = planned(replace(before, files=declared.files))  # its own may be gone from the work tree
     except ShipwayError as error:
-        return _unreadable(commit, error)
+        return replace(_unreadable(commit, error), everywhere=_strictest(before))
     held = hold(base, planned(declared))
-    return promoted(held, target, before.target_rule(target), declared.target_rule(target))
+    return promoted(
+        held, target, before.target_rule(_target_in(before, declared, target)), declared.target_rule(target)
+    )
 
 
 def declaration_at(
@@ -44,29 +52,80 @@ def declaration_at(
 ) -> Declaration | Held | None:
     """The declaration that stood in `commit` where this one stands; None where it was the same, or there was none.
 
-    Where it cannot be read, what holds instead. Raises VerificationError where the commit is not in this clone.
+    Where it stood elsewhere, that one; where it had another target in place of this one, with the overlay of that. Where it
+    cannot be read, what holds instead. Raises VerificationError where the commit is not in this clone.
     """
-    file = Path(declared.file)
-    if file.is_absolute():
+    if Path(declared.file).is_absolute():
         return None
-    names = [declared.file, *(path.as_posix() for path in overlays(file, target))]
-    contents = repository.files_at(commit, names)
-    if contents is None:
+    contents = _contents(commit, declared.file, target, repository)
+    here = {name: (repository.root / name).read_bytes() for name in contents if (repository.root / name).is_file()}
+    if contents == here and declared.file in contents and set(declared.files) <= set(contents):
+        return None
+    file = declared.file if declared.file in contents else _elsewhere(commit, declared, repository)
+    if not file:
+        return None
+    try:
+        before = _loaded(commit, file, target, repository)
+    except (DeclarationError, UsageError) as error:
+        try:
+            before = _loaded(commit, file, "", repository)
+            if name := _target_in(before, declared, target):
+                before = _loaded(commit, file, name, repository)
+        except (DeclarationError, UsageError):
+            return _unreadable(commit, error)
+    return before if file == declared.file or before.name == declared.name else _replaced(before, declared)
+
+
+def _contents(commit: str, file: str, target: str, repository: Repository) -> dict[str, bytes]:
+    """Declaration and overlays for a target as they stood in a commit."""
+    found = repository.files_at(commit, [file, *(path.as_posix() for path in overlays(Path(file), target))])
+    if found is None:
         raise _missing(commit)
-    if declared.file not in contents:
-        return None
-    here = {name: (repository.root / name).read_bytes() for name in names if (repository.root / name).is_file()}
-    if contents == here:
-        return None
+    return found
+
+
+def _loaded(commit: str, file: str, target: str, repository: Repository) -> Declaration:
+    """A declaration as it stood in a commit, without `target` that of no target. Raises DeclarationError."""
+    contents = _contents(commit, file, target, repository)
     with tempfile.TemporaryDirectory(prefix="shipway-base-") as folder:
         for name, content in contents.items():
             path = Path(folder) / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
-        try:
-            return declarations.load(Path(folder) / declared.file, root=Path(folder), target=target)
-        except ShipwayError as error:
-            return _unreadable(commit, error)
+        return declarations.load(Path(folder) / file, root=Path(folder), target=target or None)
+
+
+def _elsewhere(commit: str, declared: Declaration, repository: Repository) -> str:
+    """Where the declaration stood that a call like this one would have found, else one of this lifecycle; empty: nowhere."""
+    file = Path(declared.file)
+    if file.name == DEFAULT_FILE:
+        above = [(folder / DEFAULT_FILE).as_posix() for folder in file.parent.parents]
+        there = repository.files_at(commit, above) or {}
+        if nearest := next((name for name in above if name in there), ""):
+            return nearest
+    named = f"^name:[ \t]*[\"']?{declared.name}[\"']?[ \t\r]*(#.*)?$"
+    return next(iter(repository.files_with(commit, named, ["*.yml", "*.yaml"])), "")
+
+
+def _target_in(before: Declaration, declared: Declaration, target: str) -> str:
+    """What the target was called before: itself, or one in whose place it may be now; empty where it came besides."""
+    names = before.targets or {}
+    if not names or any(fnmatchcase(target, name) for name in names):
+        return target
+    return next((name for name in names if name not in (declared.targets or {})), "").replace("*", "0")
+
+
+def _replaced(before: Declaration, declared: Declaration) -> Held | None:
+    """What holds for a lifecycle where a call like this one would have found another one: its approval."""
+    rule = _strictest(before)
+    text = f"`{declared.file}` would be run in place of `{before.file}`, which needed approval: every stage needs it"
+    return Held((Weakening(Rule.APPROVAL, declared.file, text),), everywhere=rule) if rule else None
+
+
+def _strictest(before: Declaration) -> ApprovalRule | None:
+    """What all stages that need approval ask for together."""
+    rules = [stage.approval for stage in before.stages if stage.approval is not None]
+    return reduce(ApprovalRule.stricter, rules) if rules else None
 
 
 def unknown(error: ShipwayError, commit: str) -> Held:

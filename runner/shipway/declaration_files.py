@@ -8,6 +8,9 @@ from pathlib import Path
 from shipway.errors import DeclarationError, Problem, Reason
 from shipway.source import MAX_BYTES, SourceTree, load_failed, parse
 
+DEFAULT_FILE = "shipway.yml"
+"""What a call reads that names no file: the nearest one, in its folder or above."""
+
 _TRAILING_NUMBER = re.compile("-[0-9]+$")
 
 

@@ -93,21 +93,28 @@ class Repository(Struct, frozen=True, dict=True):
         return tuple(sorted(filter(None, listed.split("\0"))))
 
     def files_at(self, commit: str, paths: Sequence[str]) -> dict[str, bytes] | None:
-        """Content of those of `paths` that are files in a commit; None where the commit is not in this clone."""
-        if not self.is_git or not _COMMIT.fullmatch(commit):
+        """Content of those of `paths` that are files in a commit, also behind links in it.
+
+        None where the commit is not in this clone, or a link leads out of it.
+        """
+        if not self.is_git or not _COMMIT.fullmatch(commit) or any("\n" in path for path in paths):
             return None
+        asked = "".join(f"{commit}:{path}\n" for path in paths)
         try:
-            listed = _git(
-                self.root, self.env, "--literal-pathspecs", "ls-tree", "-z", "--full-tree", commit, "--", *paths
-            )
-            entries = [entry.partition("\t") for entry in listed.split("\0") if entry]
-            blobs = {path: facts.split(" ")[2] for facts, _, path in entries if facts.startswith("100")}
-            return {
-                path: _git(self.root, self.env, "cat-file", "blob", blob).encode("utf-8", "surrogateescape")
-                for path, blob in blobs.items()
-            }
+            _git(self.root, self.env, "cat-file", "-e", f"{commit}^{{tree}}")
+            answer = _git(self.root, self.env, "cat-file", "--batch", "--follow-symlinks", given=asked)
         except (UsageError, FileNotFoundError):
             return None
+        return _batch(answer.encode("utf-8", "surrogateescape"), paths)
+
+    def files_with(self, commit: str, pattern: str, names: Sequence[str]) -> tuple[str, ...]:
+        """The files in a commit whose name matches one of `names` (pathspecs) and of which a line matches an extended pattern."""
+        found = ("grep", "--name-only", "-z", "-I", "-E", "-e", pattern, commit, "--", *names)
+        try:
+            listed = _git(self.root, self.env, *found)
+        except (UsageError, FileNotFoundError):  # also where there is none
+            return ()
+        return tuple(sorted(entry.removeprefix(f"{commit}:") for entry in listed.split("\0") if entry))
 
     def digest_of(self, patterns: Iterable[str], without: Iterable[str] = ()) -> str:
         """`sha256:…` over path, mode and content digest of the files that match, the files in `without` left out."""
@@ -156,10 +163,31 @@ def _branch(root: Path) -> str | None:
     return head.removeprefix("ref: refs/heads/") if head.startswith("ref: refs/heads/") else None
 
 
-def _git(directory: Path, env: Mapping[str, str], *arguments: str) -> str:
+def _batch(answer: bytes, paths: Sequence[str]) -> dict[str, bytes] | None:
+    """What `git cat-file --batch --follow-symlinks` said of each path; None where one is a link that leads out of the tree.
+
+    Source: https://git-scm.com/docs/git-cat-file#_batch_output
+    """
+    found: dict[str, bytes] = {}
+    for path in paths:
+        header, _, answer = answer.partition(b"\n")
+        words = header.split(b" ")
+        if words[0] == b"symlink":
+            return None
+        if header.endswith((b" missing", b" submodule")):
+            continue
+        size = int(words[-1])
+        if words[-2] == b"blob":
+            found[path] = answer[:size]
+        answer = answer[size + 1 :]
+    return found
+
+
+def _git(directory: Path, env: Mapping[str, str], *arguments: str, given: str = "") -> str:
     """What git prints. Raises UsageError with its complaint, and FileNotFoundError where there is no git."""
     command = ("git", *_SETTINGS, *arguments)
-    done = subprocess.run(command, cwd=directory, env=env, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    fed = given.encode("utf-8", "surrogateescape")
+    done = subprocess.run(command, cwd=directory, env=env, input=fed, capture_output=True, check=False)
     if done.returncode != 0:
         complaint = done.stderr.decode("utf-8", "replace").strip().removeprefix("fatal: ")
         if "dubious ownership" in complaint:

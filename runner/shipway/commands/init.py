@@ -13,8 +13,9 @@ from msgspec.structs import replace
 
 from shipway import __version__, scaffold
 from shipway.commands.documents import write_out
-from shipway.commands.setting import DEFAULT_FILE, find_target
+from shipway.commands.setting import find_target
 from shipway.context import Context, read_context
+from shipway.declaration_files import DEFAULT_FILE
 from shipway.detection import MANIFESTS, Part, Suggestion, detect, is_telling
 from shipway.errors import UsageError
 from shipway.fork_workflows import fork_workflows, plan_path

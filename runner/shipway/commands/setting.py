@@ -15,6 +15,7 @@ from shipway import declaration
 from shipway.attempt import Grace
 from shipway.commands.stores import open_locks, open_state, open_vault, receipts_of
 from shipway.context import Context
+from shipway.declaration_files import DEFAULT_FILE
 from shipway.errors import Reason, UsageError
 from shipway.events import Events
 from shipway.interruption import Interruption
@@ -31,7 +32,6 @@ from shipway.workspace import DIRECTORY, Workspace
 if TYPE_CHECKING:
     from shipway.journal_file import JournalFile
 
-DEFAULT_FILE = "shipway.yml"
 DEFAULT_TARGET = "default"
 
 GRACE_AT_TERMINAL = Grace(interrupt_ms=5_000, terminate_ms=5_000)
