@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import re
 import shlex
-import sys
 from argparse import Namespace
 
 from shipway.approval import Approver, Sanction, missing
 from shipway.approvals import Approval, ApprovedBy
+from shipway.commands.prompt import answered
 from shipway.context import Context
 from shipway.errors import Reason, UsageError, VerificationError
 from shipway.plan import Plan
-from shipway.redaction import trusted
-from shipway.render import terminal
-from shipway.render.foreign import inert
 
 _DIGEST = re.compile("sha256:[0-9a-f]{64}")
 _TYPED = 8
@@ -72,14 +69,7 @@ def _typed(plan: Plan) -> bool:
     stages = ", ".join(f"`{stage}`" for stage in plan.approval_rules)
     digits = plan.effect.removeprefix("sha256:")
     question = f"To approve {stages} on {plan.target}, type the first {_TYPED} digits of the plan's effect: "
-    terminal.write(terminal.standard_error(), trusted(inert(question)))
-    answer = ""
-    try:
-        answer = sys.stdin.readline()
-    finally:
-        if not answer.endswith("\n"):  # Ctrl-C or Ctrl-D: what is said next begins a line
-            terminal.write(terminal.standard_error(), trusted("\n"))
-    typed = answer.strip().removeprefix("sha256:")
+    typed = answered(question).removeprefix("sha256:")
     return len(typed) >= _TYPED and digits.startswith(typed)
 
 

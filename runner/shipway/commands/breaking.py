@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 
 from shipway.approvals import Permission
 from shipway.ci import CiContext, Provider
+from shipway.commands.prompt import answered
 from shipway.commands.stores import github_of
 from shipway.context import Context
 from shipway.errors import Reason, VerificationError
 from shipway.plan import Plan
 from shipway.policies import BreakGlass, Verdict
 from shipway.policy import Breaker, refusal
-from shipway.redaction import trusted
-from shipway.render import terminal
-from shipway.render.foreign import inert, one_line
+from shipway.render.foreign import one_line
 
 NEEDED = Permission.MAINTAIN
 """What somebody has to be allowed in the repository to override its policies: more than to merge."""
@@ -62,14 +60,7 @@ def _typed(plan: Plan, context: Context, reason: str, verdicts: Sequence[Verdict
         raise _refused("there is no terminal to confirm it on, and `--yes` does not", "call it at a terminal")
     against = refusal(verdicts)
     question = f"{against}\nTo override that, type the name of the target ({plan.target}): "
-    terminal.write(terminal.standard_error(), trusted(inert(question)))
-    answer = ""
-    try:
-        answer = sys.stdin.readline()
-    finally:
-        if not answer.endswith("\n"):  # Ctrl-C or Ctrl-D: what is said next begins a line
-            terminal.write(terminal.standard_error(), trusted("\n"))
-    if answer.strip() != plan.target:
+    if answered(question) != plan.target:
         raise _refused("what was typed is not the name of the target", "nothing was started")
     return BreakGlass(reason, context.env.get("USER") or "somebody", "terminal", None, tuple(verdicts))
 

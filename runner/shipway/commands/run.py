@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +12,7 @@ from shipway.ci import Provider
 from shipway.commands.approving import approver
 from shipway.commands.breaking import breaker
 from shipway.commands.documents import KeptReceipts, show_document, write_out
+from shipway.commands.prompt import answered
 from shipway.commands.setting import asked_of, heeding_signals, refuse_on_windows, surroundings
 from shipway.context import Context, read_context
 from shipway.errors import EXIT_DONE, EXIT_NOT_UNDONE, Reason, UsageError
@@ -124,14 +124,7 @@ def confirmed(plan: Plan, arguments: Namespace, context: Context, *, must_ask: b
 
 def said_yes(question: str) -> bool:
     """Ask on the terminal; only `yes` is a yes."""
-    terminal.write(terminal.standard_error(), trusted(f"{question} Type yes: "))
-    answer = ""
-    try:
-        answer = sys.stdin.readline()
-    finally:
-        if not answer.endswith("\n"):  # Ctrl-C or Ctrl-D: what is said next begins a line
-            terminal.write(terminal.standard_error(), trusted("\n"))
-    return answer.strip() in ("yes", "y")
+    return answered(f"{question} Type yes: ") in ("yes", "y")
 
 
 def _near(path: Path, context: Context) -> str:

@@ -31,10 +31,16 @@ def text(value: Mapping[str, Json], name: str) -> str:
 
 def number(value: Mapping[str, Json], name: str) -> int:
     """An integer that must be there. Raises ForgeError."""
-    found = value.get(name)
-    if not isinstance(found, int) or isinstance(found, bool):
+    found = number_or_none(value, name)
+    if found is None:
         raise ForgeError(f"the forge's answer has no `{name}`")
     return found
+
+
+def number_or_none(value: Mapping[str, Json], name: str) -> int | None:
+    """An integer, or None where there is none."""
+    found = value.get(name)
+    return found if isinstance(found, int) and not isinstance(found, bool) else None
 
 
 def moment(value: Mapping[str, Json], name: str) -> str:

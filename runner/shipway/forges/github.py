@@ -9,7 +9,7 @@ from urllib.parse import quote
 from shipway.approvals import Permission, Review
 from shipway.canonical import Json
 from shipway.errors import Reason
-from shipway.forges import github_checks, github_reviews, limits
+from shipway.forges import answers, github_checks, github_reviews, limits
 from shipway.forges.client import Answer, Client
 from shipway.forges.forge import (
     Artifact,
@@ -72,34 +72,36 @@ class GitHub:
 
     def default_branch(self) -> str:
         """The repository's default branch."""
-        return _text(_object(self._client.get(self._repository).json()), "default_branch")
+        return answers.text(answers.members(self._client.get(self._repository).json()), "default_branch")
 
     def head(self, pull_request: int) -> str:
         """The commit at the head of the pull request now."""
         answer = self._client.get(f"{self._repository}/pulls/{pull_request}")
-        return _text(_object(_object(answer.json()).get("head")), "sha")
+        return answers.text(answers.members(answers.members(answer.json()).get("head")), "sha")
 
     def merged_from(self, commit: str) -> tuple[int, str] | None:
         """The merged pull request of this commit and its head; squash and rebase merges are found by their new commit."""
         listed = self._client.get(f"{self._repository}/commits/{quote(commit, safe='')}/pulls").json()
         merged = (
-            [_object(pull) for pull in listed if _object(pull).get("merged_at")] if isinstance(listed, list) else []
+            [answers.members(pull) for pull in listed if answers.members(pull).get("merged_at")]
+            if isinstance(listed, list)
+            else []
         )
         for pull in merged:
             number = pull.get("number")
             if pull.get("merge_commit_sha") == commit and isinstance(number, int):
-                return number, _text(_object(pull.get("head")), "sha")
+                return number, answers.text(answers.members(pull.get("head")), "sha")
         return None
 
     def attempt(self, run_id: str) -> Attempt:
         """The latest attempt of a run of this repository."""
-        run = _object(self._client.get(f"{self._repository}/actions/runs/{quote(run_id, safe='')}").json())
+        run = answers.members(self._client.get(f"{self._repository}/actions/runs/{quote(run_id, safe='')}").json())
         number = run.get("run_attempt")
-        return Attempt(number if isinstance(number, int) else 1, _text(run, "run_started_at"))
+        return Attempt(number if isinstance(number, int) else 1, answers.text(run, "run_started_at"))
 
     def ci_run(self, run_id: str) -> CiRun:
         """A run of this repository, in its latest attempt."""
-        run = _object(self._client.get(f"{self._repository}/actions/runs/{quote(run_id, safe='')}").json())
+        run = answers.members(self._client.get(f"{self._repository}/actions/runs/{quote(run_id, safe='')}").json())
         return github_reviews.ci_run(run)
 
     def merged_pulls(self, commit: str) -> Sequence[MergedPull]:
@@ -128,7 +130,7 @@ class GitHub:
 
     def started_by(self, run_id: str) -> Person:
         """Who started the latest attempt of a run: by pushing, by hand, or by running it again."""
-        run = _object(self._client.get(f"{self._repository}/actions/runs/{quote(run_id, safe='')}").json())
+        run = answers.members(self._client.get(f"{self._repository}/actions/runs/{quote(run_id, safe='')}").json())
         return github_reviews.started_by(run)
 
     def permission_of(self, person: Person) -> Permission:
@@ -142,9 +144,9 @@ class GitHub:
     def runs_from(self, branch: str) -> Sequence[CiRun]:
         """The latest runs of `pull_request` from branches of this name, in forks too: one page of them."""
         query: dict[str, str | int] = {"branch": branch, "event": "pull_request", "per_page": limits.RUNS_LOOKED_AT}
-        answer = _object(self._client.get(f"{self._repository}/actions/runs", query).json())
+        answer = answers.members(self._client.get(f"{self._repository}/actions/runs", query).json())
         listed = answer.get("workflow_runs")
-        return tuple(github_reviews.ci_run(_object(run)) for run in listed) if isinstance(listed, list) else ()
+        return tuple(github_reviews.ci_run(answers.members(run)) for run in listed) if isinstance(listed, list) else ()
 
     def pulls_from(self, owner: str, branch: str) -> Sequence[PullRequest]:
         """The open pull requests from this branch: pull requests of a commit are not told where it is in a fork only.
@@ -164,12 +166,12 @@ class GitHub:
             listed = page.json()
             if not isinstance(listed, list):
                 raise ForgeError(f"`{page.url}` did not answer with a list")
-            found += [_pull_request(_object(member)) for member in listed]
+            found += [_pull_request(answers.members(member)) for member in listed]
         return tuple(found)
 
     def is_over(self, run_id: str, attempt: int) -> bool:
         """Whether that attempt of a run has ended: GitHub begins another one only once it is completed."""
-        run = _object(self._client.get(f"{self._repository}/actions/runs/{quote(run_id, safe='')}").json())
+        run = answers.members(self._client.get(f"{self._repository}/actions/runs/{quote(run_id, safe='')}").json())
         number = run.get("run_attempt")
         return run.get("status") == "completed" or (isinstance(number, int) and number > attempt)
 
@@ -178,10 +180,10 @@ class GitHub:
         found: list[Artifact] = []
         path = f"{self._repository}/actions/runs/{quote(run_id, safe='')}/artifacts"
         for page in self._client.pages(path, {"per_page": limits.PAGE_SIZE}):
-            listed = _object(page.json()).get("artifacts")
+            listed = answers.members(page.json()).get("artifacts")
             if not isinstance(listed, list):
                 raise ForgeError(f"`{page.url}` did not answer with a list")
-            found += [_artifact(_object(member)) for member in listed]
+            found += [_artifact(answers.members(member)) for member in listed]
         return tuple(artifact for artifact in found if expired or not artifact.is_expired)
 
     def archive(self, artifact: Artifact) -> bytes:
@@ -210,10 +212,10 @@ class GitHub:
         numbers: set[Json] = set()
         for first in range(0, len(comments), limits.NODES_MAX):
             ids = [comment.node_id for comment in comments[first : first + limits.NODES_MAX]]
-            answer = _object(self._graphql(_MINIMISED, {"ids": ids}))
+            answer = answers.members(self._graphql(_MINIMISED, {"ids": ids}))
             self._author = self._author or _viewer(answer)
             nodes = answer.get("nodes")
-            listed = [_object(node) for node in nodes] if isinstance(nodes, list) else []
+            listed = [answers.members(node) for node in nodes] if isinstance(nodes, list) else []
             numbers |= {node.get("databaseId") for node in listed if node.get("isMinimized") is True}
         return frozenset(comment.id for comment in comments if comment.id in numbers)
 
@@ -240,7 +242,7 @@ class GitHub:
         def landed() -> bool:
             author = self.whoami()
             recent = self.comments(pull_request, since=since)
-            found[:] = [c for c in recent if c.author == author and _same_text(c.body, body)][-1:]
+            found[:] = [c for c in recent if c.author == author and answers.is_same_text(c.body, body)][-1:]
             return bool(found)
 
         answer = self._write_comment("POST", f"{self._repository}/issues/{pull_request}/comments", body, landed)
@@ -268,29 +270,31 @@ class GitHub:
 
     def _graphql(self, query: str, variables: Mapping[str, Json]) -> Json:
         """`data` of the answer. Raises ForgeError for an answer with errors: GitHub sends those with status 200."""
-        document = _object(self._client.query(self._graphql_url, {"query": query, "variables": variables}).json())
+        document = answers.members(
+            self._client.query(self._graphql_url, {"query": query, "variables": variables}).json()
+        )
         errors = document.get("errors")
         if isinstance(errors, list) and errors:
-            kind = _object(errors[0]).get("type")
+            kind = answers.members(errors[0]).get("type")
             reason = Reason.FORGE_PERMISSION if kind in _DENIED else Reason.FORGE_UNREACHABLE
-            text = self._client.shown(str(_object(errors[0]).get("message")))
+            text = self._client.shown(str(answers.members(errors[0]).get("message")))
             raise ForgeError(f"GraphQL was answered: {text}", reason=reason)
         return document.get("data")
 
 
 def _comment(value: Json) -> Comment:
     """A comment of REST. Raises ForgeError where `value` is none. A deleted account is no author."""
-    comment = _object(value)
+    comment = answers.members(value)
     number, user = comment.get("id"), comment.get("user")
     if not isinstance(number, int):
         raise ForgeError("the forge did not answer with a comment")
     return Comment(
         id=number,
-        node_id=_text(comment, "node_id"),
+        node_id=answers.text(comment, "node_id"),
         author=_author(user) if isinstance(user, Mapping) else None,
         body=str(comment.get("body") or ""),
-        url=_text(comment, "html_url"),
-        updated_at=_text(comment, "updated_at"),
+        url=answers.text(comment, "html_url"),
+        updated_at=answers.text(comment, "updated_at"),
     )
 
 
@@ -298,23 +302,23 @@ def _artifact(artifact: Mapping[str, Json]) -> Artifact:
     number, size = artifact.get("id"), artifact.get("size_in_bytes")
     if not isinstance(number, int) or not isinstance(size, int):
         raise ForgeError("the forge did not answer with an artifact")
-    of = _object(artifact.get("workflow_run"))
+    of = answers.members(artifact.get("workflow_run"))
     return Artifact(
         id=number,
-        name=_text(artifact, "name"),
+        name=answers.text(artifact, "name"),
         size=size,
         digest=str(artifact.get("digest") or ""),
         is_expired=artifact.get("expired") is True,
-        run=str(_integer(of, "id") or ""),
+        run=str(answers.number_or_none(of, "id") or ""),
         head=str(of.get("head_sha") or ""),
-        repository=_integer(of, "head_repository_id"),
+        repository=answers.number_or_none(of, "head_repository_id"),
         created_at=str(artifact.get("created_at") or ""),
     )
 
 
 def _viewer(answer: Json) -> Author | None:
     """The account of the token. GraphQL calls every viewer a User; only a bot's login may have brackets."""
-    viewer = _object(_object(answer).get("viewer"))
+    viewer = answers.members(answers.members(answer).get("viewer"))
     login, number = viewer.get("login"), viewer.get("databaseId")
     if not isinstance(login, str) or not isinstance(number, int):
         return None
@@ -322,32 +326,14 @@ def _viewer(answer: Json) -> Author | None:
 
 
 def _pull_request(pull: Mapping[str, Json]) -> PullRequest:
-    number, head = _integer(pull, "number"), _object(pull.get("head"))
+    number, head = answers.number_or_none(pull, "number"), answers.members(pull.get("head"))
     if number is None:
         raise ForgeError("the forge did not answer with a pull request")
-    return PullRequest(number, _text(head, "sha"), _integer(_object(head.get("repo")), "id"))
+    return PullRequest(
+        number, answers.text(head, "sha"), answers.number_or_none(answers.members(head.get("repo")), "id")
+    )
 
 
 def _author(user: Mapping[str, Json]) -> Author | None:
     number = user.get("id")
-    return Author(number, _text(user, "type")) if isinstance(number, int) else None
-
-
-def _same_text(one: str, other: str) -> bool:
-    return one.replace("\r\n", "\n").strip() == other.replace("\r\n", "\n").strip()
-
-
-def _object(value: Json) -> Mapping[str, Json]:
-    return value if isinstance(value, Mapping) else {}
-
-
-def _integer(value: Mapping[str, Json], name: str) -> int | None:
-    found = value.get(name)
-    return found if isinstance(found, int) and not isinstance(found, bool) else None
-
-
-def _text(value: Mapping[str, Json], name: str) -> str:
-    found = value.get(name)
-    if not isinstance(found, str) or not found:
-        raise ForgeError(f"the forge's answer has no `{name}`")
-    return found
+    return Author(number, answers.text(user, "type")) if isinstance(number, int) else None

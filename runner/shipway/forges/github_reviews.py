@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from shipway.approvals import Permission, Review, ReviewState
 from shipway.canonical import Json
-from shipway.forges import limits
+from shipway.forges import answers, limits
 from shipway.forges.client import Client
 from shipway.forges.forge import Author, CiRun, ForgeError, MergedPull, Person
 
@@ -22,17 +22,17 @@ def merged_pulls(client: Client, repository: str, commit: str) -> Sequence[Merge
     """
     found = []
     for pull in _listed(client, f"{repository}/commits/{quote(commit, safe='')}/pulls", ""):
-        number, head = _integer(pull, "number"), _object(pull.get("head"))
+        number, head = answers.number_or_none(pull, "number"), answers.members(pull.get("head"))
         if pull.get("merged_at") and pull.get("merge_commit_sha") == commit and number is not None:
-            base = _text(_object(pull.get("base")), "ref")
-            found.append(MergedPull(number, _text(head, "sha"), _author(pull.get("user")), base))
+            base = answers.text(answers.members(pull.get("base")), "ref")
+            found.append(MergedPull(number, answers.text(head, "sha"), _author(pull.get("user")), base))
     return tuple(found)
 
 
 def branch_head(client: Client, repository: str, branch: str) -> str:
     """The commit that a branch is at now. Raises ForgeError."""
-    answer = _object(client.get(f"{repository}/git/ref/heads/{quote(branch)}").json())
-    return _text(_object(answer.get("object")), "sha")
+    answer = answers.members(client.get(f"{repository}/git/ref/heads/{quote(branch)}").json())
+    return answers.text(answers.members(answer.get("object")), "sha")
 
 
 def has_commit(client: Client, repository: str, branch: str, commit: str) -> bool:
@@ -44,7 +44,7 @@ def has_commit(client: Client, repository: str, branch: str, commit: str) -> boo
         return True
     try:
         path = f"{repository}/compare/{quote(f'{commit}...{branch}', safe='.')}"
-        answer = _object(client.get(path, {"per_page": 1}).json())
+        answer = answers.members(client.get(path, {"per_page": 1}).json())
     except ForgeError as error:
         if error.status == 404:  # a commit that was taken off its branch is forgotten some day
             return False
@@ -78,12 +78,12 @@ def permission_of(client: Client, repository: str, person: Person) -> Permission
     """
     try:
         path = f"{repository}/collaborators/{quote(person.login, safe='')}/permission"
-        answer = _object(client.get(path).json())
+        answer = answers.members(client.get(path).json())
     except ForgeError as error:
         if error.status == 404:
             return Permission.NONE
         raise
-    if _integer(_object(answer.get("user")), "id") != person.id:
+    if answers.number_or_none(answers.members(answer.get("user")), "id") != person.id:
         return Permission.NONE
     # A role of an organization's own has a name of its own; `permission` is then what it is at least.
     named = [answer.get("role_name"), answer.get("permission")]
@@ -95,8 +95,8 @@ def started_by(run: Mapping[str, Json]) -> Person:
 
     Source: https://docs.github.com/en/rest/actions/workflow-runs#get-a-workflow-run
     """
-    actor = _object(run.get("triggering_actor"))
-    number = _integer(actor, "id")
+    actor = answers.members(run.get("triggering_actor"))
+    number = answers.number_or_none(actor, "id")
     if number is None or not actor.get("login"):
         raise ForgeError("the forge does not tell who started the run")
     return Person(str(actor["login"]), number)
@@ -122,36 +122,36 @@ def runs_of(client: Client, repository: str, head: str) -> Sequence[CiRun]:
 
 def ci_run(run: Mapping[str, Json]) -> CiRun:
     """A run as REST tells it. Raises ForgeError where it is none."""
-    head, number = _object(run.get("head_repository")), _integer(run, "id")
+    head, number = answers.members(run.get("head_repository")), answers.number_or_none(run, "id")
     if number is None:
         raise ForgeError("the forge did not answer with a run")
     return CiRun(
         id=str(number),
-        attempt=_integer(run, "run_attempt") or 1,
-        event=_text(run, "event"),
-        path=_text(run, "path").partition("@")[0],  # a reusable workflow's has its ref behind it
-        head=_text(run, "head_sha"),
-        repository=_integer(head, "id"),
-        owner=str(_object(head.get("owner")).get("login") or ""),
+        attempt=answers.number_or_none(run, "run_attempt") or 1,
+        event=answers.text(run, "event"),
+        path=answers.text(run, "path").partition("@")[0],  # a reusable workflow's has its ref behind it
+        head=answers.text(run, "head_sha"),
+        repository=answers.number_or_none(head, "id"),
+        owner=str(answers.members(head.get("owner")).get("login") or ""),
         branch=str(run.get("head_branch") or ""),
         conclusion=str(run.get("conclusion") or ""),
         began=str(run.get("created_at") or ""),
         started_at=str(run.get("run_started_at") or ""),
-        host=_integer(_object(run.get("repository")), "id"),
+        host=answers.number_or_none(answers.members(run.get("repository")), "id"),
     )
 
 
 def _review(review: Mapping[str, Json]) -> Review:
-    number, user = _integer(review, "id"), _author(review.get("user"))
+    number, user = answers.number_or_none(review, "id"), _author(review.get("user"))
     if number is None:
         raise ForgeError("the forge did not answer with a review")
     return Review(
         id=number,
         state=ReviewState(str(review["state"])),
         commit=str(review.get("commit_id") or ""),
-        at=_text(review, "submitted_at"),
+        at=answers.text(review, "submitted_at"),
         account=None if user is None else user.id,
-        by=str(_object(review.get("user")).get("login") or ""),
+        by=str(answers.members(review.get("user")).get("login") or ""),
         is_person=user is not None and user.type == "User",
     )
 
@@ -160,28 +160,10 @@ def _listed(client: Client, path: str, member: str, **query: str) -> Iterator[Ma
     """The members of a list over all pages; `member` is where the list stands in each page, empty where it is the page."""
     for page in client.pages(path, {**query, "per_page": limits.PAGE_SIZE}):
         answer = page.json()
-        listed = _object(answer).get(member) if member else answer
-        if not isinstance(listed, list):
-            raise ForgeError(f"`{page.url}` did not answer with a list")
-        yield from map(_object, listed)
+        listed = answers.members(answer).get(member) if member else answer
+        yield from answers.objects(listed, page.url)
 
 
 def _author(user: Json) -> Author | None:
-    number = _integer(_object(user), "id")
-    return None if number is None else Author(number, _text(_object(user), "type"))
-
-
-def _object(value: Json) -> Mapping[str, Json]:
-    return value if isinstance(value, Mapping) else {}
-
-
-def _integer(value: Mapping[str, Json], name: str) -> int | None:
-    found = value.get(name)
-    return found if isinstance(found, int) and not isinstance(found, bool) else None
-
-
-def _text(value: Mapping[str, Json], name: str) -> str:
-    found = value.get(name)
-    if not isinstance(found, str) or not found:
-        raise ForgeError(f"the forge's answer has no `{name}`")
-    return found
+    number = answers.number_or_none(answers.members(user), "id")
+    return None if number is None else Author(number, answers.text(answers.members(user), "type"))
