@@ -124,6 +124,13 @@ def test_a_part(shop: Project, asked: list[str], kept: list[str]) -> None:
     assert drawn.count("]:::") == len(kept)
 
 
+def test_what_waits_for_all_that_a_node_adds_says_so(tmp_path: Path) -> None:
+    project = make_project(tmp_path)
+    steps = "[{id: each, gather: [a, b], run: make}, {id: then, run: make}]"
+    project.write({"shipway.yml": f"version: 1\nname: shop\nsteps: {steps}\n"})
+    assert "main/then     ← all of main/each\n" in project.call("graph").out
+
+
 def test_a_wrong_name_gets_a_guess_and_a_wrong_way_round_too(shop: Project) -> None:
     wrong = shop.call("graph", "--from", "build/imag", code=2)
     assert wrong.err == "there is no node or stage `build/imag`. Did you mean `build/image`?\n"

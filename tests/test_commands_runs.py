@@ -95,6 +95,14 @@ def test_resume_goes_on_with_the_last_run_that_is_not_done(tmp_path: Path) -> No
     assert "succeeded" in shown.out
 
 
+def test_a_killed_run_that_left_no_receipt_is_named_where_the_last_receipt_is_asked_for(tmp_path: Path) -> None:
+    killed(tmp_path, f'- {{id: a, run: "exec 9> ready; echo go >&9; {ENDLESS}"}}')
+    shown = call(tmp_path, "show")
+    assert shown.exit_code == 2
+    assert f"`shipway show {last(tmp_path)}` shows what the journal holds of it" in shown.err
+    assert "was killed" in call(tmp_path, "show", last(tmp_path)).err
+
+
 def test_d069_retry_takes_a_node_that_failed_and_no_other(tmp_path: Path) -> None:
     steps = '- {id: a, run: "true"}\n- {id: b, run: test -e mended}'
     run(tmp_path, stage(steps, more="defaults: {rollback: none}"))

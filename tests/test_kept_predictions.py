@@ -136,6 +136,8 @@ def test_case_75_the_command_says_node_and_output_and_exits_with_5(tmp_path: Pat
     done = call(tmp_path, "run", "--yes")
     assert done.exit_code == EXIT_UNVERIFIED, done
     assert "`main/image` did not come out as planned" in done.err
+    assert "shipway plan --target default, to look at a new plan" in done.out
+    assert "shipway resume" not in done.out  # it would be held to what was predicted
     assert "rollout 2.0" not in "\n".join(told(tmp_path))
 
 

@@ -14,7 +14,7 @@ from shipway.errors import UsageError
 from shipway.limits import Limit, Rate
 from shipway.nodes import Outcome
 from shipway.plan import Plan
-from shipway.receipt import Receipt
+from shipway.receipt import Receipt, RunOutcome
 from shipway.render.columns import NARROWEST, cut, width, wrap
 from shipway.render.difference import diff_lines
 from shipway.render.failure import as_text
@@ -83,6 +83,13 @@ def test_a_failure_shows_its_last_lines_its_place_and_what_is_still_there() -> N
     assert "Still there: release/rollout-us-1." in text
     assert "undo failed: exit 1: no route to host" in text
     assert text.rstrip().endswith("--target prod, to begin anew")
+
+
+def test_a_run_of_which_nothing_began_is_begun_anew_and_not_gone_on_with() -> None:
+    receipt = replace(failed_receipt(), outcome=RunOutcome.FAILED, nodes=(), stages=(), rollback=())
+    shown = plain(render_receipt(receipt, None, colour=False, columns=200))
+    assert f"shipway run --target {receipt.target}, once the cause is gone" in shown
+    assert "resume" not in shown
 
 
 def test_a_good_run_ends_without_alarm() -> None:

@@ -94,8 +94,17 @@ def _latest(arguments: Namespace, context: Context) -> Path:
     raise UsageError(
         f"there is no receipt{of}{towards} in `{root_here(context)}`",
         reason=Reason.DOCUMENT_INVALID,
-        next="make one with `shipway run`, or name a file",
+        next=_without_receipt(arguments, context) or "make one with `shipway run`, or name a file",
     )
+
+
+def _without_receipt(arguments: Namespace, context: Context) -> str:
+    """What to type for the last run, where none that was asked for has left a receipt yet; or empty."""
+    if arguments.file:
+        return ""
+    runs = journal_of(root_here(context), context).runs()
+    last = next((run.run for run in runs if arguments.target in (None, run.target)), "")
+    return f"the last run left none: `shipway show {last}` shows what the journal holds of it" if last else ""
 
 
 def _lifecycle(arguments: Namespace, context: Context) -> str:

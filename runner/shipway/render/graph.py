@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from shipway.canonical import Json
 from shipway.graph import Graph
+from shipway.node_ids import owner_of
 from shipway.nodes import NeedKind, Node
 from shipway.plan import Plan
 from shipway.render import wording
@@ -92,12 +93,17 @@ def _waits(plan: Plan, graph: Graph) -> dict[str, str]:
     found = {}
     for node in graph.ids:
         names = [
-            one_line(before) if before in kept else f"stage {one_line(before)}"
+            one_line(before) if before in kept else _whole(before)
             for before in whole.depends_on(node)
             if before in kept or before not in plan.by_id
         ]
         found[node] = f"← {', '.join(names)}" if names else ""
     return found
+
+
+def _whole(name: str) -> str:
+    """A stage, or all that a node adds, by the name that the graph has for the end of it."""
+    return one_line(f"all of {owner_of(name)}" if "/" in name else f"stage {name}")
 
 
 def _details(node: Node, columns: int, indent: str) -> Iterator[str]:

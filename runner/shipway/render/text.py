@@ -8,6 +8,7 @@ from types import MappingProxyType
 from msgspec.structs import replace
 
 from shipway.durations import format_ms
+from shipway.errors import Reason
 from shipway.nodes import DONE, FAILURES, WHOLE, Change, Fidelity, Node, Outcome
 from shipway.plan import Plan, PlannedStage, rollback_preview
 from shipway.policies import Decision, Verdict
@@ -461,12 +462,16 @@ def _next(receipt: Receipt) -> str:
         return "shipway show, to see this again; shipway rollback, to undo it"
     if receipt.outcome is RunOutcome.ROLLED_BACK:
         return f"{again}, to do it again"
+    if not receipt.nodes:
+        return f"{again}, once the cause is gone"  # nothing began: there is no run to go on with
     if receipt.outcome is RunOutcome.NOT_UNDONE and all(
         own_outcome(result) in (*DONE, Outcome.SKIPPED) for result in receipt.nodes
     ):
         return f"look at what is still there; {again}, to do it again"  # it had succeeded: somebody wanted it undone
     if receipt.outcome is RunOutcome.NOT_UNDONE:
         return f"look at what is still there, then shipway resume; {again}, to begin anew"
+    if any(attempt.code == Reason.PREDICTION_BROKEN for result in receipt.failed for attempt in result.attempts[-1:]):
+        return f"shipway plan --target {one_line(receipt.target)}, to look at a new plan; {again}, to run that"
     if receipt.outcome is RunOutcome.CANCELLED:
         return f"shipway resume, to go on; {again}, to begin anew"
     return f"shipway resume, once the cause is gone; {again}, to begin anew"
