@@ -317,6 +317,22 @@ def test_case_22_the_base_may_move_outside_what_nodes_read_and_not_inside(projec
     assert not (project.root / "out.txt").exists()
 
 
+@pytest.mark.parametrize("named", ["link", "way/main", "way/**"])
+def test_case_22_what_lies_behind_a_link_that_a_node_reads_is_read(named: str, project: Project) -> None:
+    (project.root / "link").symlink_to("way/main")
+    (project.root / "way").symlink_to("src")
+    edit("all-files: {run: 'true',", f"all-files: {{run: 'true', reads: [{named}],")(project)
+    edit("reads: [src/**, tool]", "reads: [tool]")(project)
+    project.commit()
+    project.call("plan", "--target", "prod", "-o", "../plan.json", "-q")
+    written("docs/page", "2\n")(project)
+    assert effect(project) == planned(project).effect
+    written("src/main", "2\n")(project)
+    told = project.call("apply", "../plan.json", "--yes", "--json", code=5).json["error"]
+    assert told["reason"] == "base-moved"
+    assert "build/all-files: reads" in told["message"]
+
+
 def test_case_24_another_contract_of_a_backend_is_refused_with_both_versions_named(project: Project) -> None:
     with_contract(project)
     told = project.call("apply", "../plan.json", "--yes", "--json", code=5).json["error"]

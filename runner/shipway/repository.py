@@ -71,6 +71,36 @@ class Repository(Struct, frozen=True, dict=True):
             found[path] = _work_tree_entry(self.root / path)
         return {path: entry for path, entry in found.items() if entry}
 
+    @cached_property
+    def _links(self) -> Mapping[str, str]:
+        """Path to the path that it leads to, of every tracked link that stays in the checkout by its own words."""
+        links = (path for path, entry in self.files.items() if entry.startswith("120000 "))
+        leads = {path: (self.root / path) for path in links}
+        return {
+            path: os.path.normpath(os.path.join(os.path.dirname(path), os.readlink(link)))
+            for path, link in leads.items()
+            if link.is_symlink()
+        }
+
+    def _with_linked(self, chosen: list[str], wanted: Sequence[str]) -> Iterable[str]:
+        """These files, with those behind links among them and behind links on the way to what is named."""
+        if not self._links:
+            return chosen
+        found = dict.fromkeys(chosen)
+        named = [pattern.removeprefix("./") for pattern in wanted]
+        waiting = [link for link in self._links if link in found or any(name.startswith(f"{link}/") for name in named)]
+        followed: set[str] = set()
+        while waiting:
+            link = waiting.pop()
+            if link in followed:
+                continue
+            followed.add(link)
+            leads = self._links[link]
+            behind = [path for path in self.files if leads in (".", path) or path.startswith(f"{leads}/")]
+            found |= dict.fromkeys([link, *behind])
+            waiting += [other for other in self._links if other in found or leads.startswith(f"{other}/")]
+        return found
+
     def merge_base(self, base: str | None) -> str | None:
         """The merge base of `base` and the head; None where there is none or a shallow clone does not reach it."""
         if not self.is_git or self.commit is None or base is None:
@@ -117,15 +147,16 @@ class Repository(Struct, frozen=True, dict=True):
         return tuple(sorted(entry.removeprefix(f"{commit}:") for entry in listed.split("\0") if entry))
 
     def digest_of(self, patterns: Iterable[str], without: Iterable[str] = ()) -> str:
-        """`sha256:…` over path, mode and content digest of the files that match, the files in `without` left out."""
+        """`sha256:…` over path, mode and content digest of the files that match, the files in `without` left out.
+
+        What a link leads to in this checkout is among them: whoever names the link, or a path through it, reads that.
+        """
         left_out = set(without)
         wanted = tuple(patterns)
-        everything = wanted == ("**",)
-        lines = [
-            f"{entry} {path}\n"
-            for path, entry in self.files.items()
-            if path not in left_out and (everything or match_globs(path, wanted))
-        ]
+        chosen: Iterable[str] = self.files
+        if wanted != ("**",):
+            chosen = self._with_linked([path for path in self.files if match_globs(path, wanted)], wanted)
+        lines = [f"{self.files[path]} {path}\n" for path in chosen if path not in left_out]
         return "sha256:" + hashlib.sha256("".join(sorted(lines)).encode("utf-8", "surrogateescape")).hexdigest()
 
 
