@@ -306,6 +306,15 @@ def test_case_77_a_declaration_in_another_place_does_not_lose_its_rules(
     check_refused(project, base, *given, cwd="ops")
 
 
+@pytest.mark.parametrize(("now", "said"), [("local", True), ("{store: git, remote: other}", True), ("git", False)])
+def test_case_77_that_locks_would_be_kept_elsewhere_is_said_first(project: Project, now: str, said: bool) -> None:
+    project.write({"shipway.yml": LOOSE + "state: git\n"})
+    project.commit()
+    base = changed(project, "state: git", f"state: {now} # now")
+    weakens = planned(project, pull_request(project, base)).weakens
+    assert [(weakening.rule.value, weakening.subject) for weakening in weakens] == [("lock", "state")] * said
+
+
 def test_case_77_an_overlay_that_is_removed_does_not_take_its_rules_along(project: Project) -> None:
     project.write({"shipway.yml": LOOSE, "shipway.default.yml": "stages: {ship: {approval: required}}\n"})
     project.commit()

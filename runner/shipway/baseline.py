@@ -17,7 +17,7 @@ from shipway.declaration_files import DEFAULT_FILE, overlays
 from shipway.errors import DeclarationError, Reason, ShipwayError, UsageError, VerificationError
 from shipway.plan import Plan
 from shipway.repository import Repository
-from shipway.rules import Held, hold, promoted
+from shipway.rules import Held, hold, kept_elsewhere, promoted
 from shipway.weakenings import Rule, Weakening
 
 _SHORT = 12
@@ -42,6 +42,7 @@ def held_by(
     except ShipwayError as error:
         return replace(_unreadable(commit, error), everywhere=_strictest(before))
     held = hold(base, planned(declared))
+    held = kept_elsewhere(held, before.state, declared.state)
     return promoted(
         held, target, before.target_rule(_target_in(before, declared, target)), declared.target_rule(target)
     )

@@ -11,7 +11,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from shipway.approvals import ApprovalRule
-from shipway.declaration import TargetRule
+from shipway.declaration import StateRule, StateStore, TargetRule
 from shipway.evaluation import secrets_named, secrets_of
 from shipway.node_ids import written_as
 from shipway.nodes import Node
@@ -114,6 +114,14 @@ def promoted(held: Held, target: str, before: TargetRule, now: TargetRule) -> He
     gone = tuple(name for name in before.after if name not in now.after)
     found = (Weakening(Rule.PROMOTION, target, f"`{target}` would not come after `{name}` any more") for name in gone)
     return replace(held, weakened=(*held.weakened, *found), after=gone)
+
+
+def kept_elsewhere(held: Held, before: StateRule, now: StateRule) -> Held:
+    """The same, with that locks and records would not be where others look for them any more: that is only said."""
+    if before.store is StateStore.LOCAL or replace(before, key=now.key) == now:
+        return held
+    text = f"locks, journals and receipts would not be kept in the `{before.store.value}` store of before any more"
+    return replace(held, weakened=(*held.weakened, Weakening(Rule.LOCK, "state", text)))
 
 
 def _approvals(before: Plan, now: Plan) -> tuple[dict[str, ApprovalRule], ApprovalRule | None]:
