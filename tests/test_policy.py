@@ -321,9 +321,9 @@ def test_a_freeze_is_told_when_planned_and_decided_by_the_clock_of_its_zone() ->
     assert at(2026, 11, 23, 6, 59).decision is Decision.DENY
     assert at(2026, 11, 23, 7, 0).decision is Decision.ALLOW
     assert at(2026, 12, 23, 23, 0).decision is Decision.DENY, "it is the 24th in Berlin already"
-    assert (
-        judge(replace(rule, timezone="Nowhere/Land"), plan_of(), datetime.now(UTC), Labels).decision is Decision.ERROR
-    )
+    nowhere = replace(rule, timezone="Nowhere/Land")
+    assert judge(nowhere, plan_of(), datetime.now(UTC), Labels).decision is Decision.ERROR
+    assert judge(nowhere, plan_of(), None, Labels).decision is Decision.ERROR, "a slip is told before the merge"
 
 
 @pytest.mark.parametrize(

@@ -70,14 +70,15 @@ def _nodes(plan: Plan, stage: str) -> Iterator[Node]:
 
 
 def _frozen(policy: Policy, now: datetime | None) -> Verdict:
-    windows = ", ".join(policy.freeze)
-    if now is None:
-        said = f"not in {windows} ({policy.timezone})"
-        return Verdict(policy.name, policy.stage, Decision.LATER, (said,))
     from zoneinfo import ZoneInfo  # late: few policies know a time, and it takes milliseconds
 
+    windows = ", ".join(policy.freeze)
     try:
-        moment = now.astimezone(ZoneInfo(policy.timezone))
+        zone = ZoneInfo(policy.timezone)
+        if now is None:
+            said = f"not in {windows} ({policy.timezone})"
+            return Verdict(policy.name, policy.stage, Decision.LATER, (said,))
+        moment = now.astimezone(zone)
         inside = [window.text for window in map(parse_window, policy.freeze) if window.holds(moment)]
     except (ValueError, OSError, LookupError) as error:
         return Verdict(policy.name, policy.stage, Decision.ERROR, (f"`{policy.timezone}` is no known zone: {error}",))
