@@ -59,9 +59,9 @@ class Context(Struct, frozen=True):
     """All that a call may know of its surroundings, read once; tests build it by hand and inject time and randomness.
 
     `env` is the whole environment as read. `columns` is the width of the terminal, 80 where there is none;
-    `processors` are those this process may use, `host` is the machine's name. `no_color` is
-    True where NO_COLOR is set, or TERM is `dumb` without FORCE_COLOR. `now` answers in UTC; `monotonic_ns` counts from no
-    known moment; `random_hex(n)` gives n random bytes as 2n hex digits; `sleep` takes seconds.
+    `processors` are those this process may use, `host` is the machine's name and `user` the account's, empty where it has
+    none. `no_color` is True where NO_COLOR is set, or TERM is `dumb` without FORCE_COLOR. `now` answers in UTC;
+    `monotonic_ns` counts from no known moment; `random_hex(n)` gives n random bytes as 2n hex digits; `sleep` takes seconds.
     """
 
     env: Mapping[str, str]
@@ -76,6 +76,7 @@ class Context(Struct, frozen=True):
     columns: int
     processors: int = 1
     host: str = ""
+    user: str = ""
     now: Callable[[], datetime] = _utc_now
     monotonic_ns: Callable[[], int] = time.monotonic_ns
     random_hex: Callable[[int], str] = _random_hex
@@ -102,7 +103,21 @@ def read_context() -> Context:
         columns=_columns(env),
         processors=_processors(),
         host=platform.node(),
+        user=_user(env),
     )
+
+
+def _user(env: Mapping[str, str]) -> str:
+    """As login tools have it: what the environment says, else what the system calls this account."""
+    said = env.get("USER") or env.get("LOGNAME")
+    if said:
+        return said
+    try:
+        import pwd  # late: not on Windows
+
+        return pwd.getpwuid(os.getuid()).pw_name
+    except (ImportError, KeyError):  # an account of a container may have no name
+        return ""
 
 
 def hide_from_children() -> None:

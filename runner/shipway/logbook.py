@@ -292,7 +292,7 @@ def ran_by(context: Context, repository: Repository) -> RanBy:
     """Who runs it, and where."""
     ci = context.ci
     if ci is None:
-        return RanBy(invoker=context.invoker.value, actor=context.env.get("USER"), commit=repository.commit)
+        return RanBy(invoker=context.invoker.value, actor=context.user or None, commit=repository.commit)
     return RanBy(
         invoker=context.invoker.value,
         actor=ci.actor or None,

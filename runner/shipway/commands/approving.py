@@ -53,7 +53,7 @@ def approver(arguments: Namespace, context: Context, call: str, given: Plan | No
 
 
 def _approval(effect: str, given: ApprovedBy, context: Context) -> Approval:
-    by = context.ci.actor if context.ci else context.env.get("USER")
+    by = context.ci.actor if context.ci else context.user
     return Approval(effect, given, by or None, f"{context.now():%Y-%m-%dT%H:%M:%SZ}")
 
 

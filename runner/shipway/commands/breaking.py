@@ -62,7 +62,7 @@ def _typed(plan: Plan, context: Context, reason: str, verdicts: Sequence[Verdict
     question = f"{against}\nTo override that, type the name of the target ({plan.target}): "
     if answered(question) != plan.target:
         raise _refused("what was typed is not the name of the target", "nothing was started")
-    return BreakGlass(reason, context.env.get("USER") or "somebody", "terminal", None, tuple(verdicts))
+    return BreakGlass(reason, context.user or "somebody", "terminal", None, tuple(verdicts))
 
 
 def _refused(why: str, next: str) -> VerificationError:

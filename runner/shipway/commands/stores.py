@@ -133,7 +133,7 @@ def holder_of(context: Context, why: str = "") -> Holder:
     """This process as the holder of a lock."""
     ci = context.ci
     if ci is None:
-        return Holder(context.random_hex(8), actor=context.env.get("USER", ""), host=context.host, why=why)
+        return Holder(context.random_hex(8), actor=context.user, host=context.host, why=why)
     return Holder(
         id=context.random_hex(8),
         actor=ci.actor,
