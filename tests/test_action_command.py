@@ -217,7 +217,7 @@ def test_case_60_l95_a_request_from_a_fork_is_planned_without_credentials_and_no
 
 
 @pytest.mark.parametrize("event", ["pull_request_target", "issue_comment", "repository_dispatch"])
-def test_an_event_with_a_stranger_behind_it_is_refused_with_the_one_to_use(
+def test_case_63_an_event_with_a_stranger_behind_it_is_refused_with_the_one_to_use(
     event: str, tmp_path: Path, github: GitHubServer
 ) -> None:
     job = Job(tmp_path / "job", github, event, pull_request())

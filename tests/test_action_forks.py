@@ -113,7 +113,7 @@ def known_to_github(job: Job, forked: Checkout, github: GitHubServer) -> str:
     return archive.stem
 
 
-def test_g060_g062_a_forks_plan_is_made_without_credentials_and_told_by_the_run_that_follows(
+def test_case_62_g060_a_forks_plan_is_made_without_credentials_and_told_by_the_run_that_follows(
     machine: Act, forked: Checkout, github: GitHubServer
 ) -> None:
     planned = plan(machine, forked, github)
@@ -132,7 +132,7 @@ def test_g060_g062_a_forks_plan_is_made_without_credentials_and_told_by_the_run_
     assert list(forked.store.iterdir()) == []
 
 
-def test_g061_g027_what_is_not_that_runs_own_plan_is_refused_with_its_reason(
+def test_case_61_g027_what_is_not_that_runs_own_plan_is_refused_with_its_reason(
     machine: Act, forked: Checkout, github: GitHubServer
 ) -> None:
     planned = plan(machine, forked, github)

@@ -452,6 +452,23 @@ def test_a_rerun_asks_again_who_approved_what_it_goes_on_with(shop: Shop) -> Non
     assert shop.mark == ["build", "up", "down", "up"]
 
 
+def test_case_38_what_changed_while_an_environment_was_waited_for_is_found_after_the_wait(shop: Shop) -> None:
+    (shop.work / ".gitignore").write_text("left\n.shipway/\n")
+    remove = "    steps: [{id: clear, uses: file.remove, with: {path: left}}, "
+    shop.change({"shipway.yml": LIFECYCLE.replace("    steps: [", remove)})
+    shop.plan()
+    shop.github.world.review(7, "ana")
+    shop.merge()
+    # The job of the push waits for its environment; meanwhile there is something to remove that nobody was shown.
+    (shop.work / "left").write_text("precious")
+    refused = shop.push()
+    assert (refused.code, refused.reason) == (5, "plan-differs"), refused.text
+    assert "release/clear" in refused.text
+    assert (shop.work / "left").exists() and shop.mark == []
+    (shop.work / "left").unlink()
+    assert shop.push().code == 0
+
+
 def test_of_several_pull_requests_merged_as_one_commit_one_has_to_suffice(shop: Shop) -> None:
     shop.plan()
     shop.github.world.review(7, "ana")

@@ -182,7 +182,7 @@ def test_l17_what_prepare_made_is_in_the_journal_first_and_repair_removes_it(tmp
     journal_of(tmp_path).removed(own)
 
 
-def test_d071_cancel_ends_a_run_of_another_process_and_leaves_one_that_has_ended(tmp_path: Path) -> None:
+def test_case_46_d071_cancel_ends_a_run_of_another_process_and_leaves_one_that_has_ended(tmp_path: Path) -> None:
     ready = Lifeline(tmp_path / "ready")
     steps = f"""
         - {{id: a, run: "true", undo: echo undone >> told}}
@@ -230,7 +230,9 @@ def test_prune_forgets_old_runs_of_each_target_and_keeps_receipts(tmp_path: Path
     assert sorted(path.name for path in (Workspace(tmp_path).directory / "runs").iterdir()) == sorted(names[:2])
 
 
-def test_as_ci_cancels_children_are_gone_and_the_receipt_is_sealed_after_the_first_signal(tmp_path: Path) -> None:
+def test_case_53_as_ci_cancels_children_are_gone_and_the_receipt_is_sealed_after_the_first_signal(
+    tmp_path: Path,
+) -> None:
     ready = Lifeline(tmp_path / "ready")
     deaf = "trap '' INT; while :; do sleep 0.05 || :; done"
     declare(tmp_path, stage(f'- {{id: a, run: "exec 9> ready; echo go >&9; {deaf}", undo: touch never}}', lasting=True))

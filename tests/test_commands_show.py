@@ -93,6 +93,18 @@ def test_quiet_checks_the_seal_and_prints_nothing(project: Project) -> None:
     assert refused.json["error"]["reason"] == "receipt-digest"
 
 
+@pytest.mark.parametrize("inside", ['"shop', '"succeede', '"main/ta', '"digest":"sha256:'])
+def test_case_26_one_byte_flipped_in_a_receipt_is_found_and_the_receipt_named(project: Project, inside: str) -> None:
+    run(project)
+    (kept,) = (project.root / ".shipway/receipts").glob("*.json")
+    content = bytearray(kept.read_bytes())
+    content[content.index(inside.encode()) + len(inside) - 1] ^= 1
+    kept.write_bytes(content)
+    refused = project.call("show", "-q", str(kept), "--json", code=5).json["error"]
+    assert refused["reason"] == "receipt-digest"
+    assert kept.name in refused["message"]
+
+
 def test_the_nearest_declaration_above_is_taken(project: Project) -> None:
     (project.root / "services/web").mkdir()
     (project.root / "services/api/deep/er").mkdir(parents=True)
@@ -116,6 +128,16 @@ def test_plan_tells_as_much_as_is_asked_for(project: Project) -> None:
     loud = project.call("plan", "-v")
     assert loud.out == project.call("plan").out
     assert [line.split()[2] for line in loud.err.splitlines()][:5] == ["load", "resolve", "validate", "prepare", "plan"]
+
+
+def test_case_33_the_exit_code_of_a_plan_tells_changes_from_none_and_from_an_error(project: Project) -> None:
+    text = "version: 1\nname: shop\nsteps: [{id: a, uses: file.write, with: {path: made, content: text}}]\n"
+    project.write({"shipway.yml": text})
+    project.call("plan", "--detailed-exitcode", code=3)
+    project.call("run", "--yes")
+    project.call("plan", "--detailed-exitcode", code=0)
+    project.write({"shipway.yml": text.replace("content", "contents")})
+    project.call("plan", "--detailed-exitcode", code=2)
 
 
 def test_validate_tells_as_much_as_is_asked_for(project: Project) -> None:

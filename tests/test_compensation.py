@@ -55,7 +55,7 @@ def test_g034_no_compensation_runs_where_every_stage_succeeds(tmp_path: Path) ->
     assert (ran.exit_code, ran.receipt.rollback) == (0, ())
 
 
-def test_g035_g041_stages_are_rolled_back_the_last_first_each_by_its_compensation_and_then_its_undos(
+def test_case_49_g035_g041_stages_are_rolled_back_the_last_first_by_compensation_and_then_undos(
     tmp_path: Path,
 ) -> None:
     ran = run(tmp_path, _LADDER.replace("PROVISION", "exit 1"))
@@ -269,6 +269,23 @@ def test_what_runs_on_rollback_is_part_of_the_effect_and_of_what_is_shown(tmp_pa
     assert "cannot be undone after `main/mail`" in comment
     assert "only on rollback" in comment
     assert "./announce sorry" in comment
+
+
+@pytest.mark.parametrize(("lasting", "outcome", "code"), [(True, "not_undoable", 4), (False, "succeeded", 1)])
+def test_case_51_what_stays_was_said_before_and_only_lasting_work_that_stays_exits_with_4(
+    tmp_path: Path, lasting: bool, outcome: str, code: int
+) -> None:
+    text = f"""
+        steps:
+          - {{id: a, run: 'true', undo: 'true'}}
+          - {{id: mail, run: 'true', lasting: {str(lasting).lower()}}}
+          - {{id: c, run: exit 1, undo: 'true'}}
+        """
+    comment = plan_comment(plan_of(tmp_path, text), budget=60_000, links=Links())
+    assert ("cannot be undone after `main/mail`" in comment, "**stays**: `mail`" in comment) == (lasting, lasting)
+    ran = run(tmp_path, text)
+    assert ran.outcomes == {"a": "undone", "mail": outcome, "c": "undone"}
+    assert ran.exit_code == code
 
 
 def test_a_comment_tells_what_became_of_compensations(tmp_path: Path) -> None:

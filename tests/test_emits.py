@@ -71,6 +71,25 @@ def test_d029_after_the_step_its_children_are_there_run_and_are_listed_by_it(tmp
     assert done.exit_code == 0
 
 
+def test_case_52_a_receipt_has_what_was_planned_and_added_each_once_and_says_what_blocked(tmp_path: Path) -> None:
+    more = """
+- {id: left-out, run: 'true', if: 'false'}
+- {id: fails, run: exit 1, lasting: false}
+- {id: waits, run: 'true'}
+- {id: waits-on, run: 'true'}
+"""
+    done = _run(tmp_path, {"step": "deploy", "values": {"n": 1}}, {"step": "check", "values": "x"}, more=more)
+    plan = done.finished.plan
+    assert plan is not None
+    listed = [result.node for result in done.receipt.nodes]
+    assert len(listed) == len(set(listed))
+    assert set(listed) == {node.id for node in plan.nodes} | set(done["main/find"].emitted)
+    assert len(done["main/find"].emitted) == 2
+    assert all(isinstance(result.outcome, Outcome) for result in done.receipt.nodes)
+    blocked = {result.node: result.cause for result in done.receipt.nodes if result.outcome is Outcome.BLOCKED}
+    assert blocked == {"main/waits": "main/fails", "main/waits-on": "main/fails"}
+
+
 def test_d030_without_an_id_they_are_numbered_and_without_needs_ready_at_once(tmp_path: Path) -> None:
     done = _run(tmp_path, *({"step": "check", "values": n} for n in range(3)))
     assert list(done.outcomes) == ["find", "find[001]", "find[002]", "find[003]"]

@@ -322,7 +322,7 @@ def test_g028_what_a_rollback_policy_leaves_is_listed_and_is_no_failure_to_undo(
     assert ran.exit_code == 1
 
 
-def test_g029_a_lifecycle_without_stages_is_undone_as_well(tmp_path: Path) -> None:
+def test_case_50_g029_a_lifecycle_without_stages_is_undone_as_well(tmp_path: Path) -> None:
     ran = run(
         tmp_path,
         """
@@ -344,13 +344,13 @@ def test_what_could_not_even_be_started_needs_no_undo(tmp_path: Path) -> None:
     assert ran.exit_code == 1
 
 
-def test_a_lasting_node_without_undo_is_not_undoable_and_exits_4(tmp_path: Path) -> None:
+def test_case_51_a_lasting_node_without_undo_is_not_undoable_and_exits_4(tmp_path: Path) -> None:
     ran = run(tmp_path, 'steps: [{id: a, run: "true", undo: "true"}, {id: b, run: exit 1}]')
     assert ran.outcomes == {"a": "undone", "b": "not_undoable"}
     assert ran.exit_code == 4
 
 
-def test_a_failing_undo_is_tried_again_does_not_stop_the_others_and_exits_4(tmp_path: Path) -> None:
+def test_case_50_a_failing_undo_is_tried_again_does_not_stop_the_others_and_exits_4(tmp_path: Path) -> None:
     ran = run(
         tmp_path,
         """

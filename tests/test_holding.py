@@ -127,7 +127,7 @@ def test_the_heart_beats_by_itself(store: Observed) -> None:
     holding.close()
 
 
-def test_d049_who_comes_late_after_a_takeover_is_refused_and_changes_nothing(store: Observed) -> None:
+def test_case_47_d049_who_comes_late_after_a_takeover_is_refused_and_changes_nothing(store: Observed) -> None:
     clock = Clock()
     late, next_ = leased(store, clock, "late"), leased(store, clock, "next")
     late.take([DB])
@@ -226,7 +226,7 @@ HOLDER = Holder("x", provider="github", repository="octo/shop", run="77", attemp
         (Run(77, attempt=2, status="in_progress"), Life.OVER),
     ],
 )
-def test_g047_github_is_asked_whether_the_holders_run_is_completed(run: Run, life: Life, tmp_path: Path) -> None:
+def test_case_47_github_is_asked_whether_the_holders_run_is_completed(run: Run, life: Life, tmp_path: Path) -> None:
     with GitHubServer() as server:
         server.world.runs[77] = run
         assert life_of(on_github(server, tmp_path))(HOLDER) is life

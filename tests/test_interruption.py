@@ -48,7 +48,7 @@ def interrupted(root: Path, process: subprocess.Popen[str]) -> tuple[Called, Rec
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_l16_a_signal_ends_all_groups_cleans_up_and_leaves_a_receipt(tmp_path: Path, number: int) -> None:
+def test_case_53_l16_a_signal_ends_all_groups_cleans_up_and_leaves_a_receipt(tmp_path: Path, number: int) -> None:
     ready = Lifeline(tmp_path / "ready")
     steps = f"""
         - {{id: first, run: "true", undo: touch undone}}
@@ -70,7 +70,9 @@ def test_l16_a_signal_ends_all_groups_cleans_up_and_leaves_a_receipt(tmp_path: P
 
 
 @pytest.mark.parametrize(("policy", "undone"), [("leave", []), ("undo", ["second", "first"])])
-def test_l16_on_cancel_says_whether_what_was_begun_is_undone(tmp_path: Path, policy: str, undone: list[str]) -> None:
+def test_case_53_l16_on_cancel_says_whether_what_was_begun_is_undone(
+    tmp_path: Path, policy: str, undone: list[str]
+) -> None:
     ready = Lifeline(tmp_path / "ready")
     steps = f"""
         - {{id: first, run: "true", undo: echo first >> undone}}

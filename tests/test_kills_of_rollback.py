@@ -73,7 +73,9 @@ def finish(mortals: Mortals, root: Path, how: str) -> None:
 
 
 @pytest.mark.acceptance
-def test_g044_a_rollback_that_is_killed_anywhere_is_finished_by_the_next_one(mortals: Mortals, tmp_path: Path) -> None:
+def test_case_44_a_rollback_that_is_killed_anywhere_is_finished_by_the_next_one(
+    mortals: Mortals, tmp_path: Path
+) -> None:
     whole = mortals.command(ran(mortals, tmp_path / "whole"), "rollback", "--yes")
     assert whole.code == 0
     assert {name.partition(".")[0] for name in whole.points} >= {
@@ -98,7 +100,7 @@ def test_g044_a_rollback_that_is_killed_anywhere_is_finished_by_the_next_one(mor
 @pytest.mark.acceptance
 @pytest.mark.parametrize("where", [f"{when}-{name}" for when in ("before", "after") for name in NODES])
 @pytest.mark.parametrize("how", ["rollback", "resume"])
-def test_g044_a_rollback_that_is_killed_around_an_undo_undoes_it_once(
+def test_case_44_a_rollback_that_is_killed_around_an_undo_undoes_it_once(
     mortals: Mortals, tmp_path: Path, where: str, how: str
 ) -> None:
     root = ran(mortals, tmp_path / "root")

@@ -58,7 +58,7 @@ def test_d048_a_lease_until_one_second_is_over_half_a_second_later() -> None:
     ("life", "allowed"),
     [(Life.OVER, True), (Life.UNASKED, True), (Life.GOES_ON, False), (Life.UNKNOWN, False)],
 )
-def test_a_lease_that_is_over_is_taken_only_from_a_run_that_is_over_too(life: Life, allowed: bool) -> None:
+def test_case_47_a_lease_that_is_over_is_taken_only_from_a_run_that_is_over_too(life: Life, allowed: bool) -> None:
     assert may_take(held(KeptBy.LEASE, SIX_PM), SIX_PM + 1, life) is allowed
 
 
@@ -150,7 +150,7 @@ def test_what_is_no_record_of_a_lock_is_not_taken_for_a_free_one(content: bytes)
         load_lock(content)
 
 
-def test_who_holds_it_is_named_with_run_host_and_time_and_what_to_do() -> None:
+def test_case_46_who_holds_it_is_named_with_run_host_and_time_and_what_to_do() -> None:
     error = LockHeld(held(KeptBy.LEASE, SIX_PM + 42_000), Life.UNKNOWN, SIX_PM)
     assert error.message == (
         "the lock of `shop` on `prod` is held by octocat in https://github.com/octo/shop/actions/runs/77 (attempt 1)"

@@ -45,13 +45,25 @@ def test_c006_nodes_by_tag_come_in_declared_order(project: Project) -> None:
     assert "Did you mean `deploy`?" in wrong.err
 
 
-def test_g072_a_promise_that_cannot_be_known_is_shown_as_such(project: Project) -> None:
+def test_case_32_g072_a_promise_that_cannot_be_known_is_shown_as_such(project: Project) -> None:
     nodes = planned(project)
     assert nodes["from-told"]["fidelity"] == "predicted"
     assert object_of(nodes["from-told"]["after"])["content"] == "1"
     assert nodes["from-untold"]["fidelity"] == "opaque"
     assert "main/untold" in str(nodes["from-untold"]["why"])
     assert nodes["from-untold"]["slots"] != nodes["from-told"]["slots"]
+
+
+def test_case_32_what_cannot_be_planned_is_counted_and_never_shown_as_nothing_to_do(project: Project) -> None:
+    project.write({"untold.txt": "", "told.txt": "1"})
+    nodes = planned(project)
+    assert nodes["from-told"]["change"] == "noop", "what a promise is predicted to be is known"
+    opaque = {name for name, node in nodes.items() if node["fidelity"] == "opaque"}
+    assert opaque >= {"a", "untold", "from-untold"}
+    assert not [name for name in opaque if nodes[name]["change"] == "noop"]
+    markdown = project.call("plan", "--format", "markdown").out
+    for shown in (project.call("plan").out, markdown):
+        assert f"{len(opaque)} opaque" in shown
 
 
 def test_g073_a_secret_that_is_to_be_written_is_planned_by_digest_and_size(project: Project) -> None:

@@ -125,7 +125,7 @@ def refused(publisher: Publisher, reason: str) -> str:
     return done.stderr
 
 
-def test_g060_g061_a_forks_plan_is_posted_by_the_run_before_and_says_where_it_is_from(publisher: Publisher) -> None:
+def test_case_60_a_forks_plan_is_posted_by_the_run_before_and_says_where_it_is_from(publisher: Publisher) -> None:
     publisher.upload(small_plan())
     done = publisher.call()
     assert done.returncode == 0, done.stdout + done.stderr
@@ -173,7 +173,7 @@ CORPUS = dict(hostile_archives(content_of(small_plan())))
 
 
 @pytest.mark.parametrize("wrong", CORPUS)
-def test_g061_an_archive_that_no_action_uploads_is_not_read(wrong: str) -> None:
+def test_case_61_an_archive_that_no_action_uploads_is_not_read(wrong: str) -> None:
     try:
         members = read_archive(CORPUS[wrong], ("plan.json", "pull-request.json"))
     except HostileArchive:
@@ -186,7 +186,7 @@ def test_g061_an_archive_that_no_action_uploads_is_not_read(wrong: str) -> None:
     ["nothing at all", "the path ../plan.json", "a link", "a bomb", "a member too many", "no plan", "one byte flipped",
      "the same name twice", "the same bytes twice", "encrypted", "a list of ten thousand members"],
 )  # fmt: skip
-def test_g061_a_hostile_archive_is_refused_and_nothing_is_written(publisher: Publisher, wrong: str) -> None:
+def test_case_61_a_hostile_archive_is_refused_and_nothing_is_written(publisher: Publisher, wrong: str) -> None:
     publisher.upload(replace(small_plan(), target="good"), index=0)
     publisher.upload(small_plan(), CORPUS[wrong], index=1)
     assert "nothing was posted" in refused(publisher, "artifact-invalid")
@@ -218,29 +218,29 @@ def _resealed(plan: Plan, **changed: object) -> bytes:
         ("effect", _resealed(small_plan(), effect="sha256:" + "1" * 64)),
     ],
 )  # fmt: skip
-def test_g061_a_plan_that_is_not_whole_is_refused(publisher: Publisher, wrong: str, content: bytes) -> None:
+def test_case_61_a_plan_that_is_not_whole_is_refused(publisher: Publisher, wrong: str, content: bytes) -> None:
     publisher.upload(small_plan(), packed({"plan.json": content}, method=ZIP_STORED))
     assert wrong in refused(publisher, "artifact-invalid")
 
 
-def test_g061_a_plan_that_is_not_what_its_artifacts_name_says_is_refused(publisher: Publisher) -> None:
+def test_case_61_a_plan_that_is_not_what_its_artifacts_name_says_is_refused(publisher: Publisher) -> None:
     publisher.upload(small_plan(), archive_of(replace(small_plan(), target="prod")))
     assert "another plan than its name says" in refused(publisher, "artifact-invalid")
 
 
 @pytest.mark.parametrize("hint", [b"{}", b'{"number":"7"}', b'{"number":true}', b'{"number":0}', b"7", b"{"])
-def test_g061_a_hint_that_is_none_is_refused(publisher: Publisher, hint: bytes) -> None:
+def test_case_61_a_hint_that_is_none_is_refused(publisher: Publisher, hint: bytes) -> None:
     publisher.upload(small_plan(), packed({"plan.json": content_of(small_plan()), "pull-request.json": hint}))
     refused(publisher, "artifact-invalid")
 
 
-def test_g061_an_artifact_that_is_larger_than_it_may_be_is_not_even_fetched(publisher: Publisher) -> None:
+def test_case_61_an_artifact_that_is_larger_than_it_may_be_is_not_even_fetched(publisher: Publisher) -> None:
     publisher.upload(small_plan(), os.urandom(20_000_001))
     assert "bytes, more than" in refused(publisher, "artifact-invalid")
     assert not [seen for seen in publisher.github.requests if seen.path.endswith("/zip")]
 
 
-def test_g061_an_artifact_that_is_not_what_was_uploaded_is_refused(publisher: Publisher) -> None:
+def test_case_61_an_artifact_that_is_not_what_was_uploaded_is_refused(publisher: Publisher) -> None:
     publisher.upload(small_plan())
     publisher.github.world.artifacts[0].digest = "sha256:" + "0" * 64
     assert "its digest differs" in refused(publisher, "artifact-invalid")
@@ -256,7 +256,7 @@ def test_a_stranger_cannot_have_a_pull_request_flooded(publisher: Publisher) -> 
     refused(publisher, "artifact-invalid")
 
 
-def test_g062_the_api_says_whose_plan_it_is_and_the_mismatch_is_recorded(publisher: Publisher) -> None:
+def test_case_62_the_api_says_whose_plan_it_is_and_the_mismatch_is_recorded(publisher: Publisher) -> None:
     other = publisher.github.world.pull(8, "d" * 40)
     publisher.upload(small_plan(), archive_of(small_plan(), hint=8))
     assert publisher.call().returncode == 0
@@ -266,7 +266,7 @@ def test_g062_the_api_says_whose_plan_it_is_and_the_mismatch_is_recorded(publish
     assert "the artifact names pull request 8; the run's head is that of 7" in publisher.summary
 
 
-def test_g062_a_hint_decides_between_pull_requests_of_the_same_head_only(publisher: Publisher) -> None:
+def test_case_62_a_hint_decides_between_pull_requests_of_the_same_head_only(publisher: Publisher) -> None:
     other = publisher.github.world.pull(8, HEAD)
     other.repository, other.owner, other.branch = STRANGER, "stranger", "changes"
     publisher.upload(small_plan(), archive_of(small_plan(), hint=8))
@@ -280,7 +280,7 @@ def test_g062_a_hint_decides_between_pull_requests_of_the_same_head_only(publish
 
 
 @pytest.mark.parametrize(("changed", "value"), [("head", "e" * 40), ("repository", 6), ("branch", "other")])
-def test_g062_a_pull_request_of_another_commit_or_repository_gets_no_comment(
+def test_case_62_a_pull_request_of_another_commit_or_repository_gets_no_comment(
     publisher: Publisher, changed: str, value: str | int
 ) -> None:
     setattr(publisher.github.world.pulls[7], changed, value)
@@ -295,7 +295,7 @@ def test_g062_a_pull_request_of_another_commit_or_repository_gets_no_comment(
     ("changed", "value"),
     [("event", "push"), ("head", "e" * 40), ("repository", 6), ("path", ".github/workflows/other.yml")],
 )
-def test_g027_a_run_that_the_api_knows_otherwise_is_foreign(
+def test_case_27_a_run_that_the_api_knows_otherwise_is_foreign(
     publisher: Publisher, changed: str, value: str | int
 ) -> None:
     publisher.upload(small_plan())
@@ -389,7 +389,7 @@ def test_our_comment_of_a_later_run_stays(publisher: Publisher) -> None:
 
 
 @pytest.mark.parametrize("command", ["plan", "run", "validate"])
-def test_g063_a_workflow_run_plans_and_runs_no_code_of_a_fork(publisher: Publisher, command: str) -> None:
+def test_case_63_a_workflow_run_plans_and_runs_no_code_of_a_fork(publisher: Publisher, command: str) -> None:
     publisher.upload(small_plan())
     done = publisher.call(command=command)
     assert (done.returncode, publisher.outputs["reason"]) == (2, "fork-code")

@@ -201,7 +201,35 @@ def test_a_lost_secret_output_of_lasting_work_stops_before_anything_starts(tmp_p
     assert len(again["main/key"].attempts) == 2
 
 
-def test_d055_what_was_begun_and_not_reported_is_asked_about(mortals: Mortals, tmp_path: Path) -> None:
+@pytest.mark.parametrize("point", ["commit.begin", "commit.written"])
+def test_case_41_killed_before_a_start_is_on_disk_the_node_runs_once(
+    mortals: Mortals, tmp_path: Path, point: str
+) -> None:
+    declare(tmp_path, stage(work("a", "b"), lasting=True))
+    name = killed_at(mortals, tmp_path, point)
+    assert told(tmp_path) == []
+    ended = mortals.resume(tmp_path, name)
+    assert ended.outcomes == dict.fromkeys("ab", "succeeded"), ended
+    assert told(tmp_path) == ["do a", "do b"]
+    history = journal_of(tmp_path).read(name).history
+    assert [(entry.node, entry.verb, entry.outcome) for entry in history] == [
+        (node, Verb.DO, Outcome.SUCCEEDED) for node in ("main/a", "main/b")
+    ]
+
+
+def test_case_43_killed_after_a_result_was_committed_it_is_kept(mortals: Mortals, tmp_path: Path) -> None:
+    declare(tmp_path, stage(work("a"), lasting=True))
+    name = killed_at(mortals, tmp_path, "commit.done", 2)
+    assert journal_of(tmp_path).runs()[0].has_crashed
+    (tmp_path / "world/a").unlink()  # whoever asked, or did it again, would see
+    ended = mortals.resume(tmp_path, name)
+    assert ended.outcomes == {"a": "succeeded"}, ended
+    assert told(tmp_path) == ["do a"]
+    [entry] = journal_of(tmp_path).read(name).history
+    assert (entry.verb, entry.outcome) == (Verb.DO, Outcome.SUCCEEDED)
+
+
+def test_case_42_d055_what_was_begun_and_not_reported_is_asked_about(mortals: Mortals, tmp_path: Path) -> None:
     for point, expected in (("b.before", ["do a", "do b", "do c"]), ("b.after", ["do a", "do b", "do c"])):
         root = tmp_path / point
         root.mkdir()
@@ -218,7 +246,7 @@ def test_d055_what_was_begun_and_not_reported_is_asked_about(mortals: Mortals, t
         assert found is (Verb.DO if point == "b.before" else Verb.VERIFY)
 
 
-def test_d055_without_verify_a_person_has_to_say(tmp_path: Path) -> None:
+def test_case_42_d055_without_verify_a_person_has_to_say(tmp_path: Path) -> None:
     steps = """
         - {id: a, run: echo a >> told}
         - {id: b, run: 'echo b >> told; test -e spared || kill -9 $PPID; sleep 0'}
@@ -260,7 +288,7 @@ def test_d056_a_node_that_kills_shipway_three_times_has_failed(mortals: Mortals,
     assert retried.outcomes == {"a": "succeeded", "b": "succeeded"}, retried
 
 
-def test_g047_a_rollback_that_was_killed_is_gone_on_with_and_nothing_is_undone_twice(
+def test_case_44_g047_a_rollback_that_was_killed_is_gone_on_with_and_nothing_is_undone_twice(
     mortals: Mortals, tmp_path: Path
 ) -> None:
     for point in ("undo_ended.done", "b.before undo", "b.after undo", "undo_begun.done"):
@@ -299,7 +327,9 @@ def killed_at_work(root: Path) -> Lifeline:
     return held
 
 
-def test_what_outlived_a_killed_run_is_ended_then_its_step_is_asked_about_and_runs_again(tmp_path: Path) -> None:
+def test_case_44_what_outlived_a_killed_run_is_ended_then_its_step_is_asked_about_and_runs_again(
+    tmp_path: Path,
+) -> None:
     held = killed_at_work(tmp_path)
     again = begin(tmp_path, "resume", "--yes")
     while held.wait() != "up\n":

@@ -26,7 +26,7 @@ runs = st.builds(_random, st.integers(0, 2**48), st.integers(0, 12))
 stages = st.sets(st.sampled_from("abc"))
 
 
-def test_g036_undone_in_reverse_order_of_start_and_only_what_lasts() -> None:
+def test_case_49_g036_undone_in_reverse_order_of_start_and_only_what_lasts() -> None:
     begun = [Begun("A", "s", 0, True), Begun("C", "s", 2, False), Begun("B", "s", 1, True), Begun("D", "s", 3, True)]
     assert undo_order(begun, Rollback.RUN) == ["D", "B", "A"]
 
@@ -66,7 +66,7 @@ def test_g041_compensations_come_before_the_undos_of_their_stage() -> None:
 
 @many
 @given(runs, st.sampled_from(Rollback), stages)
-def test_nothing_is_undone_twice_or_without_having_been_begun(
+def test_case_49_nothing_is_undone_twice_or_without_having_been_begun(
     begun: list[Begun], policy: Rollback, failed: set[str]
 ) -> None:
     order = undo_order(begun, policy, failed)
@@ -81,7 +81,7 @@ def _is_chosen(node: Begun, policy: Rollback, failed: set[str]) -> bool:
 
 @many
 @given(runs, stages)
-def test_within_a_stage_reverse_order_of_start_and_stages_last_begun_first(
+def test_case_49_within_a_stage_reverse_order_of_start_and_stages_last_begun_first(
     begun: list[Begun], failed: set[str]
 ) -> None:
     by_id = {node.node: node for node in begun}

@@ -119,7 +119,7 @@ def test_what_is_no_copy_is_refused_and_changes_nothing(ran: tuple[Path, str], t
     assert not journal_of(tmp_path / "there").runs()
 
 
-def test_a_run_that_lost_its_lock_can_no_longer_write_the_state(tmp_path: Path) -> None:
+def test_case_47_a_run_that_lost_its_lock_can_no_longer_write_the_state(tmp_path: Path) -> None:
     late, next_ = (SharedState(LocalFiles(tmp_path), "shop", "prod") for _ in range(2))
     late.save(SavedRun("late", 1, b"1"))
     assert next_.saved() == SavedRun("late", 1, b"1")
@@ -245,7 +245,7 @@ def test_every_sealed_receipt_is_a_commit_behind_the_one_before(
     assert kept[0]["digest"] == two["digest"]
 
 
-def test_g046_a_token_that_may_not_write_is_exit_6_before_anything_starts(
+def test_case_46_a_token_that_may_not_write_is_exit_6_before_anything_starts(
     machines: tuple[Path, Project, Project], tmp_path: Path
 ) -> None:
     bare, first, _ = machines

@@ -125,7 +125,7 @@ def call(
 
 
 @pytest.mark.parametrize(("name", "called", "how"), CASES)
-def test_g063_a_strangers_code_is_neither_planned_nor_run(
+def test_case_63_a_strangers_code_is_neither_planned_nor_run(
     tmp_path: Path, fork: Path, github: GitHubServer, name: str, called: str, how: Callable[[Path, Path], None]
 ) -> None:
     event, body, reason = EVENTS[name]
@@ -144,7 +144,7 @@ def test_g063_a_strangers_code_is_neither_planned_nor_run(
 @pytest.mark.parametrize(
     "content", [None, "version: [", "version: 1\nname: x\nsteps: [{run: 'true'}]\nsecrets: [HOME]\n"]
 )
-def test_g063_no_file_is_read_before_the_refusal(tmp_path: Path, github: GitHubServer, content: str | None) -> None:
+def test_case_63_no_file_is_read_before_the_refusal(tmp_path: Path, github: GitHubServer, content: str | None) -> None:
     (tmp_path / "workspace").mkdir()
     if content is not None:
         (tmp_path / "workspace/shipway.yml").write_text(content)
