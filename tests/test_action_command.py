@@ -227,6 +227,51 @@ def test_case_63_an_event_with_a_stranger_behind_it_is_refused_with_the_one_to_u
     assert "Use `" in done.stderr
 
 
+@pytest.mark.parametrize("merged", [False, True])
+def test_case_48_the_lock_of_a_pull_requests_own_target_is_released_when_it_is_closed(
+    tmp_path: Path, github: GitHubServer, merged: bool
+) -> None:
+    def closed(target: str, **more: bool) -> None:
+        event = pull_request(action="closed", **more)
+        event["pull_request"]["merged"] = merged  # type: ignore[index]
+        (job.root / "event.json").write_text(json.dumps(event))
+        done = job.part("run", SHIPWAY_INPUT_TARGET=target)
+        assert done.returncode == 0, done.stderr
+
+    def call(*arguments: str) -> str:
+        command = [sys.executable, "-I", "-m", "shipway", *arguments]
+        env = {"PATH": job.env["PATH"], "HOME": job.env["HOME"]}
+        return subprocess.run(command, cwd=job.checkout, env=env, capture_output=True, text=True, check=True).stdout
+
+    def held() -> list[str]:
+        return sorted(lock["lock"].rpartition("/")[2] for lock in json.loads(call("locks", "--json"))["locks"])
+
+    job = Job(tmp_path / "job", github, "pull_request", pull_request(action="closed"))
+    (job.checkout / "shipway.yml").write_text(LIFECYCLE + "targets: {prod: {}, pr-*: {}}\n")
+    for target in ("pr-7", "pr-8", "prod"):
+        call("lock", "--target", target, "-q")
+    closed("prod")
+    closed("pr-8")
+    closed("pr-7", fork=True)
+    assert held() == ["pr-7", "pr-8", "prod"], "what is not its own, and what a stranger closes, stays locked"
+    closed("pr-7")
+    assert held() == ["pr-8", "prod"]
+    closed("pr-7")
+
+
+def test_a_lock_that_cannot_be_given_back_is_said_and_fails_nothing(tmp_path: Path, github: GitHubServer) -> None:
+    job = Job(tmp_path / "job", github, "pull_request", pull_request(action="closed"))
+    (job.checkout / "shipway.yml").write_text(LIFECYCLE + "targets: {pr-*: {}}\n")
+    command = [sys.executable, "-I", "-m", "shipway", "lock", "--target", "pr-7", "-q"]
+    subprocess.run(command, cwd=job.checkout, env=job.env, check=True, capture_output=True)
+    [record] = (job.checkout / ".shipway/records").glob("*pr-7*")
+    record.write_text("{")
+    done = job.part("run", SHIPWAY_INPUT_TARGET="pr-7")
+    assert done.returncode == 0, done.stderr
+    assert "the lock of `shop` on `pr-7` was not given back: " in done.stdout
+    assert record.read_text() == "{"
+
+
 def test_a_comment_that_cannot_be_posted_never_fails_the_job(tmp_path: Path, github: GitHubServer) -> None:
     github.world.tokens["ghs_job"].permissions["pull-requests"] = "read"
     job = Job(tmp_path / "job", github, "pull_request", pull_request())

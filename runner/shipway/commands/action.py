@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from shipway.ci import Provider
 from shipway.commands.action_job import Inputs, Job, action_context, job_of, told_by_event
 from shipway.commands.action_voyage import set_outputs, voyage
-from shipway.commands.closing import mark_closed
+from shipway.commands.closing import free_own_locks, mark_closed
 from shipway.commands.delivery import comment_body, deliver
 from shipway.commands.documents import write_out
 from shipway.commands.earlier import keep_journal, run_of_attempt
@@ -95,8 +95,8 @@ def _run(context: Context, inputs: Inputs, log: WorkflowLog, arguments: Namespac
             raise UsageError(job.work.why, reason=job.work.reason, next=job.work.next)
         if job.work.kind is WorkKind.REVIEW:
             tell_check(tell_reviews(job.lifecycle, job.target, inputs.workflow, job.context), log)
-        if job.work.kind is WorkKind.CLOSED and job.work.is_trusted and inputs.comment:
-            tell_comment(mark_closed(job.lifecycle, job.target, job.context), log)
+        if job.work.kind is WorkKind.CLOSED and job.work.is_trusted:
+            _closed(job, log)
     except DeclarationError as error:
         _tell_broken(error, context, inputs, log)
         return _refused(error, log)
@@ -104,6 +104,15 @@ def _run(context: Context, inputs: Inputs, log: WorkflowLog, arguments: Namespac
         return _refused(error, log)
     set_outputs(log, {"exit-code": str(EXIT_DONE)})
     return EXIT_DONE
+
+
+def _closed(job: Job, log: WorkflowLog) -> None:
+    """The pull request's own lock is given back, and its comment says that it is closed."""
+    became = free_own_locks(job.declared, job.target, job.file, job.context)
+    if became:
+        say(became, log)
+    if job.comments:
+        tell_comment(mark_closed(job.lifecycle, job.target, job.context), log)
 
 
 def _checked(job: Job, log: WorkflowLog) -> int:

@@ -1,14 +1,21 @@
-"""What becomes of a plan's comment once the plan counts no more: the same rows under another heading. Executes nothing."""
+"""What becomes of a plan's comment once the plan counts no more, and of a closed pull request's lock. Executes nothing."""
 
 from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
 
 from msgspec.structs import replace
 
 from shipway.ci import CiContext
 from shipway.commands.delivery import open_forge, post_view
+from shipway.commands.lock_desk import open_desk
 from shipway.commands.previous import Previous, find_previous, plan_of_head
 from shipway.commands.reporting import links_of
+from shipway.commands.unlock import free_lock, freed_line
 from shipway.context import Context
+from shipway.declaration import Declaration
+from shipway.errors import ShipwayError
 from shipway.forges.forge import Forge, Outcome, Posted
 from shipway.redaction import Redactor
 from shipway.render.wording import short_commit
@@ -33,6 +40,21 @@ def mark_closed(lifecycle: str, target: str, context: Context) -> Posted:
     if found is None:
         return Posted(Outcome.DEFERRED, why="; ".join(said) or "no run of this workflow left a plan of this head")
     return _restated(forge, ci, found, CLOSED)
+
+
+def free_own_locks(declared: Declaration, target: str, file: Path, context: Context) -> str:
+    """Give back the lock of the pull request's own target (`pr-7` for pull request 7), whoever left it; what became of it.
+
+    Empty for any other target: its locks are not the pull request's. What a run holds that may go on stays held.
+    """
+    ci = context.ci
+    if ci is None or target != f"pr-{ci.pull_request}" or not declared.is_locked:
+        return ""
+    try:
+        with open_desk(Namespace(file=str(file), target=target, name=[]), context, writes=True) as desk:
+            return "; ".join(freed_line(free_lock(desk, name, force=False)).rstrip() for name in desk.names)
+    except ShipwayError as error:
+        return f"the lock of `{declared.name}` on `{target}` was not given back: {error.message}; {error.next}"
 
 
 def mark_stale(lifecycle: str, target: str, context: Context) -> Posted | None:

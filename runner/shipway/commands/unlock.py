@@ -32,17 +32,17 @@ _TRIES = 10
 def run(arguments: Namespace) -> int:
     """0 once they are free. Raises LockHeld where one is held by a run that may go on, and `--force` was not said."""
     with open_desk(arguments, read_context(), writes=True) as desk:
-        before = [_unlock(desk, name, force=arguments.force) for name in desk.names]
+        before = [free_lock(desk, name, force=arguments.force) for name in desk.names]
         if arguments.json:
             listed: list[Json] = [lock_json(lock) for lock in before]
             write_out(json.dumps({"store": desk.store.name, "unlocked": listed}) + "\n")
         elif not arguments.quiet:
-            write_out("".join(_line(lock) for lock in before))
+            write_out("".join(freed_line(lock) for lock in before))
     return EXIT_DONE
 
 
-def _unlock(desk: Desk, name: str, *, force: bool) -> Lock:
-    """Set the lock free; its record as it was before."""
+def free_lock(desk: Desk, name: str, *, force: bool) -> Lock:
+    """Set the lock free; its record as it was before. Raises LockHeld and StoreError."""
     for _ in range(_TRIES):
         lock, version, is_broken = _read(desk, name, force=force)
         if lock.holder is None and not is_broken:
@@ -75,7 +75,8 @@ def _is_for_a_person(lock: Lock, now_ms: int, life: Life) -> bool:
     return lock.kept_by is KeptBy.HAND or is_over or may_take(lock, now_ms, life)
 
 
-def _line(lock: Lock) -> str:
+def freed_line(lock: Lock) -> str:
+    """What became of a lock, by its record before."""
     if lock.holder is None:
         return f"{told(lock.name)} was free already\n"
     return one_line(f"{told(lock.name)} is free; it was held {holder_text(lock)}") + "\n"
