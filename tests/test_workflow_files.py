@@ -98,7 +98,7 @@ def test_where_the_commit_is_not_known_each_file_to_be_pinned_is_named(tmp_path:
     told = project.call("init", "--forks", "--uses", "acme/shipway@v1 # pin this").out
     said = " ".join(told.split("Pin the action in ")[1].split("git ls-remote")[0].split())
     names = [f".github/workflows/shipway{part}.yml" for part in ("", "-plan", "-publish")]
-    assert said == f"{' and '.join(names)} by the full commit id of the release:"
+    assert said == f"{', '.join(names)} by the full commit id of the release:"
 
 
 def test_what_is_called_pins_what_it_uses_and_grants_no_more_than_it_needs() -> None:
