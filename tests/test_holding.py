@@ -233,6 +233,34 @@ def test_case_47_github_is_asked_whether_the_holders_run_is_completed(run: Run, 
         assert server.violations == []
 
 
+def test_case_47_what_a_completed_run_left_is_taken_with_a_higher_token_and_its_late_write_refused(
+    store: Observed, tmp_path: Path
+) -> None:
+    clock = Clock()
+    late = Holding(store, Claim(HOLDER, KeptBy.LEASE, 30_000), clock, lambda _: Life.UNASKED)
+    late.take([DB])
+    clock.now_ms += 30_000
+    with GitHubServer() as server:
+        next_ = Holding(
+            store,
+            Claim(Holder("next", actor="next"), KeptBy.LEASE, 30_000),
+            clock,
+            life_of(on_github(server, tmp_path)),
+        )
+        server.world.runs[77] = Run(77, status="in_progress")
+        with pytest.raises(LockHeld):
+            next_.take([DB])
+        server.world.runs[77] = Run(77, status="completed")
+        next_.take([DB])
+    assert (late.token(DB), next_.token(DB)) == (1, 2)
+    with pytest.raises(LockLost, match="held by next"):
+        late.beat()
+    late.close()
+    kept = store.inner.read(key_of(DB))
+    assert kept is not None and load_lock(kept.content).token == 2
+    next_.close()
+
+
 def test_an_earlier_attempt_of_the_same_run_is_over_without_asking(tmp_path: Path) -> None:
     with GitHubServer() as server:
         assert life_of(on_github(server, tmp_path, run="77", attempt=2))(HOLDER) is Life.OVER

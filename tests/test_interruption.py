@@ -101,7 +101,7 @@ def test_what_was_to_be_undone_and_could_not_be_beats_the_interruption(tmp_path:
     assert outcomes(receipt) == {"a": "undo_failed"}
 
 
-def test_a_second_signal_kills_at_once_and_begins_nothing_more(tmp_path: Path) -> None:
+def test_case_53_a_second_signal_kills_at_once_and_begins_nothing_more(tmp_path: Path) -> None:
     ready, told = Lifeline(tmp_path / "ready"), Lifeline(tmp_path / "told")
     steps = f"""
         deaf: {{run: "exec 9> ready; trap 'echo once > told' INT; trap '' TERM; echo go >&9; {DEAF}", undo: touch never}}
