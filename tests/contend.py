@@ -24,8 +24,9 @@ NODES = 5
 
 def main() -> None:
     root, number, rounds = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
-    plan = run(root, None, execute=False).finished.plan
-    assert plan is not None
+    finished = run(root, None, execute=False).finished
+    plan = finished.plan
+    assert plan is not None, finished.error
     for turn in range(rounds):
         _journalled(root, f"own-{number}-{turn}", plan)
         _contended(root, f"shared-{number}-{turn}", plan)

@@ -53,12 +53,34 @@ def main() -> None:
                 break
             except LockHeld:
                 time.sleep(PAUSE_S)
-        fcntl.flock(alone, fcntl.LOCK_EX | fcntl.LOCK_NB)  # raises where somebody else is in here
+        _enter(alone)
         sys.stdout.write(f"in {holding.token(NAME)}\n")
         sys.stdout.flush()
         sys.stdin.readline()
         fcntl.flock(alone, fcntl.LOCK_UN)
         holding.close()
+
+
+def _enter(alone: int) -> None:
+    """Raises BlockingIOError where somebody else is in here; who is being killed lets go of both locks in any order."""
+    while True:
+        try:
+            fcntl.flock(alone, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            inside = os.pread(alone, 20, 0).decode()
+            if inside and _has_files(inside):
+                raise
+        else:
+            os.pwrite(alone, f"{os.getpid():<20}".encode(), 0)
+            return
+
+
+def _has_files(pid: str) -> bool:
+    """Whether that process has any file open: the kernel takes them all away before it lets go of a single lock."""
+    try:
+        return bool(os.listdir(f"/proc/{pid.strip()}/fd"))
+    except OSError:
+        return False
 
 
 if __name__ == "__main__":
