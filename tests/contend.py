@@ -49,7 +49,7 @@ def _contended(root: Path, name: str, plan: Plan) -> None:
         if error.reason is not Reason.LOCK_HELD:
             raise
         return
-    holder = root / "holder"
+    holder = root / ".shipway/holder"  # not among the files that others read while they plan
     if holder.exists():
         pid, started = map(int, holder.read_text().split())
         assert not is_running(pid, started), f"{name} and {pid} hold it both"
