@@ -126,6 +126,11 @@ def object_of(value: Json) -> Mapping[str, Json]:
     return value
 
 
+def mapping(value: Json) -> Mapping[str, Json]:
+    """`value` where it is an object, else an empty one."""
+    return value if isinstance(value, Mapping) else {}
+
+
 def items_of(value: Json) -> Sequence[Json]:
     """`value` where the schema has already said that it is an array."""
     assert isinstance(value, Sequence) and not isinstance(value, str)

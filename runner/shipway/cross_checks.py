@@ -8,12 +8,12 @@ from itertools import chain, islice
 
 from msgspec.structs import replace
 
-from shipway.canonical import Json
+from shipway.canonical import Json, mapping
 from shipway.edges import Edge, duplicate_findings, edge_findings, stage_edges, step_edges
 from shipway.errors import did_you_mean
 from shipway.flow_rules import flow_findings
 from shipway.limits import RATE_PATTERN, parse_rate
-from shipway.outline import StageOutline, mapping, outline, texts
+from shipway.outline import StageOutline, outline, texts
 from shipway.places import Finding, place
 from shipway.policy_checks import policy_findings
 from shipway.references import References, read_references

@@ -13,14 +13,14 @@ from msgspec import Struct, field
 
 from shipway import __version__, schema
 from shipway.approvals import ApprovalRule, approval_rule
-from shipway.canonical import Json
+from shipway.canonical import Json, mapping
 from shipway.cross_checks import cross_findings
 from shipway.declaration_files import overlay_of, read_merged, shown_name
 from shipway.durations import parse_ms
 from shipway.errors import DeclarationError, Position, Problem, UsageError, did_you_mean
 from shipway.flow_rules import DEFAULT_EMITS, DEFAULT_EVERY, GatherRule, gather_rule
 from shipway.limits import Limit, Rate, parse_rate
-from shipway.outline import StageOutline, StepOutline, mapping, outline, texts
+from shipway.outline import StageOutline, StepOutline, outline, texts
 from shipway.places import Finding, about
 from shipway.policies import Policy, declared_policy
 from shipway.source import MAX_PROBLEMS, Path_, SourceTree, load_failed

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from msgspec import Struct
 from msgspec.structs import replace
 
-from shipway.canonical import Json
+from shipway.canonical import Json, mapping
 from shipway.places import MAIN_STAGE, step_id
 from shipway.source import Path_
 
@@ -78,11 +78,6 @@ def outline(data: Json) -> tuple[StageOutline, ...]:
         return (_stage(MAIN_STAGE, (), {"steps": data["steps"]}),)
     stages = mapping(data.get("stages"))
     return tuple(_stage(key, ("stages", key), stage) for key, stage in stages.items() if isinstance(stage, Mapping))
-
-
-def mapping(value: Json) -> Mapping[str, Json]:
-    """`value` where it is a mapping, else an empty one."""
-    return value if isinstance(value, Mapping) else {}
 
 
 def texts(holder: Mapping[str, Json], path: Path_, key: str) -> Iterator[tuple[Path_, str]]:

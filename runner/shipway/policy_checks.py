@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from shipway import expressions
-from shipway.canonical import Json
+from shipway.canonical import Json, mapping
 from shipway.errors import did_you_mean
 from shipway.expression_functions import FUNCTIONS, HASH_FUNCTION, STATUS_FUNCTIONS
 from shipway.expressions import ExpressionError, Reference
 from shipway.freezing import parse_window
-from shipway.outline import StageOutline, leaves, mapping, texts
+from shipway.outline import StageOutline, leaves, texts
 from shipway.places import Finding, place
 from shipway.source import Path_
 

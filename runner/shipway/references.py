@@ -9,12 +9,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from shipway import expressions
-from shipway.canonical import Json
+from shipway.canonical import Json, mapping
 from shipway.edges import Edge
 from shipway.errors import did_you_mean
 from shipway.expression_functions import FUNCTIONS, HASH_FUNCTION, STATUS_FUNCTIONS
 from shipway.expressions import ExpressionError, Reference
-from shipway.outline import StageOutline, StepOutline, leaves, mapping, texts
+from shipway.outline import StageOutline, StepOutline, leaves, texts
 from shipway.places import Finding, place
 from shipway.source import Path_
 

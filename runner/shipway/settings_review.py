@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from shipway.canonical import Json
+from shipway.canonical import Json, mapping
 from shipway.checkup import Check, Verdict, good
 
 
 def check_default_token(answer: Json, slug: str) -> Iterator[Check]:
     """`actions/permissions/workflow`: what a job's token may do where its workflow does not say."""
-    told = _object(answer)
+    told = mapping(answer)
     call = f"`gh api -X PUT repos/{slug}/actions/permissions/workflow"
     if told.get("default_workflow_permissions") == "write":
         text = "a job's token can write everything, where its workflow does not say `permissions`"
@@ -27,7 +27,7 @@ def check_default_token(answer: Json, slug: str) -> Iterator[Check]:
 
 def check_actions(answer: Json, slug: str) -> Iterator[Check]:
     """`actions/permissions`: whether workflows run, and whether what they use has to be pinned."""
-    told = _object(answer)
+    told = mapping(answer)
     if told.get("enabled") is False:
         next = f"`gh api -X PUT repos/{slug}/actions/permissions -F enabled=true`"
         yield Check("actions", Verdict.BAD, "GitHub Actions is off: no workflow runs here", next)
@@ -43,7 +43,7 @@ def check_actions(answer: Json, slug: str) -> Iterator[Check]:
 
 def check_fork_approval(answer: Json, slug: str) -> Check:
     """`actions/permissions/fork-pr-contributor-approval`: whose pull requests run workflows without a person's word."""
-    policy = str(_object(answer).get("approval_policy") or "")
+    policy = str(mapping(answer).get("approval_policy") or "")
     if policy == "all_external_contributors":
         return good("fork runs", "wait for a person's word, whoever sends them")
     text = f"runs of some strangers' pull requests start by themselves (`{policy}`): without secrets, on this repository's minutes"
@@ -86,13 +86,13 @@ def check_branch(rules: Json, protection: Json, branch: str, slug: str) -> Itera
 def check_required(rules: Json, protection: Json, wanted: str, branch: str, slug: str) -> Check:
     """Whether the check that Shipway makes (`shipway/<lifecycle>/<target>`) has to be there before a merge."""
     names = [
-        str(_object(one).get("context"))
+        str(mapping(one).get("context"))
         for rule in _of_kind(rules, "required_status_checks")
         for one in _list(rule, "required_status_checks")
     ]
-    checks = _object(_object(protection).get("required_status_checks"))
+    checks = mapping(mapping(protection).get("required_status_checks"))
     names += [str(one) for one in _list(checks, "contexts")] + [
-        str(_object(one).get("context")) for one in _list(checks, "checks")
+        str(mapping(one).get("context")) for one in _list(checks, "checks")
     ]
     if wanted in names:
         return good("required check", f"`{wanted}` is required on `{branch}`")
@@ -110,7 +110,7 @@ def _reviews(rules: Json, protection: Json) -> tuple[int, bool, bool] | None:
         )
         for rule in _of_kind(rules, "pull_request")
     ]
-    by_branch = _object(protection).get("required_pull_request_reviews")
+    by_branch = mapping(protection).get("required_pull_request_reviews")
     if isinstance(by_branch, Mapping):
         told.append(
             (
@@ -125,16 +125,16 @@ def _reviews(rules: Json, protection: Json) -> tuple[int, bool, bool] | None:
 
 
 def _forbids_force(rules: Json, protection: Json) -> bool:
-    if any(_object(rule).get("type") == "non_fast_forward" for rule in _items(rules)):
+    if any(mapping(rule).get("type") == "non_fast_forward" for rule in _items(rules)):
         return True
-    allowed = _object(_object(protection).get("allow_force_pushes")).get("enabled")
+    allowed = mapping(mapping(protection).get("allow_force_pushes")).get("enabled")
     return isinstance(protection, Mapping) and allowed is not True
 
 
 def _of_kind(rules: Json, kind: str) -> Iterator[Mapping[str, Json]]:
     for rule in _items(rules):
-        if _object(rule).get("type") == kind:
-            yield _object(_object(rule).get("parameters"))
+        if mapping(rule).get("type") == kind:
+            yield mapping(mapping(rule).get("parameters"))
 
 
 def _items(value: Json) -> Sequence[Json]:
@@ -147,7 +147,3 @@ def _list(value: Mapping[str, Json], name: str) -> Sequence[Json]:
 
 def _count(value: Json) -> int:
     return value if isinstance(value, int) else 0
-
-
-def _object(value: Json) -> Mapping[str, Json]:
-    return value if isinstance(value, Mapping) else {}

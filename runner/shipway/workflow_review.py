@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
-from shipway.canonical import Json
+from shipway.canonical import Json, mapping
 from shipway.checkup import Check, Verdict, good
 from shipway.source import Path_, SourceTree
 
@@ -69,7 +69,7 @@ class WorkflowReview:
     def __init__(self, tree: SourceTree, *, state_is_git: bool) -> None:
         self._tree = tree
         self._file = tree.files[0]
-        self._root = _object(tree.data)
+        self._root = mapping(tree.data)
         self._events = _events(self._root.get("on"))
         self._state_is_git = state_is_git
 
@@ -119,11 +119,11 @@ class WorkflowReview:
         return self._file
 
     def _jobs(self) -> Iterator[_Job]:
-        for name, value in _object(self._root.get("jobs")).items():
-            content = _object(value)
+        for name, value in mapping(self._root.get("jobs")).items():
+            content = mapping(value)
             listed = content.get("steps")
             steps = (
-                [_object(step) for step in listed]
+                [mapping(step) for step in listed]
                 if isinstance(listed, Sequence) and not isinstance(listed, str)
                 else []
             )
@@ -181,13 +181,13 @@ class WorkflowReview:
         if not events:
             return
         for number, step in enumerate(job.steps):
-            given = _object(step.get("with"))
+            given = mapping(step.get("with"))
             is_checkout = str(step.get("uses", "")).startswith("actions/checkout")
             for key in ("ref", "repository"):
                 if is_checkout and _HEAD.search(str(given.get(key, ""))):
                     yield self._fork_code((*job.path, "steps", number, "with", key), events)
             script = str(step.get("run", ""))
-            named = [script, *map(str, _object(step.get("env")).values())]
+            named = [script, *map(str, mapping(step.get("env")).values())]
             if _FETCHES.search(script) and any(map(_HEAD.search, named)):
                 yield self._fork_code((*job.path, "steps", number, "run"), events)
 
@@ -251,18 +251,18 @@ class WorkflowReview:
             return
         if use.command != "run":
             return
-        cancels = _object(told).get("cancel-in-progress", False)
+        cancels = mapping(told).get("cancel-in-progress", False)
         if cancels is True or (isinstance(cancels, str) and "pull_request" not in cancels and cancels != "false"):
             text = f"job `{job.id}` executes, and a newer run cuts it off in the middle"
             yield self._bad((*path, "cancel-in-progress"), text, "write `cancel-in-progress: false`", key=True)
-        if _object(told).get("queue") != "max":
+        if mapping(told).get("queue") != "max":
             text = f"of the runs that wait for job `{job.id}`, all but the last are dropped"
             yield self._look(path, text, "add `queue: max` to its `concurrency`", key=True)
 
     def _credentials(self, job: _Job) -> Iterator[Check]:
         for number, step in enumerate(job.steps):
             is_checkout = str(step.get("uses", "")).startswith("actions/checkout")
-            if is_checkout and _object(step.get("with")).get("persist-credentials") not in (False, "false"):
+            if is_checkout and mapping(step.get("with")).get("persist-credentials") not in (False, "false"):
                 text = "the checkout leaves the job's token where every step can read it"
                 path = (*job.path, "steps", number, "uses")
                 yield self._look(path, text, "add `with: {persist-credentials: false}`")
@@ -276,7 +276,7 @@ class WorkflowReview:
         for step in job.steps:
             name = str(step.get("uses", "")).partition("@")[0].lower()
             if name.rpartition("/")[2].endswith("shipway") or (name in ("./", "./.shipway-action") and self._is_own()):
-                given = _object(step.get("with"))
+                given = mapping(step.get("with"))
                 posts = given.get("comment") not in (False, "false")
                 command = self._command(str(given.get("command") or "auto"), job)
                 return _Use(command, posts, str(given.get("workflow") or ""))
@@ -314,7 +314,3 @@ def _events(told: Json) -> frozenset[str]:
 
 def _rank(level: Json) -> int:
     return _RANK.get(str(level), 0)
-
-
-def _object(value: Json) -> Mapping[str, Json]:
-    return value if isinstance(value, Mapping) else {}

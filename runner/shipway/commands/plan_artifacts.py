@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 from msgspec import Struct
 
 from shipway.approvals import ApprovalRule, Review
-from shipway.archive import HostileArchive, read_archive
-from shipway.canonical import Json, parse
-from shipway.commands.documents import plan_in
-from shipway.commands.handover import PLAN_FILE, PLAN_MEMBERS, PULL_REQUEST_FILE
+from shipway.archive import HostileArchive
+from shipway.canonical import Json, mapping, parse
+from shipway.commands.handover import PULL_REQUEST_FILE
+from shipway.commands.plan_archive import open_plan, plan_name
 from shipway.context import Context
 from shipway.errors import Reason, UsageError, VerificationError
 from shipway.forges.forge import Artifact, CiRun, Forge, ForgeError
@@ -133,12 +132,10 @@ def workflow_of(named: str, context: Context) -> str:
 
 def _candidates(forge: Forge, run: CiRun, place: Place) -> Iterator[_Candidate]:
     """The artifacts of a run that are called as those of the plan are, of all its attempts."""
-    name = re.compile(
-        rf"shipway-plan-{re.escape(place.lifecycle)}-{re.escape(place.target)}-{run.id}-([0-9]{{1,9}})-[0-9]+"
-    )
     for artifact in forge.artifacts(run.id, expired=True):
-        if match := name.fullmatch(artifact.name):
-            yield _Candidate(artifact, run, int(match[1]))
+        name = plan_name(artifact)
+        if name is not None and (name.subject, name.run) == (f"{place.lifecycle}-{place.target}", run.id):
+            yield _Candidate(artifact, run, name.attempt)
 
 
 def _preferred(candidates: Sequence[_Candidate], review: Review) -> Iterator[_Candidate]:
@@ -190,9 +187,9 @@ def _opened(forge: Forge, artifact: Artifact) -> _Opened:
     """The plan in an artifact: digest of the archive, then the archive, then seal and schema of the document."""
     label = f"artifact {artifact.id}"
     try:
-        members = read_archive(forge.archive(artifact), PLAN_MEMBERS)
+        plan, members = open_plan(forge, artifact)
         asked = _asked(members.get(PULL_REQUEST_FILE, b""))
-        return _Opened(plan_in(members.get(PLAN_FILE, b"")), asked.get("number"), asked.get("base"))
+        return _Opened(plan, asked.get("number"), asked.get("base"))
     except HostileArchive as error:
         raise _altered(f"{label} is not what was uploaded: {error}") from error
     except ForgeError as error:
@@ -210,10 +207,9 @@ def _opened(forge: Forge, artifact: Artifact) -> _Opened:
 def _asked(content: bytes) -> Mapping[str, Json]:
     """What is said of the pull request; nothing where it is not said, and such a plan is no pull request's."""
     try:
-        found = parse(content)
+        return mapping(parse(content))
     except (ValueError, RecursionError):
         return {}
-    return found if isinstance(found, Mapping) else {}
 
 
 def _others(commit: str, number: int) -> VerificationError:

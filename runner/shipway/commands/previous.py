@@ -6,17 +6,16 @@ before. All of it is shown and decides nothing.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 from msgspec import Struct
 
-from shipway.archive import ARCHIVE_BYTES_MAX, HostileArchive, read_archive
+from shipway.archive import HostileArchive
 from shipway.ci import CiContext
 from shipway.commands.delivery import open_forge
-from shipway.commands.documents import plan_in
-from shipway.commands.handover import HISTORY_FILE, PLAN_FILE, PLAN_MEMBERS
+from shipway.commands.handover import HISTORY_FILE
+from shipway.commands.plan_archive import open_plan, plan_name
 from shipway.context import Context
 from shipway.errors import ShipwayError
 from shipway.forges.forge import Artifact, Capability, CiRun, Forge, Posted
@@ -108,20 +107,18 @@ def _opened(ci: CiContext) -> str:
 
 def _plan_artifact(artifacts: Sequence[Artifact], run: CiRun, lifecycle: str, target: str) -> Artifact | None:
     """The plan of the run's latest attempt that left one."""
-    named = re.compile(rf"shipway-plan-{re.escape(lifecycle)}-{re.escape(target)}-{run.id}-([0-9]+)-([0-9]+)")
     found = [
-        (int(match[1]), -int(match[2]), artifact)
+        (name.attempt, -name.job, artifact)
         for artifact in artifacts
-        if (match := named.fullmatch(artifact.name))
+        if (name := plan_name(artifact))
+        and (name.subject, name.run) == (f"{lifecycle}-{target}", run.id)
         and (artifact.run, artifact.head, artifact.repository) == (run.id, run.head, run.repository)
-        and artifact.size <= ARCHIVE_BYTES_MAX
     ]
     return max(found, key=lambda each: each[:2])[2] if found else None
 
 
 def _taken(forge: Forge, artifact: Artifact, run: CiRun, lifecycle: str, target: str) -> Previous | None:
-    members = read_archive(forge.archive(artifact), PLAN_MEMBERS)
-    plan = plan_in(members.get(PLAN_FILE, b""))
+    plan, members = open_plan(forge, artifact)
     if (plan.lifecycle, plan.target) != (lifecycle, target):
         return None
     before = history_in(members.get(HISTORY_FILE, b"[]"))

@@ -12,12 +12,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from shipway.archive import ARCHIVE_BYTES_MAX, HostileArchive, read_archive
-from shipway.canonical import Json, parse
+from shipway.archive import HostileArchive
+from shipway.canonical import Json, mapping, parse
 from shipway.ci import CiContext
 from shipway.commands.delivery import check_of, guarded
-from shipway.commands.documents import plan_in
-from shipway.commands.handover import PLAN_FILE, PLAN_MEMBERS, PULL_REQUEST_FILE
+from shipway.commands.handover import PULL_REQUEST_FILE
+from shipway.commands.plan_archive import open_plan, plan_name
 from shipway.commands.stores import github_of
 from shipway.context import Context
 from shipway.errors import Reason, ShipwayError, VerificationError
@@ -35,7 +35,6 @@ _FROM_A_FORK = (
     "what is merged is planned anew."
 )
 
-_NAME = re.compile(r"shipway-plan-(?P<subject>.+)-(?P<run>[0-9]+)-(?P<attempt>[0-9]+)-[0-9]+")
 _PATH = re.compile(r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*")
 
 
@@ -125,26 +124,23 @@ def _check_run(run: CiRun, before: Mapping[str, Json], workflow: str) -> None:
 
 def _plans(forge: Forge, run: CiRun) -> Iterator[_Found]:
     """The plans of this attempt, whole and sealed, each for another lifecycle and target."""
-    named = [(artifact, match) for artifact in forge.artifacts(run.id) if (match := _NAME.fullmatch(artifact.name))]
-    ours = [(artifact, match) for artifact, match in named if (match["run"], match["attempt"]) == _attempt(run)]
+    named = [(artifact, name) for artifact in forge.artifacts(run.id) if (name := plan_name(artifact))]
+    ours = [(artifact, name.subject) for artifact, name in named if (name.run, name.attempt) == (run.id, run.attempt)]
     if len(ours) > PLANS_MAX:
         raise _invalid(f"run {run.id} left {len(ours)} plans, more than {PLANS_MAX}")
     seen: set[str] = set()
-    for artifact, match in ours:
-        if match["subject"] in seen:
+    for artifact, subject in ours:
+        if subject in seen:
             raise _invalid(f"run {run.id} left two plans for the same lifecycle and target")
-        seen.add(match["subject"])
-        yield _taken(forge, artifact, match["subject"])
+        seen.add(subject)
+        yield _taken(forge, artifact, subject)
 
 
 def _taken(forge: Forge, artifact: Artifact, subject: str) -> _Found:
     """What is in an artifact: digest, archive, canonical bytes, seal, schema, and whether it is what its name says."""
     label = f"artifact {artifact.id}"
-    if artifact.size > ARCHIVE_BYTES_MAX:
-        raise _invalid(f"{label} has {artifact.size} bytes, more than {ARCHIVE_BYTES_MAX}")
     try:
-        members = read_archive(forge.archive(artifact), PLAN_MEMBERS)
-        plan = plan_in(members.get(PLAN_FILE, b""))
+        plan, members = open_plan(forge, artifact)
         hint = _hint(members.get(PULL_REQUEST_FILE))
     except ForgeError as error:
         if error.reason is not Reason.ARTIFACT_INVALID:
@@ -163,7 +159,7 @@ def _hint(content: bytes | None) -> int | None:
     """The number in `pull-request.json`. Raises ValueError for anything else."""
     if content is None:
         return None
-    number = _object(parse(content)).get("number")
+    number = mapping(parse(content)).get("number")
     if not isinstance(number, int) or isinstance(number, bool) or number < 1:
         raise ValueError(f"`{PULL_REQUEST_FILE}` names no pull request")
     return number
@@ -218,10 +214,6 @@ def _links(ci: CiContext, run: CiRun, found: _Found, mismatch: str) -> markdown.
     )
 
 
-def _attempt(run: CiRun) -> tuple[str, str]:
-    return run.id, str(run.attempt)
-
-
 def _invalid(text: str) -> VerificationError:
     return VerificationError(
         f"{text}; nothing was posted",
@@ -239,8 +231,4 @@ def _foreign(text: str) -> VerificationError:
 
 
 def _member(value: Mapping[str, Json], name: str) -> Mapping[str, Json]:
-    return _object(value.get(name))
-
-
-def _object(value: Json) -> Mapping[str, Json]:
-    return value if isinstance(value, Mapping) else {}
+    return mapping(value.get(name))

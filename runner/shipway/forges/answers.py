@@ -5,20 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from shipway.canonical import Json
+from shipway.canonical import Json, mapping
 from shipway.forges.forge import ForgeError
-
-
-def members(value: Json) -> Mapping[str, Json]:
-    """The members of an object; none where `value` is anything else."""
-    return value if isinstance(value, Mapping) else {}
 
 
 def objects(value: Json, url: str) -> list[Mapping[str, Json]]:
     """The objects of a list. Raises ForgeError where `value`, answered by `url`, is no list."""
     if not isinstance(value, list):
         raise ForgeError(f"`{url}` did not answer with a list")
-    return [members(each) for each in value]
+    return [mapping(each) for each in value]
 
 
 def text(value: Mapping[str, Json], name: str) -> str:

@@ -7,9 +7,9 @@ from email.utils import parsedate_to_datetime
 from types import MappingProxyType
 from urllib.parse import quote
 
-from shipway.canonical import Json
+from shipway.canonical import Json, mapping
 from shipway.forges import limits
-from shipway.forges.answers import members, moment, number, objects, text
+from shipway.forges.answers import moment, number, objects, text
 from shipway.forges.client import Client, Dialect
 from shipway.forges.forge import Attempt, Comment, ForgeError
 from shipway.forges.plain import PlainForge, Status, author_of, latest_status
@@ -37,8 +37,8 @@ class Gitea(PlainForge):
 
     def head(self, pull_request: int) -> str:
         """The commit at the head of the pull request now."""
-        pull = members(self._client.get(f"{self._root}/pulls/{pull_request}").json())
-        return text(members(pull.get("head")), "sha")
+        pull = mapping(self._client.get(f"{self._root}/pulls/{pull_request}").json())
+        return text(mapping(pull.get("head")), "sha")
 
     def merged_from(self, commit: str) -> tuple[int, str] | None:
         """The merged pull request of this commit and its head; None as well where the forge is too old to tell."""
@@ -48,10 +48,10 @@ class Gitea(PlainForge):
             if error.status == 404:
                 return None
             raise
-        pull = members(answer.json())
+        pull = mapping(answer.json())
         if pull.get("merged") is not True or pull.get("merge_commit_sha") != commit:
             return None
-        return number(pull, "number"), text(members(pull.get("head")), "sha")
+        return number(pull, "number"), text(mapping(pull.get("head")), "sha")
 
     def attempt(self, run_id: str) -> Attempt:
         """The latest attempt of a run. Where the forge is too old to tell, it began now, by the forge's clock.
@@ -87,7 +87,7 @@ class Gitea(PlainForge):
         """Replaces the body of a comment."""
         path = f"{self._root}/issues/comments/{comment.id}"
         answer = self._written("PATCH", path, {"body": body}, self.comment_next)
-        return self._comment("", members(answer.json())) if answer else comment
+        return self._comment("", mapping(answer.json())) if answer else comment
 
     def _place(self, pull_request: int) -> str:
         return f"issues/{pull_request}/comments"
@@ -109,7 +109,7 @@ class Gitea(PlainForge):
 
     def _run(self, run_id: str) -> Mapping[str, Json]:
         try:
-            return members(self._client.get(f"{self._root}/actions/runs/{quote(run_id, safe='')}").json())
+            return mapping(self._client.get(f"{self._root}/actions/runs/{quote(run_id, safe='')}").json())
         except ForgeError as error:
             if error.status == 404:
                 return {}

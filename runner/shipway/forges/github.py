@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from urllib.parse import quote
 
 from shipway.approvals import Permission, Review
-from shipway.canonical import Json
+from shipway.canonical import Json, mapping
 from shipway.errors import Reason
 from shipway.forges import answers, github_checks, github_reviews, limits
 from shipway.forges.client import Answer, Client
@@ -72,36 +72,34 @@ class GitHub:
 
     def default_branch(self) -> str:
         """The repository's default branch."""
-        return answers.text(answers.members(self._client.get(self._repository).json()), "default_branch")
+        return answers.text(mapping(self._client.get(self._repository).json()), "default_branch")
 
     def head(self, pull_request: int) -> str:
         """The commit at the head of the pull request now."""
         answer = self._client.get(f"{self._repository}/pulls/{pull_request}")
-        return answers.text(answers.members(answers.members(answer.json()).get("head")), "sha")
+        return answers.text(mapping(mapping(answer.json()).get("head")), "sha")
 
     def merged_from(self, commit: str) -> tuple[int, str] | None:
         """The merged pull request of this commit and its head; squash and rebase merges are found by their new commit."""
         listed = self._client.get(f"{self._repository}/commits/{quote(commit, safe='')}/pulls").json()
         merged = (
-            [answers.members(pull) for pull in listed if answers.members(pull).get("merged_at")]
-            if isinstance(listed, list)
-            else []
+            [mapping(pull) for pull in listed if mapping(pull).get("merged_at")] if isinstance(listed, list) else []
         )
         for pull in merged:
             number = pull.get("number")
             if pull.get("merge_commit_sha") == commit and isinstance(number, int):
-                return number, answers.text(answers.members(pull.get("head")), "sha")
+                return number, answers.text(mapping(pull.get("head")), "sha")
         return None
 
     def attempt(self, run_id: str) -> Attempt:
         """The latest attempt of a run of this repository."""
-        run = answers.members(self._client.get(f"{self._repository}/actions/runs/{quote(run_id, safe='')}").json())
+        run = mapping(self._client.get(f"{self._repository}/actions/runs/{quote(run_id, safe='')}").json())
         number = run.get("run_attempt")
         return Attempt(number if isinstance(number, int) else 1, answers.text(run, "run_started_at"))
 
     def ci_run(self, run_id: str) -> CiRun:
         """A run of this repository, in its latest attempt."""
-        run = answers.members(self._client.get(f"{self._repository}/actions/runs/{quote(run_id, safe='')}").json())
+        run = mapping(self._client.get(f"{self._repository}/actions/runs/{quote(run_id, safe='')}").json())
         return github_reviews.ci_run(run)
 
     def merged_pulls(self, commit: str) -> Sequence[MergedPull]:
@@ -130,7 +128,7 @@ class GitHub:
 
     def started_by(self, run_id: str) -> Person:
         """Who started the latest attempt of a run: by pushing, by hand, or by running it again."""
-        run = answers.members(self._client.get(f"{self._repository}/actions/runs/{quote(run_id, safe='')}").json())
+        run = mapping(self._client.get(f"{self._repository}/actions/runs/{quote(run_id, safe='')}").json())
         return github_reviews.started_by(run)
 
     def permission_of(self, person: Person) -> Permission:
@@ -144,9 +142,9 @@ class GitHub:
     def runs_from(self, branch: str) -> Sequence[CiRun]:
         """The latest runs of `pull_request` from branches of this name, in forks too: one page of them."""
         query: dict[str, str | int] = {"branch": branch, "event": "pull_request", "per_page": limits.RUNS_LOOKED_AT}
-        answer = answers.members(self._client.get(f"{self._repository}/actions/runs", query).json())
+        answer = mapping(self._client.get(f"{self._repository}/actions/runs", query).json())
         listed = answer.get("workflow_runs")
-        return tuple(github_reviews.ci_run(answers.members(run)) for run in listed) if isinstance(listed, list) else ()
+        return tuple(github_reviews.ci_run(mapping(run)) for run in listed) if isinstance(listed, list) else ()
 
     def pulls_from(self, owner: str, branch: str) -> Sequence[PullRequest]:
         """The open pull requests from this branch: pull requests of a commit are not told where it is in a fork only.
@@ -166,12 +164,12 @@ class GitHub:
             listed = page.json()
             if not isinstance(listed, list):
                 raise ForgeError(f"`{page.url}` did not answer with a list")
-            found += [_pull_request(answers.members(member)) for member in listed]
+            found += [_pull_request(mapping(member)) for member in listed]
         return tuple(found)
 
     def is_over(self, run_id: str, attempt: int) -> bool:
         """Whether that attempt of a run has ended: GitHub begins another one only once it is completed."""
-        run = answers.members(self._client.get(f"{self._repository}/actions/runs/{quote(run_id, safe='')}").json())
+        run = mapping(self._client.get(f"{self._repository}/actions/runs/{quote(run_id, safe='')}").json())
         number = run.get("run_attempt")
         return run.get("status") == "completed" or (isinstance(number, int) and number > attempt)
 
@@ -180,10 +178,10 @@ class GitHub:
         found: list[Artifact] = []
         path = f"{self._repository}/actions/runs/{quote(run_id, safe='')}/artifacts"
         for page in self._client.pages(path, {"per_page": limits.PAGE_SIZE}):
-            listed = answers.members(page.json()).get("artifacts")
+            listed = mapping(page.json()).get("artifacts")
             if not isinstance(listed, list):
                 raise ForgeError(f"`{page.url}` did not answer with a list")
-            found += [_artifact(answers.members(member)) for member in listed]
+            found += [_artifact(mapping(member)) for member in listed]
         return tuple(artifact for artifact in found if expired or not artifact.is_expired)
 
     def archive(self, artifact: Artifact) -> bytes:
@@ -212,10 +210,10 @@ class GitHub:
         numbers: set[Json] = set()
         for first in range(0, len(comments), limits.NODES_MAX):
             ids = [comment.node_id for comment in comments[first : first + limits.NODES_MAX]]
-            answer = answers.members(self._graphql(_MINIMISED, {"ids": ids}))
+            answer = mapping(self._graphql(_MINIMISED, {"ids": ids}))
             self._author = self._author or _viewer(answer)
             nodes = answer.get("nodes")
-            listed = [answers.members(node) for node in nodes] if isinstance(nodes, list) else []
+            listed = [mapping(node) for node in nodes] if isinstance(nodes, list) else []
             numbers |= {node.get("databaseId") for node in listed if node.get("isMinimized") is True}
         return frozenset(comment.id for comment in comments if comment.id in numbers)
 
@@ -270,21 +268,19 @@ class GitHub:
 
     def _graphql(self, query: str, variables: Mapping[str, Json]) -> Json:
         """`data` of the answer. Raises ForgeError for an answer with errors: GitHub sends those with status 200."""
-        document = answers.members(
-            self._client.query(self._graphql_url, {"query": query, "variables": variables}).json()
-        )
+        document = mapping(self._client.query(self._graphql_url, {"query": query, "variables": variables}).json())
         errors = document.get("errors")
         if isinstance(errors, list) and errors:
-            kind = answers.members(errors[0]).get("type")
+            kind = mapping(errors[0]).get("type")
             reason = Reason.FORGE_PERMISSION if kind in _DENIED else Reason.FORGE_UNREACHABLE
-            text = self._client.shown(str(answers.members(errors[0]).get("message")))
+            text = self._client.shown(str(mapping(errors[0]).get("message")))
             raise ForgeError(f"GraphQL was answered: {text}", reason=reason)
         return document.get("data")
 
 
 def _comment(value: Json) -> Comment:
     """A comment of REST. Raises ForgeError where `value` is none. A deleted account is no author."""
-    comment = answers.members(value)
+    comment = mapping(value)
     number, user = comment.get("id"), comment.get("user")
     if not isinstance(number, int):
         raise ForgeError("the forge did not answer with a comment")
@@ -302,7 +298,7 @@ def _artifact(artifact: Mapping[str, Json]) -> Artifact:
     number, size = artifact.get("id"), artifact.get("size_in_bytes")
     if not isinstance(number, int) or not isinstance(size, int):
         raise ForgeError("the forge did not answer with an artifact")
-    of = answers.members(artifact.get("workflow_run"))
+    of = mapping(artifact.get("workflow_run"))
     return Artifact(
         id=number,
         name=answers.text(artifact, "name"),
@@ -318,7 +314,7 @@ def _artifact(artifact: Mapping[str, Json]) -> Artifact:
 
 def _viewer(answer: Json) -> Author | None:
     """The account of the token. GraphQL calls every viewer a User; only a bot's login may have brackets."""
-    viewer = answers.members(answers.members(answer).get("viewer"))
+    viewer = mapping(mapping(answer).get("viewer"))
     login, number = viewer.get("login"), viewer.get("databaseId")
     if not isinstance(login, str) or not isinstance(number, int):
         return None
@@ -326,12 +322,10 @@ def _viewer(answer: Json) -> Author | None:
 
 
 def _pull_request(pull: Mapping[str, Json]) -> PullRequest:
-    number, head = answers.number_or_none(pull, "number"), answers.members(pull.get("head"))
+    number, head = answers.number_or_none(pull, "number"), mapping(pull.get("head"))
     if number is None:
         raise ForgeError("the forge did not answer with a pull request")
-    return PullRequest(
-        number, answers.text(head, "sha"), answers.number_or_none(answers.members(head.get("repo")), "id")
-    )
+    return PullRequest(number, answers.text(head, "sha"), answers.number_or_none(mapping(head.get("repo")), "id"))
 
 
 def _author(user: Mapping[str, Json]) -> Author | None:

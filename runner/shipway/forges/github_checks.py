@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from urllib.parse import quote
 
-from shipway.canonical import Json
+from shipway.canonical import Json, mapping
 from shipway.forges import limits
-from shipway.forges.answers import members
 from shipway.forges.client import Client
 from shipway.forges.forge import Check, Deployment, DeploymentState, ForgeError, Outcome, Posted
 from shipway.view import Annotation
@@ -33,7 +32,7 @@ def post_check(client: Client, repository: str, check: Check) -> Posted:
             return bool(found)
 
         answer = client.write("POST", f"{repository}/check-runs", _document(check, first), landed=landed)
-        created = members(answer.json()) if answer else found[0]
+        created = mapping(answer.json()) if answer else found[0]
         _add_annotations(client, repository, check, created)
     except ForgeError as error:
         raise _with_next(error, _CHECK_PERMISSION) from error
@@ -50,13 +49,13 @@ def _add_annotations(client: Client, repository: str, check: Check, created: Map
 
 def _latest(client: Client, repository: str, check: Check) -> Mapping[str, Json]:
     path = f"{repository}/commits/{quote(check.commit, safe='')}/check-runs"
-    answer = members(client.get(path, {"check_name": check.name, "filter": "latest", "per_page": 1}).json())
+    answer = mapping(client.get(path, {"check_name": check.name, "filter": "latest", "per_page": 1}).json())
     listed = answer.get("check_runs")
-    return members(listed[0]) if isinstance(listed, list) and listed else {}
+    return mapping(listed[0]) if isinstance(listed, list) and listed else {}
 
 
 def _says_the_same(found: Mapping[str, Json], check: Check) -> bool:
-    output = members(found.get("output"))
+    output = mapping(found.get("output"))
     told = (found.get("name"), found.get("conclusion"), found.get("external_id"), output.get("title"))
     wanted = (check.name, check.conclusion.value, check.external_id, str(check.title))
     return told == wanted and output.get("summary") == str(check.summary)
@@ -115,7 +114,7 @@ def deploy(client: Client, repository: str, deployment: Deployment, description:
             return bool(found)
 
         answer = client.write("POST", f"{repository}/deployments", document, landed=landed)
-        number = members(answer.json()).get("id") if answer else found[0]
+        number = mapping(answer.json()).get("id") if answer else found[0]
         if not isinstance(number, int):
             raise ForgeError("the forge did not answer with a deployment")
         conclude(client, repository, str(number), deployment, DeploymentState.IN_PROGRESS, description)
@@ -143,11 +142,11 @@ def conclude(
 def _has_twin(client: Client, repository: str, deployment: Deployment) -> bool:
     """Whether one of this commit's deployments was made by this run, and not by us: its status links to a job of the run."""
     foreign = [
-        each for each in _deployments(client, repository, deployment) if _OURS not in members(each.get("payload"))
+        each for each in _deployments(client, repository, deployment) if _OURS not in mapping(each.get("payload"))
     ]
     for found in foreign[: limits.DEPLOYMENTS_LOOKED_AT]:
         statuses = client.get(f"{repository}/deployments/{found.get('id')}/statuses", {"per_page": 1}).json()
-        latest = members(statuses[0]) if isinstance(statuses, list) and statuses else {}
+        latest = mapping(statuses[0]) if isinstance(statuses, list) and statuses else {}
         if f"/actions/runs/{deployment.run}/" in f"{latest.get('log_url')}/":
             return True
     return False
@@ -156,7 +155,7 @@ def _has_twin(client: Client, repository: str, deployment: Deployment) -> bool:
 def _deployments(client: Client, repository: str, deployment: Deployment) -> list[Mapping[str, Json]]:
     """The latest deployments of this commit, the newest first."""
     listed = client.get(f"{repository}/deployments", {"sha": deployment.commit, "per_page": 30}).json()
-    return [members(each) for each in listed] if isinstance(listed, list) else []
+    return [mapping(each) for each in listed] if isinstance(listed, list) else []
 
 
 def _with_next(error: ForgeError, next: str) -> ForgeError:

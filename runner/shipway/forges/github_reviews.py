@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from urllib.parse import quote
 
 from shipway.approvals import Permission, Review, ReviewState
-from shipway.canonical import Json
+from shipway.canonical import Json, mapping
 from shipway.forges import answers, limits
 from shipway.forges.client import Client
 from shipway.forges.forge import Author, CiRun, ForgeError, MergedPull, Person
@@ -22,17 +22,17 @@ def merged_pulls(client: Client, repository: str, commit: str) -> Sequence[Merge
     """
     found = []
     for pull in _listed(client, f"{repository}/commits/{quote(commit, safe='')}/pulls", ""):
-        number, head = answers.number_or_none(pull, "number"), answers.members(pull.get("head"))
+        number, head = answers.number_or_none(pull, "number"), mapping(pull.get("head"))
         if pull.get("merged_at") and pull.get("merge_commit_sha") == commit and number is not None:
-            base = answers.text(answers.members(pull.get("base")), "ref")
+            base = answers.text(mapping(pull.get("base")), "ref")
             found.append(MergedPull(number, answers.text(head, "sha"), _author(pull.get("user")), base))
     return tuple(found)
 
 
 def branch_head(client: Client, repository: str, branch: str) -> str:
     """The commit that a branch is at now. Raises ForgeError."""
-    answer = answers.members(client.get(f"{repository}/git/ref/heads/{quote(branch)}").json())
-    return answers.text(answers.members(answer.get("object")), "sha")
+    answer = mapping(client.get(f"{repository}/git/ref/heads/{quote(branch)}").json())
+    return answers.text(mapping(answer.get("object")), "sha")
 
 
 def has_commit(client: Client, repository: str, branch: str, commit: str) -> bool:
@@ -44,7 +44,7 @@ def has_commit(client: Client, repository: str, branch: str, commit: str) -> boo
         return True
     try:
         path = f"{repository}/compare/{quote(f'{commit}...{branch}', safe='.')}"
-        answer = answers.members(client.get(path, {"per_page": 1}).json())
+        answer = mapping(client.get(path, {"per_page": 1}).json())
     except ForgeError as error:
         if error.status == 404:  # a commit that was taken off its branch is forgotten some day
             return False
@@ -78,12 +78,12 @@ def permission_of(client: Client, repository: str, person: Person) -> Permission
     """
     try:
         path = f"{repository}/collaborators/{quote(person.login, safe='')}/permission"
-        answer = answers.members(client.get(path).json())
+        answer = mapping(client.get(path).json())
     except ForgeError as error:
         if error.status == 404:
             return Permission.NONE
         raise
-    if answers.number_or_none(answers.members(answer.get("user")), "id") != person.id:
+    if answers.number_or_none(mapping(answer.get("user")), "id") != person.id:
         return Permission.NONE
     # A role of an organization's own has a name of its own; `permission` is then what it is at least.
     named = [answer.get("role_name"), answer.get("permission")]
@@ -95,7 +95,7 @@ def started_by(run: Mapping[str, Json]) -> Person:
 
     Source: https://docs.github.com/en/rest/actions/workflow-runs#get-a-workflow-run
     """
-    actor = answers.members(run.get("triggering_actor"))
+    actor = mapping(run.get("triggering_actor"))
     number = answers.number_or_none(actor, "id")
     if number is None or not actor.get("login"):
         raise ForgeError("the forge does not tell who started the run")
@@ -122,7 +122,7 @@ def runs_of(client: Client, repository: str, head: str) -> Sequence[CiRun]:
 
 def ci_run(run: Mapping[str, Json]) -> CiRun:
     """A run as REST tells it. Raises ForgeError where it is none."""
-    head, number = answers.members(run.get("head_repository")), answers.number_or_none(run, "id")
+    head, number = mapping(run.get("head_repository")), answers.number_or_none(run, "id")
     if number is None:
         raise ForgeError("the forge did not answer with a run")
     return CiRun(
@@ -132,12 +132,12 @@ def ci_run(run: Mapping[str, Json]) -> CiRun:
         path=answers.text(run, "path").partition("@")[0],  # a reusable workflow's has its ref behind it
         head=answers.text(run, "head_sha"),
         repository=answers.number_or_none(head, "id"),
-        owner=str(answers.members(head.get("owner")).get("login") or ""),
+        owner=str(mapping(head.get("owner")).get("login") or ""),
         branch=str(run.get("head_branch") or ""),
         conclusion=str(run.get("conclusion") or ""),
         began=str(run.get("created_at") or ""),
         started_at=str(run.get("run_started_at") or ""),
-        host=answers.number_or_none(answers.members(run.get("repository")), "id"),
+        host=answers.number_or_none(mapping(run.get("repository")), "id"),
     )
 
 
@@ -151,7 +151,7 @@ def _review(review: Mapping[str, Json]) -> Review:
         commit=str(review.get("commit_id") or ""),
         at=answers.text(review, "submitted_at"),
         account=None if user is None else user.id,
-        by=str(answers.members(review.get("user")).get("login") or ""),
+        by=str(mapping(review.get("user")).get("login") or ""),
         is_person=user is not None and user.type == "User",
     )
 
@@ -160,10 +160,10 @@ def _listed(client: Client, path: str, member: str, **query: str) -> Iterator[Ma
     """The members of a list over all pages; `member` is where the list stands in each page, empty where it is the page."""
     for page in client.pages(path, {**query, "per_page": limits.PAGE_SIZE}):
         answer = page.json()
-        listed = answers.members(answer).get(member) if member else answer
+        listed = mapping(answer).get(member) if member else answer
         yield from answers.objects(listed, page.url)
 
 
 def _author(user: Json) -> Author | None:
-    number = answers.number_or_none(answers.members(user), "id")
-    return None if number is None else Author(number, answers.text(answers.members(user), "type"))
+    number = answers.number_or_none(mapping(user), "id")
+    return None if number is None else Author(number, answers.text(mapping(user), "type"))

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from urllib.parse import quote
 
-from shipway.canonical import Json
+from shipway.canonical import Json, mapping
 from shipway.forges import limits
-from shipway.forges.answers import members, moment, number, objects, text
+from shipway.forges.answers import moment, number, objects, text
 from shipway.forges.client import Client, Dialect
 from shipway.forges.forge import Attempt, Comment
 from shipway.forges.plain import PlainForge, Status, author_of, latest_status
@@ -50,7 +50,7 @@ class GitLab(PlainForge):
 
     def head(self, pull_request: int) -> str:
         """The commit at the head of the merge request now."""
-        return text(members(self._client.get(f"{self._root}/merge_requests/{pull_request}").json()), "sha")
+        return text(mapping(self._client.get(f"{self._root}/merge_requests/{pull_request}").json()), "sha")
 
     def merged_from(self, commit: str) -> tuple[int, str] | None:
         """The merge request that was merged as this commit, and its head."""
@@ -63,12 +63,12 @@ class GitLab(PlainForge):
 
     def attempt(self, run_id: str) -> Attempt:
         """This job, whose id tells its attempts apart: a retry is another job of the same pipeline."""
-        job = members(self._client.get(f"{self._root}/jobs/{quote(self._job, safe='')}").json())
+        job = mapping(self._client.get(f"{self._root}/jobs/{quote(self._job, safe='')}").json())
         return Attempt(number(job, "id"), moment(job, "started_at"))
 
     def is_over(self, run_id: str, attempt: int) -> bool:
         """Whether that job has ended."""
-        return members(self._client.get(f"{self._root}/jobs/{attempt}").json()).get("status") in _ENDED
+        return mapping(self._client.get(f"{self._root}/jobs/{attempt}").json()).get("status") in _ENDED
 
     def comments(self, pull_request: int, *, since: str = "") -> Sequence[Comment]:
         """All notes but those of GitLab itself, over all pages; with `since` those written or edited from then on."""
@@ -94,7 +94,7 @@ class GitLab(PlainForge):
         """Replaces the body of a note."""
         path = f"{self._root}/{comment.node_id}"
         answer = self._written("PUT", path, {"body": self.dress(body)}, self.comment_next)
-        return self._comment(comment.node_id.rpartition("/")[0], members(answer.json())) if answer else comment
+        return self._comment(comment.node_id.rpartition("/")[0], mapping(answer.json())) if answer else comment
 
     def _place(self, pull_request: int) -> str:
         return f"merge_requests/{pull_request}/notes"

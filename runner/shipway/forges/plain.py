@@ -8,9 +8,9 @@ from urllib.parse import quote
 
 from msgspec import Struct
 
-from shipway.canonical import Json
+from shipway.canonical import Json, mapping
 from shipway.forges import limits
-from shipway.forges.answers import is_same_text, members, number, text
+from shipway.forges.answers import is_same_text, number, text
 from shipway.forges.client import Answer, Client
 from shipway.forges.forge import Author, Capability, Check, Comment, ForgeError, Outcome, Posted
 from shipway.forges.lacking import Lacking, in_words
@@ -55,7 +55,7 @@ class PlainForge(Lacking):
 
     def default_branch(self) -> str:
         """The repository's default branch."""
-        return text(members(self._client.get(self._root).json()), "default_branch")
+        return text(mapping(self._client.get(self._root).json()), "default_branch")
 
     @abstractmethod
     def comments(self, pull_request: int, *, since: str = "") -> Sequence[Comment]:
@@ -77,7 +77,7 @@ class PlainForge(Lacking):
             return bool(found)
 
         answer = self._written("POST", f"{self._root}/{place}", {"body": whole}, self.comment_next, landed)
-        return self._comment(place, members(answer.json())) if answer else found[0]
+        return self._comment(place, mapping(answer.json())) if answer else found[0]
 
     def post_check(self, check: Check) -> Posted:
         """A commit status with the check's title, unless the latest of its name says the same."""
@@ -120,7 +120,7 @@ class PlainForge(Lacking):
 
 def author_of(account: Json) -> Author | None:
     """An account of an answer; None for one that is gone."""
-    return Author(number(members(account), "id"), "User") if isinstance(account, Mapping) else None
+    return Author(number(mapping(account), "id"), "User") if isinstance(account, Mapping) else None
 
 
 def latest_status(listed: Sequence[Mapping[str, Json]], key: str, name: str) -> Status | None:
