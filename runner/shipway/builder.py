@@ -43,18 +43,22 @@ from shipway.nodes import (
 from shipway.products import BadItems
 from shipway.referrer import Referrer, proxy_text
 from shipway.resources import file_patterns
+from shipway.site import Site
 
 _ID = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
 
 class BuilderScope(Struct, frozen=True):
-    """What a builder sees beyond its stage: planned contexts, actions by name, nodes of stages planned before, file digests."""
+    """What a builder sees beyond its stage: planned contexts, actions by name, nodes of stages planned before, file digests,
+    and the machine.
+    """
 
     known: Mapping[str, Json]
     find_action: Callable[[str], Action | None]
     action_names: Callable[[], Iterable[str]]
     planned: Mapping[str, Sequence[Node]]
     read: Callable[[tuple[str, ...] | None], Reads]
+    site: Site = Site()
 
 
 class _Touched(Struct, frozen=True):
@@ -228,6 +232,20 @@ class GraphBuilder(ActionCalls):
     def known(self) -> Mapping[str, Json]:
         """The contexts whose values are known when planned."""
         return self._scope.known
+
+    @property
+    def site(self) -> Site:
+        """The workspace and the machine that the stage is planned on."""
+        return self._scope.site
+
+    def folded(self, value: Json, where: Position) -> Json:
+        """A value of the stage's `with`, with what is known now put in. What is known only when run is a problem, and None."""
+        slot = Referrer(self, self.stage.id, where).slot("with", value)
+        if isinstance(slot, Immediate):
+            return slot.value
+        if slot is not None:
+            self._problem(where, f"`with` of stage `{self.stage.id}` has to be known when planned")
+        return None
 
     # Bodies.
 

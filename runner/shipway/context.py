@@ -40,11 +40,15 @@ class Invoker(StrEnum):
 
 
 class Platform(Struct, frozen=True):
-    """`os` is linux, darwin or windows, `arch` amd64, arm64, 386, arm or the machine's own word; `python` is `3.11.7`."""
+    """`os` is linux, darwin or windows, `arch` amd64, arm64, 386, arm or the machine's own word; `python` is `3.11.7`.
+
+    `distribution` is the `ID` of os-release(5), such as `debian`; empty where there is none.
+    """
 
     os: str
     arch: str
     python: str
+    distribution: str = ""
 
 
 def _utc_now() -> datetime:
@@ -205,7 +209,16 @@ def _event_error(path: str, what: str) -> UsageError:
 
 def _read_platform() -> Platform:
     machine = platform.machine().lower()
-    return Platform(_OS.get(sys.platform, sys.platform), _ARCH.get(machine, machine), platform.python_version())
+    system = _OS.get(sys.platform, sys.platform)
+    return Platform(system, _ARCH.get(machine, machine), platform.python_version(), _distribution())
+
+
+def _distribution() -> str:
+    try:
+        lines = Path("/etc/os-release").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return ""
+    return next((line.removeprefix("ID=").strip("\"'") for line in lines if line.startswith("ID=")), "")
 
 
 def _processors() -> int:

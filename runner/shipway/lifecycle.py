@@ -49,6 +49,7 @@ from shipway.rules import Held
 from shipway.secrecy import Secrecy, Vault
 from shipway.shared_journal import fetch
 from shipway.shared_state import SharedState
+from shipway.site import site_of
 from shipway.undertaking import Finished, Request, Surroundings
 from shipway.workspace import Workspace
 
@@ -382,6 +383,7 @@ class _Voyage:
             base=(ci.base_sha or None) if ci else None,
             platform=f"{self.context.platform.os}/{self.context.platform.arch}",
             durability=self._durability(),
+            site=site_of(self.context, self.around.repository),
         )
 
     def _durability(self) -> Durability:

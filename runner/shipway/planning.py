@@ -27,6 +27,7 @@ from shipway.policy_plans import planned_policies
 from shipway.prediction import PlanTools, Predictor
 from shipway.repository import Repository
 from shipway.resolution import Resolved, backend_failed
+from shipway.site import Site
 
 
 class Selection(Struct, frozen=True):
@@ -37,7 +38,10 @@ class Selection(Struct, frozen=True):
 
 
 class PlanRequest(Struct, frozen=True):
-    """What a plan is made from. `repository_name` is `owner/name` if known; `base` the commit a pull request starts from."""
+    """What a plan is made from. `repository_name` is `owner/name` if known; `base` the commit a pull request starts from.
+
+    Without a `site` nothing is known of the machine but where the workspace is.
+    """
 
     declaration: Declaration
     target: str
@@ -48,12 +52,14 @@ class PlanRequest(Struct, frozen=True):
     base: str | None
     platform: str
     durability: Durability = Durability.PROCESS
+    site: Site | None = None
 
 
 def build(request: PlanRequest, tools: PlanTools) -> Plan:
     """The plan without predictions: every node, slot and edge checked. Raises DeclarationError with all problems at once."""
     declaration = request.declaration
     reads = _FileDigests(request.repository, declaration.files)
+    site = request.site or Site(request.repository.root)
     known: dict[str, Json] = {"values": declaration.values, "inputs": request.inputs, "target": request.target}
     planned: dict[str, Sequence[Node]] = {}
     stages: dict[str, PlannedStage] = {}
@@ -61,7 +67,7 @@ def build(request: PlanRequest, tools: PlanTools) -> Plan:
     problems: list[Problem] = []
     for stage in _in_order(declaration.stages):
         chosen = tools.resolved[stage.id]
-        scope = BuilderScope(known, tools.registry.find_action, tools.registry.action_names, planned, reads.of)
+        scope = BuilderScope(known, tools.registry.find_action, tools.registry.action_names, planned, reads.of, site)
         builder = GraphBuilder(stage, scope)
         try:
             context = chosen.backend.plan(stage, declaration, builder)

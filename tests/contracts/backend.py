@@ -19,6 +19,7 @@ from shipway.declaration import Declaration, Stage, load
 from shipway.errors import Problem
 from shipway.nodes import Node, Reads, node_from_json, node_json
 from shipway.registry import Registry
+from shipway.site import Site
 
 from .action import unchanged_process
 
@@ -173,7 +174,8 @@ def _planned(
 ) -> tuple[tuple[Node, ...], Mapping[str, Json], list[Problem]]:
     registry = case.registry()
     known: dict[str, Json] = {"target": "prod", "values": lifecycle.values}
-    scope = BuilderScope(known, registry.find_action, registry.action_names, {}, lambda patterns: Reads((), ""))
+    site = Site(root)
+    scope = BuilderScope(known, registry.find_action, registry.action_names, {}, lambda patterns: Reads((), ""), site)
     builder = GraphBuilder(stage, scope)
     context = registry.make_backend(case.mode, case.backend).plan(stage, lifecycle, builder)
     builder.check_references()

@@ -1,0 +1,36 @@
+"""Where a lifecycle is planned: the workspace and the machine, as a backend may know them. Values only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from msgspec import Struct, field
+
+from shipway.context import Context, Platform
+from shipway.repository import Repository
+from shipway.segments import OVERRIDE
+
+
+def _nothing() -> Sequence[str]:
+    return ()
+
+
+class Site(Struct, frozen=True):
+    """What a backend may ask of the machine that it plans on, and nothing else of it.
+
+    `root` is the workspace, `home` the home of who plans. `changed` gives the tracked files that differ from the commit.
+    `env` holds the variables that set segments (`SHIPWAY_SEGMENT_…`), no other.
+    """
+
+    root: Path = Path()
+    home: Path = Path("/")
+    platform: Platform = Platform("linux", "amd64", "")
+    changed: Callable[[], Sequence[str]] = _nothing
+    env: Mapping[str, str] = field(default_factory=dict)
+
+
+def site_of(context: Context, repository: Repository) -> Site:
+    """The site of a lifecycle that is planned in `repository`."""
+    env = {name: value for name, value in context.env.items() if name.startswith(OVERRIDE)}
+    return Site(repository.root, context.home, context.platform, lambda: repository.changed, env)
