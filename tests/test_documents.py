@@ -438,6 +438,12 @@ def test_g070_g071_planning_leaves_everything_as_it_was(tmp_path: Path) -> None:
 # Round trips and seals.
 
 
+def test_a_large_number_in_an_environment_is_written_as_the_canonical_form_has_it() -> None:
+    plan = _plan(replace(_node("a"), env={"A": Immediate(1e20)}))
+    assert b'"A":{"value":100000000000000000000}' in plan.content
+    assert load_plan(plan.content, lambda data: None).digest == plan.digest
+
+
 @some
 @given(plans)
 def test_g074_g076_a_plan_survives_being_written_and_read(plan: Plan) -> None:
@@ -588,6 +594,7 @@ _NODE_CHANGES: dict[str, tuple[object, bool]] = {
     "every_ms": (5_000, True),
     "privileged": (True, True),
     "dedup": ("once", True),
+    "facts": ({"layer": "base"}, False),
     "reads": (Reads(("**",), DIGEST), True),
 }
 _STAGE_CHANGES: dict[str, tuple[object, bool]] = {

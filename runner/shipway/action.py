@@ -16,6 +16,7 @@ from msgspec import Struct, field
 from shipway.canonical import Json
 from shipway.declaration import OutputRule
 from shipway.nodes import Change, Fidelity, Node, Outcome, Verified
+from shipway.records import Record
 
 
 class SlotType(StrEnum):
@@ -141,13 +142,17 @@ class Work(Struct, frozen=True):
 
 
 class Done(Struct, frozen=True):
-    """What `do` returns. `undo` is JSON-safe state for `undo`; `unchanged`: nothing needed doing; `skipped` says why."""
+    """What `do` returns. `undo` is JSON-safe state for `undo`; `unchanged`: nothing needed doing; `skipped` says why.
+
+    `records` are the things that are there, or gone, by this node's work, also where nothing needed doing.
+    """
 
     outputs: Mapping[str, Json] = field(default_factory=dict)
     undo: Json = None
     unchanged: bool = False
     skipped: str = ""
     change: Change | None = None
+    records: tuple[Record, ...] = ()
 
 
 class ActionFailed(Exception):

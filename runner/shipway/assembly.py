@@ -16,6 +16,7 @@ from shipway.nodes import WHOLE, NeedKind, Node, Outcome
 from shipway.plan import Plan
 from shipway.policies import BreakGlass, Verdict
 from shipway.receipt import MAX_OUTPUT_BYTES, NodeResult, RanBy, Receipt, RollbackEntry, RunOutcome
+from shipway.records import Record
 from shipway.redaction import redacted_value
 from shipway.saga import is_whole
 
@@ -47,10 +48,7 @@ def assemble(plan: Plan, execution: Execution, facts: RunFacts, seal: OutputSeal
     """The receipt of an execution."""
     grown = replace(plan, nodes=(*plan.nodes, *execution.added)) if execution.added else plan
     ready = _ready_times(grown, execution.results)
-    results = tuple(
-        _sealed(_with_ready_time(result, ready[result.node]), grown.by_id[result.node], seal)
-        for result in execution.results
-    )
+    results = tuple(_sealed(result, ready[result.node], grown.by_id[result.node], seal) for result in execution.results)
     ran = {result.node: result for result in results if result.started_ms is not None}
     durations = {
         node: _worked_ms(result, ready[node]) for node, result in ran.items() if not grown.by_id[node].is_group
@@ -158,10 +156,6 @@ def _ready_times(plan: Plan, results: Sequence[NodeResult]) -> dict[str, int]:
     return found
 
 
-def _with_ready_time(result: NodeResult, ready_ms: int) -> NodeResult:
-    return result if result.started_ms is None else replace(result, ready_ms=min(ready_ms, result.started_ms))
-
-
 def _worked_ms(result: NodeResult, ready_ms: int) -> int:
     """How long the node took once its needs were met: they may have run anew between two of its attempts."""
     if result.started_ms is None or result.ended_ms is None or not result.attempts:
@@ -175,17 +169,26 @@ _WITH_TAIL = frozenset(
 )
 
 
-def _sealed(result: NodeResult, node: Node, seal: OutputSeal) -> NodeResult:
+def _sealed(result: NodeResult, ready_ms: int, node: Node, seal: OutputSeal) -> NodeResult:
     """The result as it may be kept: outputs redacted or as digests, the tail of a failure only, the log's name alone."""
-    if not result.outputs and not result.tail and not result.log:
-        return result
+    ready = None if result.started_ms is None else min(ready_ms, result.started_ms)
+    if not (result.outputs or result.records or result.tail or result.log):
+        return replace(result, action=node.action, ready_ms=ready)
     tail = _last_lines(result.tail) if result.outcome in _WITH_TAIL else ""
     return replace(
         result,
+        action=node.action,
+        ready_ms=ready,
         outputs={name: _sealed_output(name, value, node, seal) for name, value in result.outputs.items()},
+        records=tuple(_with_facts(record, node) for record in result.records),
         tail=tail,
         log=PurePath(result.log).name,
     )
+
+
+def _with_facts(record: Record, node: Node) -> Record:
+    """The record with what its backend knows of the node; the action, which was there, has the last word."""
+    return replace(record, facts={**node.facts, **record.facts}) if node.facts else record
 
 
 def _sealed_undo(entry: RollbackEntry) -> RollbackEntry:

@@ -14,6 +14,7 @@ from shipway.durations import format_ms
 from shipway.exchange import Exchange
 from shipway.nodes import Change, Node, Outcome, Verified
 from shipway.process import Call, Child
+from shipway.records import Record
 from shipway.transcript import Transcript
 
 
@@ -35,7 +36,7 @@ class Ended(Struct, frozen=True):
     `began` is False where the program could not even be started, so that there is nothing to undo.
     `retry_after_ms` is how long the step asked for a rest, whatever its outcome; None where it asked for none. `code` is a
     word for what failed (docs/exit-codes.md), empty where nothing did; `is_permanent`: trying again is of no use.
-    `emitted` are the children it asked for.
+    `emitted` are the children it asked for, `records` what it says it made, redacted.
     """
 
     node: str
@@ -58,6 +59,7 @@ class Ended(Struct, frozen=True):
     emitted: tuple[Json, ...] = ()
     code: str = ""
     is_permanent: bool = False
+    records: tuple[Record, ...] = ()
 
 
 _NOWHERE = Path()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -22,6 +22,7 @@ from shipway.exchange import Exchange, file_name, keep_file
 from shipway.nodes import Outcome, Verified
 from shipway.outputs import BadOutput, take_outputs
 from shipway.process import INTERRUPT, KILL, TERMINATE, Call, StartFailed, Threads, Waiter, start
+from shipway.records import Record, redacted_record
 from shipway.redaction import MASK, Redactor
 from shipway.transcript import Transcript
 
@@ -418,6 +419,7 @@ class Attempts:
             outputs=done.outputs if done is not None else outputs or {},
             undo=done.undo if done is not None else None,
             change=done.change if done is not None else None,
+            records=self._cleaned(done.records) if done is not None and done.records else (),
             cause=self._redactor.clean(cause),
             verified=verified,
             tail=tail,
@@ -427,6 +429,9 @@ class Attempts:
             code=word or _WORDS.get(outcome, ""),
             is_permanent=is_permanent,
         )
+
+    def _cleaned(self, records: Iterable[Record]) -> tuple[Record, ...]:
+        return tuple(redacted_record(record, self._redactor.clean) for record in records)
 
     def _note_down(self, attempt: Ongoing) -> str:
         """Write an in-process action's notes into its log; what prevented it, if anything."""

@@ -415,6 +415,7 @@ class GraphBuilder(ActionCalls):
             every_ms=options.every_ms,
             privileged=options.privileged,
             dedup=None if options.dedup is None else refs.text("dedup", options.dedup),
+            facts=options.facts,
         )
 
     def _files_read(self, options: NodeOptions) -> tuple[str, ...] | None:

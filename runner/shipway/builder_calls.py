@@ -7,6 +7,7 @@ from typing import Protocol
 
 from msgspec import Struct, field
 
+from shipway.canonical import Json
 from shipway.declaration import OnFailure, OutputRule, Retry
 from shipway.errors import Position
 from shipway.nodes import Need, Promise
@@ -26,7 +27,8 @@ class NodeHandle(Struct, frozen=True):
 class NodeOptions(Struct, frozen=True):
     """How a node is run, apart from what it does; the words are those of the declaration's steps.
 
-    `undo_retry` and `undo_timeout_ms` None: as for the node itself.
+    `undo_retry` and `undo_timeout_ms` None: as for the node itself. `facts` are details that no effect depends on: of which
+    project, out of which layer.
     """
 
     title: str = ""
@@ -50,6 +52,7 @@ class NodeOptions(Struct, frozen=True):
     every_ms: int = 0
     privileged: bool = False
     dedup: str | None = None
+    facts: Mapping[str, Json] = field(default_factory=dict)
 
 
 class GatherOptions(Struct, frozen=True):

@@ -619,6 +619,7 @@ class Executor:
                 warning=ended.warning,
                 change=ended.change,
                 outputs=ended.outputs,
+                records=ended.records,
                 emitted=self._bodies.added_by(node.id),
                 tail=ended.tail,
                 log=ended.log,

@@ -19,6 +19,7 @@ from shipway.pace import Tokens
 from shipway.plan import Plan
 from shipway.policies import BreakGlass, Verdict
 from shipway.receipt import Attempt
+from shipway.records import Record
 from shipway.secrecy import Secrecy
 
 
@@ -327,8 +328,9 @@ class Recorded(Struct, frozen=True):
     `verb` is do or undo; `number` counts a node's attempts from 1, of an undo it is how often it was tried. `outcome` and
     `ended_ms` are None where it was begun and never reported. `outputs` are the real values, without those that are or
     hold a secret: `lost` names them, and `is_undo_lost` says the same of `undo`; `sealed` is what a vault made of all that,
-    JSON with `outputs` and `undo`, or None. `emitted` are the children it asked for.
-    `group` is the process group of its child, `group_started` when that started; `log` is the name of its log.
+    JSON with `outputs` and `undo`, or None. `emitted` are the children it asked for,
+    `records` what it says it made. `group` is the process group of its child, `group_started` when that started; `log` is
+    the name of its log.
     """
 
     sequence: int
@@ -356,6 +358,7 @@ class Recorded(Struct, frozen=True):
     group: int | None = None
     group_started: int | None = None
     emitted: tuple[Json, ...] = ()
+    records: tuple[Record, ...] = ()
 
     def attempt(self, number: int) -> Attempt:
         """As it stands in a receipt."""
@@ -384,6 +387,7 @@ class Recorded(Struct, frozen=True):
             log=self.log,
             began=self.began,
             emitted=self.emitted,
+            records=self.records,
         )
 
 

@@ -13,10 +13,11 @@ from shipway.canonical import Json, integer_of, items_of, object_of, text_or_non
 from shipway.journal import Opening, Recorded
 from shipway.nodes import Change, Outcome
 from shipway.policies import break_glass_from_json, break_glass_json, verdict_from_json, verdict_json
+from shipway.records import record_from_json
 
 ATTEMPTS = (
     "SELECT sequence, node, verb, number, execution, started_ms, ended_ms, outcome, began, error, warning, cause, code,"
-    " exit_code, change, outputs, lost, undo, tail, log, child, child_started, emitted, sealed FROM attempt WHERE run=?"
+    " exit_code, change, outputs, lost, undo, tail, log, child, child_started, emitted, sealed, records FROM attempt WHERE run=?"
     " ORDER BY sequence"
 )
 """What `recorded` takes, of one run, in the order in which attempts began."""
@@ -74,7 +75,7 @@ def recorded(row: Sequence[object]) -> Recorded:
         code,
         exit_code,
     ) = row[:14]
-    change, outputs, lost, undo, tail, log, child, child_started, emitted, sealed = row[14:]
+    change, outputs, lost, undo, tail, log, child, child_started, emitted, sealed, records = row[14:]
     names = () if lost is None else json.loads(str(lost))
     return Recorded(
         sequence=integer(sequence),
@@ -102,6 +103,7 @@ def recorded(row: Sequence[object]) -> Recorded:
         group=None if child is None else integer(child),
         group_started=None if child_started is None else integer(child_started),
         emitted=() if emitted is None else tuple(json.loads(str(emitted))),
+        records=() if records is None else tuple(map(record_from_json, json.loads(str(records)))),
     )
 
 

@@ -132,7 +132,10 @@ _SEALED = "ALTER TABLE attempt ADD COLUMN sealed BLOB;"
 # Whether a run is being undone because somebody asked for that later, whatever came of it before.
 _TAKEN_BACK = "ALTER TABLE run ADD COLUMN is_taken_back INTEGER NOT NULL DEFAULT 0;"
 
-MIGRATIONS: tuple[str, ...] = (_FIRST, _PACE, _ANNOUNCED, _SEALED, _TAKEN_BACK)
+# What a node says it made: see `records`.
+_RECORDS = "ALTER TABLE attempt ADD COLUMN records TEXT;"
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _PACE, _ANNOUNCED, _SEALED, _TAKEN_BACK, _RECORDS)
 """What makes each version of the schema out of the one before; the first one out of an empty file."""
 
 

@@ -22,6 +22,7 @@ from shipway.journal import Decided, LeaseLost, Probed, RunStatus, Undone
 from shipway.journal_schema import failure, opened
 from shipway.nodes import FAILURES, Node, Outcome
 from shipway.process_identity import start_of
+from shipway.records import record_json
 from shipway.secrecy import Secrecy, about_attempt
 
 SYNC_MS = 100
@@ -36,7 +37,7 @@ _BEGUN = "INSERT INTO attempt (run, sequence, node, verb, number, execution, sta
 _ENDED = "UPDATE attempt SET ended_ms=?, outcome=?, began=?, error=?, exit_code=? WHERE run=? AND sequence=?"
 _ENDED_WITH_MORE = (
     "UPDATE attempt SET ended_ms=?, outcome=?, began=?, error=?, exit_code=?, warning=?, cause=?, code=?, change=?,"
-    " outputs=?, lost=?, sealed=?, undo=?, emitted=?, tail=?, log=?, number=? WHERE run=? AND sequence=?"
+    " outputs=?, lost=?, sealed=?, undo=?, emitted=?, records=?, tail=?, log=?, number=? WHERE run=? AND sequence=?"
 )
 _PROBED = (
     "INSERT INTO attempt (run, sequence, node, verb, number, execution, started_ms, ended_ms, outcome, cause, exit_code,"
@@ -120,7 +121,7 @@ class RunWriter:
         self._grouped.pop(node.id, None)
         head = (ended.ended_ms, ended.outcome.value, ended.began, ended.error or None, ended.exit_code)
         has_more = ended.outputs or ended.undo is not None or ended.log or ended.warning or ended.cause or ended.emitted
-        if not has_more and ended.change is None and not ended.code:
+        if not has_more and ended.change is None and not ended.code and not ended.records:
             self._ended.append((*head, *key))
             return
         outputs, undo, lost, sealed = self._storable(node, ended, key[1])
@@ -136,6 +137,7 @@ class RunWriter:
                 sealed,
                 undo,
                 _json(ended.emitted) if ended.emitted else None,
+                _json([record_json(record) for record in ended.records]) if ended.records else None,
                 ended.tail if ended.outcome in FAILURES or ended.outcome is Outcome.CANCELLED else None,
                 os.path.basename(ended.log) or None,
                 number,
@@ -228,7 +230,7 @@ class RunWriter:
             lost,
             sealed,
         )
-        more = (None, None, tail, os.path.basename(ended.log) or None, ended.tries, self._run, sequence)
+        more = (None, None, None, tail, os.path.basename(ended.log) or None, ended.tries, self._run, sequence)
         self._transact("undo_ended", (_ENDED_WITH_MORE, [(*row, *more)]))
 
     def is_cancelled(self) -> bool:

@@ -171,7 +171,8 @@ class Node(Struct, frozen=True):
 
     `before` and `after` describe the world around an `exact` change (keys are the action's own). `reversible` says whether
     the action can undo it; `waits_for` names what made it less than exact. `condition` is the text of `if`, already without
-    what was known when planned; `timeout_ms` 0 means none. `undo_retry` and `undo_timeout_ms` hold for its undo.
+    what was known when planned; `timeout_ms` 0 means none. `undo_retry` and `undo_timeout_ms` hold for its undo. `facts` is what a
+    backend knows besides, such as the layer a file is of: people read it, and the records of what the node makes hold it.
     """
 
     id: str
@@ -209,6 +210,7 @@ class Node(Struct, frozen=True):
     every_ms: int = 0
     privileged: bool = False
     dedup: str | None = None
+    facts: Mapping[str, Json] = field(default_factory=dict)
 
     @property
     def is_group(self) -> bool:
@@ -266,9 +268,10 @@ def slot_from_json(data: Mapping[str, Json]) -> Slot:
 def has_odd_value(node: Node) -> bool:
     """Whether a value in the node is odd, as `canonical.has_odd_value` has it."""
     values = [node.before, node.after, node.timeout_ms, node.undo_timeout_ms, node.every_ms, node.emits]
-    for slot in node.slots.values():
+    for slot in (*node.slots.values(), *node.env.values()):
         values.append(slot.value if type(slot) is Immediate else slot.expression if type(slot) is Computed else None)
     values += node.predicted.values()
+    values += node.facts.values()
     if any(value is not None and value != 0 and canonical.has_odd_value(value) for value in values):
         return True
     retries = map(_retry_members, {node.retry, node.undo_retry} if node.retry is not node.undo_retry else [node.retry])
@@ -329,6 +332,7 @@ def node_json(node: Node) -> dict[str, Json]:
         "reversible": node.reversible,
         "reads": {"patterns": list(node.reads.patterns), "digest": node.reads.digest},
         "flow": _flow_json(node, node_json) if has_flow else None,
+        "facts": dict(node.facts),
     }
 
 
@@ -378,6 +382,7 @@ def node_from_json(data: Mapping[str, Json]) -> Node:
         exclusive=bool(data["exclusive"]),
         allow_failure=bool(data["allow_failure"]),
         reads=Reads(_texts(reads["patterns"]), str(reads["digest"])),
+        facts=object_of(data["facts"]),
         **_flow(data["flow"]),  # type: ignore[arg-type]
     )
 

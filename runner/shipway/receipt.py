@@ -35,6 +35,7 @@ from shipway.policies import (
     verdict_from_json,
     verdict_json,
 )
+from shipway.records import Record, record_from_json, record_json
 
 RECEIPT_SCHEMA = 1
 
@@ -83,8 +84,8 @@ class NodeResult(Struct, frozen=True):
     `ready_ms` is when its needs were met, `waited_for` what it then waited for (slot, limit, lock, exclusive, or empty).
     `cause` names the node that blocked it, or says why it was skipped. `outputs` are redacted; a secret one is
     `{"secret": keyed digest}`, a file `{"file": digest, "size": bytes, "name": …}`, a large one `{"large": digest, "size"}`.
-    `emitted` are the nodes it added to the run. `tail` is the last redacted lines of its log, `log` the log's path under the
-    run's directory, or empty.
+    `emitted` are the nodes it added to the run. `action` is what it carried out, `records` what it says it made. `tail` is the
+    last redacted lines of its log, `log` the log's path under the run's directory, or empty.
     """
 
     node: str
@@ -102,6 +103,8 @@ class NodeResult(Struct, frozen=True):
     tail: str = ""
     log: str = ""
     emitted: tuple[str, ...] = ()
+    action: str = ""
+    records: tuple[Record, ...] = ()
 
     @property
     def duration_ms(self) -> int:
@@ -333,6 +336,7 @@ def load_receipt(content: bytes, check: Callable[[Mapping[str, Json]], None]) ->
 def _result_json(result: NodeResult) -> Json:
     return {
         "id": result.node,
+        "action": result.action,
         "outcome": result.outcome.value,
         "attempts": [_attempt_json(attempt) for attempt in result.attempts],
         "ready_ms": result.ready_ms,
@@ -347,6 +351,7 @@ def _result_json(result: NodeResult) -> Json:
         "tail": result.tail,
         "log": result.log,
         "emitted": list(result.emitted),
+        "records": [record_json(record) for record in result.records],
     }
 
 
@@ -366,6 +371,8 @@ def _result(data: Mapping[str, Json]) -> NodeResult:
         change=None if change is None else Change(str(change)),
         outputs=object_of(data["outputs"]),
         emitted=tuple(str(node) for node in items_of(data["emitted"])),
+        action=str(data["action"]),
+        records=tuple(record_from_json(object_of(item)) for item in items_of(data["records"])),
         tail=str(data["tail"]),
         log=str(data["log"]),
     )

@@ -76,6 +76,7 @@ def result_of(standing: Standing) -> NodeResult:
         warning=last.warning,
         change=last.change,
         outputs=last.outputs,
+        records=last.records,
         tail=last.tail,
         log=last.log,
     )

@@ -11,8 +11,9 @@ from shipway.action import Access, ActionFailed, Done, PlanWork, Prediction, Slo
 from shipway.canonical import Json
 from shipway.declaration import OutputRule
 from shipway.file_content import CHANGE_OF, outside, refuse_other, unplanned, verified
-from shipway.file_state import Kind, describe, describe_link, kind_of, locate, locate_target
+from shipway.file_state import Kind, describe, describe_link, kind_of, link_fingerprint, locate, locate_target
 from shipway.nodes import Change, Fidelity, Verified
+from shipway.records import Record
 from shipway.replacement import changing, faults_told, undo_changes
 
 _CHANGE_OF = {**CHANGE_OF, Kind.LINK: Change.UPDATE, Kind.FILE: Change.REPLACE}
@@ -66,10 +67,10 @@ class FileLink:
             path, target = _link(work.root, work.inputs)
             kind = kind_of(path)
             if _is_link_to(path, target):
-                return Done(outputs, unchanged=True, change=Change.NOOP)
+                return Done(outputs, unchanged=True, change=Change.NOOP, records=_records(work, target))
             ledger.make_parents(path)
             ledger.replace(path, ledger.new_link(target))
-            return Done(outputs, undo=ledger.complete(), change=_CHANGE_OF[kind])
+            return Done(outputs, undo=ledger.complete(), change=_CHANGE_OF[kind], records=_records(work, target))
 
     def undo(self, work: Work) -> None:
         """Bring back what stood there, and remove the directories that were made."""
@@ -90,6 +91,13 @@ def _link(root: Path, inputs: Mapping[str, Json]) -> tuple[Path, str]:
         return path, str(source)
     real_source = Path(os.path.realpath(source.parent), source.name)
     return path, os.path.relpath(real_source, os.path.realpath(path.parent))
+
+
+def _records(work: Work, target: str) -> tuple[Record, ...]:
+    facts: dict[str, Json] = {"how": "link", "source": work.inputs["source"]}
+    return (
+        Record("file", os.path.normpath(str(work.inputs["path"])), fingerprint=link_fingerprint(target), facts=facts),
+    )
 
 
 def _is_link_to(path: Path, target: str) -> bool:

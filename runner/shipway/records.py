@@ -1,0 +1,63 @@
+"""Records: what an action says it made or removed, out of which the state is folded. Pure values."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+
+from msgspec import Struct, field
+
+from shipway.canonical import Json, object_of
+from shipway.redaction import redacted_value
+
+KIND = re.compile(r"[a-z][a-z0-9-]*\Z")
+
+
+class Record(Struct, frozen=True):
+    """One thing in the world that a node made, changed or removed.
+
+    `kind` is a word such as `file`, `package`, `service` or `repository`; `name` tells the thing from all others of its kind
+    at a target: of a file its path as the slot has it, normalised, of a package `manager:name`. `present` False: it is gone
+    now. `fingerprint` changes when the thing does, and is empty where nothing can be compared. `facts` are details that
+    people read: how it was made, from what, which version. Nothing of it is secret.
+    """
+
+    kind: str
+    name: str
+    present: bool = True
+    fingerprint: str = ""
+    facts: Mapping[str, Json] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not KIND.match(self.kind) or not self.name:
+            raise ValueError(
+                f"a record needs a kind of the form `[a-z][a-z0-9-]*` and a name, not `{self.kind}`, `{self.name}`"
+            )
+
+
+def redacted_record(record: Record, redact: Callable[[str], str]) -> Record:
+    """The record with `redact` applied to every text that comes from the world."""
+    facts = redacted_value(record.facts, redact)
+    return Record(record.kind, redact(record.name), record.present, redact(record.fingerprint), object_of(facts))
+
+
+def record_json(record: Record) -> dict[str, Json]:
+    """`{"kind", "name", "present", "fingerprint", "facts"}`."""
+    return {
+        "kind": record.kind,
+        "name": record.name,
+        "present": record.present,
+        "fingerprint": record.fingerprint,
+        "facts": dict(record.facts),
+    }
+
+
+def record_from_json(data: Mapping[str, Json]) -> Record:
+    """The record that `record_json` wrote."""
+    return Record(
+        kind=str(data["kind"]),
+        name=str(data["name"]),
+        present=data["present"] is True,
+        fingerprint=str(data["fingerprint"]),
+        facts=object_of(data["facts"]),
+    )
