@@ -18,6 +18,7 @@ from shipway.approval import Approver, nobody
 from shipway.attempt import Grace
 from shipway.ci import ci_context
 from shipway.context import Context, Invoker, Platform
+from shipway.declaration import Declaration
 from shipway.errors import ShipwayError
 from shipway.events import Event, Events, NodeFinished, NodeStarted
 from shipway.interruption import Interruption
@@ -29,6 +30,7 @@ from shipway.privilege import has_privilege
 from shipway.receipt import NodeResult, Receipt
 from shipway.registry import Registry
 from shipway.repository import open_repository
+from shipway.state import State
 from shipway.takeover import GoOn
 from shipway.undertaking import Finished, Reporter, Request, Surroundings
 from shipway.workspace import Workspace
@@ -129,6 +131,7 @@ class Setting:
     strike: Callable[[str], None] = lambda name: None
     is_terminal: bool = False
     has_privilege: Callable[[Mapping[str, str]], bool] = has_privilege
+    prior: Callable[[Declaration, str], State] = lambda declaration, target: State()
     speed: int = 1
     """How many times faster than real the run's clock goes."""
 
@@ -195,6 +198,7 @@ def run(
         grace=setting.grace,
         processors=setting.processors,
         has_privilege=setting.has_privilege,
+        prior=setting.prior,
         journals=lambda: journal_of(root, context, setting.strike),
     )
     request = Request(

@@ -21,6 +21,7 @@ from shipway.declaration import load
 from shipway.nodes import Reads, node_json
 from shipway.registry import Registry
 from shipway.resolution import check_stages, resolve
+from shipway.state import State
 
 registry, root = Registry(), Path(sys.argv[1])
 declaration = load(root / "shipway.yml", root=root)
@@ -30,7 +31,7 @@ check_stages(declaration, resolved)
 known = {"values": declaration.values}
 scope = BuilderScope(known, registry.find_action, registry.action_names, {}, lambda patterns: Reads((), ""))
 builder = GraphBuilder(stage, scope)
-resolved[stage.id].backend.plan(stage, declaration, builder)
+resolved[stage.id].backend.plan(stage, declaration, builder, State)
 print(json.dumps({
     "key": resolved[stage.id].key,
     "modes": registry.modes(),

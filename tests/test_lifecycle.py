@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +18,7 @@ from shipway.backend import Capability, Cleanups, StagePlace
 from shipway.builder import GraphBuilder, NodeOptions
 from shipway.canonical import Json, canonical_bytes
 from shipway.declaration import Declaration, Stage
-from shipway.errors import Problem, Reason, UnreachableError
+from shipway.errors import Problem, Reason, UnreachableError, VerificationError
 from shipway.events import CleanupFailed, Event, NodeFinished, PhaseFinished, PhaseStarted
 from shipway.nodes import Outcome
 from shipway.plan import load_plan
@@ -26,11 +26,15 @@ from shipway.registry import Registry
 from shipway.render.markdown import Links, plan_comment, receipt_comment
 from shipway.render.mermaid import flowchart
 from shipway.render.text import render_plan, render_receipt
+from shipway.state import Entry, Identity, Prior, Standing, State
 from tests.runs import Kept, Setting, call, declare, environment, run, stage
 
 PHASES = ["load", "resolve", "validate", "prepare", "plan", "execute", "report", "cleanup"]
 FINE = stage('- {id: a, run: "true"}')
 SHELVES = "stages: {main: {mode: shelves, with: {books: [one, two]}}}"
+TWO_SHELVES = (
+    "stages: {main: {mode: shelves, with: {books: [one]}}, upper: {mode: shelves, needs: [main], with: {books: [two]}}}"
+)
 
 
 @dataclass
@@ -40,6 +44,7 @@ class Shelves:
     breaks_in: str = ""
     removals: tuple[tuple[str, Callable[[], None]], ...] = ()
     calls: list[str] = field(default_factory=list)
+    looks_back: bool = False
     mode: str = "shelves"
     name: str = "oak"
     contract: int = 1
@@ -54,13 +59,17 @@ class Shelves:
             cleanups.register(name, remove)
         self._called("prepare")
 
-    def plan(self, stage: Stage, lifecycle: Declaration, builder: GraphBuilder) -> Mapping[str, Json]:
+    def plan(self, stage: Stage, lifecycle: Declaration, builder: GraphBuilder, prior: Prior) -> Mapping[str, Json]:
         self._called("plan")
         books = stage.with_["books"]
         assert isinstance(books, list)
         for book in books:
             slots = {"path": f"shelf/{book}", "content": str(book)}
             builder.add("file.write", str(book), slots, options=NodeOptions(lasting=False))
+        if self.looks_back:
+            for entry in prior().existing("book"):
+                if entry.name not in books:
+                    builder.add("file.remove", f"no-{entry.name}", {"path": f"{stage.id}/{entry.name}"})
         return {"books": len(books)}
 
     def _called(self, phase: str) -> None:
@@ -80,6 +89,30 @@ def phases(events: list[Event]) -> list[str]:
 
 
 # Phases.
+
+
+def test_a_backend_is_told_what_exists_only_when_it_asks(tmp_path: Path) -> None:
+    asked: list[str] = []
+    entry = Entry(Identity("test", "default", "book", "z"), Standing.EXISTS)
+
+    def prior(declaration: Declaration, target: str) -> State:
+        asked.append(f"{declaration.name} {target}")
+        return State((entry,))
+
+    run(tmp_path, SHELVES, replace(with_shelves(), prior=prior), execute=False)
+    assert asked == []
+    ran = run(tmp_path, TWO_SHELVES, replace(with_shelves(looks_back=True), prior=prior), execute=False)
+    assert asked == ["test default"]
+    assert ran.finished.plan is not None and {"main/no-z", "upper/no-z"} <= set(ran.finished.plan.by_id)
+
+
+def test_what_exists_and_cannot_be_verified_refuses_the_plan(tmp_path: Path) -> None:
+    def prior(declaration: Declaration, target: str) -> State:
+        raise VerificationError("a receipt was altered", reason=Reason.RECEIPT_DIGEST)
+
+    ran = run(tmp_path, SHELVES, replace(with_shelves(looks_back=True), prior=prior), execute=False)
+    assert isinstance(ran.error, VerificationError) and ran.error.reason is Reason.RECEIPT_DIGEST
+    assert ran.error.phase == "plan" and ran.error.stage == "main"
 
 
 def test_l1_l2_each_phase_runs_once_in_order_and_says_how_long_it_took(tmp_path: Path) -> None:

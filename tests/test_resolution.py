@@ -15,6 +15,7 @@ from shipway.errors import EXIT_USAGE, Problem, Reason, RunFailed, UsageError
 from shipway.registry import Registry
 from shipway.resolution import backend_failed, check_capabilities, check_stages, resolve
 from shipway.source import parse
+from shipway.state import Prior
 
 ALL = tuple(Capability)
 
@@ -40,7 +41,7 @@ class Recorder:
     def prepare(self, stage: Stage, place: StagePlace, cleanups: Cleanups) -> None:
         return
 
-    def plan(self, stage: Stage, lifecycle: Declaration, builder: GraphBuilder) -> Mapping[str, Json]:
+    def plan(self, stage: Stage, lifecycle: Declaration, builder: GraphBuilder, prior: Prior) -> Mapping[str, Json]:
         return {}
 
 

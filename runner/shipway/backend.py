@@ -13,6 +13,7 @@ from shipway.builder import GraphBuilder
 from shipway.canonical import Json
 from shipway.declaration import Declaration, Stage
 from shipway.errors import Problem
+from shipway.state import Prior
 
 
 class Capability(StrEnum):
@@ -112,5 +113,10 @@ class Backend(Protocol):
     def prepare(self, stage: Stage, place: StagePlace, cleanups: Cleanups) -> None:
         """Make ephemeral things (credentials files, worktrees); register each removal first."""
 
-    def plan(self, stage: Stage, lifecycle: Declaration, builder: GraphBuilder) -> Mapping[str, Json]:
-        """Add the stage's nodes to `builder`. Read-only and deterministic. Returns the stage's context for the plan."""
+    def plan(self, stage: Stage, lifecycle: Declaration, builder: GraphBuilder, prior: Prior) -> Mapping[str, Json]:
+        """Add the stage's nodes to `builder`. Read-only and deterministic. Returns the stage's context for the plan.
+
+        `prior()` is what exists in this lifecycle and target, as verified receipts tell: part of the world that a plan is of, as
+        files are. Reading receipts takes time; who does not ask pays nothing. It raises ShipwayError where one cannot be
+        verified: pass that on.
+        """

@@ -12,6 +12,7 @@ from shipway.declaration import Declaration, Stage
 from shipway.errors import Problem
 from shipway.nodes import Node
 from shipway.plan import COMPENSATION_PART
+from shipway.state import State
 
 
 def plan_compensation(
@@ -35,7 +36,7 @@ def plan_compensation(
     )
     planned: Mapping[str, Sequence[Node]] = {**scope.planned, stage.id: forward.nodes()}
     builder = GraphBuilder(part, replace(scope, planned=planned))
-    steps.plan(part, declaration, builder)
+    steps.plan(part, declaration, builder, State)
     builder.check_references()
     forward.stage_needs.update((need, None) for need in builder.stage_needs if need != stage.id)
     return builder.nodes(), builder.problems

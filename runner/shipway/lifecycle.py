@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -50,6 +51,7 @@ from shipway.secrecy import Secrecy, Vault
 from shipway.shared_journal import fetch
 from shipway.shared_state import SharedState
 from shipway.site import site_of
+from shipway.state import Prior
 from shipway.undertaking import Finished, Request, Surroundings
 from shipway.workspace import Workspace
 
@@ -118,6 +120,7 @@ class _Voyage:
         self._held = Held()
         self._clearance = Clearance()
         self._logbook = Logbook(request, around, self.cleanups)
+        self._prior: Prior = cache(lambda: around.prior(self.declaration, request.target))
 
     def enter(self, phase: Callable[[], None]) -> None:
         """Run one phase between its started and finished events. Raises ShipwayError that names the phase."""
@@ -407,6 +410,7 @@ class _Voyage:
             execute=commands.execute,
             redact=self.redactor.redact,
             withheld={} if self.request.execute else self._held.withheld,
+            prior=self._prior,
         )
 
     def _policy_tools(self) -> PolicyTools:

@@ -70,7 +70,7 @@ def build(request: PlanRequest, tools: PlanTools) -> Plan:
         scope = BuilderScope(known, tools.registry.find_action, tools.registry.action_names, planned, reads.of, site)
         builder = GraphBuilder(stage, scope)
         try:
-            context = chosen.backend.plan(stage, declaration, builder)
+            context = chosen.backend.plan(stage, declaration, builder, tools.prior)
         except Exception as error:
             raise backend_failed("plan", declaration, stage, chosen.key, error) from error
         condition = builder.fold_condition(stage.condition)

@@ -22,6 +22,7 @@ from shipway.plan import Plan
 from shipway.redaction import redacted_value
 from shipway.registry import Registry
 from shipway.resolution import Resolved
+from shipway.state import Prior, State
 from shipway.vertices import members_of
 
 
@@ -29,7 +30,7 @@ class PlanTools(Struct, frozen=True):
     """What planning may use: actions and backends, the child environment's base, secrets by name, and a way to run a command.
 
     `redact` masks secrets in what actions and commands say: a plan leaves the machine. `withheld` are secrets, by node as
-    written, that its commands are not handed.
+    written, that its commands are not handed. `prior` gives what exists before the run, by default nothing.
     """
 
     registry: Registry
@@ -40,6 +41,7 @@ class PlanTools(Struct, frozen=True):
     execute: Callable[[Node, Command], Completed]
     redact: Callable[[str], str]
     withheld: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    prior: Prior = State
 
 
 _NO_SLOTS: frozenset[str] = frozenset()

@@ -28,6 +28,7 @@ from shipway.registry import Registry
 from shipway.repository import Repository
 from shipway.secrecy import Vault
 from shipway.shared_state import SharedState
+from shipway.state import State
 from shipway.takeover import GoOn
 
 
@@ -74,7 +75,8 @@ class Surroundings(Struct, frozen=True):
     `open_locks` gives the locks that a declaration asks for, by its secrets; none is taken yet. `open_state` gives the
     state of its target where that is kept elsewhere than in the workspace, `open_vault` what encrypts to its key.
     `labels` asks the forge for those of the pull request.
-    `receipts` are those of a target, wherever they are kept, without what cannot be verified.
+    `receipts` are those of a target, wherever they are kept, without what cannot be verified. `prior` folds them: it is asked for
+    by backends that plan with what exists, and raises ShipwayError where any cannot be verified.
     """
 
     context: Context
@@ -91,6 +93,7 @@ class Surroundings(Struct, frozen=True):
     open_locks: Callable[[Declaration, Mapping[str, str]], Locks] = lambda declaration, secrets: Unguarded()
     open_state: Callable[[Declaration, Mapping[str, str], str], SharedState | None] = lambda *declared: None
     receipts: Callable[[Declaration, str], Iterable[Receipt]] = lambda declaration, target: ()
+    prior: Callable[[Declaration, str], State] = lambda declaration, target: State()
     open_vault: Callable[[Declaration, Mapping[str, str]], Vault | None] = lambda declaration, secrets: None
 
 

@@ -20,6 +20,7 @@ from shipway.errors import Problem
 from shipway.nodes import Node, Reads, node_from_json, node_json
 from shipway.registry import Registry
 from shipway.site import Site
+from shipway.state import State
 
 from .action import unchanged_process
 
@@ -28,7 +29,8 @@ from .action import unchanged_process
 class BackendCase:
     """A declaration that uses a backend in every stage. `registry` knows it; `files` stand beside the declaration.
 
-    `wrong` is one in which the backend's own checks find a problem in every stage; empty where it checks nothing.
+    `wrong` is one in which the backend's own checks find a problem in every stage; empty where it checks nothing. `prior` is
+    what exists before the run.
     """
 
     name: str
@@ -38,6 +40,7 @@ class BackendCase:
     wrong: str = ""
     files: Mapping[str, str] = field(default_factory=dict)
     registry: Callable[[], Registry] = Registry
+    prior: State = field(default_factory=State)
 
 
 class _Cleanups:
@@ -177,7 +180,7 @@ def _planned(
     site = Site(root)
     scope = BuilderScope(known, registry.find_action, registry.action_names, {}, lambda patterns: Reads((), ""), site)
     builder = GraphBuilder(stage, scope)
-    context = registry.make_backend(case.mode, case.backend).plan(stage, lifecycle, builder)
+    context = registry.make_backend(case.mode, case.backend).plan(stage, lifecycle, builder, lambda: case.prior)
     builder.check_references()
     return builder.nodes(), context, builder.problems
 

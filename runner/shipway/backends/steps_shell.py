@@ -14,6 +14,7 @@ from shipway.declaration import Declaration, OnFailure, Retry, Stage, Step
 from shipway.errors import Problem
 from shipway.flow_rules import GatherRule
 from shipway.nodes import Need, NeedKind
+from shipway.state import Prior
 
 
 class StepsShell:
@@ -31,7 +32,7 @@ class StepsShell:
     def prepare(self, stage: Stage, place: StagePlace, cleanups: Cleanups) -> None:
         """Steps need nothing made beforehand."""
 
-    def plan(self, stage: Stage, lifecycle: Declaration, builder: GraphBuilder) -> Mapping[str, Json]:
+    def plan(self, stage: Stage, lifecycle: Declaration, builder: GraphBuilder, prior: Prior) -> Mapping[str, Json]:
         """One node per step, in declared order; what is inside a step comes behind it."""
         around = _Around(stage.lasting, stage.reads, (), stage.timeout_ms)
         self._body(stage.steps, stage.ordered, around, lifecycle, builder)

@@ -9,6 +9,7 @@ from shipway.builder import GraphBuilder, NodeHandle, NodeOptions
 from shipway.canonical import Json
 from shipway.declaration import Declaration, Stage
 from shipway.errors import Problem, did_you_mean
+from shipway.state import Prior
 
 
 class SettingsJson:
@@ -37,7 +38,7 @@ class SettingsJson:
     def prepare(self, stage: Stage, place: StagePlace, cleanups: Cleanups) -> None:
         """Nothing has to be made beforehand."""
 
-    def plan(self, stage: Stage, lifecycle: Declaration, builder: GraphBuilder) -> Mapping[str, Json]:
+    def plan(self, stage: Stage, lifecycle: Declaration, builder: GraphBuilder, prior: Prior) -> Mapping[str, Json]:
         """One node for each member, one after the other: they write the same file."""
         members = stage.with_["set"]
         assert isinstance(members, Mapping)
