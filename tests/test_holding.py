@@ -28,7 +28,7 @@ from shipway.locks import (
     named_lock,
     taken,
 )
-from shipway.store import Kept, Presence, StoreError
+from shipway.store import Kept, Last, Presence, StoreError
 from shipway.stores.local_files import LocalFiles
 from tests.forge.server import GitHubServer
 from tests.forge.world import JOB_TOKEN, Run
@@ -77,8 +77,11 @@ class Observed:
         self._check()
         return self.inner.entries(prefix)
 
-    def append(self, key: str, name: str, content: bytes) -> None:
-        self.inner.append(key, name, content)
+    def last(self, key: str) -> Last | None:
+        return self.inner.last(key)
+
+    def append(self, key: str, name: str, content: bytes, after: str | None) -> bool:
+        return self.inner.append(key, name, content, after)
 
     def appended(self, key: str) -> Iterable[tuple[str, bytes]]:
         return self.inner.appended(key)

@@ -16,6 +16,7 @@ from shipway.approvals import AccountedNode
 from shipway.assembly import OutputSeal, RunFacts, assemble, failed_receipt
 from shipway.backend import StagePlace
 from shipway.baseline import held_by, unknown
+from shipway.chain import Chain
 from shipway.ci import Provider, rules_base
 from shipway.cleanup import CleanupStack
 from shipway.continuation import Resumption
@@ -360,13 +361,28 @@ class _Voyage:
         if isinstance(finished.error, LeaseLost) or (self.request.go_on and self._execution is None):
             return  # whoever has taken the run over reports it; one that could not be gone on with stays as it was
         is_a_run = self.request.execute and not finished.declined and not self._is_refused
-        if is_a_run and self._declaration is not None:
-            finished.receipt = self._receipt()
+        draft = self._receipt() if is_a_run and self._declaration is not None else None
+        state = self._state
         try:
-            self._logbook.end(finished.receipt, self._files)
+            self._logbook.end(draft, self._files)
+        except ShipwayError:
+            state = None  # whoever has taken the run over adds to the store; this receipt stays here
+            raise
         finally:
-            self.around.reporter.report(finished.plan, finished.receipt)
+            self._deliver(draft, state)
         self._logbook.seal(finished.receipt)
+
+    def _deliver(self, draft: Receipt | None, state: SharedState | None) -> None:
+        """Put the receipt behind the one before it, and hand it to the reporter."""
+        if draft is None:
+            self.around.reporter.report(self.finished.plan, None)
+            return
+        chain = Chain(self._logbook.workspace, draft.lifecycle, draft.target, state)
+        chain.add(draft, lambda receipt: receipt, self._keep)
+
+    def _keep(self, receipt: Receipt) -> None:
+        self.finished.receipt = receipt
+        self.around.reporter.report(self.finished.plan, receipt)
 
     def cleanup(self) -> None:
         """Remove everything that was registered, last in first out."""

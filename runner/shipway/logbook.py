@@ -13,7 +13,6 @@ from msgspec import Struct
 from shipway import __version__
 from shipway.approval import Sanction
 from shipway.bodies import regrown, rules_of
-from shipway.canonical import canonical_bytes
 from shipway.cleanup import CleanupStack
 from shipway.context import Context
 from shipway.continuation import Resumption
@@ -25,7 +24,7 @@ from shipway.nodes import Node
 from shipway.pace import OwnTokens, Tokens
 from shipway.plan import Plan
 from shipway.policy import Clearance
-from shipway.receipt import RanBy, Receipt, RunOutcome, by_json, file_name
+from shipway.receipt import RanBy, Receipt, RunOutcome, by_json
 from shipway.replay import last_moment_ms
 from shipway.repository import Repository
 from shipway.secrecy import Secrecy
@@ -70,7 +69,6 @@ class Logbook:
         self._cleanups = cleanups
         self._context = around.context
         self._record: RunRecord | None = None
-        self._state: SharedState | None = None
         self.workspace = Workspace(around.repository.root)
         self.run = ""
         self.journal: RunJournal | None = None
@@ -131,7 +129,6 @@ class Logbook:
         """
         # Someone may have looked at the plan for an hour: the run begins now.
         self.began, self.began_ns = self._context.now(), self._context.monotonic_ns()
-        self._state = guard.state
         go_on = self._request.go_on
         self.run = go_on.run if go_on else self.new_run_id()
         if go_on is not None:
@@ -164,13 +161,9 @@ class Logbook:
             self.journal.finished(status, _unix_ms(self._context.now()), files() if failed else None)
 
     def seal(self, receipt: Receipt | None) -> None:
-        """Its receipt was kept; keep it where the state is, too."""
-        if self.journal is None or receipt is None:
-            return
-        self.journal.sealed(receipt.digest)
-        if self._state is not None:
-            name = file_name(receipt.lifecycle, receipt.target, receipt.started, receipt.run)
-            self._state.add_receipt(name, canonical_bytes(receipt.document))
+        """Its receipt was kept."""
+        if self.journal is not None and receipt is not None:
+            self.journal.sealed(receipt.digest)
 
     def let_go(self, execution: Execution | None, plan: Plan | None) -> None:
         """Keep what undos need for the last sealed run of a target that left something behind, and for no other of it."""

@@ -163,7 +163,8 @@ class Receipt(Struct, frozen=True, dict=True):
     the wall clock, in thousandths. `error` is the phase, stage and text of a failure outside any node. `approvals` are
     those the run relied on; `accounted` are approved nodes that were not part of it, and why that is all right.
     `planned_with` is the version of Shipway that made the plan that was given, if one was. `verdicts` are what
-    the policies said right before it, `break_glass` who overrode them.
+    the policies said right before it, `break_glass` who overrode them. `previous` is the digest of the receipt before it of
+    the same lifecycle and target, None where whoever sealed it knew of none: it begins a chain.
     """
 
     lifecycle: str
@@ -194,6 +195,7 @@ class Receipt(Struct, frozen=True, dict=True):
     accounted: tuple[AccountedNode, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
     break_glass: BreakGlass | None = None
+    previous: str | None = None
 
     @property
     def exit_code(self) -> int:
@@ -231,6 +233,7 @@ class Receipt(Struct, frozen=True, dict=True):
             "lifecycle": self.lifecycle,
             "target": self.target,
             "run": self.run,
+            "previous": self.previous,
             "plan": self.plan_digest,
             "effect": self.effect,
             "approved": self.approved,
@@ -305,6 +308,7 @@ def load_receipt(content: bytes, check: Callable[[Mapping[str, Json]], None]) ->
         lifecycle=str(data["lifecycle"]),
         target=str(data["target"]),
         run=str(data["run"]),
+        previous=text_or_none(data["previous"]),
         plan_digest=text_or_none(data["plan"]),
         effect=text_or_none(data["effect"]),
         approved=text_or_none(data["approved"]),

@@ -14,7 +14,7 @@ from msgspec import Struct
 from shipway.canonical import Json
 from shipway.errors import ShipwayError
 from shipway.locks import LockLost
-from shipway.store import Store, StoreError
+from shipway.store import Last, Store, StoreError
 
 PAUSE_S = 30.0
 """At most so often is the journal saved on the side; before what must not be lost it is saved at once."""
@@ -68,9 +68,13 @@ class SharedState:
                 )
         raise StoreError(f"the journal in {self._store.name} changes all the time", next="run again")
 
-    def add_receipt(self, name: str, content: bytes) -> None:
-        """Keep a sealed receipt behind those before it."""
-        self._store.append(self._receipts, name, content)
+    def last_receipt(self) -> Last | None:
+        """The receipt that was kept last."""
+        return self._store.last(self._receipts)
+
+    def add_receipt(self, name: str, content: bytes, after: Last | None) -> bool:
+        """Keep a sealed receipt behind `after`; False where there is another one behind that by now."""
+        return self._store.append(self._receipts, name, content, after.version if after else None)
 
     def receipts(self) -> list[tuple[str, bytes]]:
         """Every receipt that is kept, by name, the latest first."""

@@ -17,6 +17,14 @@ class Kept(Struct, frozen=True):
     version: str
 
 
+class Last(Struct, frozen=True):
+    """The document that was put under a key last; `version` says which that is, and means nothing else."""
+
+    name: str
+    content: bytes
+    version: str
+
+
 class Presence(Protocol):
     """Tells living processes of this machine from those that have gone; what ends with a process cannot be forgotten."""
 
@@ -58,8 +66,14 @@ class Store(Protocol):
     def entries(self, prefix: str) -> Mapping[str, Kept]:
         """Every record whose key begins with `prefix`, by key in order."""
 
-    def append(self, key: str, name: str, content: bytes) -> None:
-        """Put a document behind those that were put under `key` before. One that is there under that name is left alone."""
+    def last(self, key: str) -> Last | None:
+        """The document that was put under `key` last, or None where there is none."""
+
+    def append(self, key: str, name: str, content: bytes, after: str | None) -> bool:
+        """Put a document behind the last one under `key` if that still has the version `after` (None: there is none yet).
+
+        False where someone else was faster, and nothing was changed. No two documents of a key have one name.
+        """
 
     def appended(self, key: str) -> Iterable[tuple[str, bytes]]:
         """The documents under `key` with their names, the latest first."""

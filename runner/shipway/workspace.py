@@ -97,6 +97,28 @@ class Workspace(Struct, frozen=True):
         write_atomically(path, content)
         return path
 
+    def free_name(self, name: str) -> str:
+        """The name of a receipt, with a number behind it where an earlier execution of the same run has left its own there."""
+        stem, number = name.removesuffix(".json"), 1
+        while (self.receipts / name).exists():
+            number += 1
+            name = f"{stem}.{number}.json"
+        return name
+
+    def make_heads(self) -> Path:
+        """Where the notes are which receipt is last. Raises UnreachableError (`unwritable`) where that cannot be made."""
+        heads = self.directory / "heads"
+        try:
+            self._make_own_directory()
+            heads.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise unwritable(heads, error) from error
+        return heads
+
+    def head(self, lifecycle: str, target: str) -> Path:
+        """The note which receipt of a lifecycle and target is last."""
+        return self.directory / "heads" / f"{lifecycle}@{target}.json"
+
     def kept_receipts(self) -> list[Path]:
         """Every receipt that is kept here, the one that was sealed last first."""
         files = (path for path in self.receipts.glob("*.json") if path.is_file())
@@ -138,7 +160,7 @@ class Workspace(Struct, frozen=True):
 
     def _make_own_directory(self) -> None:
         ignore = self.directory / ".gitignore"
-        names = ("runs", "recovery", "drills")
+        names = ("runs", "recovery", "drills", "heads")
         own = (self.directory, ignore, *(self.directory / name for name in names), self.receipts, self.records)
         for place in own:
             if place.is_symlink():

@@ -109,16 +109,23 @@ def check_a_lock_has_one_holder_until_it_is_given_back(make: MakeStore) -> None:
 
 
 def check_documents_are_kept_in_the_order_they_came(make: MakeStore) -> None:
-    """Each once, under its name, the latest first; those of many who add at once are all there."""
+    """Each behind the one that was last for whoever puts it there; those of many who add at once are all there."""
     stores = [make() for _ in range(4)]
     key = "receipts/shop/prod"
-    assert list(stores[0].appended(key)) == []
-    stores[0].append(key, "first.json", b"1")
-    stores[1].append(key, "first.json", b"other")
+    assert list(stores[0].appended(key)) == [] and stores[0].last(key) is None
+    assert stores[0].append(key, "first.json", b"1", None)
+    assert not stores[1].append(key, "other.json", b"other", None)
+    first = stores[1].last(key)
+    assert first is not None and (first.name, first.content) == ("first.json", b"1")
 
     def add(number: int) -> None:
         for turn in range(2):
-            stores[number].append(key, f"{number}-{turn}.json", f"{number}{turn}".encode())
+            name, content = f"{number}-{turn}.json", f"{number}{turn}".encode()
+            while True:
+                last = stores[number].last(key)
+                assert last is not None
+                if stores[number].append(key, name, content, last.version):
+                    break
 
     threads = [Thread(target=add, args=(number,)) for number in range(len(stores))]
     for thread in threads:

@@ -105,7 +105,7 @@ class KeptReceipts:
         if receipt is None:
             return
         content = canonical_bytes(receipt.document)
-        name = self._free(file_name(receipt.lifecycle, receipt.target, receipt.started, receipt.run))
+        name = self._workspace.free_name(file_name(receipt.lifecycle, receipt.target, receipt.started, receipt.run))
         try:
             self.path = self._workspace.write_receipt(name, content)
         except UnreachableError as error:
@@ -116,14 +116,6 @@ class KeptReceipts:
                 else "the receipt is lost with this process: copy it from below"
             )
             raise UnreachableError(error.message, reason=Reason.UNWRITABLE, next=kept) from error
-
-    def _free(self, name: str) -> str:
-        """The name, with a number behind it where an earlier execution of the same run has left its receipt there."""
-        stem, number = name.removesuffix(".json"), 1
-        while (self._workspace.receipts / name).exists():
-            number += 1
-            name = f"{stem}.{number}.json"
-        return name
 
 
 def _write_elsewhere(name: str, content: bytes) -> Path | None:

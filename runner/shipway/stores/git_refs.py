@@ -17,7 +17,7 @@ from msgspec import Struct
 from shipway.ci import Token, origin
 from shipway.errors import Reason
 from shipway.redaction import strip_control
-from shipway.store import Kept, Presence, StoreError
+from shipway.store import Kept, Last, Presence, StoreError
 
 _REFS = "refs/shipway/"
 _FILE = "record"
@@ -28,8 +28,6 @@ TIMEOUT_S = 20.0
 """For one call of git, the remote's answer included. One that took so long is not tried again: a lock has to be renewed in time."""
 
 _TRIES = 5
-_APPENDS = 50
-"""How often a document that others are faster with is put behind theirs."""
 _FIRST_PAUSE_S = 0.2
 
 _SETTINGS = (
@@ -152,21 +150,27 @@ class GitRefs:
                 break
         raise self._failed("cannot be written", said)
 
-    def append(self, key: str, name: str, content: bytes) -> None:
-        """Put a document behind those before it: one commit that holds it alone, whose parent is the one before."""
+    def last(self, key: str) -> Last | None:
+        """The document that the ref's commit holds."""
+        for _ in range(_TRIES):
+            commit = self._refs(key).get(key)
+            if commit is None:
+                return None
+            self._fetch([_ref(key)], [commit])
+            if self._run("cat-file", "-e", commit).code == 0:  # else it moved on before it was fetched
+                for name, content in self._documents(commit):
+                    return Last(name, content, commit)
+                return Last(
+                    "", b"", commit
+                )  # somebody else's commit: a chain goes on behind it, and verifying it says so
+        raise StoreError(f"{self.name} change faster than they can be read", next="run again")
+
+    def append(self, key: str, name: str, content: bytes, after: str | None) -> bool:
+        """Put a document behind the one before: one commit that holds it alone, whose parent is the commit `after`."""
         blob = self._made("hash-object", "-w", "--stdin", given=content)
         tree = self._made("mktree", given=f"100644 blob {blob}\t{name}\n".encode())
-        for _ in range(_APPENDS):
-            before = self._refs(key).get(key)
-            parent = ["-p", before] if before else []
-            if before:
-                self._fetch([_ref(key)], [before])
-                if self._run("cat-file", "-e", f"{before}:{name}").code == 0:
-                    return
-            commit = self._made("commit-tree", tree, *parent, "-m", name)
-            if self._push(key, before, commit):
-                return
-        raise StoreError(f"{self.name} change faster than they can be written", next="run again")
+        parent = ["-p", after] if after else []
+        return self._push(key, after, self._made("commit-tree", tree, *parent, "-m", name))
 
     def appended(self, key: str) -> Iterable[tuple[str, bytes]]:
         """The documents under `key`, the latest first."""
@@ -175,13 +179,16 @@ class GitRefs:
             return
         self._fetch([_ref(key)], [latest])
         for commit in self._made("rev-list", "--first-parent", latest).split():
-            listed = self._run("ls-tree", "-z", commit).out.decode("utf-8", "replace").split("\0")
-            for entry in filter(None, listed):
-                facts, _, name = entry.partition("\t")
-                yield name, self._run("cat-file", "blob", facts.split()[2]).out
+            yield from self._documents(commit)
 
     def close(self) -> None:
         """Nothing is held open between calls."""
+
+    def _documents(self, commit: str) -> Iterable[tuple[str, bytes]]:
+        listed = self._run("ls-tree", "-z", commit).out.decode("utf-8", "replace").split("\0")
+        for entry in filter(None, listed):
+            facts, _, name = entry.partition("\t")
+            yield name, self._run("cat-file", "blob", facts.split()[2]).out
 
     def _refs(self, prefix: str) -> dict[str, str]:
         """Key to commit, as the remote has them now."""

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from shipway.errors import Reason
-from shipway.store import Kept, Presence, StoreError
+from shipway.store import Kept, Last, Presence, StoreError
 
 _SUFFIX = ".json"
 _GUARD = ".guard"
@@ -50,19 +50,11 @@ class LocalFiles:
 
     def swap(self, key: str, before: str | None, content: bytes) -> str | None:
         """Replace the record if its version is still `before`, in one step."""
-        path = self._path(key)
         with _guarded(self._folder):
             kept = self.read(key)
             if (kept.version if kept else None) != before:
                 return None
-            beside = path.with_name(f".{path.name}.new")
-            try:
-                descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-                with os.fdopen(descriptor, "wb") as stream:
-                    stream.write(content)
-                os.replace(beside, path)
-            except OSError as error:
-                raise _failed(f"cannot write `{path}`", error) from error
+            self._write(key, content)
         return _version(content)
 
     def entries(self, prefix: str) -> Mapping[str, Kept]:
@@ -75,19 +67,43 @@ class LocalFiles:
                 found[key] = kept
         return found
 
-    def append(self, key: str, name: str, content: bytes) -> None:
-        """Put a document behind those before it: as a record of its own."""
-        self.swap(f"{key}/{name}", None, content)
+    def last(self, key: str) -> Last | None:
+        """The document with the greatest number."""
+        found = self.entries(f"{key}/")
+        if not found:
+            return None
+        place, kept = list(found.items())[-1]
+        number, _, name = place.removeprefix(f"{key}/").partition(".")
+        return Last(name, kept.content, number)
+
+    def append(self, key: str, name: str, content: bytes, after: str | None) -> bool:
+        """Put a document behind those before it: as a record of its own, numbered."""
+        with _guarded(self._folder):
+            last = self.last(key)
+            if (last.version if last else None) != after:
+                return False
+            self._write(f"{key}/{int(after or 0) + 1:09}.{name}", content)
+        return True
 
     def appended(self, key: str) -> Iterable[tuple[str, bytes]]:
-        """The documents under `key`, the latest first by the time they were put there."""
-        found = self.entries(f"{key}/")
-        latest = sorted(found, key=lambda name: self._path(name).stat().st_mtime_ns, reverse=True)
-        return [(name.removeprefix(f"{key}/"), found[name].content) for name in latest]
+        """The documents under `key`, the latest first."""
+        found = list(self.entries(f"{key}/").items())
+        return [(name.removeprefix(f"{key}/").partition(".")[2], kept.content) for name, kept in reversed(found)]
 
     def close(self) -> None:
         """Nothing is held open between calls but who is present."""
         self._presence.close()
+
+    def _write(self, key: str, content: bytes) -> None:
+        path = self._path(key)
+        beside = path.with_name(f".{path.name}.new")
+        try:
+            descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+            with os.fdopen(descriptor, "wb") as stream:
+                stream.write(content)
+            os.replace(beside, path)
+        except OSError as error:
+            raise _failed(f"cannot write `{path}`", error) from error
 
     def _path(self, key: str) -> Path:
         return self._folder / (key.replace("/", _SEPARATOR) + _SUFFIX)

@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, TypeVar
 
 from shipway.errors import Reason, UsageError
-from shipway.store import Kept, Presence, StoreError
+from shipway.store import Kept, Last, Presence, StoreError
 
 if TYPE_CHECKING:
     import psycopg
@@ -95,10 +95,27 @@ class Postgres:
             }
         )
 
-    def append(self, key: str, name: str, content: bytes) -> None:
-        """Put a document behind those before it."""
-        query = "INSERT INTO shipway_documents (key, name, content) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING"
-        self._asked(lambda connection: connection.execute(query, (key, name, content)))
+    def last(self, key: str) -> Last | None:
+        """The document with the greatest number."""
+        return self._asked(lambda connection: _last(connection, key))
+
+    def append(self, key: str, name: str, content: bytes, after: str | None) -> bool:
+        """Put a document behind the one before. Where the answer got lost, the last one tells whether it arrived."""
+
+        def add(connection: psycopg.Connection[tuple[object, ...]]) -> bool:
+            with connection.transaction():
+                # Two who see the same last one at once would both put theirs behind it.
+                connection.execute("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", (_MAKING, key))
+                last = _last(connection, key)
+                if last is not None and (last.name, last.content) == (name, content):
+                    return True
+                if (last.version if last else None) != after:
+                    return False
+                query = "INSERT INTO shipway_documents (key, name, content) VALUES (%s, %s, %s)"
+                connection.execute(query, (key, name, content))
+                return True
+
+        return self._asked(add)
 
     def appended(self, key: str) -> Iterable[tuple[str, bytes]]:
         """The documents under `key`, the latest first."""
@@ -177,6 +194,12 @@ def _read(connection: psycopg.Connection[tuple[object, ...]], key: str) -> Kept 
     query = "SELECT content, version FROM shipway_records WHERE key = %s"
     row = connection.execute(query, (key,)).fetchone()
     return None if row is None else Kept(_bytes(row[0]), str(row[1]))
+
+
+def _last(connection: psycopg.Connection[tuple[object, ...]], key: str) -> Last | None:
+    query = "SELECT name, content, number FROM shipway_documents WHERE key = %s ORDER BY number DESC LIMIT 1"
+    row = connection.execute(query, (key,)).fetchone()
+    return None if row is None else Last(str(row[0]), _bytes(row[1]), str(row[2]))
 
 
 def _swap(
