@@ -20,7 +20,9 @@ LINK = "l: {uses: file.link, with: {path: ./out/../there, source: here}}"
 
 def test_a_receipt_says_what_each_node_made(tmp_path: Path) -> None:
     (tmp_path / "here").write_text("a\n")
-    declare(tmp_path, stage(f"{LINK}\nc: {{run: 'true', needs: [l]}}", lasting=True))
+    declare(
+        tmp_path, stage(f"{LINK}\nc: {{run: 'true', needs: [l], lasting: false}}\nd: {{run: 'true'}}", lasting=True)
+    )
     receipt = run(tmp_path).receipt
     (record,) = receipt.by_id["main/l"].records
     assert (record.kind, record.name, record.present, record.facts) == (
@@ -32,6 +34,7 @@ def test_a_receipt_says_what_each_node_made(tmp_path: Path) -> None:
     assert record.fingerprint.startswith("link ")
     assert receipt.by_id["main/l"].action == "file.link"
     assert receipt.by_id["main/c"].records == ()
+    assert receipt.by_id["main/d"].records == (Record("step", "main/d"),)
     assert check("receipt", receipt.document) == []
     assert load_receipt(canonical_bytes(receipt.document), lambda data: None) == receipt
 

@@ -16,7 +16,7 @@ from shipway.nodes import WHOLE, NeedKind, Node, Outcome
 from shipway.plan import Plan
 from shipway.policies import BreakGlass, Verdict
 from shipway.receipt import MAX_OUTPUT_BYTES, NodeResult, RanBy, Receipt, RollbackEntry, RunOutcome
-from shipway.records import Record
+from shipway.records import STEP, Record
 from shipway.redaction import redacted_value
 from shipway.saga import is_whole
 
@@ -172,7 +172,8 @@ _WITH_TAIL = frozenset(
 def _sealed(result: NodeResult, ready_ms: int, node: Node, seal: OutputSeal) -> NodeResult:
     """The result as it may be kept: outputs redacted or as digests, the tail of a failure only, the log's name alone."""
     ready = None if result.started_ms is None else min(ready_ms, result.started_ms)
-    if not (result.outputs or result.records or result.tail or result.log):
+    records = result.records or _step_record(result, node)
+    if not (result.outputs or records or result.tail or result.log):
         return replace(result, action=node.action, ready_ms=ready)
     tail = _last_lines(result.tail) if result.outcome in _WITH_TAIL else ""
     return replace(
@@ -180,10 +181,19 @@ def _sealed(result: NodeResult, ready_ms: int, node: Node, seal: OutputSeal) -> 
         action=node.action,
         ready_ms=ready,
         outputs={name: _sealed_output(name, value, node, seal) for name, value in result.outputs.items()},
-        records=tuple(_with_facts(record, node) for record in result.records),
+        records=tuple(_with_facts(record, node) for record in records),
         tail=tail,
         log=PurePath(result.log).name,
     )
+
+
+def _step_record(result: NodeResult, node: Node) -> tuple[Record, ...]:
+    """What lasts and names nothing it made is a thing by itself: the step. It was begun, or there is none."""
+    is_begun = bool(result.attempts) and result.outcome not in _NEVER_BEGUN
+    return (Record(STEP, node.id),) if is_begun and node.must_be_undone and not node.is_group else ()
+
+
+_NEVER_BEGUN = frozenset({Outcome.SKIPPED, Outcome.BLOCKED, Outcome.NOT_STARTED})
 
 
 def _with_facts(record: Record, node: Node) -> Record:

@@ -10,6 +10,9 @@ from msgspec import Struct, field
 from shipway.canonical import Json, object_of
 from shipway.redaction import redacted_value
 
+STEP = "step"
+"""The kind of what lasts and names nothing it made: the name is then the node's id."""
+
 KIND = re.compile(r"[a-z][a-z0-9-]*\Z")
 
 

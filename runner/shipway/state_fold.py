@@ -1,0 +1,172 @@
+"""How receipts become the state: their records by resource, in order, and what stands after them. Pure.
+
+Who hands receipts in has verified them: what cannot be is a finding of whoever read it, and no part of the state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from functools import cached_property
+from typing import TypeAlias
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from shipway.canonical import Json
+from shipway.nodes import DONE, Outcome
+from shipway.receipt import NodeResult, Receipt, own_outcome
+from shipway.state import EVERYTHING, Entry, HistoryRecord, Identity, Standing, State, Wanted
+
+_NO_FACTS: Mapping[str, Json] = {}
+_UNWOUND = frozenset({Outcome.UNDONE, Outcome.UNDO_FAILED, Outcome.NOT_UNDOABLE, Outcome.DRIFTED})
+
+_Told: TypeAlias = "dict[Identity, list[HistoryRecord]]"
+
+
+class Telling(Struct, frozen=True, dict=True):
+    """A verified receipt, and the digest that seals it."""
+
+    digest: str
+    receipt: Receipt
+
+    @cached_property
+    def began_ms(self) -> int:
+        """When its run began."""
+        return unix_ms(self.receipt.started)
+
+    @cached_property
+    def undone_ms(self) -> Mapping[str, int]:
+        """When the undo of each node ended, since the run began."""
+        return {entry.node: entry.ended_ms for entry in self.receipt.rollback}
+
+    def records(self, result: NodeResult) -> Iterator[tuple[Identity, HistoryRecord]]:
+        """What a node's result says of the resources that it names."""
+        receipt = self.receipt
+        for said in result.records:
+            identity = Identity(receipt.lifecycle, receipt.target, said.kind, said.name)
+            standing = _standing(result, said.present)
+            yield identity, self.record(result, standing, said.present, said.fingerprint, said.facts)
+
+    def record(
+        self,
+        result: NodeResult,
+        standing: Standing | None = None,
+        present: bool = True,
+        fingerprint: str = "",
+        facts: Mapping[str, Json] = _NO_FACTS,
+    ) -> HistoryRecord:
+        """One record of a node; without more, of one that names no resource."""
+        receipt = self.receipt
+        return HistoryRecord(
+            self._moment_ms(result),
+            self.digest,
+            receipt.run,
+            receipt.by.commit or "",
+            result.node,
+            result.action,
+            result.outcome,
+            standing,
+            result.change,
+            present,
+            fingerprint,
+            facts,
+        )
+
+    def _moment_ms(self, result: NodeResult) -> int:
+        """When it happened: the undo, where there was one; else the node's end; else, where it never began, that of the run."""
+        since = self.undone_ms.get(result.node) if result.outcome in _UNWOUND else result.ended_ms
+        return unix_ms(self.receipt.ended) if since is None else self.began_ms + since
+
+
+def fold(tellings: Iterable[Telling], wanted: Wanted = EVERYTHING) -> State:
+    """The state that receipts come to. They stand in the order of their chain, which decides between records of one time."""
+    told: _Told = {}
+    made_by: dict[tuple[str, str, str], dict[Identity, None]] = {}
+    silent: list[tuple[Telling, NodeResult]] = []
+    count = 0
+    for telling in tellings:
+        count += 1
+        for result in telling.receipt.nodes:
+            if not result.records:
+                silent.append((telling, result))
+                continue
+            node = (telling.receipt.lifecycle, telling.receipt.target, result.node)
+            for identity, record in telling.records(result):
+                told.setdefault(identity, []).append(record)
+                made_by.setdefault(node, {})[identity] = None
+    for telling, result in silent:
+        # A node that came to nothing names no resource: it is part of the story of what it made at another time.
+        node = (telling.receipt.lifecycle, telling.receipt.target, result.node)
+        for identity in made_by.get(node, ()):
+            told[identity].append(telling.record(result))
+    if wanted != EVERYTHING:
+        told, count = _chosen(told, wanted)
+    return State(tuple(_entry(identity, told[identity]) for identity in sorted(told)), count)
+
+
+def replay(history: Sequence[HistoryRecord]) -> tuple[Standing, HistoryRecord | None]:
+    """How a resource stands after `history`, in order, and by which record of it.
+
+    An undo takes back what its run's node did, and what was there before stands again.
+    """
+    standing: list[HistoryRecord] = []
+    for record in history:
+        if record.outcome is Outcome.UNDONE:
+            standing = [each for each in standing if (each.run, each.node) != (record.run, record.node)]
+        elif record.standing is not None:
+            standing.append(record)
+        elif record.outcome is Outcome.UNKNOWN and standing and standing[-1].standing is Standing.EXISTS:
+            # A change was begun and never told: what was there before may be no more, or be another.
+            standing.append(_doubted(standing[-1], record))
+    if not standing:
+        return Standing.GONE, None
+    last = standing[-1]
+    return last.standing or Standing.GONE, last
+
+
+def _doubted(before: HistoryRecord, record: HistoryRecord) -> HistoryRecord:
+    return replace(
+        record,
+        action=before.action,
+        standing=Standing.UNCERTAIN,
+        present=before.present,
+        fingerprint=before.fingerprint,
+        facts=before.facts,
+    )
+
+
+def _chosen(told: _Told, wanted: Wanted) -> tuple[_Told, int]:
+    """The records that are wanted, and how many receipts they are from."""
+    chosen: _Told = {}
+    receipts: set[str] = set()
+    for identity, records in told.items():
+        kept = [record for record in records if wanted.takes(identity, record)]
+        if kept:
+            chosen[identity] = kept
+            receipts.update(record.receipt for record in kept)
+    return chosen, len(receipts)
+
+
+def _entry(identity: Identity, records: list[HistoryRecord]) -> Entry:
+    # A run that is gone on with tells again what it did before: that is one event.
+    events: dict[tuple[str, str, int, Outcome], HistoryRecord] = {}
+    for each in records:
+        events.setdefault((each.run, each.node, each.at_ms, each.outcome), each)
+    history = tuple(sorted(events.values(), key=lambda record: record.at_ms))
+    standing, by = replay(history)
+    return Entry(identity, standing, by, history)
+
+
+def _standing(result: NodeResult, present: bool) -> Standing | None:
+    """How what the node names stands by it; None where it came to nothing, or that was taken back."""
+    if result.outcome in DONE or (result.outcome is Outcome.NOT_UNDOABLE and own_outcome(result) in DONE):
+        return Standing.EXISTS if present else Standing.GONE
+    if result.outcome in (Outcome.UNDO_FAILED, Outcome.DRIFTED, Outcome.NOT_UNDOABLE):
+        return Standing.UNCERTAIN
+    return None
+
+
+def unix_ms(moment: str) -> int:
+    """Milliseconds since 1970 of an RFC 3339 time. Raises ValueError."""
+    return round(datetime.fromisoformat(moment).timestamp() * 1000)
