@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -11,8 +11,7 @@ from msgspec.structs import replace
 
 from shipway import __version__
 from shipway import declaration as declarations
-from shipway.approval import Sanction
-from shipway.approvals import AccountedNode
+from shipway.admission import Admission
 from shipway.assembly import OutputSeal, RunFacts, assemble, failed_receipt
 from shipway.backend import StagePlace
 from shipway.baseline import held_by, unknown
@@ -39,9 +38,7 @@ from shipway.logbook import Guard, Logbook, ran_by
 from shipway.nodes import WHOLE_TREE, Verified
 from shipway.plan import Durability, Plan
 from shipway.planning import PlanRequest, Selection, build, predict
-from shipway.policies import Verdict
-from shipway.policing import PolicyTools, ask_policies
-from shipway.policy import Clearance, covers, refusal
+from shipway.policing import PolicyTools
 from shipway.prediction import PlanTools
 from shipway.promotion import proves, refused
 from shipway.receipt import Receipt, RunOutcome
@@ -116,11 +113,9 @@ class _Voyage:
         self._state: SharedState | None = None
         self._vault: Vault | None = None
         self._is_refused = False
-        self._sanction = Sanction()
-        self._accounted: tuple[AccountedNode, ...] = ()
         self._held = Held()
-        self._clearance = Clearance()
         self._logbook = Logbook(request, around, self.cleanups)
+        self._admission = Admission(request, around, self._logbook, self._policy_tools)
         self._prior: Prior = cache(lambda: around.prior(self.declaration, request.target))
 
     def enter(self, phase: Callable[[], None]) -> None:
@@ -181,9 +176,9 @@ class _Voyage:
 
     def _hold_base(self) -> None:
         """Let the rules of the commit that this change is put upon hold as well. Raises VerificationError for an unknown one."""
-        ci, declared, go_on = self.context.ci, self.declaration, self.request.go_on
+        ci, declared = self.context.ci, self.declaration
         commit = rules_base(ci) if ci is not None else ""
-        if not commit or (go_on is not None and go_on.undo):
+        if not commit or self.request.is_undoing:
             return
         repository = self.around.repository
         try:
@@ -244,15 +239,11 @@ class _Voyage:
         given = self.request.given
         if given is not None:
             # The plan just made is executed, not the given one: only what `effect` covers was found equal in them.
-            self._accounted = covered(given, plan, self.request.selection, self.request.accounting)
+            self._admission.accounted = covered(given, plan, self.request.selection, self.request.accounting)
             self.finished.plan = plan = keeping(plan, given)
-        self.finished.plan = plan = self._judged(plan)
+        self.finished.plan = plan = self._admission.judged(plan)
         if self.request.execute:
             self._check_privilege(plan)
-
-    def _judged(self, plan: Plan) -> Plan:
-        """The plan with what its policies say of it, but for what the clock decides."""
-        return replace(plan, verdicts=ask_policies(plan, self._policy_tools(), None)) if plan.all_policies else plan
 
     def _check_promoted(self) -> None:
         """Refuse a target before the same tree succeeded on those that come first. What was begun may be ended."""
@@ -295,23 +286,15 @@ class _Voyage:
         plan = self.finished.plan
         assert plan is not None
         self._check_secrets(plan)
-        is_undone = self.request.go_on is not None and self.request.go_on.undo
-        if not is_undone and self.request.breaker is None and (refused := self._refusal(plan.verdicts)):
-            self._clearance = Clearance(plan.verdicts)
-            raise refused
+        self._admission.refuse_early(plan)
         if not self.request.confirm(plan):
             self.finished.declined = True
             return
         if self._locks.lost is not None:
             raise self._locks.lost
-        self._sanction = self._approved(plan)
-        if self._sanction.reviewed is not None:
-            self.finished.plan = plan = keeping(plan, self._sanction.reviewed)
-        self._clearance = self._logbook.clearance() if is_undone else self._cleared(plan)
-        if not is_undone:
-            self.request.check_head(plan)
+        self.finished.plan = plan = self._admission.admitted(plan)
         self.around.interruption.hold()
-        resumption = self._logbook.open(plan, self._guard(), self._sanction, self._clearance)
+        resumption = self._logbook.open(plan, self._guard(), self._admission.sanction, self._admission.clearance)
         workspace, run = self._logbook.workspace, self._logbook.run
         self.cleanups.register("scratch of the run", lambda: workspace.remove_scratch(run))
         self.cleanups.register("what no undo needs any more", lambda: self._logbook.let_go(self._execution, plan))
@@ -322,38 +305,8 @@ class _Voyage:
             raise
         if self._execution.fault is not None:
             raise self._execution.fault
-        if self._execution.refusal is not None and not (self.request.go_on and self.request.go_on.undo):
+        if self._execution.refusal is not None and not self.request.is_undoing:
             raise self._execution.refusal
-
-    def _approved(self, plan: Plan) -> Sanction:
-        """Who approved what is about to run. Undoing what was approved is part of that. Raises ShipwayError where nobody did."""
-        earlier = self._logbook.sanction()
-        is_undone = self.request.go_on is not None and self.request.go_on.undo
-        asks = plan.approval_rules and not is_undone
-        sanction = self.request.approver(plan, earlier) if asks else earlier
-        return replace(sanction, accounted=sanction.accounted or self._accounted)
-
-    def _cleared(self, plan: Plan) -> Clearance:
-        """What the policies say right before the run, and who overrides those that refuse it. Raises VerificationError."""
-        verdicts = ask_policies(plan, self._policy_tools(), self.context.now())
-        self._clearance = Clearance(verdicts, self._logbook.clearance().broken)
-        refused = self._refusal(verdicts)
-        if refused is None:
-            if self.request.breaker is not None:
-                self.around.events.emit(Warned("no policy refuses the plan: there was no glass to break"))
-            return self._clearance
-        if self.request.breaker is None:
-            raise refused
-        against = tuple(verdict for verdict in verdicts if verdict.refuses)
-        broken = self.request.breaker(plan, against)
-        broken = replace(broken, reason=self.redactor.redact(broken.reason))
-        names = ", ".join(verdict.words for verdict in against)
-        self.around.events.emit(Warned(f"policies are overridden by {broken.by}: {names}: {broken.reason}"))
-        return Clearance(verdicts, broken)
-
-    def _refusal(self, verdicts: Sequence[Verdict]) -> ShipwayError | None:
-        """Why the policies do not let the plan run; None where they do, or where the run was begun in spite of them."""
-        return None if covers(self._logbook.clearance().broken, verdicts) else refusal(verdicts)
 
     def report(self) -> None:
         """Seal the receipt of whatever was executed, then deliver."""
@@ -516,7 +469,8 @@ class _Voyage:
 
     def _facts(self) -> RunFacts:
         context, logbook = self.context, self._logbook
-        looked_at = self.request.given or self._sanction.reviewed
+        admission = self._admission
+        looked_at = self.request.given or admission.sanction.reviewed
         return RunFacts(
             run=logbook.run or logbook.new_run_id(),
             started=_rfc3339(logbook.began),
@@ -529,10 +483,10 @@ class _Voyage:
             warnings=tuple(self.around.events.faults),
             approved=looked_at.effect if looked_at else None,
             planned_with=looked_at.shipway if looked_at else None,
-            approvals=self._sanction.approvals,
-            accounted=self._sanction.accounted or self._accounted,
-            verdicts=self._clearance.verdicts,
-            break_glass=self._clearance.broken,
+            approvals=admission.sanction.approvals,
+            accounted=admission.sanction.accounted or admission.accounted,
+            verdicts=admission.clearance.verdicts,
+            break_glass=admission.clearance.broken,
         )
 
 

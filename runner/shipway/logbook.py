@@ -145,7 +145,7 @@ class Logbook:
         record, journal = self._record, self.journal
         if record is None or journal is None or record.summary.status in UNFINISHED or record.summary.ended_ms is None:
             return
-        if self._request.go_on is not None and self._request.go_on.undo:
+        if self._request.is_undoing:
             journal.finished(record.summary.status, record.summary.ended_ms, record.files)
             if record.summary.receipt is not None:
                 journal.sealed(record.summary.receipt)
@@ -182,7 +182,7 @@ class Logbook:
     @property
     def is_taken_back(self) -> bool:
         """Whether the run is one that somebody asked to be undone later, by this call or by one that was killed."""
-        asked = self._request.go_on is not None and self._request.go_on.undo
+        asked = self._request.is_undoing
         return asked or (self._record is not None and self._record.is_taken_back and self._record.summary.has_crashed)
 
     @property

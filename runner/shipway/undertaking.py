@@ -60,6 +60,11 @@ class Request(Struct, frozen=True):
     accounting: Accounting = nothing_done
     breaker: Breaker | None = None
 
+    @property
+    def is_undoing(self) -> bool:
+        """Whether a run that was begun before is to be undone, and nothing else."""
+        return self.go_on is not None and self.go_on.undo
+
 
 class Reporter(Protocol):
     """Where a report goes: documents to disk, comment and summary to the forge. A ShipwayError it raises is the run's."""
