@@ -145,8 +145,10 @@ def test_l3_an_exception_names_its_phase_and_only_report_and_cleanup_follow(tmp_
 def test_l3_an_exception_in_resolve_and_in_execute(tmp_path: Path) -> None:
     ran = run(tmp_path, "stages: {main: {mode: nothing-like-it, with: {}}}")
     assert ran.error.phase == "resolve" and phases(ran.events) == ["load", "resolve", "report", "cleanup"]
-    (tmp_path / ".shipway").touch()
-    ran = run(tmp_path, FINE)
+    blocked = tmp_path / "blocked"
+    blocked.mkdir()
+    (blocked / ".shipway").touch()
+    ran = run(blocked, FINE)
     assert ran.error.phase == "execute" and phases(ran.events) == PHASES
     assert ran.error.reason is Reason.UNWRITABLE
 

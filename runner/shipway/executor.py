@@ -34,12 +34,13 @@ from shipway.events import (
 from shipway.foretold import BROKEN, broken
 from shipway.growth import Emitted
 from shipway.journal import BestEffort, Decided, LeaseLost
+from shipway.judging import Judging
 from shipway.lock_waits import LockWaits
 from shipway.locks import LockLost
 from shipway.node_ids import gate_of, is_gate, owner_of
 from shipway.nodes import DONE, FAILURES, WHOLE, Immediate, Node, Outcome, Verified
 from shipway.pacing import Pacing
-from shipway.plan import Plan, PlannedStage
+from shipway.plan import Plan
 from shipway.products import BadItems
 from shipway.progress import ExecutionOptions, Known, Progress, Surroundings
 from shipway.receipt import Attempt, NodeResult, RollbackEntry, StageResult, own_outcome, stage_outcome
@@ -113,7 +114,6 @@ class Executor:
         self._bodies = Bodies(plan, rules_of(around.require_action))
         self._progress = {node.id: Progress(node) for node in plan.nodes}
         self._results: dict[str, NodeResult] = {}
-        self._stage_holds: dict[str, bool] = {}
         self._stage_left = {stage: len(nodes) for stage, nodes in members_of(plan).items()}
         self._stages_started: set[str] = set()
         self._started = 0
@@ -129,6 +129,7 @@ class Executor:
         self._retrying = Retrying(
             plan, around, self._scheduler, self._progress, lambda: self._cancellations, self._finish, self._reopened
         )
+        self._judging = Judging(plan, self._scheduler, self._conditions, lambda: self.is_cancelled)
         self._locks = LockWaits(around, self._scheduler, self._progress, self._retrying.is_to_undo)
         self._lost: LockLost | None = None
 
@@ -383,41 +384,20 @@ class Executor:
                 reason=Reason.BUG,
             )
 
-    # Conditions.
+    # Outcomes without an attempt.
 
     def _judge(self) -> None:
         while nodes := self._scheduler.unjudged():
             for node_id in nodes:
-                self._judge_one(self._progress[node_id])
+                progress = self._progress[node_id]
+                decided = self._judging.decided(progress.node)
+                if decided is None:
+                    self._scheduler.admit(node_id)
+                else:
+                    progress.resolve_error = decided.error
+                    self._decide(progress.node, decided.outcome, decided.cause, decided.error)
             # What a judgement ends may be the last of a body, whose outputs the next one asks for.
             self._take_decisions()
-
-    def _judge_one(self, progress: Progress) -> None:
-        node = progress.node
-        try:
-            if not self._stage_condition_holds(self._plan.stages_by_id[node.stage], node):
-                self._decide(node, Outcome.SKIPPED, f"`if` of stage `{node.stage}` is false")
-            elif self._scheduler.failed_above(node.id) and not self._conditions.asks_status(node.condition):
-                self._decide(node, Outcome.BLOCKED, self._scheduler.failed_above(node.id))
-            elif node.condition is None or self._holds(node.condition, node, self._scheduler.failed_above(node.id)):
-                self._scheduler.admit(node.id)
-            else:
-                self._decide(node, Outcome.SKIPPED, "`if` is false")
-        except Unresolved as error:
-            progress.resolve_error = str(error)
-            self._decide(node, Outcome.FAILED, "", str(error))
-
-    def _stage_condition_holds(self, stage: PlannedStage, node: Node) -> bool:
-        if stage.condition is None:
-            return True
-        held = self._stage_holds.get(stage.id)
-        if held is None:
-            failed = next(filter(None, map(self._scheduler.failed_above, stage.needs)), "")
-            held = self._stage_holds[stage.id] = self._holds(stage.condition, node, failed)
-        return held
-
-    def _holds(self, condition: str, node: Node, failed_above: str) -> bool:
-        return self._conditions.holds(condition, node, failed_above=failed_above, cancelled=self._cancellations > 0)
 
     def _decide(self, node: Node, outcome: Outcome, cause: str, error: str = "") -> None:
         """An outcome without an attempt: the scheduler is told, the result is kept and announced."""
