@@ -23,6 +23,7 @@ from shipway.approvals import ApprovalRule
 from shipway.canonical import Json, canonical_bytes, digest, object_of
 from shipway.declaration import Backoff, OnCancel, OnFailure, OutputRule, Retry, Rollback
 from shipway.errors import Position, Reason, ShipwayError, UnreachableError, UsageError, VerificationError
+from shipway.hooks import HookRule
 from shipway.limits import Limit, Rate
 from shipway.nodes import (
     Change,
@@ -633,6 +634,7 @@ _PLAN_CHANGES: dict[str, tuple[object, bool]] = {
     "durability": (Durability.MACHINE, False),
     "weakens": ((Weakening(Rule.LOCK, "db", "lock `db` would not be held"),), False),
     "policies": ((Policy("sure", Position("x.yml", 1, 1), deny_opaque=True),), True),
+    "hooks": ((HookRule(Position("x.yml", 1, 1), uses="statsd"),), True),
     "verdicts": ((Verdict("sure", "", Decision.DENY, ("no",)),), False),
 }
 

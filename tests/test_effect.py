@@ -278,6 +278,7 @@ ALWAYS: dict[str, tuple[Callable[[Project], None], tuple[str, ...], str]] = {
     "lock of the run": (edit("locks: [db]", "locks: [database]"), (), "plan: locks"),
     "lock of a step": (edit("locks: [table]", "locks: [tables]"), (), "release/migrate: locks"),
     "no lock at all": (edit("locks: [db]", "lock: none"), (), "plan: "),
+    "hook": (edit("locks: [db]", "locks: [db]\nhooks: {on: {node_failed: ./tell}}"), (), "plan: hooks"),
     "exclusive": (edit("retry:", "exclusive: true\n        retry:"), (), "release/migrate: exclusive"),
     "allow_failure": (edit("retry:", "allow_failure: true\n        retry:"), (), "release/migrate: allow_failure"),
     "on_failure": (edit("on_failure: drain", "on_failure: cancel"), (), "plan: on_failure"),

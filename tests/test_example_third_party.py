@@ -37,6 +37,7 @@ print(json.dumps({
     "modes": registry.modes(),
     "problems": [problem.text for problem in builder.problems],
     "nodes": [node_json(node) for node in builder.nodes()],
+    "hooks": [type(registry.make_hook(hook.uses)).__name__ for hook in declaration.hooks],
 }))
 """
 
@@ -69,6 +70,7 @@ def test_l36_a_mode_that_shipway_has_never_heard_of_is_found_and_planned(install
     ]
     assert planned["nodes"][1]["needs"] == [{"node": "flags/checkout.new", "kind": "needs", "resource": ""}]
     assert planned["nodes"][0]["position"][:2] == ["shipway.yml", 10]
+    assert planned["hooks"] == ["Statsd"]
 
 
 def test_the_example_keeps_the_contracts(installed: Path) -> None:

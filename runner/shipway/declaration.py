@@ -19,6 +19,7 @@ from shipway.declaration_files import overlay_of, read_merged, shown_name
 from shipway.durations import parse_ms
 from shipway.errors import DeclarationError, Position, Problem, UsageError, did_you_mean
 from shipway.flow_rules import DEFAULT_EMITS, DEFAULT_EVERY, GatherRule, gather_rule
+from shipway.hooks import HookRule, declared_hooks
 from shipway.limits import Limit, Rate, parse_rate
 from shipway.outline import StageOutline, StepOutline, outline, texts
 from shipway.places import Finding, about
@@ -249,6 +250,7 @@ class Declaration(Struct, frozen=True):
     is_locked: bool = True
     state: StateRule = field(default_factory=StateRule)
     policies: tuple[Policy, ...] = ()
+    hooks: tuple[HookRule, ...] = ()
 
     def target_rule(self, target: str) -> TargetRule:
         """What is declared of a target: under its name, else under the first pattern that matches it."""
@@ -345,6 +347,7 @@ class _Builder:
             is_locked=self._data.get("lock") != "none",
             state=_state(self._data.get("state")),
             policies=self._policies(self._data, (), ""),
+            hooks=declared_hooks(self._tree),
         )
 
     def _policies(self, data: Mapping[str, Json], path: Path_, stage: str) -> tuple[Policy, ...]:

@@ -36,8 +36,17 @@ class RunStarted(Struct, frozen=True):
     kept: int = 0
 
 
+class RunFinished(Struct, frozen=True):
+    """All of a run is over, its rollback included; `outcome` is the receipt's word, `error` what failed outside any node."""
+
+    run: str
+    outcome: str
+    duration_ms: int
+    error: str = ""
+
+
 class StageStarted(Struct, frozen=True):
-    """The first node of a stage starts."""
+    """The first node of a stage starts; of a stage that is tried again, once for each attempt."""
 
     stage: str
 
@@ -189,6 +198,7 @@ Event: TypeAlias = (
     PhaseStarted
     | PhaseFinished
     | RunStarted
+    | RunFinished
     | StageStarted
     | StageFinished
     | NodeStarted

@@ -372,6 +372,7 @@ class Executor:
         """All nodes of a stage begin anew: what had become of them stands in their attempts only."""
         again = tuple(node for node in nodes if self._results.pop(node, None) is not None)
         self._stage_left[stage] += len(again)
+        self._stages_started.discard(stage)
         self._emit(StageReopened(stage, again))
 
     def _settle(self) -> None:

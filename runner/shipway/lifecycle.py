@@ -33,6 +33,7 @@ from shipway.holding import Locks, Unguarded
 from shipway.inputs import read_inputs
 from shipway.interruption import abort
 from shipway.journal import LeaseLost, Unjournalled
+from shipway.listening import Listening
 from shipway.locks import lifecycle_lock, named_lock
 from shipway.logbook import Guard, Logbook, ran_by
 from shipway.nodes import WHOLE_TREE, Verified
@@ -114,6 +115,7 @@ class _Voyage:
         self._vault: Vault | None = None
         self._is_refused = False
         self._held = Held()
+        self._listening = Listening(around, self.cleanups)
         self._logbook = Logbook(request, around, self.cleanups)
         self._admission = Admission(request, around, self._logbook, self._policy_tools)
         self._prior: Prior = cache(lambda: around.prior(self.declaration, request.target))
@@ -172,6 +174,7 @@ class _Voyage:
     def validate(self) -> None:
         """Check capabilities of all stages, then let each backend check its own."""
         check_stages(self.declaration, self.resolved)
+        self._listening.find(self.declaration)
         self._hold_base()
 
     def _hold_base(self) -> None:
@@ -298,6 +301,7 @@ class _Voyage:
         workspace, run = self._logbook.workspace, self._logbook.run
         self.cleanups.register("scratch of the run", lambda: workspace.remove_scratch(run))
         self.cleanups.register("what no undo needs any more", lambda: self._logbook.let_go(self._execution, plan))
+        self._listening.begin(plan, run, self.redactor.clean, lambda: _rfc3339(self.context.now()))
         try:
             self._execution = execute_plan(plan, self._execution_tools(workspace.run_directory(run), resumption))
         except VerificationError:
@@ -315,6 +319,8 @@ class _Voyage:
             return  # whoever has taken the run over reports it; one that could not be gone on with stays as it was
         is_a_run = self.request.execute and not finished.declined and not self._is_refused
         draft = self._receipt() if is_a_run and self._declaration is not None else None
+        if draft is not None and self._execution is not None:
+            draft = self._listening.ended(draft)
         state = self._state
         try:
             self._logbook.end(draft, self._files)

@@ -15,6 +15,7 @@ from shipway.canonical import Json, integer_of, items_of, object_of, text_or_non
 from shipway.declaration import OnCancel, OnFailure, Retry, Rollback
 from shipway.errors import Position, Reason, UsageError, VerificationError
 from shipway.graph import Graph, GraphError
+from shipway.hooks import HookRule, hook_effect, hook_from_json, hook_json
 from shipway.limits import Limit, limit_from_json, limit_json
 from shipway.nodes import (
     Change,
@@ -111,6 +112,7 @@ class Plan(Struct, frozen=True, dict=True):
     held for the whole run, as is that of lifecycle and target where `is_locked`. `durability` is what the run will survive.
     `weakens` are rules of the commit before that it would loosen: they hold all the same.
     `verdicts` are what its policies said when it was planned; they decide nothing later, and are no part of its effect.
+    `hooks` are told what happens, in this order.
     """
 
     lifecycle: str
@@ -132,6 +134,7 @@ class Plan(Struct, frozen=True, dict=True):
     weakens: tuple[Weakening, ...] = ()
     policies: tuple[Policy, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
+    hooks: tuple[HookRule, ...] = ()
 
     @cached_property
     def by_id(self) -> dict[str, Node]:
@@ -214,6 +217,7 @@ class Plan(Struct, frozen=True, dict=True):
             "locks": sorted(self.locks),
             "lock": self.lock_word,
             "policies": [policy_effect(policy) for policy in self.policies],
+            "hooks": [hook_effect(hook) for hook in self.hooks],
             "stages": {stage.id: _stage_effect(stage) for stage in self.stages},
             "nodes": {node.id: effect_json(node) for node in self.nodes},
         }
@@ -246,6 +250,7 @@ class Plan(Struct, frozen=True, dict=True):
             "locks": list(self.locks),
             "lock": self.lock_word,
             "policies": [policy_json(policy) for policy in self.policies],
+            "hooks": [hook_json(hook) for hook in self.hooks],
             "verdicts": [verdict_json(verdict) for verdict in self.verdicts],
             "durability": self.durability.value,
             "weakens": [weakening_json(weakening) for weakening in self.weakens],
@@ -488,6 +493,7 @@ def plan_from_json(data: Mapping[str, Json]) -> Plan:
         on_failure=OnFailure(str(data["on_failure"])),
         rollback=Rollback(str(data["rollback"])),
         on_cancel=None if on_cancel is None else OnCancel(str(on_cancel)),
+        hooks=tuple(hook_from_json(object_of(hook)) for hook in items_of(data["hooks"])),
     )
 
 

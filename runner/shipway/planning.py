@@ -111,6 +111,7 @@ def build(request: PlanRequest, tools: PlanTools) -> Plan:
         on_failure=declaration.defaults.on_failure or OnFailure.DRAIN,
         rollback=declaration.defaults.rollback or Rollback.NONE,
         on_cancel=declaration.defaults.on_cancel,
+        hooks=declaration.hooks,
     )
     order = _checked_order(plan)
     if not any(node.dedup is not None for node in nodes):

@@ -1,4 +1,4 @@
-"""Finds actions and backends by name: built-in ones by a literal table, others by entry point. Imports none before it is asked for.
+"""Finds actions, backends and hooks by name: built-in ones by a literal table, others by entry point, each when asked for.
 
 The one module that loads code by dotted name. A name belongs to one origin; a second claim is refused, never resolved.
 """
@@ -15,6 +15,8 @@ from msgspec import Struct
 from shipway.action import Action
 from shipway.backend import Backend, Capability
 from shipway.errors import UsageError, did_you_mean
+from shipway.hook import Hook
+from shipway.hooks import HOOK_EVENTS
 
 BackendKey: TypeAlias = tuple[str, str]
 """Mode and name of a backend, shown as `mode/name`."""
@@ -24,6 +26,9 @@ ACTION_GROUP = "shipway.actions"
 
 BACKEND_GROUP = "shipway.backends"
 """Entry points whose name is `mode/name`."""
+
+HOOK_GROUP = "shipway.hooks"
+"""Entry points whose name is what a declaration lists under `hooks: {uses: …}`."""
 
 _BUILT_IN = "shipway"
 
@@ -85,6 +90,7 @@ class Registry:
         self._scanned: set[str] = set()
         self._action_claims = {name: _Claim(_BUILT_IN, target) for name, target in _ACTIONS.items()}
         self._backend_claims = {key: _Claim(_BUILT_IN, target) for key, target in _BACKENDS.items()}
+        self._hook_claims: dict[str, _Claim] = {}
         self._actions: dict[str, Action] = {}
 
     # Actions.
@@ -152,6 +158,23 @@ class Registry:
         key = (first.mode, first.name)
         _refuse_unknown_capabilities(first, origin)
         _claim(self._backend_claims, f"backend {show(key)}", key, _Claim(origin, make=make))
+
+    # Hooks.
+
+    def make_hook(self, name: str) -> Hook:
+        """A fresh hook each time. Raises UsageError, with the nearest name, where there is none or it cannot be loaded."""
+        for found in self._unscanned(HOOK_GROUP):
+            _claim(self._hook_claims, f"hook `{found.name}`", found.name, _Claim(found.origin, found.target))
+        claim = self._hook_claims.get(name)
+        if claim is None:
+            names = sorted(self._hook_claims)
+            known = f"known are: {', '.join(names)}" if names else "no package that is installed here has one"
+            raise UsageError(f"unknown hook `{name}`", next=did_you_mean(name, names) or known)
+        return _loaded_hook(name, claim)
+
+    def register_hook(self, name: str, make: Callable[[], Hook], origin: str) -> None:
+        """Add a hook under a name. Raises UsageError where that is taken, naming both origins."""
+        _claim(self._hook_claims, f"hook `{name}`", name, _Claim(origin, make=make))
 
     # Extensions.
 
@@ -237,6 +260,18 @@ def _loaded_backend(key: BackendKey, claim: _Claim) -> Backend:
         raise UsageError(f"backend {show(key)} of {claim.origin} calls itself {own}", next="give it one name")
     _refuse_unknown_capabilities(backend, claim.origin)
     return backend
+
+
+def _loaded_hook(name: str, claim: _Claim) -> Hook:
+    hook: Hook = _made(f"hook `{name}`", claim)  # type: ignore[assignment]  # untyped code enters here
+    _refuse_incomplete(hook, ("events", "on_event"), f"hook `{name}`", claim.origin)
+    for word in sorted(hook.events):
+        if word not in HOOK_EVENTS:
+            raise UsageError(
+                f"hook `{name}` of {claim.origin} wants to be told of `{word}`, and there is no such event",
+                next=did_you_mean(word, HOOK_EVENTS) or f"known are: {', '.join(HOOK_EVENTS)}",
+            )
+    return hook
 
 
 def _refuse_incomplete(loaded: object, needed: Iterable[str], what: str, origin: str) -> None:

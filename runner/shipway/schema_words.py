@@ -63,6 +63,8 @@ _FORMS = {
         "write `approval: required`, or `approval: {reviews: 2, from: [maintain]}`",
     ),
     "state": ("`local`, `git` or a mapping", "for a database: `state: {store: postgres, url: DATABASE_URL}`"),
+    "hook": ("a script or a mapping", "write `node_failed: ./notify`, or `node_failed: {run: ./notify, timeout: 30s}`"),
+    "hook name": ("the name of a hook", "use letters, digits, `_`, `-` and `.`, with a letter or `_` first"),
     "plan": ("a script or a mapping", "write `plan: ./script`, or `plan: {run: ./script, requires: [TAG]}`"),
 }
 _BOOLEANS = {
@@ -99,7 +101,7 @@ _HOLDERS = {
     "steps": ("retry", frozenset({"attempts", "backoff", "initial", "jitter", "max"})),
 }
 _LATER = {
-    "top-level": frozenset({"hooks", "signing"}),
+    "top-level": frozenset({"signing"}),
     "stages": frozenset({"locks"}),
     "steps": frozenset(
         {

@@ -37,6 +37,10 @@ def misplaced_expressions(data: Json) -> Iterator[Finding]:
         if (step_of(path) and key in _SCRIPTS) or policy == ("run",):
             what = f"an expression inside the script {place(path, data)}"
             yield Finding(path, what, _env_form(str(path[-1]), text), anchor="expressions", span=span)
+        elif path[:2] == ("hooks", "on"):
+            what = f"an expression inside the script {place(path, data)}"
+            hint = "a hook is given the event as JSON on its standard input, and nothing else"
+            yield Finding(path, what, hint, anchor="hooks", span=span)
         else:
             what = f"an expression cannot stand in {place(path, data)}"
             hint = "it is evaluated in `with`, `env` and `if` of stages and steps only, and in `gather`"

@@ -165,6 +165,9 @@ def _plan_head(plan: Plan, view: View) -> str:
     run += [f"takes {prose(view.expected)}"] if view.expected else []
     run.append(f"survives {wording.survives(plan)}")
     run += [f"locks {prose(wording.plan_locks(plan))}"] if wording.plan_locks(plan) else []
+    hooks = wording.plan_hooks(plan)
+    more = f" and {len(hooks) - _MAX_LISTED} more" if len(hooks) > _MAX_LISTED else ""
+    run += [f"tells {', '.join(code(words, 80) for words in hooks[:_MAX_LISTED])}{more}"] if hooks else []
     stands = f" ({prose(view.stands, 120)})" if view.stands else ""
     first = f"**!** {prose(wording.weakened_words(plan), _MOST_WEAKENED)}\n\n" if plan.weakens else ""
     head = f"### Shipway plan: {name(plan.lifecycle)} → {name(plan.target)}{stands}"

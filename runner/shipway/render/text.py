@@ -184,6 +184,8 @@ def _plan_head(page: _Page, plan: Plan, expected: str) -> None:
     page.fact("survives", wording.survives(plan))
     if wording.plan_locks(plan):
         page.fact("locks", wording.plan_locks(plan))
+    for place, words in enumerate(wording.plan_hooks(plan)):
+        page.fact("" if place else "hooks", words)
 
 
 def _stage(page: _Page, stage: PlannedStage, nodes: Sequence[Node]) -> None:

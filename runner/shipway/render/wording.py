@@ -232,6 +232,16 @@ def broken_glass(broken: BreakGlass) -> str:
     return f"break-glass by `{by}` ({right}) against {names} because `{reason}`"
 
 
+def plan_hooks(plan: Plan) -> list[str]:
+    """Who is told what happens, in order: the name of an installed hook, else the event and the first line of the command."""
+    return [hook.uses or f"{hook.event}: {_first_line(hook.run)}" for hook in plan.hooks]
+
+
+def _first_line(script: str) -> str:
+    lines = script.strip().splitlines()
+    return one_line(lines[0]) + (" …" if len(lines) > 1 else "")
+
+
 def plan_locks(plan: Plan) -> str:
     """The locks that the run holds besides that of lifecycle and target; empty where there is nothing to say."""
     if not plan.is_locked:
