@@ -46,6 +46,29 @@ stages:
       publish: {uses: file.write, with: {path: out/NOTES.md, content: text, mode: "0600"}, needs: [migrate]}
 """
 
+FILES = BackendCase(
+    "files",
+    "files",
+    "tree",
+    """version: 1
+name: dots
+stages:
+  home:
+    mode: files
+    with: {sources: {base: config/base, own: config/own}, roots: {home: out}, on_conflict: backup, data: {name: x}}
+  etc:
+    mode: files
+    with: {sources: {base: config/base}, roots: {etc: etc}, how: copy, modes: {"d/": "0700", "d/*": "0600"}}
+""",
+    wrong="""version: 1
+name: dots
+stages:
+  home:
+    mode: files
+    with: {sources: {base: config/base}, roots: {home: [out]}}
+""",
+    files={"config/base/all/d/f": "x", "config/base/all/t.j2": "{{ name }}", "config/own/all/d/f": "y"},
+)
 STEPS = BackendCase("steps", "steps", "shell", DECLARATION)
 
 
@@ -55,9 +78,10 @@ def test_shell_exec_keeps_the_contract(case: ActionCase, check: Callable[[Action
     check(case)
 
 
+@pytest.mark.parametrize("case", [STEPS, FILES], ids=lambda case: case.name)
 @pytest.mark.parametrize("check", backends.CHECKS, ids=lambda check: check.__name__)
-def test_steps_shell_keeps_the_contract(check: Callable[[BackendCase], None]) -> None:
-    check(STEPS)
+def test_a_built_in_backend_keeps_the_contract(check: Callable[[BackendCase], None], case: BackendCase) -> None:
+    check(case)
 
 
 class Printing(StepsShell):

@@ -94,11 +94,11 @@ def test_l19_two_stages_of_one_backend_get_two_instances() -> None:
 
 
 def test_l20_a_mode_that_nobody_answers_lists_the_registered_ones_with_a_line_for_each_stage() -> None:
-    world = World({"preview/local": [], "packages/brew": [], "files/links": []})
-    declaration = _declared('stages:\n  a: {mode: image}\n  b: {mode: files}\n  c: {mode: ""}\n')
+    world = World({"preview/local": [], "packages/brew": [], "compose/links": []})
+    declaration = _declared('stages:\n  a: {mode: image}\n  b: {mode: compose}\n  c: {mode: ""}\n')
     assert _problems(lambda: resolve(declaration, world.registry)) == [
-        'shipway.yml:2:13: no backend answers mode "image" (known: files, packages, preview, steps)',
-        'shipway.yml:4:13: no backend answers mode "" (known: files, packages, preview, steps)',
+        'shipway.yml:2:13: no backend answers mode "image" (known: compose, files, packages, preview, steps)',
+        'shipway.yml:4:13: no backend answers mode "" (known: compose, files, packages, preview, steps)',
     ]
 
 

@@ -45,7 +45,8 @@ from shipway.referrer import Referrer, proxy_text
 from shipway.resources import file_patterns
 from shipway.site import Site
 
-_ID = re.compile(r"[a-z0-9][a-z0-9._-]*")
+_ID = re.compile(r"[a-z0-9][a-z0-9._-]*(\+[A-Za-z0-9._@%+=-]*)?")
+"""Behind a `+` stands a path, as `node_ids.named_by_path` writes it."""
 
 
 class BuilderScope(Struct, frozen=True):
@@ -237,6 +238,11 @@ class GraphBuilder(ActionCalls):
     def site(self) -> Site:
         """The workspace and the machine that the stage is planned on."""
         return self._scope.site
+
+    def reading(self, patterns: tuple[str, ...] | None) -> None:
+        """The files that decide what the stage does, where its declaration names none; None: the whole tree."""
+        if self.stage.reads is None and patterns is not None:
+            self.stage = replace(self.stage, reads=patterns)
 
     def folded(self, value: Json, where: Position) -> Json:
         """A value of the stage's `with`, with what is known now put in. What is known only when run is a problem, and None."""

@@ -238,6 +238,7 @@ class Continuation:
             self._around.scratch(node.id),
             started_ms=self._around.unix_ms(),
             outcome=standing.own,
+            outputs=standing.last.outputs if standing.last else {},
             state=standing.last.undo if standing.last else None,
         )
 

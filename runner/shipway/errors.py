@@ -30,7 +30,6 @@ class Reason(StrEnum):
     DOCUMENT_INVALID = "document-invalid"
     PLAN_DIGEST = "plan-digest"
     RECEIPT_DIGEST = "receipt-digest"
-    CHAIN_BROKEN = "chain-broken"
     PLAN_DIFFERS = "plan-differs"
     PREDICTION_BROKEN = "prediction-broken"
     PLAN_EXPIRED = "plan-expired"

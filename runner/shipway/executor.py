@@ -526,7 +526,10 @@ class Executor:
             progress.inputs = {name: slot.value for name, slot in node.slots.items() if isinstance(slot, Immediate)}
         else:
             progress.inputs = evaluation.inputs(node, declared)
-        return Work(node, progress.inputs, progress.env, self._around.root, self._around.scratch(node.id))
+        around = self._around
+        return Work(
+            node, progress.inputs, progress.env, around.root, around.scratch(node.id), started_ms=around.unix_ms()
+        )
 
     def _forward_ended(self, ended: Ended) -> None:
         progress = self._progress[ended.node]

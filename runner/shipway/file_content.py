@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeAlias
 
 from shipway.action import ActionFailed, Done, PlanWork, Prediction, Work
 from shipway.canonical import Json
+from shipway.file_placing import decided, give, is_owned, left_alone, owner_ids, target_of, unseen
 from shipway.file_state import (
     Kind,
     describe,
@@ -18,10 +20,10 @@ from shipway.file_state import (
     fingerprint,
     kind_of,
     locate,
-    locate_target,
     parse_mode,
 )
 from shipway.nodes import Change, Fidelity, Verified
+from shipway.records import Record
 from shipway.replacement import changing, faults_told
 
 Content: TypeAlias = bytes | Path
@@ -85,12 +87,17 @@ def plan_content(work: PlanWork, content: Content | None, why: str, outputs: Map
     Contents are shown unless the new one comes from a secret or is not known: then the old may be a secret too.
     """
     with faults_told():
-        path = locate_target(work.root, work.inputs["path"])
+        path = target_of(work)
         mode = parse_mode(work.inputs["mode"])
+        owner = owner_ids(work)
+        if (unknown := unseen(path)) is not None:
+            return unknown
         kind = kind_of(path)
         refuse_other(path, kind)
         remark = outside(work.root, path)
         if content is None:
+            if (alone := left_alone(work, path, kind)) is not None:
+                return alone
             return Prediction(
                 CHANGE_OF[kind],
                 Fidelity.PREDICTED,
@@ -101,7 +108,9 @@ def plan_content(work: PlanWork, content: Content | None, why: str, outputs: Map
                 reversible=True,
             )
         is_shown = not is_from_secret(work, "content")
-        is_there = fingerprint(path) == file_fingerprint(mode, sha256_of(content))
+        is_there = _holds(path, kind, content, mode, owner)
+        if not is_there and (alone := left_alone(work, path, kind)) is not None:
+            return alone
         return Prediction(
             Change.NOOP if is_there else CHANGE_OF[kind],
             Fidelity.EXACT,
@@ -115,17 +124,22 @@ def plan_content(work: PlanWork, content: Content | None, why: str, outputs: Map
 
 def put_content(work: Work, content: Content, outputs: Mapping[str, Json]) -> Done:
     """Write `content` to slot `path` with slot `mode`, in place of whatever stands there, unless that is it already."""
-    path = locate_target(work.root, work.inputs["path"])
     mode = parse_mode(work.inputs["mode"])
     with changing(work) as ledger:
+        path, owner = target_of(work), owner_ids(work)
         kind = kind_of(path)
         refuse_other(path, kind)
-        if kind is Kind.FILE and fingerprint(path) == file_fingerprint(mode, sha256_of(content)):
-            return Done(outputs, unchanged=True, change=Change.NOOP)
+        records = (_record(work, content, mode),)
+        if _holds(path, kind, content, mode, owner):
+            return Done(outputs, unchanged=True, change=Change.NOOP, records=records)
+        if (ended := decided(work, path, kind)) is not None:
+            return ended
         new = ledger.new_file(content, mode)
+        give(new, owner, mode)
         ledger.make_parents(path)
         ledger.replace(path, new)
-        return Done(outputs, undo=ledger.complete(), change=CHANGE_OF[kind])
+        give(path, owner, mode)  # to another file system it was copied, and is whose it was not
+        return Done(outputs, undo=ledger.complete(), change=CHANGE_OF[kind], records=records)
 
 
 def verify_content(work: Work, content: Content) -> Verified:
@@ -133,7 +147,7 @@ def verify_content(work: Work, content: Content) -> Verified:
 
     def holds() -> bool:
         path = locate(work.root, work.inputs["path"])
-        return fingerprint(path) == file_fingerprint(parse_mode(work.inputs["mode"]), sha256_of(content))
+        return _holds(path, kind_of(path), content, parse_mode(work.inputs["mode"]), owner_ids(work))
 
     return verified(holds)
 
@@ -161,6 +175,25 @@ def read_text(path: Path, shown: Json, limit: int) -> str:
 def sha256_of(content: Content) -> str:
     """64 hex digits over the bytes."""
     return hashlib.sha256(content).hexdigest() if isinstance(content, bytes) else file_sha256(content)
+
+
+def _holds(path: Path, kind: Kind, content: Content, mode: str, owner: tuple[int, int] | None) -> bool:
+    """Whether a file is what it is to be; its content is read only where its size is the same."""
+    if kind is not Kind.FILE or path.lstat().st_size != _size(content) or not is_owned(path, owner):
+        return False
+    return fingerprint(path) == file_fingerprint(mode, sha256_of(content))
+
+
+def _size(content: Content) -> int:
+    return len(content) if isinstance(content, bytes) else content.stat().st_size
+
+
+def _record(work: Work, content: Content, mode: str) -> Record:
+    facts: dict[str, Json] = {"how": "copy" if isinstance(content, Path) else "write"}
+    if "source" in work.inputs:
+        facts["source"] = work.inputs["source"]
+    name = os.path.normpath(str(work.inputs["path"]))
+    return Record("file", name, fingerprint=file_fingerprint(mode, sha256_of(content)), facts=facts)
 
 
 def _described(content: Content, mode: str, is_shown: bool) -> Json:

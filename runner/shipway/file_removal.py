@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from shipway.action import Access, ActionFailed, Done, PlanWork, Prediction, SlotRule, SlotType, Work
 from shipway.canonical import Json
 from shipway.file_content import outside, unplanned, verified
-from shipway.file_state import Kind, describe, kind_of, locate, locate_target
+from shipway.file_placing import ON_CONFLICT, WITHIN, decided, left_alone, target_of
+from shipway.file_state import Kind, describe, kind_of, locate
 from shipway.nodes import Change, Fidelity, Verified
+from shipway.records import Record
 from shipway.replacement import changing, faults_told
 
 REMOVAL_SLOTS: Mapping[str, SlotRule] = {
@@ -23,6 +26,8 @@ REMOVAL_SLOTS: Mapping[str, SlotRule] = {
         SlotType.BOOLEAN, default=False, description="also remove the folders above it that become empty"
     ),
     "prune_boundary": SlotRule(SlotType.STRING, description="the folder where pruning stops; default: the workspace"),
+    "within": WITHIN,
+    "on_conflict": ON_CONFLICT,
 }
 
 
@@ -32,9 +37,11 @@ def plan_removal(work: PlanWork, refuse: Callable[[Path], None]) -> Prediction:
     if unknown is not None:
         return unknown
     with faults_told():
-        path = locate_target(work.root, work.inputs["path"])
+        path = target_of(work)
         refuse(path)
         _boundary(work.root, path, work.inputs)
+        if (alone := left_alone(work, path, kind_of(path))) is not None:
+            return alone
         before = describe(path, with_content=True)
         return Prediction(
             Change.NOOP if before is None else Change.DELETE,
@@ -50,20 +57,26 @@ def remove(work: Work, refuse: Callable[[Path], None]) -> Done:
     """Remove slot `path`, and what pruning finds; `unchanged` where nothing is there."""
     outputs = {"path": work.inputs["path"]}
     with changing(work) as ledger:
-        path = locate_target(work.root, work.inputs["path"])
+        path = target_of(work)
         refuse(path)
         boundary = _boundary(work.root, path, work.inputs)
         if kind_of(path) is Kind.ABSENT:
-            return Done(outputs, unchanged=True, change=Change.NOOP)
+            return Done(outputs, unchanged=True, change=Change.NOOP, records=_gone(work))
+        if (ended := decided(work, path, kind_of(path))) is not None:
+            return ended
         ledger.put_aside(path)
         if boundary is not None:
             ledger.prune(path.parent, boundary)
-        return Done(outputs, undo=ledger.complete(), change=Change.DELETE)
+        return Done(outputs, undo=ledger.complete(), change=Change.DELETE, records=_gone(work))
 
 
 def verify_removal(work: Work) -> Verified:
     """Whether nothing is at slot `path`."""
     return verified(lambda: kind_of(locate(work.root, work.inputs["path"])) is Kind.ABSENT)
+
+
+def _gone(work: Work) -> tuple[Record, ...]:
+    return (Record("file", os.path.normpath(str(work.inputs["path"])), present=False),)
 
 
 def _boundary(root: Path, path: Path, inputs: Mapping[str, Json]) -> Path | None:

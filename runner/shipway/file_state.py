@@ -93,7 +93,8 @@ def describe(path: Path, *, with_content: bool = False) -> Json:
     """What stands at `path` as a plan shows it, None where nothing does.
 
     A file: `kind`, `mode`, `size`, `digest`, and `content` if asked for, where it is a text that everyone may read and no
-    longer than SHOWN_BYTES_MAX. A link: `kind`, `target`. A directory: `kind`, `mode`, and how many `entries` are below it.
+    longer than SHOWN_BYTES_MAX; one that may not be read has neither.
+    A link: `kind`, `target`. A directory: `kind`, `mode`, and how many `entries` are below it.
     """
     match kind_of(path):
         case Kind.ABSENT:
@@ -131,9 +132,12 @@ def describe_link(target: str) -> dict[str, Json]:
 
 def _describe_file(path: Path, with_content: bool) -> Json:
     size = path.lstat().st_size
-    if size <= SHOWN_BYTES_MAX:
-        return describe_content(path.read_bytes(), mode_of(path), with_content=with_content)
-    digest = "sha256:" + file_sha256(path)
+    try:
+        if size <= SHOWN_BYTES_MAX:
+            return describe_content(path.read_bytes(), mode_of(path), with_content=with_content)
+        digest = "sha256:" + file_sha256(path)
+    except PermissionError:
+        return {"kind": Kind.FILE.value, "mode": mode_of(path), "size": size}
     return {"kind": Kind.FILE.value, "mode": mode_of(path), "size": size, "digest": digest}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from hashlib import sha256
 
 MAX_KEY = 128
 """The longest key, in characters of the id: a node's files are named after it."""
@@ -46,6 +47,18 @@ def member_of(node: str, key: str) -> str:
 def escaped(text: str) -> str:
     """`text` as it may stand in an id and in the name of a file: every other character as `%` and its UTF-8 bytes."""
     return _UNSAFE.sub(lambda found: "".join(f"%{byte:02X}" for byte in found[0].encode("utf-8", "replace")), text)
+
+
+def named_by_path(name: str, path: str) -> str:
+    """The name of a node that is about the file `path` below what is called `name`: `home+.config+nvim+init.lua`.
+
+    Two paths never have one name. A long one is cut, with a digest behind it.
+    """
+    parts = [escaped(part).replace("+", "%2B").replace("=", "%3D") for part in path.split("/")]
+    whole = "+".join([name, *parts])
+    if len(whole) <= MAX_KEY:
+        return whole
+    return f"{whole[: MAX_KEY - 17]}={sha256(whole.encode()).hexdigest()[:16]}"
 
 
 def body_of(node: str) -> str:

@@ -33,7 +33,6 @@ HOOK_GROUP = "shipway.hooks"
 _BUILT_IN = "shipway"
 
 _ACTIONS: Mapping[str, str] = {
-    "archive.extract": "shipway.actions.archive_extract:ArchiveExtract",
     "file.backup": "shipway.actions.file_backup:FileBackup",
     "file.copy": "shipway.actions.file_copy:FileCopy",
     "file.exists": "shipway.actions.file_exists:FileExists",
@@ -50,6 +49,7 @@ _ACTIONS: Mapping[str, str] = {
 }
 
 _BACKENDS: Mapping[BackendKey, str] = {
+    ("files", "tree"): "shipway.backends.files_tree:FilesTree",
     ("steps", "shell"): "shipway.backends.steps_shell:StepsShell",
 }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 from msgspec import Struct, field
@@ -20,17 +20,26 @@ class Site(Struct, frozen=True):
     """What a backend may ask of the machine that it plans on, and nothing else of it.
 
     `root` is the workspace, `home` the home of who plans. `changed` gives the tracked files that differ from the commit.
-    `env` holds the variables that set segments (`SHIPWAY_SEGMENT_…`), no other.
+    `tracked` gives those that git knows, None outside git. `env` holds the variables that set segments
+    (`SHIPWAY_SEGMENT_…`), no other.
     """
 
     root: Path = Path()
     home: Path = Path("/")
     platform: Platform = Platform("linux", "amd64", "")
     changed: Callable[[], Sequence[str]] = _nothing
+    tracked: Callable[[], Collection[str] | None] = lambda: None
     env: Mapping[str, str] = field(default_factory=dict)
 
 
 def site_of(context: Context, repository: Repository) -> Site:
     """The site of a lifecycle that is planned in `repository`."""
     env = {name: value for name, value in context.env.items() if name.startswith(OVERRIDE)}
-    return Site(repository.root, context.home, context.platform, lambda: repository.changed, env)
+    return Site(
+        root=repository.root,
+        home=context.home,
+        platform=context.platform,
+        changed=lambda: repository.changed,
+        tracked=lambda: repository.files.keys() if repository.is_git else None,
+        env=env,
+    )

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
 from shipway.action import Access, ActionFailed, Done, PlanWork, Prediction, SlotRule, SlotType, Work
+from shipway.canonical import Json
 from shipway.declaration import OutputRule
-from shipway.file_content import outside, unplanned, verified
-from shipway.file_state import Kind, describe, kind_of, locate, locate_target
+from shipway.file_content import outside, sha256_of, source_file, unplanned, verified
+from shipway.file_placing import WITHIN, is_ours, leads_to, link_text, target_of, unseen
+from shipway.file_state import Kind, describe, file_sha256, fingerprint, kind_of, locate
 from shipway.nodes import Change, Fidelity, Verified
+from shipway.records import Record
 from shipway.replacement import changing, faults_told, undo_changes
+
+_UNLESS = ("unless_link_to", "unless_copy_of", "unless_content")
+_FACTS: Mapping[str, Json] = {"how": "backup"}
 
 
 class FileBackup:
     """Renames `path` to `<path><suffix>.<YYYYMMDD-HHMMSS>`, in UTC; undo renames it back.
 
-    A second backup within one second gets `-2` behind its time, and so on.
+    A second backup within one second gets `-2` behind its time, and so on. With an `unless_…` slot nothing has to be there, and
+    what the state says we put there is left as well.
     """
 
     runs_in: Literal["thread"] = "thread"
@@ -34,16 +42,25 @@ class FileBackup:
         "backup_suffix": SlotRule(
             SlotType.STRING, default=".backup", description="stands between its name and the time"
         ),
+        "unless_link_to": SlotRule(SlotType.STRING, description="a link to this file is left where it is"),
+        "unless_copy_of": SlotRule(SlotType.STRING, description="a file with the content of this one is left"),
+        "unless_content": SlotRule(SlotType.STRING, description="a file with this text is left"),
+        "within": WITHIN,
     }
     outputs: Mapping[str, OutputRule] = {"path": OutputRule("string")}
 
     def plan(self, work: PlanWork) -> Prediction:
         """Predicted: the name of the backup holds a time that is not known yet."""
-        unknown = unplanned(work, Change.UPDATE, "path", "backup_suffix")
+        unknown = unplanned(work, Change.UPDATE, "path", "backup_suffix", *_UNLESS)
         if unknown is not None:
             return unknown
         with faults_told():
-            path = locate_target(work.root, work.inputs["path"])
+            path = target_of(work)
+            if (unknown := unseen(path)) is not None:
+                return unknown
+            if _is_spared(work, path):
+                outputs = {"path": work.inputs["path"]}
+                return Prediction(Change.NOOP, Fidelity.EXACT, why="nothing is in the way", outputs=outputs)
             before = describe(path)
             why = "the name of the backup holds the time" if before is not None else "there is nothing to move yet"
             remark = outside(work.root, path)
@@ -54,12 +71,19 @@ class FileBackup:
         """Rename it. Fails where nothing is there. Output `path` is the backup's."""
         with changing(work) as ledger:
             text = str(work.inputs["path"])
-            path = locate_target(work.root, text)
+            path = target_of(work)
+            if _is_spared(work, path):
+                return Done({"path": text}, unchanged=True, change=Change.NOOP)
             if kind_of(path) is Kind.ABSENT:
                 raise ActionFailed(f"`path` `{text}` is not there")
             name = _free_name(path, _stem(work))
             ledger.rename(path, path.with_name(name))
-            return Done({"path": str(Path(text).with_name(name))}, undo=ledger.complete(), change=Change.UPDATE)
+            backup = str(Path(text).with_name(name))
+            records = (
+                Record("file", os.path.normpath(text), present=False),
+                Record("file", os.path.normpath(backup), fingerprint=fingerprint(path.with_name(name)), facts=_FACTS),
+            )
+            return Done({"path": backup}, undo=ledger.complete(), change=Change.UPDATE, records=records)
 
     def undo(self, work: Work) -> None:
         """Rename it back."""
@@ -71,6 +95,23 @@ class FileBackup:
         if backup is not None:
             return verified(lambda: kind_of(locate(work.root, backup)) is not Kind.ABSENT)
         return verified(lambda: kind_of(locate(work.root, work.inputs["path"])) is Kind.ABSENT)
+
+
+def _is_spared(work: PlanWork | Work, path: Path) -> bool:
+    """Whether what stands there is what will be put there, or is ours already, or nothing stands there."""
+    given = {name: work.inputs[name] for name in _UNLESS if name in work.inputs}
+    if not given:
+        return False
+    kind = kind_of(path)
+    if kind is Kind.ABSENT or is_ours(work.node, path):
+        return True
+    if "unless_link_to" in given:
+        return leads_to(path, link_text(work.root, path, given["unless_link_to"]), kind)
+    if kind is not Kind.FILE:
+        return False
+    if "unless_copy_of" in given:
+        return file_sha256(path) == sha256_of(source_file(work.root, given["unless_copy_of"], "unless_copy_of"))
+    return file_sha256(path) == sha256_of(str(given["unless_content"]).encode())
 
 
 def _stem(work: Work) -> str:

@@ -17,6 +17,7 @@ from shipway.file_content import (
     verify_content,
     waiting,
 )
+from shipway.file_placing import ON_CONFLICT, OWNER, WITHIN
 from shipway.file_state import locate
 from shipway.nodes import Change, Verified
 from shipway.replacement import faults_told, undo_changes
@@ -38,6 +39,9 @@ class FileCopy:
         "source": SlotRule(SlotType.STRING, description="the file to copy; this or `content`", access=Access.READS),
         "content": SlotRule(SlotType.STRING, description="the text to copy; this or `source`"),
         "mode": SlotRule(SlotType.STRING, default="0644", description="permission bits of the copy, octal"),
+        "owner": OWNER,
+        "within": WITHIN,
+        "on_conflict": ON_CONFLICT,
     }
     outputs: Mapping[str, OutputRule] = {"sha256": OutputRule("string")}
 

@@ -11,7 +11,8 @@ from shipway.action import Access, ActionFailed, Done, PlanWork, Prediction, Slo
 from shipway.canonical import Json
 from shipway.declaration import OutputRule
 from shipway.file_content import CHANGE_OF, outside, refuse_other, unplanned, verified
-from shipway.file_state import Kind, describe, describe_link, kind_of, link_fingerprint, locate, locate_target
+from shipway.file_placing import ON_CONFLICT, WITHIN, decided, leads_to, left_alone, link_text, target_of, unseen
+from shipway.file_state import Kind, describe, describe_link, kind_of, link_fingerprint, locate
 from shipway.nodes import Change, Fidelity, Verified
 from shipway.records import Record
 from shipway.replacement import changing, faults_told, undo_changes
@@ -36,6 +37,8 @@ class FileLink:
         "source": SlotRule(
             SlotType.STRING, required=True, description="what it leads to, which must be there", access=Access.READS
         ),
+        "within": WITHIN,
+        "on_conflict": ON_CONFLICT,
     }
     outputs: Mapping[str, OutputRule] = {"path": OutputRule("string")}
 
@@ -45,11 +48,16 @@ class FileLink:
         if unknown is not None:
             return unknown
         with faults_told():
-            path, target = _link(work.root, work.inputs)
+            path, target = _link(work)
+            if (unknown := unseen(path)) is not None:
+                return unknown
             kind = kind_of(path)
             refuse_other(path, kind)
+            is_done = leads_to(path, target, kind)
+            if not is_done and (alone := left_alone(work, path, kind)) is not None:
+                return alone
             return Prediction(
-                Change.NOOP if _is_link_to(path, target) else _CHANGE_OF[kind],
+                Change.NOOP if is_done else _CHANGE_OF[kind],
                 Fidelity.EXACT,
                 why=outside(work.root, path),
                 before=describe(path),
@@ -64,10 +72,12 @@ class FileLink:
         with changing(work) as ledger:
             if kind_of(locate(work.root, work.inputs["source"], "source")) is Kind.ABSENT:
                 raise ActionFailed(f"`source` `{work.inputs['source']}` is not there")
-            path, target = _link(work.root, work.inputs)
+            path, target = _link(work)
             kind = kind_of(path)
-            if _is_link_to(path, target):
+            if leads_to(path, target, kind):
                 return Done(outputs, unchanged=True, change=Change.NOOP, records=_records(work, target))
+            if (ended := decided(work, path, kind)) is not None:
+                return ended
             ledger.make_parents(path)
             ledger.replace(path, ledger.new_link(target))
             return Done(outputs, undo=ledger.complete(), change=_CHANGE_OF[kind], records=_records(work, target))
@@ -78,19 +88,13 @@ class FileLink:
 
     def verify(self, work: Work) -> Verified:
         """Whether the link is there and leads to `source`."""
-        return verified(lambda: _is_link_to(*_link(work.root, work.inputs)))
+        return verified(lambda: leads_to(*_link(work)))
 
 
-def _link(root: Path, inputs: Mapping[str, Json]) -> tuple[Path, str]:
+def _link(work: PlanWork | Work) -> tuple[Path, str]:
     """Where the link stands, and its text."""
-    path = locate_target(root, inputs["path"])
-    source = locate(root, inputs["source"], "source")
-    if path == source:
-        raise ActionFailed(f"`path` and `source` are the same: `{inputs['path']}`")
-    if Path(str(inputs["source"])).is_absolute():
-        return path, str(source)
-    real_source = Path(os.path.realpath(source.parent), source.name)
-    return path, os.path.relpath(real_source, os.path.realpath(path.parent))
+    path = target_of(work)
+    return path, link_text(work.root, path, work.inputs["source"])
 
 
 def _records(work: Work, target: str) -> tuple[Record, ...]:
@@ -98,11 +102,3 @@ def _records(work: Work, target: str) -> tuple[Record, ...]:
     return (
         Record("file", os.path.normpath(str(work.inputs["path"])), fingerprint=link_fingerprint(target), facts=facts),
     )
-
-
-def _is_link_to(path: Path, target: str) -> bool:
-    return kind_of(path) is Kind.LINK and _led_to(path, str(path.readlink())) == _led_to(path, target)
-
-
-def _led_to(path: Path, target: str) -> str:
-    return os.path.normpath(Path(os.path.realpath(path.parent)) / target)

@@ -8,6 +8,7 @@ from typing import Literal
 from shipway.action import Access, Done, PlanWork, Prediction, SlotRule, SlotType, Work
 from shipway.declaration import OutputRule
 from shipway.file_content import plan_content, put_content, unplanned, verify_content, waiting
+from shipway.file_placing import ON_CONFLICT, OWNER, WITHIN
 from shipway.nodes import Change, Verified
 from shipway.replacement import undo_changes
 
@@ -27,6 +28,9 @@ class FileWrite:
         ),
         "content": SlotRule(SlotType.STRING, required=True, description="the text; an empty one is allowed"),
         "mode": SlotRule(SlotType.STRING, default="0644", description="permission bits, octal"),
+        "owner": OWNER,
+        "within": WITHIN,
+        "on_conflict": ON_CONFLICT,
     }
     outputs: Mapping[str, OutputRule] = {"path": OutputRule("string")}
 

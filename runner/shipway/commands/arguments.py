@@ -26,7 +26,6 @@ from shipway.commands.arguments_runs import (
     add_runs,
     add_show,
 )
-from shipway.commands.arguments_state import add_state
 from shipway.commands.arguments_tools import add_action, add_completion, add_doctor, add_lock, add_locks, add_unlock
 from shipway.commands.options import CODES, Parser, epilog, listed
 from shipway.errors import UsageError, did_you_mean
@@ -81,7 +80,6 @@ def parser() -> argparse.ArgumentParser:
     add_cancel(commands)
     add_runs(commands)
     add_show(commands)
-    add_state(commands)
     add_why(commands)
     add_diff(commands)
     add_logs(commands)

@@ -1,0 +1,181 @@
+"""Where a file may be put, in whose place, and for whom: what the actions that write a file ask first. Changes nothing."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from shipway.action import ActionFailed, Done, PlanWork, Prediction, SlotRule, SlotType, Work
+from shipway.canonical import Json, object_of
+from shipway.file_state import Kind, describe, fingerprint, kind_of, locate, locate_target
+from shipway.nodes import Change, Fidelity, Node
+
+WITHIN = SlotRule(
+    SlotType.STRING, description="the folder that `path` must not lead out of, by `..` or by a link on its way"
+)
+ON_CONFLICT = SlotRule(
+    SlotType.STRING,
+    default="overwrite",
+    description="what is done about something that stands at `path`: `overwrite` `stop` `backup` `skip`",
+)
+OWNER = SlotRule(SlotType.STRING, description="whose the file will be: `user` or `user:group`; needs privilege")
+
+REPLACES = "replaces"
+"""A node's fact: the fingerprint of what the state says stands at its path; that is ours, and no conflict."""
+
+_POLICIES = ("overwrite", "stop", "backup", "skip")
+
+
+def target_of(work: PlanWork | Work) -> Path:
+    """The place that slot `path` names, for a change of what stands there. Raises ActionFailed where it leads out of `within`."""
+    text = work.inputs["path"]
+    place = locate_target(work.root, text)
+    within = work.inputs.get("within")
+    if within is not None:
+        confine(place, text, locate(work.root, within, "within"), within)
+    return place
+
+
+def confine(place: Path, text: Json, folder: Path, shown: Json) -> None:
+    """Raises ActionFailed where `place` is not below `folder`, links on its way followed; its last part is not."""
+    if place == folder or not place.is_relative_to(folder):
+        raise ActionFailed(f"`path` `{text}` leads out of `{shown}`")
+    real = os.path.realpath(folder)
+    if not Path(os.path.realpath(place.parent)).is_relative_to(real):
+        link = next(above for above in reversed(place.parents) if above.is_symlink() and _leads_out(above, real))
+        raise ActionFailed(f"`path` `{text}` leads out of `{shown}`: `{link}` is a link to `{link.readlink()}`")
+
+
+def _leads_out(link: Path, real: str) -> bool:
+    return not Path(os.path.realpath(link)).is_relative_to(real)
+
+
+def unseen(path: Path) -> Prediction | None:
+    """The prediction of a node whose place cannot be looked at; None where it can."""
+    try:
+        kind_of(path)
+    except PermissionError as error:
+        why = f"what stands there cannot be seen: permission denied: `{error.filename}`"
+        return Prediction(Change.REPLACE, Fidelity.OPAQUE, why=why, before={"kind": "unreadable"}, reversible=True)
+    return None
+
+
+def link_text(root: Path, path: Path, source: Json) -> str:
+    """What a link at `path` to slot `source` says: relative for a relative one, so that the workspace can be moved."""
+    place = locate(root, source, "source")
+    if path == place:
+        raise ActionFailed(f"the link and what it leads to are the same: `{source}`")
+    if os.path.isabs(str(source)):
+        return str(place)
+    real = os.path.join(os.path.realpath(place.parent), place.name)
+    return os.path.relpath(real, os.path.realpath(path.parent))
+
+
+def leads_to(path: Path, target: str, kind: Kind | None = None) -> bool:
+    """Whether `path` is a link to where a link there with this text would lead, in whatever words."""
+    if (kind_of(path) if kind is None else kind) is not Kind.LINK:
+        return False
+    led = os.readlink(path)
+    return led == target or _led_to(path, led) == _led_to(path, target)
+
+
+def _led_to(path: Path, target: str) -> str:
+    return os.path.normpath(os.path.join(os.path.realpath(path.parent), target))
+
+
+def policy_of(work: PlanWork | Work) -> str:
+    """The word in slot `on_conflict`. Raises ActionFailed for one that is none."""
+    word = str(work.inputs.get("on_conflict", "overwrite"))
+    if word not in _POLICIES:
+        raise ActionFailed(f"`on_conflict` is `{word}`: it is one of " + ", ".join(f"`{known}`" for known in _POLICIES))
+    return word
+
+
+def is_ours(node: Node, path: Path) -> bool:
+    """Whether what stands at `path` is what the state says that we put there."""
+    known = node.facts.get(REPLACES)
+    try:
+        return known is not None and known == fingerprint(path)
+    except PermissionError:
+        return False
+
+
+def left_alone(work: PlanWork, path: Path, kind: Kind) -> Prediction | None:
+    """The prediction of a node that leaves what stands in its place alone, as `on_conflict: skip` says; else None.
+
+    Asked where something has to be done. `before` then holds `left_alone`.
+    """
+    if policy_of(work) != "skip" or kind is Kind.ABSENT or is_ours(work.node, path):
+        return None
+    before = {**object_of(describe(path)), "left_alone": True}
+    return Prediction(Change.NOOP, Fidelity.EXACT, why=f"left alone: {stands_there(path, kind)}", before=before)
+
+
+def decided(work: Work, path: Path, kind: Kind) -> Done | None:
+    """How a node ends that finds something else in its place: skipped; None where it may go on.
+
+    Raises ActionFailed where the policy is to stop, or where a backup should have moved it: it came there since the plan was made.
+    """
+    policy = policy_of(work)
+    if policy == "overwrite" or kind is Kind.ABSENT or is_ours(work.node, path):
+        return None
+    if policy == "skip":
+        return Done(skipped=stands_there(path, kind), change=Change.NOOP)
+    raise ActionFailed(f"{stands_there(path, kind)}, which was not there when this was planned: plan again")
+
+
+def stands_there(path: Path, kind: Kind | None = None) -> str:
+    """What stands at a path, in words: "a file of 8 bytes stands at `/a/b`"."""
+    kind = kind_of(path) if kind is None else kind
+    match kind:
+        case Kind.FILE:
+            what = f"a file of {path.lstat().st_size} bytes"
+        case Kind.LINK:
+            what = f"a link to `{path.readlink()}`"
+        case Kind.DIRECTORY:
+            what = "a directory"
+        case _:
+            what = "something that is no file"
+    return f"{what} stands at `{path}`"
+
+
+def owner_ids(work: PlanWork | Work) -> tuple[int, int] | None:
+    """The numbers of user and group in slot `owner`, the group -1 where none is named; None where the slot is not set.
+
+    Raises ActionFailed for a name that this machine does not know.
+    """
+    text = work.inputs.get("owner")
+    if text is None:
+        return None
+    import grp  # late: few files have an owner
+    import pwd
+
+    user, _, group = str(text).partition(":")
+    try:
+        uid = int(user) if user.isdigit() else pwd.getpwnam(user).pw_uid
+        gid = -1 if not group else int(group) if group.isdigit() else grp.getgrnam(group).gr_gid
+    except KeyError as error:
+        raise ActionFailed(f"`owner` is `{text}`, which this machine does not know") from error
+    return uid, gid
+
+
+def is_owned(path: Path, owner: tuple[int, int] | None) -> bool:
+    """Whether a file is as `owner_ids` says; any is where that is None."""
+    if owner is None:
+        return True
+    found = path.lstat()
+    return found.st_uid == owner[0] and owner[1] in (-1, found.st_gid)
+
+
+def give(path: Path, owner: tuple[int, int] | None, mode: str) -> None:
+    """Give a new file to its owner. Raises ActionFailed where the system does not permit it."""
+    if is_owned(path, owner):
+        return
+    assert owner is not None
+    try:
+        os.chown(path, *owner)
+    except PermissionError as error:
+        who = f"user {owner[0]}" + ("" if owner[1] < 0 else f", group {owner[1]}")
+        text = f"`{path}` cannot be given to {who}: run it as root, or leave its owner out"
+        raise ActionFailed(text, is_permanent=True) from error
+    path.chmod(int(mode, 8))
