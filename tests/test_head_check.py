@@ -138,6 +138,17 @@ def test_of_nodes_that_begin_together_one_asks_for_all(shop: Shop) -> None:
     assert 2 <= len(asked) <= 4
 
 
+def test_of_nodes_that_begin_together_one_waits_for_a_forge_that_does_not_answer(shop: Shop) -> None:
+    steps = "".join(f"  s{number}: {{run: 'true'}}\n" for number in range(8))
+    declare(shop, f"version: 1\nname: shop\ndefaults: {{parallel: 8}}\nsteps:\n{steps}")
+    shop.github.fault("GET", "git/ref/heads/main$", Reply(502, {"message": "Bad Gateway"}), times=99)
+    done = shop.push()
+    assert done.code == 0, done.text
+    assert done.text.count("is still on `main` is not known") == 1
+    asked = [seen for seen in shop.github.requests if seen.path.endswith("git/ref/heads/main")]
+    assert len(asked) < 8
+
+
 def test_on_of_a_pattern_of_targets_says_what_may_execute_there(shop: Shop) -> None:
     declare(shop, FREE + "targets: {env-*: {on: [release]}}\n")
     done = shop.push(SHIPWAY_INPUT_TARGET="env-1")

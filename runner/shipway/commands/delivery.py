@@ -15,7 +15,7 @@ from shipway.context import Context
 from shipway.errors import Reason, ShipwayError
 from shipway.events import Event, NodeStarted
 from shipway.forges import limits
-from shipway.forges.client import Pace
+from shipway.forges.client import Pace, impatient
 from shipway.forges.connect import connect
 from shipway.forges.forge import Check, Deployment, DeploymentState, Forge, ForgeError, Outcome, Posted
 from shipway.forges.sticky import Note, Purpose, post
@@ -30,10 +30,6 @@ from shipway.trigger import Work, WorkKind
 from shipway.view import View
 
 _STRANGER = "a stranger's code: nothing is written to the forge"
-_PATIENCE_S = 2.0
-"""What an announcement before the work may wait for the forge; the work does not wait for more."""
-
-
 _PATIENCE_AT_END_S = 30.0
 """What a short run waits for the answer to its announcement, so that it can be concluded."""
 
@@ -119,7 +115,7 @@ def open_forge(
     """The job's forge, or what is to be recorded instead. A hasty one gives up after a moment instead of waiting."""
     work = Work(WorkKind.PLAN, _STRANGER, is_trusted=is_trusted)
     if is_hasty:
-        return connect(ci, work, Pace(context.now, _impatient(context.sleep)), redact, limits.HASTY_TIMEOUT_S)
+        return connect(ci, work, impatient(Pace(context.now, context.sleep)), redact, limits.HASTY_TIMEOUT_S)
     return connect(ci, work, Pace(context.now, context.sleep), redact)
 
 
@@ -263,12 +259,3 @@ def _why(error: ForgeError) -> str:
 
 def _token(ci: CiContext) -> Mapping[str, str]:
     return {"GITHUB_TOKEN": ci.token.value} if ci.token else {}
-
-
-def _impatient(sleep: Callable[[float], None]) -> Callable[[float], None]:
-    def wait(seconds: float) -> None:
-        if seconds > _PATIENCE_S:
-            raise ForgeError(f"the forge asks to wait for {seconds:.0f} s", reason=Reason.FORGE_UNREACHABLE)
-        sleep(seconds)
-
-    return wait

@@ -11,8 +11,9 @@ from shipway.errors import Reason, VerificationError
 from shipway.forges.forge import Forge, ForgeError
 from shipway.plan import Plan
 
-KEPT_MS = 1_000
-"""How long an answer counts for nodes: many that cannot be undone may begin at once, and requests are counted."""
+KEPT_MS = 10_000
+"""How long an answer counts for nodes, and that there was none: 360 requests an hour at most. A repository's token has 1,000.
+Source: https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api"""
 
 
 class HeadCheck:
@@ -27,6 +28,7 @@ class HeadCheck:
         self._say = say
         self._forge: Forge | None = None
         self._asked_ns: int | None = None
+        self._failure: ForgeError | None = None
         self._has_begun = False
         self._has_said = False
 
@@ -37,13 +39,15 @@ class HeadCheck:
             return
         now = self._context.monotonic_ns()
         if self._asked_ns is not None and now - self._asked_ns < KEPT_MS * 1_000_000:
+            self._judge(plan, ci.branch)
             return
+        self._failure = None
         try:
             is_there = self._ask(ci.branch)
         except ForgeError as error:
-            if plan.approval_rules:
-                raise
-            self._tell(f"whether {ci.sha[:7]} is still on `{ci.branch}` is not known: {error.message}")
+            # Nodes that begin together wait in turn: a forge that does not answer is not to be waited for by each.
+            self._failure, self._asked_ns = error, self._context.monotonic_ns()
+            self._judge(plan, ci.branch)
             return
         if not is_there:
             raise VerificationError(
@@ -55,6 +59,14 @@ class HeadCheck:
         self._asked_ns = now if self._has_begun else None
         self._has_begun = True
 
+    def _judge(self, plan: Plan, branch: str) -> None:
+        """What the last answer means where it still counts. Raises ForgeError where it is not known and has to be."""
+        if self._failure is None:
+            return
+        if plan.approval_rules:
+            raise self._failure
+        self._tell(f"whether {self._ci.sha[:7]} is still on `{branch}` is not known: {self._failure.message}")
+
     def _ask(self, branch: str) -> bool:
         if self._ci.token is None:
             raise ForgeError(
@@ -62,7 +74,7 @@ class HeadCheck:
                 reason=Reason.FORGE_PERMISSION,
                 next="pass the action its `token`, with `permissions: {contents: read}`",
             )
-        self._forge = self._forge or github_of(self._ci, self._context)
+        self._forge = self._forge or github_of(self._ci, self._context, is_hasty=True)
         return self._forge.has_commit(branch, self._ci.sha)
 
     def _tell(self, text: str) -> None:

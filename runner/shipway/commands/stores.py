@@ -178,11 +178,15 @@ def _ask_github(ci: CiContext, context: Context, holder: Holder) -> Life:
         return Life.UNKNOWN
 
 
-def github_of(ci: CiContext, context: Context) -> Forge:
-    """The job's repository on GitHub."""
-    from shipway.forges.client import Client, Pace  # late: requests takes 100 ms
+def github_of(ci: CiContext, context: Context, *, is_hasty: bool = False) -> Forge:
+    """The job's repository on GitHub. A hasty one gives up after some seconds: work waits for its answer."""
+    from shipway.forges import limits  # late, as all of these: requests takes 100 ms
+    from shipway.forges.client import Client, Pace, impatient
     from shipway.forges.github import GitHub
 
     redact = Redactor({"GITHUB_TOKEN": ci.token.value if ci.token else ""}).redact
-    client = Client(api_url=ci.api_url, token=ci.token, pace=Pace(context.now, context.sleep), redact=redact)
+    pace, timeout_s = Pace(context.now, context.sleep), (limits.CONNECT_TIMEOUT_S, limits.READ_TIMEOUT_S)
+    if is_hasty:
+        pace, timeout_s = impatient(pace), limits.HASTY_TIMEOUT_S
+    client = Client(api_url=ci.api_url, token=ci.token, pace=pace, redact=redact, timeout_s=timeout_s)
     return GitHub(client, repository=ci.repository, graphql_url=ci.graphql_url)

@@ -52,6 +52,17 @@ class Pace(Struct, frozen=True):
     sleep: Callable[[float], None]
 
 
+def impatient(pace: Pace) -> Pace:
+    """A pace that waits for no forge longer than a moment: what would have to wait longer raises ForgeError."""
+
+    def wait(seconds: float) -> None:
+        if seconds > limits.HASTY_WAIT_S:
+            raise ForgeError(f"the forge asks to wait for {seconds:.0f} s", reason=Reason.FORGE_UNREACHABLE)
+        pace.sleep(seconds)
+
+    return Pace(pace.now, wait)
+
+
 class Dialect(Struct, frozen=True):
     """What one forge's HTTP has of its own: headers of every request, the header and the prefix of the token, pages at most."""
 

@@ -39,6 +39,9 @@ https://docs.github.com/en/rest/using-the-rest-api/troubleshooting-the-rest-api#
 HASTY_TIMEOUT_S = (2.0, 5.0)
 """To connect, and between two bytes, where work waits for the answer and does without it if there is none."""
 
+HASTY_WAIT_S = 2.0
+"""The longest pause between two tries that such work puts up with."""
+
 ATTEMPTS = 4
 """Tries of one request, the first included."""
 
