@@ -96,14 +96,17 @@ def load_sealed(content: bytes, *, kind: str, versions: Sequence[int], reason: R
     Raises VerificationError with `reason` for bytes that are not canonical or do not match their digest, and UsageError
     for another kind or an unknown schema version, naming those supported.
     """
+    data = _plain_object(content)
+    is_plain = data is not None
     try:
-        value = parse(content)
-        data = value if isinstance(value, Mapping) and canonical_bytes(value) == content else None
+        if data is None:
+            value = parse(content)
+            data = value if isinstance(value, Mapping) and canonical_bytes(value) == content else None
     except (ValueError, RecursionError, NotCanonical) as error:
         raise VerificationError(f"not a {kind}: {error}", reason=reason, next=_RENEW[kind]) from error
     if data is None:
         raise VerificationError(f"the {kind} is not in canonical form", reason=reason, next=_RENEW[kind])
-    if data.get("digest") != digest(data):
+    if data.get("digest") != digest(data, is_plain=is_plain):
         raise VerificationError(f"the {kind} was altered: its digest does not match", reason=reason, next=_RENEW[kind])
     if data.get("kind") != kind:
         raise UsageError(f"this is a `{data.get('kind')}`, not a {kind}", reason=Reason.DOCUMENT_INVALID)
@@ -115,6 +118,21 @@ def load_sealed(content: bytes, *, kind: str, versions: Sequence[int], reason: R
             next="use the version of Shipway that wrote it",
         )
     return object_of(data)
+
+
+def _plain_object(content: bytes) -> Mapping[str, Json] | None:
+    """What is in canonical bytes, soon; None where they are none, or hold what only rfc8785 writes rightly."""
+    if _LONG_NUMBER.search(content) or (not content.isascii() and _LATE_CHARACTER.search(content)):
+        return None
+    try:
+        value: Json = _READER.decode(content)
+        return value if isinstance(value, Mapping) and _PLAIN.encode(value) == content else None
+    except (ValueError, RecursionError):
+        return None
+
+
+def _refuse_fraction(text: str) -> float:
+    raise ValueError(f"`{text}` is no integer")
 
 
 _RENEW = {"plan": "make it again with `shipway plan -o FILE`", "receipt": "fetch it again from where it was kept"}
@@ -162,7 +180,11 @@ def object_checksum(kind: str, base_name: str, content: bytes) -> str:
 _PLAIN = msgspec.json.Encoder(order="sorted")
 """Writes most of what there is exactly as RFC 8785 does, in a hundredth of the time that rfc8785 takes."""
 
+_READER = msgspec.json.Decoder(float_hook=_refuse_fraction)
+
 _LARGE = 10**15
+_LONG_NUMBER = re.compile(rb"(?<=[:,\[{-])[0-9]{16}")
+"""A number that may not be kept exactly by every reader; some texts look like one, and are only read more slowly for it."""
 _LATE_CHARACTER = re.compile(b"[\xee-\xf4]")
 """What U+E000 and all after it begin with in UTF-8: keys with one sort otherwise by code point than by UTF-16 unit."""
 

@@ -13,10 +13,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from shipway.canonical import Json, bytes_digest, canonical_bytes, mapping, text_or_none
+from shipway.canonical import bytes_digest, canonical_bytes, mapping, text_or_none
 from shipway.errors import ShipwayError, UnreachableError
 from shipway.receipt import Receipt, file_name
 from shipway.shared_state import SharedState
@@ -29,12 +30,16 @@ _TRIES = 50
 
 
 class Head(Struct, frozen=True):
-    """The note in a workspace: the receipt that is last, or, where its file `name` is not there yet, is about to be."""
+    """The note in a workspace: the receipt that is last, or, where its file `name` is not there yet, is about to be.
+
+    `is_stored`: the store of the state has it too.
+    """
 
     digest: str
     before: str | None
     name: str
     is_kept: bool
+    is_stored: bool = False
 
 
 class Chain:
@@ -60,7 +65,7 @@ class Chain:
             except StoreError:
                 self._keep(finish(replace(draft, previous=self.last())), keep)
                 raise
-            self._keep(receipt, keep)
+            self._keep(receipt, keep, is_stored=True)
 
     def last(self) -> str | None:
         """The digest of the receipt that was kept here last; None where there is none, or nobody knows any more."""
@@ -75,7 +80,9 @@ class Chain:
         try:
             data = json.loads(self._note.read_bytes())
             before = text_or_none(data["before"])
-            return Head(str(data["digest"]), before, str(data["name"]), data["is_kept"] is True)
+            return Head(
+                str(data["digest"]), before, str(data["name"]), data["is_kept"] is True, data["is_stored"] is True
+            )
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
@@ -87,9 +94,9 @@ class Chain:
                 return receipt
         raise StoreError(f"the receipts in {state.place} change all the time", next="run again")
 
-    def _keep(self, receipt: Receipt, keep: Callable[[Receipt], None]) -> None:
+    def _keep(self, receipt: Receipt, keep: Callable[[Receipt], None], *, is_stored: bool = False) -> None:
         name = self._workspace.free_name(file_name(receipt.lifecycle, receipt.target, receipt.started, receipt.run))
-        head = Head(receipt.digest, receipt.previous, name, is_kept=False)
+        head = Head(receipt.digest, receipt.previous, name, is_kept=False, is_stored=is_stored)
         try:
             self._write(head)
         except ShipwayError:
@@ -99,8 +106,7 @@ class Chain:
         self._write(replace(head, is_kept=True))
 
     def _write(self, head: Head) -> None:
-        data: Json = {"digest": head.digest, "before": head.before, "name": head.name, "is_kept": head.is_kept}
-        write_atomically(self._note, canonical_bytes(data))
+        write_atomically(self._note, msgspec.json.encode(head, order="sorted"))
 
     @property
     def _note(self) -> Path:

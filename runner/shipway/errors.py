@@ -30,6 +30,7 @@ class Reason(StrEnum):
     DOCUMENT_INVALID = "document-invalid"
     PLAN_DIGEST = "plan-digest"
     RECEIPT_DIGEST = "receipt-digest"
+    RECEIPT_CHAIN = "receipt-chain"
     PLAN_DIFFERS = "plan-differs"
     PREDICTION_BROKEN = "prediction-broken"
     PLAN_EXPIRED = "plan-expired"

@@ -12,6 +12,7 @@ from typing import Any, Literal, NoReturn, TypeAlias
 import jsonschema_rs
 
 from shipway.canonical import Json
+from shipway.errors import Reason, UsageError
 from shipway.places import Finding
 from shipway.schema_words import Refusal, explain
 from shipway.source import MAX_PROBLEMS, Path_
@@ -40,6 +41,15 @@ def findings(kind: Kind, data: Json) -> list[Finding]:
         return list(found)
     # The two libraries differ in corners: a refusal must never turn into a pass.
     return [Finding(_path(error.instance_path), f"refused: {error.message}") for error in validator.iter_errors(data)]
+
+
+def require(kind: Kind, data: Json) -> None:
+    """Raises UsageError (`document-invalid`) where `data` is not what the schema of `kind` asks for, naming the first place."""
+    found = check(kind, data)
+    if found:
+        path, text = found[0]
+        place = "/".join(map(str, path)) or "the document"
+        raise UsageError(f"not a valid {kind}: {place}: {text}", reason=Reason.DOCUMENT_INVALID, next="make it again")
 
 
 def schema_text(kind: Kind) -> str:

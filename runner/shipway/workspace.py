@@ -119,6 +119,12 @@ class Workspace(Struct, frozen=True):
         """The note which receipt of a lifecycle and target is last."""
         return self.directory / "heads" / f"{lifecycle}@{target}.json"
 
+    def heads_of(self, lifecycle: str | None) -> list[tuple[str, str]]:
+        """The lifecycles and targets of which there is a note here, of one lifecycle or of all."""
+        names = sorted(path.stem for path in (self.directory / "heads").glob("*@*.json"))
+        found = [tuple(name.split("@", 1)) for name in names]
+        return [(one, other) for one, other in found if lifecycle in (None, one)]
+
     def kept_receipts(self) -> list[Path]:
         """Every receipt that is kept here, the one that was sealed last first."""
         files = (path for path in self.receipts.glob("*.json") if path.is_file())

@@ -25,6 +25,7 @@ from shipway.commands.arguments_runs import (
     add_rollback,
     add_runs,
     add_show,
+    add_verify,
 )
 from shipway.commands.arguments_tools import add_action, add_completion, add_doctor, add_lock, add_locks, add_unlock
 from shipway.commands.options import CODES, Parser, epilog, listed
@@ -80,6 +81,7 @@ def parser() -> argparse.ArgumentParser:
     add_cancel(commands)
     add_runs(commands)
     add_show(commands)
+    add_verify(commands)
     add_why(commands)
     add_diff(commands)
     add_logs(commands)

@@ -162,6 +162,33 @@ def add_show(commands: Commands) -> None:
     loudness(made, verbose="show attempts, outputs and log of every node", quiet="print nothing: check the seal only")
 
 
+def add_verify(commands: Commands) -> None:
+    """`shipway verify`."""
+    made = command(
+        commands,
+        "verify",
+        "check that documents are as they were sealed, and that no receipt is missing",
+        changes="nothing",
+        examples=(
+            ("shipway verify", "every receipt of the declaration"),
+            ("shipway verify receipt.json", "one document, wherever it came from"),
+            ("shipway verify downloads/ --json", "all documents in a folder and below it"),
+            ("shipway verify --chain --target prod", "the receipts of one target"),
+        ),
+        codes=(0, 2, 5, 6),
+    )
+    made.add_argument(
+        "documents", metavar="FILE|DIR", nargs="*", help="plans, receipts, or folders of them (default: `--chain`)"
+    )
+    made.add_argument(
+        "--chain", action="store_true", help="the receipts of the declaration here, in its store or in the checkout"
+    )
+    made.add_argument("-f", "--file", metavar="FILE", help="the declaration (default: shipway.yml here or above)")
+    made.add_argument("-t", "--target", metavar="NAME", help="only receipts of this target")
+    json_option(made)
+    loudness(made, verbose="list every document, with its digests", quiet="print nothing: check only")
+
+
 def add_logs(commands: Commands) -> None:
     """`shipway logs`."""
     made = command(

@@ -162,19 +162,11 @@ def _content(path: Path) -> bytes:
 
 
 def _check_plan(data: object) -> None:
-    _check("plan", data)
+    schema.require("plan", _json(data))
 
 
 def _check_receipt(data: object) -> None:
-    _check("receipt", data)
-
-
-def _check(kind: schema.Kind, data: object) -> None:
-    found = schema.check(kind, _json(data))
-    if found:
-        path, text = found[0]
-        place = "/".join(map(str, path)) or "the document"
-        raise UsageError(f"not a valid {kind}: {place}: {text}", reason=Reason.DOCUMENT_INVALID, next="make it again")
+    schema.require("receipt", _json(data))
 
 
 def _json(data: object) -> Json:

@@ -1,0 +1,221 @@
+"""`shipway verify`: whether documents are as they were sealed, and receipts hang together. Changes nothing."""
+
+from __future__ import annotations
+
+import json
+from argparse import Namespace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from msgspec import Struct
+
+from shipway import declaration
+from shipway.canonical import Json
+from shipway.chain import Chain
+from shipway.commands.documents import write_out
+from shipway.commands.setting import find_file, journal_of, repository_of, root_here
+from shipway.commands.stores import open_store
+from shipway.context import Context, read_context
+from shipway.declaration import Declaration, StateStore
+from shipway.errors import EXIT_DONE, EXIT_UNVERIFIED, Reason, ShipwayError, UsageError
+from shipway.links import Anchor, ChainReport, Link, report
+from shipway.render import terminal
+from shipway.render.verification import render_verified
+from shipway.repository import Repository
+from shipway.sealing import sealed
+from shipway.shared_state import SharedState, saved_targets
+from shipway.verification import Checked, Standing, check_document
+from shipway.workspace import Workspace
+
+_NOTE = "the note in `.shipway/heads`"
+
+
+class _Source(Struct, frozen=True):
+    """Documents of one place. `is_chained`: receipts of it have to hang together; `is_whole`: they are all there ever were."""
+
+    documents: tuple[tuple[str, bytes], ...]
+    anchors: Mapping[tuple[str, str], tuple[Anchor, ...]]
+    is_chained: bool = True
+    is_whole: bool = False
+
+
+def run(arguments: Namespace) -> int:
+    """0 where nothing is wrong, 5 where anything is. Raises UsageError where there is nothing to verify."""
+    context = read_context()
+    sources = [_named(path, context) for path in arguments.documents]
+    if arguments.chain or not sources:
+        sources.append(_chain_here(arguments, context))
+    if not any(source.documents or source.anchors for source in sources):
+        raise UsageError("there is nothing to verify here", next="name a plan or receipt, or a folder of them")
+    checked = [_checked(source, context) for source in sources]
+    documents = tuple(document for found in checked for document in found)
+    chains = tuple(
+        chain for source, found in zip(sources, checked, strict=True) for chain in _chains(source, found, arguments)
+    )
+    reason = _reason(documents, chains)
+    if arguments.json:
+        write_out(json.dumps(_json(documents, chains, reason), ensure_ascii=False) + "\n")
+    elif not arguments.quiet:
+        stream = terminal.standard_output()
+        colour = stream.isatty() and not context.no_color
+        columns = context.columns if stream.isatty() else 1000
+        shown = render_verified(documents, chains, verbose=arguments.verbose, colour=colour, columns=columns)
+        write_out(shown)
+    return EXIT_UNVERIFIED if reason else EXIT_DONE
+
+
+def _named(name: str, context: Context) -> _Source:
+    """A file, or what is in a folder and below it."""
+    path = context.cwd / name
+    try:
+        if path.is_dir():
+            files = sorted(file for file in path.rglob("*.json") if file.is_file() and not file.is_symlink())
+            found = [(str(file.relative_to(path)), file.read_bytes()) for file in files]
+            return _Source(tuple(entry for entry in found if _is_document(entry[1])), {})
+        return _Source(((path.name, path.read_bytes()),), {}, is_chained=False)
+    except OSError as error:
+        raise UsageError(
+            f"cannot read `{name}`: {error.strerror}",
+            reason=Reason.DOCUMENT_INVALID,
+            next="name a plan or receipt, or a folder of them",
+        ) from error
+
+
+def _is_document(content: bytes) -> bool:
+    """Whether a file of a folder counts: what cannot be read does, since nobody knows what it was."""
+    try:
+        data = json.loads(content)
+    except (ValueError, RecursionError):
+        return True
+    return isinstance(data, dict) and ("digest" in data or "kind" in data)
+
+
+def _chain_here(arguments: Namespace, context: Context) -> _Source:
+    """The receipts of the declaration here: those in the store of its state, else those kept in the checkout."""
+    try:
+        file = find_file(arguments, context)
+    except UsageError:
+        if arguments.file:
+            raise
+        return _kept(Workspace(root_here(context)), None, arguments.target)
+    repository = repository_of(file, context)
+    declared = declaration.load(file, root=repository.root, target=arguments.target)
+    if declared.state.store is StateStore.LOCAL:
+        return _kept(Workspace(repository.root), declared.name, arguments.target)
+    return _stored(declared, arguments.target, context, repository)
+
+
+def _kept(workspace: Workspace, lifecycle: str | None, target: str | None) -> _Source:
+    documents = [(path.name, path.read_bytes()) for path in reversed(workspace.kept_receipts())]
+    anchors = {
+        (one, other): (Anchor(_NOTE, digest),)
+        for one, other in workspace.heads_of(lifecycle)
+        if target in (None, other) and (digest := Chain(workspace, one, other).last()) is not None
+    }
+    wanted = [entry for entry in documents if _is_wanted(entry[1], lifecycle, target)]
+    return _Source(tuple(wanted), anchors)
+
+
+def _is_wanted(content: bytes, lifecycle: str | None, target: str | None) -> bool:
+    try:
+        data = json.loads(content)
+    except (ValueError, RecursionError):
+        return True
+    return not isinstance(data, dict) or (
+        lifecycle in (None, data.get("lifecycle")) and target in (None, data.get("target"))
+    )
+
+
+def _stored(declared: Declaration, target: str | None, context: Context, repository: Repository) -> _Source:
+    secrets = {name: context.env[name] for name in declared.secrets if context.env.get(name)}
+    store = open_store(declared.state, secrets, context, repository, writes=False)
+    try:
+        targets = [target] if target else saved_targets(store, declared.name)
+        found: list[tuple[str, bytes]] = []
+        anchors = {}
+        for name in targets:
+            found += reversed(SharedState(store, declared.name, name).receipts())
+            head = Chain(Workspace(repository.root), declared.name, name).head()
+            if head is not None and head.is_stored:
+                anchors[(declared.name, name)] = (Anchor(_NOTE, head.digest),)
+        return _Source(tuple(found), anchors, is_whole=True)
+    finally:
+        store.close()
+
+
+def _checked(source: _Source, context: Context) -> list[Checked]:
+    return [
+        check_document(name, content, journalled=lambda data: _journalled(data, context))
+        for name, content in source.documents
+    ]
+
+
+def _journalled(data: Mapping[str, Json], context: Context) -> Mapping[str, Json] | None:
+    """What the journal of this checkout says of the run of a receipt; None where it knows none that this one could be of."""
+    journal = journal_of(root_here(context), context)
+    try:
+        summary = next((each for each in journal.runs() if each.run == data.get("run")), None)
+        if summary is None or summary.executions != 1:
+            return None
+        return sealed(journal.plan(summary.run), journal.read(summary.run), bytes(32)).document
+    except ShipwayError:
+        return None
+
+
+def _chains(source: _Source, documents: Sequence[Checked], arguments: Namespace) -> Iterator[ChainReport]:
+    if not source.is_chained:
+        return
+    links: dict[tuple[str, str], list[Link]] = {key: [] for key in source.anchors}
+    for document in documents:
+        if document.kind == "receipt" and document.lifecycle and document.target:
+            link = Link(document.name, document.digest, document.previous)
+            links.setdefault((document.lifecycle, document.target), []).append(link)
+    for (lifecycle, target), found in links.items():
+        anchors = source.anchors.get((lifecycle, target), ())
+        yield report(lifecycle, target, found, anchors, is_whole=source.is_whole)
+
+
+def _reason(documents: Iterable[Checked], chains: Iterable[ChainReport]) -> Reason | None:
+    """Why it is exit 5; None where nothing is wrong."""
+    wrong = next((document for document in documents if document.standing is Standing.INVALID), None)
+    if wrong is not None:
+        return Reason.PLAN_DIGEST if wrong.kind == "plan" else Reason.RECEIPT_DIGEST
+    return Reason.RECEIPT_CHAIN if any(chain.findings for chain in chains) else None
+
+
+def _json(documents: Sequence[Checked], chains: Sequence[ChainReport], reason: Reason | None) -> dict[str, object]:
+    return {
+        "valid": reason is None,
+        "reason": reason.value if reason else "",
+        "documents": [
+            {
+                "name": each.name,
+                "kind": each.kind,
+                "standing": each.standing.value,
+                "digest": each.digest,
+                "checksums": {"object": each.object},
+                "lifecycle": each.lifecycle,
+                "target": each.target,
+                "run": each.run,
+                "outcome": each.outcome,
+                "previous": each.previous,
+                "signed_by": list(each.signed_by),
+                "findings": list(each.findings),
+                "notes": list(each.notes),
+            }
+            for each in documents
+        ],
+        "chains": [
+            {
+                "lifecycle": chain.lifecycle,
+                "target": chain.target,
+                "receipts": chain.receipts,
+                "begins": chain.begins,
+                "last": list(chain.last),
+                "anchors": [{"place": anchor.place, "digest": anchor.digest} for anchor in chain.anchors],
+                "findings": [
+                    {"flaw": found.flaw.value, "digest": found.digest, "text": found.text} for found in chain.findings
+                ],
+            }
+            for chain in chains
+        ],
+    }
