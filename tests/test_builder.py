@@ -268,6 +268,13 @@ CALLS: list[tuple[str, Callable[[GraphBuilder], NodeHandle]]] = [
     ("file.source", lambda builder: builder.file_source("a", "x")),
     ("file.exists", lambda builder: builder.file_exists("a", "x")),
     ("file.is_dir", lambda builder: builder.file_is_dir("a", "x")),
+    ("pkg.install", lambda builder: builder.pkg_install("a", ["x"])),
+    ("pkg.upgrade", lambda builder: builder.pkg_upgrade("a", ["x"])),
+    ("pkg.remove", lambda builder: builder.pkg_remove("a", ["x"])),
+    ("pkg.update", lambda builder: builder.pkg_update("a")),
+    ("pkg.installed", lambda builder: builder.pkg_installed("a", "x")),
+    ("pkg.not_installed", lambda builder: builder.pkg_not_installed("a", "x")),
+    ("pkg.version_gte", lambda builder: builder.pkg_version_gte("a", "x", "1")),
 ]
 
 

@@ -25,6 +25,13 @@ BUILT_IN = {
     "file.source",
     "file.unlink",
     "file.write",
+    "pkg.install",
+    "pkg.installed",
+    "pkg.not_installed",
+    "pkg.remove",
+    "pkg.update",
+    "pkg.upgrade",
+    "pkg.version_gte",
     "shell.exec",
     "template.render",
 }

@@ -43,7 +43,8 @@ class SlotRule(Struct, frozen=True):
     """A declared input of an action. Without `required`, an absent slot takes `default` (None: stays absent).
 
     `access` is for slots that hold a path: two nodes that write one file without an order between them are refused when
-    planned, and who reads it comes after who writes it.
+    planned, and who reads it comes after who writes it. Nodes whose values `turns` maps to the same limit never run at once;
+    its entry `""` is for a value that is left out, not known when planned, or not among the others.
     """
 
     type: SlotType
@@ -51,6 +52,7 @@ class SlotRule(Struct, frozen=True):
     default: Json = None
     description: str = ""
     access: Access | None = None
+    turns: Mapping[str, str] | None = None
 
 
 class Verb(StrEnum):

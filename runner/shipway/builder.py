@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from shipway.accesses import accesses_of
 from shipway.action import Action, SlotRule, SlotType
-from shipway.builder_calls import DEFAULT_OPTIONS, ActionCalls
+from shipway.builder_calls import DEFAULT_OPTIONS
 from shipway.builder_calls import GatherOptions as GatherOptions
 from shipway.builder_calls import NodeHandle as NodeHandle
 from shipway.builder_calls import NodeOptions as NodeOptions
@@ -40,6 +40,7 @@ from shipway.nodes import (
     Reads,
     Slot,
 )
+from shipway.package_calls import PackageCalls
 from shipway.products import BadItems
 from shipway.referrer import Referrer, proxy_text
 from shipway.resources import file_patterns
@@ -76,7 +77,7 @@ class _Touched(Struct, frozen=True):
         return bool(self.reads or self.writes) or any(rule.access is not None for rule in rules)
 
 
-class GraphBuilder(ActionCalls):
+class GraphBuilder(PackageCalls):
     """Collects the nodes of one stage. Mistakes are gathered in `problems`, never raised one by one.
 
     Node ids are `stage/name`. A slot takes text, integer, boolean, list or mapping with text keys; text may hold `${{ }}`,
@@ -413,7 +414,7 @@ class GraphBuilder(ActionCalls):
             timeout_ms=options.timeout_ms,
             undo_retry=options.retry if options.undo_retry is None else options.undo_retry,
             undo_timeout_ms=options.timeout_ms if options.undo_timeout_ms is None else options.undo_timeout_ms,
-            limits=options.limits,
+            limits=tuple(dict.fromkeys((*options.limits, *_turns(found, filled)))),
             locks=options.locks,
             exclusive=options.exclusive,
             allow_failure=options.allow_failure,
@@ -449,6 +450,15 @@ def _edges(needs: Iterable[Need | NodeHandle], refs: Referrer) -> tuple[Need, ..
     }
     edges |= dict.fromkeys((promised, NeedKind.PROMISE) for promised in refs.promised)
     return tuple(Need(*edge) for edge in edges)
+
+
+def _turns(action: Action | None, slots: Mapping[str, Slot]) -> Iterator[str]:
+    """The limits, beside those that the declaration names, under which nodes of this action run one after the other."""
+    for name, rule in action.slots.items() if action is not None else ():
+        if rule.turns is not None:
+            slot = slots.get(name)
+            value = slot.value if isinstance(slot, Immediate) else ""
+            yield rule.turns.get(value, rule.turns[""]) if isinstance(value, str) else rule.turns[""]
 
 
 def _answers(action: Action) -> bool:

@@ -20,6 +20,7 @@ from shipway.declaration import Declaration, OnFailure, Retry, Rollback, Stage, 
 from shipway.dedup import deduplicated
 from shipway.errors import DeclarationError, Problem, Reason, UsageError, did_you_mean
 from shipway.graph import Graph, GraphError
+from shipway.limits import Limit
 from shipway.node_ids import gate_of, owner_of
 from shipway.nodes import WHOLE_TREE, Immediate, Need, NeedKind, Node, Promise, Reads, Slot
 from shipway.plan import Durability, Plan, PlannedSource, PlannedStage
@@ -102,7 +103,10 @@ def build(request: PlanRequest, tools: PlanTools) -> Plan:
         stages=tuple(ordered),
         nodes=tuple(nodes),
         secrets=declaration.secrets,
-        limits=declaration.limits,
+        limits={
+            **declaration.limits,
+            **_turns([*nodes, *(node for stage in ordered for node in stage.compensation)], declaration.limits),
+        },
         locks=declaration.locks,
         is_locked=declaration.is_locked,
         durability=request.durability,
@@ -169,6 +173,12 @@ def select(
         [_selected(stage, names, ids) for stage in kept_stages],
         [replace(node, needs=_bridged(node, nodes, ids)) for node in kept],
     )
+
+
+def _turns(nodes: Sequence[Node], declared: Mapping[str, Limit]) -> dict[str, Limit]:
+    """The limits that actions bring along: nodes under one of them run one after the other."""
+    every = (each for node in nodes for each in (node, *node.all_templates()))
+    return dict.fromkeys(sorted({limit for each in every for limit in each.limits if limit not in declared}), Limit())
 
 
 def _is_in(node: str, skipped: Collection[str]) -> bool:

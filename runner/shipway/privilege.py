@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 _PATIENCE_S = 10
 
@@ -24,3 +24,14 @@ def has_privilege(env: Mapping[str, str]) -> bool:
     except (OSError, subprocess.TimeoutExpired):
         return False
     return done.returncode == 0
+
+
+def elevated(argv: Sequence[str], env: Mapping[str, str]) -> tuple[str, ...]:
+    """The command line by which a node that declares `privileged` runs `argv`: itself as root, else by sudo, which never asks.
+
+    sudo keeps the variables of `env`, but for PATH and HOME, which are root's.
+    """
+    if os.geteuid() == 0:
+        return tuple(argv)
+    kept = ",".join(sorted(name for name in env if name not in ("PATH", "HOME", "USER", "SHELL")))
+    return ("sudo", "-n", *([f"--preserve-env={kept}"] if kept else []), "--", *argv)

@@ -17,6 +17,7 @@ from shipway.backend import Backend, Capability
 from shipway.errors import UsageError, did_you_mean
 from shipway.hook import Hook
 from shipway.hooks import HOOK_EVENTS
+from shipway.packages import Driver
 
 BackendKey: TypeAlias = tuple[str, str]
 """Mode and name of a backend, shown as `mode/name`."""
@@ -44,8 +45,24 @@ _ACTIONS: Mapping[str, str] = {
     "file.source": "shipway.actions.file_source:FileSource",
     "file.unlink": "shipway.actions.file_unlink:FileUnlink",
     "file.write": "shipway.actions.file_write:FileWrite",
+    "pkg.install": "shipway.actions.pkg_change:PkgInstall",
+    "pkg.installed": "shipway.actions.pkg_question:PkgInstalled",
+    "pkg.not_installed": "shipway.actions.pkg_question:PkgNotInstalled",
+    "pkg.remove": "shipway.actions.pkg_change:PkgRemove",
+    "pkg.update": "shipway.actions.pkg_change:PkgUpdate",
+    "pkg.upgrade": "shipway.actions.pkg_change:PkgUpgrade",
+    "pkg.version_gte": "shipway.actions.pkg_question:PkgVersionGte",
     "shell.exec": "shipway.actions.shell_exec:ShellExec",
     "template.render": "shipway.actions.template_render:TemplateRender",
+}
+
+_DRIVERS: Mapping[str, str] = {
+    "apt": "shipway.drivers.apt:Apt",
+    "brew": "shipway.drivers.brew:Brew",
+    "dnf": "shipway.drivers.dnf:Dnf",
+    "npm": "shipway.drivers.npm:Npm",
+    "pip": "shipway.drivers.pip:Pip",
+    "winget": "shipway.drivers.winget:Winget",
 }
 
 _BACKENDS: Mapping[BackendKey, str] = {
@@ -200,6 +217,20 @@ class Registry:
             return []
         self._scanned.add(group)
         return sorted(self._scan(group), key=lambda found: (found.name, found.origin))
+
+
+def find_driver(manager: str) -> Driver | None:
+    """The driver of a package manager by its name, or None."""
+    target = _DRIVERS.get(manager)
+    if target is None:
+        return None
+    driver: Driver = _made(f"driver `{manager}`", _Claim(_BUILT_IN, target))  # type: ignore[assignment]  # as for actions
+    return driver
+
+
+def driver_names() -> list[str]:
+    """The package managers that have a driver, sorted."""
+    return sorted(_DRIVERS)
 
 
 def show(key: BackendKey) -> str:

@@ -1,0 +1,155 @@
+"""Typed calls for the actions on packages and services, beside those of `builder_calls`. Checks nothing: the builder does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from shipway.builder_calls import DEFAULT_OPTIONS, ActionCalls, NodeHandle, NodeOptions
+from shipway.nodes import Need, Promise
+
+
+class PackageCalls(ActionCalls, Protocol):
+    """One call per action, as in `ActionCalls`: a slot left out, or None, takes the action's default."""
+
+    def pkg_install(
+        self,
+        name: str,
+        packages: Sequence[str] | Promise,
+        *,
+        manager: str | Promise | None = None,
+        prefix: str | Promise | None = None,
+        cask: bool | None = None,
+        vouched: bool | None = None,
+        consent: Sequence[str] | None = None,
+        needs: Iterable[Need | NodeHandle] = (),
+        options: NodeOptions = DEFAULT_OPTIONS,
+    ) -> NodeHandle:
+        """Install packages; outputs `names` and `versions`. Unless `vouched`, what the manager does not know needs `consent`."""
+        return self.add(
+            "pkg.install",
+            name,
+            {
+                "packages": packages,
+                "manager": manager,
+                "prefix": prefix,
+                "cask": cask,
+                "vouched": vouched,
+                "consent": consent,
+            },
+            needs=needs,
+            options=options,
+        )
+
+    def pkg_upgrade(
+        self,
+        name: str,
+        packages: Sequence[str] | Promise,
+        *,
+        manager: str | Promise | None = None,
+        prefix: str | Promise | None = None,
+        cask: bool | None = None,
+        needs: Iterable[Need | NodeHandle] = (),
+        options: NodeOptions = DEFAULT_OPTIONS,
+    ) -> NodeHandle:
+        """Upgrade packages that are there; outputs `names` and `versions`."""
+        return self.add(
+            "pkg.upgrade",
+            name,
+            {"packages": packages, "manager": manager, "prefix": prefix, "cask": cask},
+            needs=needs,
+            options=options,
+        )
+
+    def pkg_remove(
+        self,
+        name: str,
+        packages: Sequence[str] | Promise,
+        *,
+        manager: str | Promise | None = None,
+        prefix: str | Promise | None = None,
+        cask: bool | None = None,
+        needs: Iterable[Need | NodeHandle] = (),
+        options: NodeOptions = DEFAULT_OPTIONS,
+    ) -> NodeHandle:
+        """Remove packages; outputs `names` and `versions`."""
+        return self.add(
+            "pkg.remove",
+            name,
+            {"packages": packages, "manager": manager, "prefix": prefix, "cask": cask},
+            needs=needs,
+            options=options,
+        )
+
+    def pkg_update(
+        self,
+        name: str,
+        *,
+        manager: str | Promise | None = None,
+        prefix: str | Promise | None = None,
+        needs: Iterable[Need | NodeHandle] = (),
+        options: NodeOptions = DEFAULT_OPTIONS,
+    ) -> NodeHandle:
+        """Fetch the lists of what there is; output `manager`."""
+        return self.add("pkg.update", name, {"manager": manager, "prefix": prefix}, needs=needs, options=options)
+
+    def pkg_installed(
+        self,
+        name: str,
+        package: str | Promise,
+        *,
+        manager: str | Promise | None = None,
+        prefix: str | Promise | None = None,
+        cask: bool | None = None,
+        needs: Iterable[Need | NodeHandle] = (),
+        options: NodeOptions = DEFAULT_OPTIONS,
+    ) -> NodeHandle:
+        """Ask whether a package is there; output `installed`."""
+        return self.add(
+            "pkg.installed",
+            name,
+            {"name": package, "manager": manager, "prefix": prefix, "cask": cask},
+            needs=needs,
+            options=options,
+        )
+
+    def pkg_not_installed(
+        self,
+        name: str,
+        package: str | Promise,
+        *,
+        manager: str | Promise | None = None,
+        prefix: str | Promise | None = None,
+        cask: bool | None = None,
+        needs: Iterable[Need | NodeHandle] = (),
+        options: NodeOptions = DEFAULT_OPTIONS,
+    ) -> NodeHandle:
+        """Ask whether a package is not there; output `not_installed`."""
+        return self.add(
+            "pkg.not_installed",
+            name,
+            {"name": package, "manager": manager, "prefix": prefix, "cask": cask},
+            needs=needs,
+            options=options,
+        )
+
+    def pkg_version_gte(
+        self,
+        name: str,
+        package: str | Promise,
+        version: str | Promise,
+        *,
+        manager: str | Promise | None = None,
+        prefix: str | Promise | None = None,
+        cask: bool | None = None,
+        needs: Iterable[Need | NodeHandle] = (),
+        options: NodeOptions = DEFAULT_OPTIONS,
+    ) -> NodeHandle:
+        """Ask whether a package is there at `version` or later; output `version_gte`."""
+        return self.add(
+            "pkg.version_gte",
+            name,
+            {"name": package, "version": version, "manager": manager, "prefix": prefix, "cask": cask},
+            needs=needs,
+            options=options,
+        )
