@@ -14,6 +14,7 @@ from shipway.errors import EXIT_USAGE, UsageError
 from shipway.registry import ACTION_GROUP, BACKEND_GROUP, Extension, Registry, installed_extensions
 
 BUILT_IN = {
+    "archive.extract",
     "file.backup",
     "file.copy",
     "file.exists",

@@ -30,6 +30,9 @@ _END_LENGTH = 22
 _END64 = b"PK\x06\x07"
 _END64_LENGTH = 20
 _COMMENT_MAX = 65_535
+END_BYTES_MAX = _END64_LENGTH + _END_LENGTH + _COMMENT_MAX
+"""How much of a file its end may be, with a comment."""
+
 _ENCRYPTED = 0x1
 _METHODS = {zipfile.ZIP_STORED: "stored", zipfile.ZIP_DEFLATED: "deflated"}
 
@@ -45,7 +48,7 @@ def read_archive(content: bytes, wanted: Collection[str]) -> Mapping[str, bytes]
     """
     if len(content) > ARCHIVE_BYTES_MAX:
         raise HostileArchive(f"it has {len(content)} bytes, more than {ARCHIVE_BYTES_MAX}")
-    _check_end(content)
+    check_end(content[:4], content[-END_BYTES_MAX:], len(content), DIRECTORY_BYTES_MAX)
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             members = archive.infolist()
@@ -71,23 +74,26 @@ def read_archive(content: bytes, wanted: Collection[str]) -> Mapping[str, bytes]
     return found
 
 
-def _check_end(content: bytes) -> None:
-    """Refuse what would make the reader take a long list of members into memory, before it is asked for."""
-    if not content.startswith(b"PK\x03\x04"):
+def check_end(begin: bytes, end: bytes, size: int, directory_bytes_max: int) -> None:
+    """Refuse what would make the reader take a long list of members into memory, before it is asked for.
+
+    `begin` are the first bytes of a file of `size` bytes, `end` its last END_BYTES_MAX. Raises HostileArchive.
+    """
+    if not begin.startswith(b"PK\x03\x04"):
         raise HostileArchive("it does not begin as a zip file with members")
-    at = content.rfind(_END, max(0, len(content) - _END_LENGTH - _COMMENT_MAX))
-    if at < 0 or at + _END_LENGTH > len(content):
+    at = end.rfind(_END, max(0, len(end) - _END_LENGTH - _COMMENT_MAX))
+    if at < 0 or at + _END_LENGTH > len(end):
         raise HostileArchive("it does not end as a zip file")
-    if at >= _END64_LENGTH and content[at - _END64_LENGTH :].startswith(_END64):
+    if at >= _END64_LENGTH and end[at - _END64_LENGTH :].startswith(_END64):
         raise HostileArchive("it is in the form for more than 4 GB")
-    disk, first_disk, here, total, size, offset, comment = struct.unpack("<4H2LH", content[at + 4 : at + _END_LENGTH])
-    if at + _END_LENGTH + comment != len(content):
+    disk, first_disk, here, total, length, offset, comment = struct.unpack("<4H2LH", end[at + 4 : at + _END_LENGTH])
+    if at + _END_LENGTH + comment != len(end):
         raise HostileArchive("something stands behind its end")
     if disk or first_disk or here != total:
         raise HostileArchive("it is one part of several")
-    if size > DIRECTORY_BYTES_MAX:
-        raise HostileArchive(f"its list of members has {size} bytes, more than {DIRECTORY_BYTES_MAX}")
-    if offset + size != at:
+    if length > directory_bytes_max:
+        raise HostileArchive(f"its list of members has {length} bytes, more than {directory_bytes_max}")
+    if offset + length != size - len(end) + at:
         raise HostileArchive("its list of members is not where it says")
 
 

@@ -34,6 +34,7 @@ HOOK_GROUP = "shipway.hooks"
 _BUILT_IN = "shipway"
 
 _ACTIONS: Mapping[str, str] = {
+    "archive.extract": "shipway.actions.archive_extract:ArchiveExtract",
     "file.backup": "shipway.actions.file_backup:FileBackup",
     "file.copy": "shipway.actions.file_copy:FileCopy",
     "file.exists": "shipway.actions.file_exists:FileExists",

@@ -21,6 +21,8 @@ from shipway.file_state import ABSENT, Kind, fingerprint, kind_of, mode_of
 from shipway.made_folders import MadeFolders
 
 _LEDGER = "ledger.json"
+_PUT_BACK = "put-back"
+"""Holds one byte for each entry, from the last, that needs no putting back any more."""
 
 
 class Did(StrEnum):
@@ -50,6 +52,14 @@ class Entry(Struct, frozen=True):
     mode: str = ""
 
 
+class Placement(Struct, frozen=True):
+    """What is to stand at `path`: a directory, or `new`, a file or link of the ledger's, with the fingerprint `after`."""
+
+    path: Path
+    after: str
+    new: Path | None = None
+
+
 class Ledger:
     """What one node changed among files, oldest first. `is_complete`: its `do` came to an end."""
 
@@ -59,6 +69,9 @@ class Ledger:
         self._made = MadeFolders(work)
         self._entries = list(entries)
         self._is_complete = is_complete
+        self._put_back_count = 0
+        self._next_name = 0
+        self._temporaries: set[str] = set()
 
     @classmethod
     def kept(cls, work: Work) -> Ledger | None:
@@ -69,9 +82,11 @@ class Ledger:
     @classmethod
     def _left(cls, work: Work) -> Ledger | None:
         try:
-            return cls._from_json(work, object_of(json.loads((work.scratch / _LEDGER).read_bytes())))
+            ledger = cls._from_json(work, object_of(json.loads((work.scratch / _LEDGER).read_bytes())))
         except FileNotFoundError:
             return None
+        ledger._put_back_count = _size_of(work.scratch / _PUT_BACK)
+        return ledger
 
     @classmethod
     def _from_json(cls, work: Work, data: Mapping[str, Json]) -> Ledger:
@@ -136,6 +151,10 @@ class Ledger:
             os.fsync(descriptor)
         return place
 
+    def new_place(self) -> Path:
+        """Where in scratch a file may be written that is handed to `place`."""
+        return self._scratch / self._free_name()
+
     def new_link(self, target: str) -> Path:
         """A link in scratch, to be handed to `replace`."""
         place = self._scratch / self._free_name()
@@ -154,6 +173,48 @@ class Ledger:
         if aside:
             _link_or_copy(path, self._scratch / aside)
         self._move_over(new, path)
+
+    def place(self, placements: Sequence[Placement]) -> None:
+        """Make each of `placements`, a directory before what is in it, in place of what stands there; one that is there stays.
+
+        For thousands of them: all are noted at once.
+        """
+        for placement in placements:
+            kind = kind_of(placement.path)
+            if kind is Kind.OTHER:
+                raise ActionFailed(f"`{placement.path}` is a pipe, a socket or a device, which is not replaced")
+            if kind is not Kind.ABSENT and (kind is Kind.DIRECTORY) is not (placement.new is None):
+                self.put_aside(placement.path)
+        missing = [each for each in placements if each.new is not None or kind_of(each.path) is Kind.ABSENT]
+        noted = [(placement, self._noted(placement)) for placement in missing]
+        if missing and not _are_near(missing[0].path, self._scratch):
+            self._temporaries = {self._name(_beside(each.path)) for each in missing}
+            self._entries += (Entry(Did.TEMPORARY, name) for name in sorted(self._temporaries))
+        self._entries += (entry for _, entry in noted)
+        self._save()
+        for placement, entry in noted:
+            if placement.new is None:
+                self._make(placement, entry)
+                continue
+            if entry.aside:
+                _link_or_copy(placement.path, self._scratch / entry.aside)
+            self._move_over(placement.new, placement.path)
+
+    def _make(self, placement: Placement, entry: Entry) -> None:
+        try:
+            placement.path.mkdir()
+        except FileExistsError:  # another node made it just now: it is not ours to remove
+            self._entries.remove(entry)
+            self._save()
+            return
+        placement.path.chmod(int(placement.after.split()[1], 8))
+
+    def _noted(self, placement: Placement) -> Entry:
+        name = self._name(placement.path)
+        if placement.new is None:
+            return Entry(Did.MADE, name, after=placement.after)
+        before = fingerprint(placement.path)
+        return Entry(Did.REPLACED, name, before, placement.after, "" if before == ABSENT else self._free_name())
 
     def rename(self, source: Path, path: Path) -> None:
         """Move `source` to `path`, where nothing stands. Across file systems only a file or a link."""
@@ -192,12 +253,15 @@ class Ledger:
         Raises Drifted before anything is touched where something changed since, NotUndoable where what was put aside is gone.
         """
         cleared: set[str] = set()
-        standing = [(entry, self._stands(entry, cleared)) for entry in reversed(self._entries)]
-        for entry, stands in standing:
-            if stands:
-                self._reverse(entry)
-            self._entries.remove(entry)
-            self._save()
+        left = self._entries[: max(0, len(self._entries) - self._put_back_count)]
+        standing = [(entry, self._stands(entry, cleared)) for entry in reversed(left)]
+        with (self._scratch / _PUT_BACK).open("ab", buffering=0) as put_back:
+            for entry, stands in standing:
+                if stands:
+                    self._reverse(entry)
+                put_back.write(b".")
+        self._entries = []
+        self._save()
 
     def _stands(self, entry: Entry, cleared: set[str]) -> bool:
         """Whether a change is there to be put back. `cleared` collects the paths where nothing will be left by then."""
@@ -207,7 +271,7 @@ class Ledger:
             case Did.TEMPORARY:
                 return now != ABSENT
             case Did.MADE:
-                stands = self._stands_made(entry, path, now)
+                stands = self._stands_made(entry, path, now, cleared)
                 cleared.add(entry.path)
                 return stands
             case Did.PRUNED:
@@ -226,7 +290,7 @@ class Ledger:
             case Did.RENAMED:
                 return self._stands_renamed(entry, now, cleared)
 
-    def _stands_made(self, entry: Entry, path: Path, now: str) -> bool:
+    def _stands_made(self, entry: Entry, path: Path, now: str, cleared: set[str]) -> bool:
         if not entry.after:  # a parent: even where it is gone, the claim on it is given up
             return True
         if now == ABSENT:
@@ -234,7 +298,7 @@ class Ledger:
         if self._is_complete:
             if now != entry.after:
                 raise self._drifted(entry, now)
-            if any(path.iterdir()):
+            if any(self._name(inner) not in cleared for inner in path.iterdir()):
                 raise Drifted(f"`{entry.path}` is no longer empty; it is left alone")
         return kind_of(path) is Kind.DIRECTORY
 
@@ -301,8 +365,8 @@ class Ledger:
         except OSError as error:
             if error.errno != errno.EXDEV:
                 raise
-            beside = path.parent / f".shipway-{sha256(os.fsencode(path)).hexdigest()[:16]}"
-            self._note(Entry(Did.TEMPORARY, self._name(beside)))
+            beside = _beside(path)
+            self._note_temporary(beside)
             _remove(beside)
             _copy(new, beside)
             beside.replace(path)
@@ -315,14 +379,22 @@ class Ledger:
         return self._root / name
 
     def _free_name(self) -> str:
-        number = 0
-        while kind_of(self._scratch / f"{number}") is not Kind.ABSENT:
-            number += 1
-        return f"{number}"
+        while kind_of(self._scratch / f"{self._next_name}") is not Kind.ABSENT:
+            self._next_name += 1
+        self._next_name += 1
+        return f"{self._next_name - 1}"
 
     def _note(self, entry: Entry) -> None:
         self._entries.append(entry)
         self._save()
+
+    def _note_temporary(self, beside: Path) -> None:
+        """Note it before all others: what is counted as put back is the end of the list."""
+        name = self._name(beside)
+        if name not in self._temporaries:
+            self._temporaries.add(name)
+            self._entries.insert(0, Entry(Did.TEMPORARY, name))
+            self._save()
 
     def _save(self) -> None:
         new = self._scratch / f"{_LEDGER}.new"
@@ -339,6 +411,7 @@ def changing(work: Work) -> Iterator[Ledger]:
     with faults_told():
         _put_back_left(work)
         work.scratch.mkdir(parents=True, exist_ok=True)
+        (work.scratch / _PUT_BACK).unlink(missing_ok=True)
         ledger = Ledger(work)
         try:
             yield ledger
@@ -385,6 +458,24 @@ def told(error: OSError) -> str:
     """What the operating system refused, in our words: `permission denied: `/a/b``."""
     reason = (error.strerror or str(error)).lower()
     return f"{reason}: `{error.filename}`" if error.filename is not None else reason
+
+
+def _size_of(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def _beside(path: Path) -> Path:
+    """Where a copy from another file system stands until it is whole."""
+    return path.parent / f".shipway-{sha256(os.fsencode(path)).hexdigest()[:16]}"
+
+
+def _are_near(path: Path, scratch: Path) -> bool:
+    """Whether a thing can be renamed from `scratch` to `path`: they are on one file system."""
+    there = next(above for above in path.parents if above.is_dir())
+    return there.stat().st_dev == scratch.stat().st_dev
 
 
 def _link_or_copy(path: Path, aside: Path) -> None:

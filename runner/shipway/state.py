@@ -159,3 +159,34 @@ class Wanted(Struct, frozen=True):
 
 
 EVERYTHING = Wanted()
+
+
+def entry_json(entry: Entry, *, with_history: bool) -> dict[str, Json]:
+    """An entry for machines: its identity, how it stands and by what; `history` where that is asked for, else null."""
+    identity = entry.identity
+    return {
+        "lifecycle": identity.lifecycle,
+        "target": identity.target,
+        "kind": identity.kind,
+        "name": identity.name,
+        "standing": entry.standing.value,
+        "by": None if entry.by is None else history_json(entry.by),
+        "history": [history_json(record) for record in entry.history] if with_history else None,
+    }
+
+
+def history_json(record: HistoryRecord) -> dict[str, Json]:
+    """A record of a history for machines."""
+    return {
+        "at_ms": record.at_ms,
+        "receipt": record.receipt,
+        "run": record.run,
+        "commit": record.commit or None,
+        "node": record.node,
+        "action": record.action,
+        "outcome": record.outcome.value,
+        "change": None if record.change is None else record.change.value,
+        "present": record.present,
+        "fingerprint": record.fingerprint,
+        "facts": dict(record.facts),
+    }

@@ -79,6 +79,20 @@ class Telling(Struct, frozen=True, dict=True):
         return unix_ms(self.receipt.ended) if since is None else self.began_ms + since
 
 
+def in_chain_order(tellings: Iterable[Telling]) -> list[Telling]:
+    """Each receipt behind the one that it names; those that name none of them by when they began. Each digest once."""
+    known = {telling.digest: telling for telling in tellings}
+    ordered: dict[str, Telling] = {}
+    for telling in sorted(known.values(), key=lambda each: (each.receipt.started, each.receipt.ended)):
+        before: list[Telling] = []
+        link: Telling | None = telling
+        while link is not None and link.digest not in ordered and len(before) <= len(known):
+            before.append(link)
+            link = known.get(link.receipt.previous or "")
+        ordered.update((each.digest, each) for each in reversed(before))
+    return list(ordered.values())
+
+
 def fold(tellings: Iterable[Telling], wanted: Wanted = EVERYTHING) -> State:
     """The state that receipts come to. They stand in the order of their chain, which decides between records of one time."""
     told: _Told = {}

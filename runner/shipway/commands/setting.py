@@ -25,6 +25,7 @@ from shipway.policy import Labels
 from shipway.receipt import Receipt
 from shipway.registry import Registry
 from shipway.repository import Repository, open_repository
+from shipway.state import State
 from shipway.trigger import strangers_work
 from shipway.undertaking import Reporter, Request, Surroundings
 from shipway.workspace import DIRECTORY, Workspace
@@ -160,6 +161,7 @@ def surroundings(context: Context, repository: Repository, events: Events, repor
         open_state=lambda declared, secrets, target: open_state(declared, secrets, target, context, repository),
         open_vault=open_vault,
         receipts=lambda declared, target: receipts_of(declared, target, context, repository),
+        prior=lambda declared, target: _prior(declared, target, context, repository),
     )
 
 
@@ -172,6 +174,12 @@ def journal_of(root: Path, context: Context) -> JournalFile:
         token=lambda: context.random_hex(16),
         unix_ms=lambda: int(context.now().timestamp() * 1000),
     )
+
+
+def _prior(declared: declaration.Declaration, target: str, context: Context, repository: Repository) -> State:
+    from shipway.commands.kept_receipts import prior_state  # late: only a backend that looks back asks for it
+
+    return prior_state(declared, target, context, repository)
 
 
 def _labels(context: Context) -> Labels:
