@@ -275,6 +275,14 @@ CALLS: list[tuple[str, Callable[[GraphBuilder], NodeHandle]]] = [
     ("pkg.installed", lambda builder: builder.pkg_installed("a", "x")),
     ("pkg.not_installed", lambda builder: builder.pkg_not_installed("a", "x")),
     ("pkg.version_gte", lambda builder: builder.pkg_version_gte("a", "x", "1")),
+    ("service.start", lambda builder: builder.service_start("a", "x")),
+    ("service.stop", lambda builder: builder.service_stop("a", "x")),
+    ("service.enable", lambda builder: builder.service_enable("a", "x")),
+    ("service.disable", lambda builder: builder.service_disable("a", "x")),
+    ("service.restart", lambda builder: builder.service_restart("a", "x")),
+    ("service.exists", lambda builder: builder.service_exists("a", "x")),
+    ("service.running", lambda builder: builder.service_running("a", "x")),
+    ("service.enabled", lambda builder: builder.service_enabled("a", "x")),
 ]
 
 

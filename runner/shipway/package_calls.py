@@ -153,3 +153,95 @@ class PackageCalls(ActionCalls, Protocol):
             needs=needs,
             options=options,
         )
+
+    def service_start(
+        self,
+        name: str,
+        service: str | Promise,
+        *,
+        needs: Iterable[Need | NodeHandle] = (),
+        options: NodeOptions = DEFAULT_OPTIONS,
+    ) -> NodeHandle:
+        """Start a service; output `name`."""
+        return self.add("service.start", name, {"name": service}, needs=needs, options=options)
+
+    def service_stop(
+        self,
+        name: str,
+        service: str | Promise,
+        *,
+        needs: Iterable[Need | NodeHandle] = (),
+        options: NodeOptions = DEFAULT_OPTIONS,
+    ) -> NodeHandle:
+        """Stop a service; output `name`."""
+        return self.add("service.stop", name, {"name": service}, needs=needs, options=options)
+
+    def service_enable(
+        self,
+        name: str,
+        service: str | Promise,
+        *,
+        root: str | Promise | None = None,
+        needs: Iterable[Need | NodeHandle] = (),
+        options: NodeOptions = DEFAULT_OPTIONS,
+    ) -> NodeHandle:
+        """Let a service start with the system; output `name`."""
+        return self.add("service.enable", name, {"name": service, "root": root}, needs=needs, options=options)
+
+    def service_disable(
+        self,
+        name: str,
+        service: str | Promise,
+        *,
+        root: str | Promise | None = None,
+        needs: Iterable[Need | NodeHandle] = (),
+        options: NodeOptions = DEFAULT_OPTIONS,
+    ) -> NodeHandle:
+        """Let a service not start with the system; output `name`."""
+        return self.add("service.disable", name, {"name": service, "root": root}, needs=needs, options=options)
+
+    def service_restart(
+        self,
+        name: str,
+        service: str | Promise,
+        *,
+        needs: Iterable[Need | NodeHandle] = (),
+        options: NodeOptions = DEFAULT_OPTIONS,
+    ) -> NodeHandle:
+        """Restart a service; output `name`."""
+        return self.add("service.restart", name, {"name": service}, needs=needs, options=options)
+
+    def service_exists(
+        self,
+        name: str,
+        service: str | Promise,
+        *,
+        root: str | Promise | None = None,
+        needs: Iterable[Need | NodeHandle] = (),
+        options: NodeOptions = DEFAULT_OPTIONS,
+    ) -> NodeHandle:
+        """Ask whether a service is known; output `exists`."""
+        return self.add("service.exists", name, {"name": service, "root": root}, needs=needs, options=options)
+
+    def service_running(
+        self,
+        name: str,
+        service: str | Promise,
+        *,
+        needs: Iterable[Need | NodeHandle] = (),
+        options: NodeOptions = DEFAULT_OPTIONS,
+    ) -> NodeHandle:
+        """Ask whether a service runs; output `running`."""
+        return self.add("service.running", name, {"name": service}, needs=needs, options=options)
+
+    def service_enabled(
+        self,
+        name: str,
+        service: str | Promise,
+        *,
+        root: str | Promise | None = None,
+        needs: Iterable[Need | NodeHandle] = (),
+        options: NodeOptions = DEFAULT_OPTIONS,
+    ) -> NodeHandle:
+        """Ask whether a service starts with the system; output `enabled`."""
+        return self.add("service.enabled", name, {"name": service, "root": root}, needs=needs, options=options)
