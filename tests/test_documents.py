@@ -42,6 +42,7 @@ from shipway.nodes import (
 )
 from shipway.plan import Durability, Plan, PlannedSource, PlannedStage, differences, load_plan
 from shipway.policies import Decision, Policy, Verdict
+from shipway.preflight import Finding, Stands, Status
 from shipway.receipt import (
     Attempt,
     NodeResult,
@@ -111,6 +112,20 @@ def _random_plan(seed: int, size: int) -> Plan:
         rng.choice(list(OnFailure)),
         rng.choice(list(Rollback)),
         rng.choice((None, *OnCancel)),
+        preflight=tuple(_random_finding(rng, node.id) for node in nodes if rng.random() < 0.5),
+    )
+
+
+def _random_finding(rng: Random, node: str) -> Finding:
+    return Finding(
+        node,
+        "out",
+        rng.choice(list(Stands)),
+        rng.choice((None, *Status)),
+        rng.choice(("", "stop", "skip")),
+        rng.choice((None, 8)),
+        rng.choice((None, "a/b")),
+        rng.choice(("", "file 0644 0")),
     )
 
 
@@ -635,6 +650,7 @@ _PLAN_CHANGES: dict[str, tuple[object, bool]] = {
     "weakens": ((Weakening(Rule.LOCK, "db", "lock `db` would not be held"),), False),
     "policies": ((Policy("sure", Position("x.yml", 1, 1), deny_opaque=True),), True),
     "hooks": ((HookRule(Position("x.yml", 1, 1), uses="statsd"),), True),
+    "preflight": ((Finding("b/n", "out", Stands.FILE, Status.CONFLICT, "stop", 3, None, "file 0644 0"),), False),
     "verdicts": ((Verdict("sure", "", Decision.DENY, ("no",)),), False),
 }
 

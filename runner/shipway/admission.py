@@ -12,10 +12,12 @@ from shipway.errors import ShipwayError
 from shipway.events import Warned
 from shipway.foretold import keeping
 from shipway.logbook import Logbook
+from shipway.look_ahead import refuse_other_world
 from shipway.plan import Plan
 from shipway.policies import Verdict
 from shipway.policing import PolicyTools, ask_policies
 from shipway.policy import Clearance, covers, refusal
+from shipway.preflight import refuse_conflicts
 from shipway.undertaking import Request, Surroundings
 
 
@@ -42,8 +44,14 @@ class Admission:
         return replace(plan, verdicts=ask_policies(plan, self._policy_tools(), None)) if plan.all_policies else plan
 
     def refuse_early(self, plan: Plan) -> None:
-        """Raise what the policies said when the plan was made, before anybody is asked; not where glass is to be broken."""
-        if self._request.is_undoing or self._request.breaker is not None:
+        """Raise what is in the way, or what the policies said when the plan was made, before anybody is asked.
+
+        What policies said is not raised where glass is to be broken.
+        """
+        if self._request.is_undoing:
+            return
+        refuse_conflicts(plan.preflight)
+        if self._request.breaker is not None:
             return
         refused = self._refusal(plan.verdicts)
         if refused is not None:
@@ -63,6 +71,7 @@ class Admission:
             return plan
         self.clearance = self._cleared(plan)
         self._request.check_head(plan)
+        refuse_other_world(plan, self._around.repository.root)
         return plan
 
     def _approved(self, plan: Plan) -> Sanction:

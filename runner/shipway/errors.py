@@ -32,6 +32,8 @@ class Reason(StrEnum):
     RECEIPT_DIGEST = "receipt-digest"
     RECEIPT_CHAIN = "receipt-chain"
     PLAN_DIFFERS = "plan-differs"
+    CONFLICT = "conflict"
+    TARGET_CHANGED = "target-changed"
     PREDICTION_BROKEN = "prediction-broken"
     PLAN_EXPIRED = "plan-expired"
     POLICY_DENIED = "policy-denied"

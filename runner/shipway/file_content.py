@@ -181,7 +181,10 @@ def _holds(path: Path, kind: Kind, content: Content, mode: str, owner: tuple[int
     """Whether a file is what it is to be; its content is read only where its size is the same."""
     if kind is not Kind.FILE or path.lstat().st_size != _size(content) or not is_owned(path, owner):
         return False
-    return fingerprint(path) == file_fingerprint(mode, sha256_of(content))
+    try:
+        return fingerprint(path) == file_fingerprint(mode, sha256_of(content))
+    except PermissionError:
+        return False
 
 
 def _size(content: Content) -> int:

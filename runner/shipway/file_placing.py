@@ -15,8 +15,7 @@ WITHIN = SlotRule(
 )
 ON_CONFLICT = SlotRule(
     SlotType.STRING,
-    default="overwrite",
-    description="what is done about something that stands at `path`: `overwrite` `stop` `backup` `skip`",
+    description="what is done about something that stands at `path`: `overwrite` (the default) `stop` `backup` `skip`",
 )
 OWNER = SlotRule(SlotType.STRING, description="whose the file will be: `user` or `user:group`; needs privilege")
 

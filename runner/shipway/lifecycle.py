@@ -36,11 +36,13 @@ from shipway.journal import LeaseLost, Unjournalled
 from shipway.listening import Listening
 from shipway.locks import lifecycle_lock, named_lock
 from shipway.logbook import Guard, Logbook, ran_by
+from shipway.look_ahead import looked_ahead
 from shipway.nodes import WHOLE_TREE, Verified
 from shipway.plan import Durability, Plan
 from shipway.planning import PlanRequest, Selection, build, predict
 from shipway.policing import PolicyTools
 from shipway.prediction import PlanTools
+from shipway.preflight import refuse_changed
 from shipway.promotion import proves, refused
 from shipway.receipt import Receipt, RunOutcome
 from shipway.redaction import Redactor
@@ -236,6 +238,7 @@ class _Voyage:
             self.around.repository.root,
         )
         commands.close()
+        plan = looked_ahead(plan, self.around.registry.require_action)
         self.finished.plan = plan = drilled(plan, self.request.fail_after) if self.request.fail_after else plan
         if self.request.go_on is not None:
             self.finished.plan = plan = keeping(plan, self._logbook.check_begun(self.request.go_on, plan))
@@ -243,6 +246,7 @@ class _Voyage:
         if given is not None:
             # The plan just made is executed, not the given one: only what `effect` covers was found equal in them.
             self._admission.accounted = covered(given, plan, self.request.selection, self.request.accounting)
+            refuse_changed(given.preflight, plan.preflight)
             self.finished.plan = plan = keeping(plan, given)
         self.finished.plan = plan = self._admission.judged(plan)
         if self.request.execute:

@@ -39,6 +39,7 @@ from shipway.policies import (
     verdict_from_json,
     verdict_json,
 )
+from shipway.preflight import Finding, finding_from_json, finding_json
 from shipway.vertices import build_graph
 from shipway.weakenings import Weakening, weakening_from_json, weakening_json
 
@@ -111,6 +112,7 @@ class Plan(Struct, frozen=True, dict=True):
     `secrets` are names. `parallel` 0 lets the machine decide. `on_cancel` None: leave in CI, undo on a terminal. `locks` are
     held for the whole run, as is that of lifecycle and target where `is_locked`. `durability` is what the run will survive.
     `weakens` are rules of the commit before that it would loosen: they hold all the same.
+    `preflight` is what stands where nodes of `files` stages write, in the order of the nodes; no part of its effect either.
     `verdicts` are what its policies said when it was planned; they decide nothing later, and are no part of its effect.
     `hooks` are told what happens, in this order.
     """
@@ -134,6 +136,7 @@ class Plan(Struct, frozen=True, dict=True):
     weakens: tuple[Weakening, ...] = ()
     policies: tuple[Policy, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
+    preflight: tuple[Finding, ...] = ()
     hooks: tuple[HookRule, ...] = ()
 
     @cached_property
@@ -261,6 +264,7 @@ class Plan(Struct, frozen=True, dict=True):
             "stages": [_stage_json(stage) for stage in self.stages],
             "nodes": [node_json(node) for node in self.nodes],
             "on_rollback": rollback_preview(self).to_json(),
+            "preflight": [finding_json(finding) for finding in self.preflight],
         }
 
 
@@ -486,6 +490,7 @@ def plan_from_json(data: Mapping[str, Json]) -> Plan:
         locks=tuple(str(name) for name in items_of(data["locks"])),
         is_locked=data["lock"] != "none",
         policies=tuple(policy_from_json(object_of(policy)) for policy in items_of(data["policies"])),
+        preflight=tuple(finding_from_json(object_of(each)) for each in items_of(data["preflight"])),
         verdicts=tuple(verdict_from_json(object_of(verdict)) for verdict in items_of(data["verdicts"])),
         durability=Durability(str(data["durability"])),
         weakens=tuple(weakening_from_json(object_of(each)) for each in items_of(data["weakens"])),

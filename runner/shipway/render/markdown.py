@@ -19,7 +19,7 @@ from shipway.plan import Plan, StageRollback, rollback_preview
 from shipway.policies import Decision, Verdict
 from shipway.receipt import NodeResult, Receipt, RollbackEntry, RunOutcome
 from shipway.redaction import Redacted, trusted
-from shipway.render import wording
+from shipway.render import targets, wording
 from shipway.render.columns import cut
 from shipway.render.comparison import change_lines
 from shipway.render.difference import inline
@@ -95,7 +95,7 @@ def view_report(view: View, budget: int, links: Links) -> Report:
     return Report(
         subject="plan",
         head=_plan_head(plan, view),
-        lead=(_needed(view), _notes(links), _verdicts(plan.verdicts), since.block),
+        lead=(_needed(view), _notes(links), _verdicts(plan.verdicts), _in_the_way(plan), since.block),
         table_head=f"| node | stage | change | fidelity | {_UNDO[bool(view.proven)]} |\n| :--- | :--- | :--- | :--- | :--- |",
         rows=rows,
         folded_row=lambda stage, text: f"| … | {name(stage)} | {text} | | |",
@@ -168,6 +168,7 @@ def _plan_head(plan: Plan, view: View) -> str:
     hooks = wording.plan_hooks(plan)
     more = f" and {len(hooks) - _MAX_LISTED} more" if len(hooks) > _MAX_LISTED else ""
     run += [f"tells {', '.join(code(words, 80) for words in hooks[:_MAX_LISTED])}{more}"] if hooks else []
+    run += [f"targets {targets.counts(plan)}"] if targets.counts(plan) else []
     stands = f" ({prose(view.stands, 120)})" if view.stands else ""
     first = f"**!** {prose(wording.weakened_words(plan), _MOST_WEAKENED)}\n\n" if plan.weakens else ""
     head = f"### Shipway plan: {name(plan.lifecycle)} → {name(plan.target)}{stands}"
@@ -313,6 +314,11 @@ def _receipt_row(result: NodeResult, count: int) -> Row:
 
 def _graph(text: str) -> str:
     return fence(text.split("\n"), "mermaid") if text else ""
+
+
+def _in_the_way(plan: Plan) -> str:
+    lines = targets.in_the_way(plan)
+    return "\n".join(["**In the way**", "", *(f"- {code(line, 160)}" for line in lines)]) if lines else ""
 
 
 def _rollback(plan: Plan, share: int) -> str:

@@ -13,7 +13,7 @@ from shipway.nodes import DONE, FAILURES, WHOLE, Change, Fidelity, Node, Outcome
 from shipway.plan import Plan, PlannedStage, rollback_preview
 from shipway.policies import Decision, Verdict
 from shipway.receipt import NodeResult, Receipt, RollbackEntry, RunOutcome, own_outcome
-from shipway.render import wording
+from shipway.render import targets, wording
 from shipway.render.columns import NARROWEST, Colour, cut, pad, paint, width, wrap
 from shipway.render.folding import folded_ids, folded_nodes, folded_results
 from shipway.render.folding import name as folded_name
@@ -95,6 +95,10 @@ def render_plan(
     _plan_head(page, plan, expected)
     for stage in plan.stages:
         _stage(page, stage, [node for node in plan.nodes if node.stage == stage.id])
+    _listed_under(page, "In the way", targets.in_the_way(plan), Colour.YELLOW)
+    _listed_under(
+        page, "Of several sources of one target the highest layer counts, then the most specific", targets.losers(plan)
+    )
     _rollback(page, plan)
     _proven(page, proven)
     _plan_foot(page, plan)
@@ -186,6 +190,8 @@ def _plan_head(page: _Page, plan: Plan, expected: str) -> None:
         page.fact("locks", wording.plan_locks(plan))
     for place, words in enumerate(wording.plan_hooks(plan)):
         page.fact("" if place else "hooks", words)
+    if targets.counts(plan):
+        page.fact("targets", targets.counts(plan))
 
 
 def _stage(page: _Page, stage: PlannedStage, nodes: Sequence[Node]) -> None:
@@ -249,6 +255,14 @@ def _diff(page: _Page, node: Node) -> None:
         page.line(
             f"        … {wording.plural(len(lines) - _MAX_DIFF_LINES, 'more line')}, all in the plan file", Colour.DIM
         )
+
+
+def _listed_under(page: _Page, head: str, lines: Sequence[str], colour: Colour | None = None) -> None:
+    if lines:
+        page.line()
+        page.wrapped(f"{head}:", colour=colour)
+    for line in lines:
+        page.wrapped(line, "  ")
 
 
 def _rollback(page: _Page, plan: Plan) -> None:

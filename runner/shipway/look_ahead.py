@@ -1,0 +1,118 @@
+"""Looks where the nodes of a plan will write: when it is planned, and again right before it is executed. Changes nothing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from shipway.action import Access, Action
+from shipway.canonical import Json, object_of
+from shipway.file_placing import REPLACES
+from shipway.file_state import describe, link_fingerprint
+from shipway.nodes import Change, Immediate, Node
+from shipway.plan import Plan
+from shipway.preflight import Finding, Stands, Status, described, refuse_changed
+
+MODE = "files"
+"""The mode whose stages are looked ahead for."""
+
+
+def looked_ahead(plan: Plan, find_action: Callable[[str], Action]) -> Plan:
+    """The plan with a finding for each path that a node of a `files` stage writes, by what its action said of it."""
+    stages = {stage.id for stage in plan.stages if stage.mode == MODE}
+    if not stages:
+        return plan
+    rules: dict[str, tuple[str, ...]] = {}
+    found: list[Finding] = []
+    for node in plan.nodes:
+        if node.stage in stages:
+            found += _findings(node, _written(node.action, rules, find_action))
+    return replace(plan, preflight=tuple(found))
+
+
+def refuse_other_world(plan: Plan, root: Path) -> None:
+    """Raises VerificationError where something else stands where the plan writes than when it was made."""
+    if plan.preflight:
+        refuse_changed(plan.preflight, _again(plan, root))
+
+
+def _again(plan: Plan, root: Path) -> Iterator[Finding]:
+    for finding in plan.preflight:
+        try:
+            stands, size, target, fingerprint = described(_described(root / finding.path, finding))
+        except OSError:
+            stands, size, target, fingerprint = Stands.UNREADABLE, None, None, ""
+        if stands is Stands.OTHER_LINK and finding.stands is Stands.OUR_LINK:
+            stands = Stands.OUR_LINK
+        yield Finding(finding.node, finding.path, stands, None, finding.policy, size, target, fingerprint)
+
+
+def _described(path: Path, finding: Finding) -> Json:
+    """What stands at a path; of a file only as much as it takes to see that it is another."""
+    if finding.stands is Stands.NONE:
+        return {"kind": "other"} if os.path.lexists(path) else None
+    if finding.stands is Stands.DIRECTORY and path.is_dir() and not path.is_symlink():
+        return {"kind": "directory", "mode": f"{path.stat().st_mode & 0o7777:04o}"}
+    return describe(path)
+
+
+def _written(action: str, rules: dict[str, tuple[str, ...]], find_action: Callable[[str], Action]) -> tuple[str, ...]:
+    """The slots of an action that name a path which it writes."""
+    found = rules.get(action)
+    if found is None:
+        slots = find_action(action).slots
+        found = rules[action] = tuple(
+            name for name, rule in slots.items() if rule.access in (Access.WRITES, Access.CLEARS)
+        )
+    return found
+
+
+def _findings(node: Node, written: tuple[str, ...]) -> Iterator[Finding]:
+    for name in written:
+        slot = node.slots.get(name)
+        if isinstance(slot, Immediate) and isinstance(slot.value, str):
+            # Only slot `path` is what `before` is about.
+            yield _finding(node, slot.value) if name == "path" else Finding(node.id, slot.value, Stands.NONE)
+
+
+def _finding(node: Node, path: str) -> Finding:
+    stands, size, target, fingerprint = described(node.before)
+    slot = node.slots.get("on_conflict")
+    policy = str(slot.value) if isinstance(slot, Immediate) else ""
+    status = _status(node, stands, _told(stands, target, fingerprint)) if policy else None
+    is_ours = stands is Stands.OTHER_LINK and status in (Status.LINKED, Status.STALE)
+    return Finding(node.id, path, Stands.OUR_LINK if is_ours else stands, status, policy, size, target, fingerprint)
+
+
+def _status(node: Node, stands: Stands, fingerprint: str) -> Status | None:
+    before = node.before
+    if stands is Stands.NONE:
+        return None if node.change in (Change.NOOP, Change.DELETE) else Status.MISSING
+    if node.change is Change.NOOP and not (isinstance(before, Mapping) and before.get("left_alone")):
+        return Status.LINKED if stands is Stands.OTHER_LINK else Status.COPIED
+    known = node.facts.get(REPLACES)
+    if known is None:
+        return Status.CONFLICT
+    if node.change is Change.DELETE:
+        return Status.ORPHAN if known == fingerprint else Status.MODIFIED
+    wanted = _wanted(node)
+    if known == fingerprint:
+        return Status.STALE if wanted else Status.COPIED
+    return Status.MODIFIED if wanted == known else Status.BOTH_CHANGED
+
+
+def _wanted(node: Node) -> str:
+    """The fingerprint of what the node will put there; empty where that is not known yet."""
+    after = node.after
+    if not isinstance(after, Mapping) or (after.get("kind") == "file" and "digest" not in after):
+        return ""
+    stands, _, target, fingerprint = described(object_of(after))
+    return _told(stands, target, fingerprint)
+
+
+def _told(stands: Stands, target: str | None, fingerprint: str) -> str:
+    """A fingerprint as records have it: of a link the digest of its target."""
+    return link_fingerprint(target) if stands is Stands.OTHER_LINK and target is not None else fingerprint
