@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from shipway.canonical import Json
+from shipway.canonical import Json, canonical_bytes, digest
 from shipway.plan import Plan, load_plan
 from shipway.render.markdown import Links, plan_comment
 from tests.command_line import Done, Project, make_project
@@ -365,3 +365,86 @@ def test_case_77_a_plan_is_refused_by_the_policy_that_it_drops(project: Project)
     refused = project.call("run", "--yes", "--json", env=push(project, base), code=5).json["error"]
     assert refused["reason"] == "policy-denied"
     project.call("run", "--yes", env=push(project, project.git("rev-parse", "HEAD").strip()))
+
+
+def ran_once(project: Project, state: str = "") -> str:
+    """A commit with approval that was approved and run in a job; the commit."""
+    project.write({"shipway.yml": APPROVED + state})
+    project.commit()
+    head = project.git("rev-parse", "HEAD").strip()
+    plan = planned(project, push(project, head))
+    project.call("run", "--yes", "--approve", plan.effect, env=push(project, head))
+    return head
+
+
+def then_loosened(project: Project, state: str = "") -> str:
+    """A commit that drops the approval, whose run was refused, as `main` is at then."""
+    base = project.git("rev-parse", "HEAD").strip()
+    project.write({"shipway.yml": LOOSE + state})
+    project.commit()
+    refused = project.call("run", "--yes", "--json", env=push(project, base), code=5)
+    assert refused.json["error"]["reason"] == "approval-missing"
+    return project.git("rev-parse", "HEAD").strip()
+
+
+def test_case_77_a_second_push_does_not_rid_itself_of_the_rule_that_refused_the_first(project: Project) -> None:
+    ran_once(project)
+    loosened = then_loosened(project)
+    project.write({"README": "another change\n"})
+    project.commit()
+    check_refused(project, loosened)
+    # Once it was approved and run so, the new rules are the only ones.
+    project.call(
+        "run", "--yes", "--approve", planned(project, push(project, loosened)).effect, env=push(project, loosened)
+    )
+    head = project.git("rev-parse", "HEAD").strip()
+    project.write({"README": "and another one\n"})
+    project.commit()
+    assert planned(project, push(project, head)).weakens == ()
+    project.call("run", "--yes", env=push(project, head))
+
+
+def test_case_77_what_is_started_by_hand_has_the_rules_of_the_last_run_too(project: Project) -> None:
+    ran_once(project)
+    then_loosened(project)
+    repository: Json = {"id": 1, "full_name": "o/r", "default_branch": "trunk"}
+    env = job(project, "workflow_dispatch", {"ref": "refs/heads/trunk", "repository": repository})
+    refused = project.call("run", "--yes", "--json", env=env, code=5).json["error"]
+    assert refused["reason"] == "approval-missing"
+
+
+def test_case_77_a_last_run_whose_commit_is_not_in_the_clone_is_refused(project: Project) -> None:
+    commit = ran_once(project)
+    then_loosened(project)
+    project.git("checkout", "-q", "--orphan", "anew")
+    project.commit()
+    head = project.git("rev-parse", "HEAD").strip()
+    for branch in project.git("branch", "--format=%(refname:short)").split():
+        if branch != "anew":
+            project.git("branch", "-q", "-D", branch)
+    project.git("reflog", "expire", "--expire=now", "--all")
+    project.git("gc", "-q", "--prune=now")
+    refused = project.call("run", "--yes", "--json", env=push(project, head), code=5).json["error"]
+    assert refused["reason"] == "base-unknown"
+    assert commit[:12] in refused["message"]
+    assert "fetch-depth: 0" in refused["next"] and f"git fetch origin {commit}" in refused["next"]
+    plan = planned(project, push(project, head))
+    assert [weakening.rule.value for weakening in plan.weakens] == ["base"]
+
+
+def test_case_77_a_forged_receipt_in_the_checkout_can_only_add_a_rule(project: Project, tmp_path: Path) -> None:
+    origin = tmp_path / "origin.git"
+    project.git("init", "-q", "--bare", str(origin))
+    project.git("remote", "add", "origin", str(origin))
+    ran_once(project, "state: git\n")
+    loosened = then_loosened(project, "state: git\n")
+    [kept] = [
+        path for path in (project.root / ".shipway" / "receipts").glob("*.json") if b'"succeeded"' in path.read_bytes()
+    ]
+    receipt = json.loads(kept.read_bytes())
+    receipt["source"] |= {"commit": loosened, "tree": project.git("rev-parse", f"{loosened}^{{tree}}").strip()}
+    body = {name: value for name, value in receipt.items() if name != "digest"}
+    kept.write_bytes(canonical_bytes({**body, "digest": digest(body)}))
+    project.write({"README": "another change\n"})
+    project.commit()
+    check_refused(project, loosened)

@@ -134,6 +134,16 @@ def unknown(error: ShipwayError, commit: str) -> Held:
     return Held((Weakening(Rule.BASE, commit, error.message),))
 
 
+def gone_with_run(error: VerificationError, commit: str, run: str) -> VerificationError:
+    """The refusal where the commit of the last run that was let through is not in this clone."""
+    return VerificationError(
+        f"the last run that was let through is `{run}`, of commit `{commit[:_SHORT]}`: its rules hold as well, and it is not "
+        "in this clone",
+        reason=error.reason,
+        next=f"{error.next}; of a branch that was written anew since: `git fetch origin {commit}`",
+    )
+
+
 def _unreadable(commit: str, error: ShipwayError) -> Held:
     why = error.problems[0].text if error.problems else error.message
     text = f"the rules of commit `{commit[:_SHORT]}` are not known, since its declaration cannot be planned: {why}"

@@ -14,7 +14,7 @@ from shipway import declaration as declarations
 from shipway.admission import Admission
 from shipway.assembly import OutputSeal, RunFacts, assemble, failed_receipt
 from shipway.backend import StagePlace
-from shipway.baseline import held_by, unknown
+from shipway.baseline import gone_with_run, held_by, unknown
 from shipway.chain import Chain
 from shipway.ci import Provider, rules_base
 from shipway.cleanup import CleanupStack
@@ -41,6 +41,7 @@ from shipway.nodes import WHOLE_TREE, Verified
 from shipway.plan import Durability, Plan
 from shipway.planning import PlanRequest, Selection, build, predict
 from shipway.policing import PolicyTools
+from shipway.precedent import commit_of, is_of_tree
 from shipway.prediction import PlanTools
 from shipway.preflight import refuse_changed
 from shipway.promotion import proves, refused
@@ -180,21 +181,50 @@ class _Voyage:
         self._hold_base()
 
     def _hold_base(self) -> None:
-        """Let the rules of the commit that this change is put upon hold as well. Raises VerificationError for an unknown one."""
-        ci, declared = self.context.ci, self.declaration
-        commit = rules_base(ci) if ci is not None else ""
-        if not commit or self.request.is_undoing:
+        """Let the rules before hold as well: of the commit that this change is put upon, and of the last run that was let through.
+
+        Raises VerificationError where they are not known.
+        """
+        ci, target = self.context.ci, self.request.target
+        if ci is None or self.request.is_undoing:
             return
-        repository = self.around.repository
+        if base := rules_base(ci):
+            self._hold(base, "")
+        if ci.pull_request is not None and target == f"pr-{ci.pull_request}":
+            return  # it is run by test merges, which nobody has later; what they are put upon is the base
+        for receipt in self._precedents():
+            if not is_of_tree(receipt, self.around.repository.tree):
+                self._hold(commit_of(receipt), receipt.run)
+
+    def _precedents(self) -> tuple[Receipt, ...]:
         try:
-            self._held = held_by(commit, declared, self.request.target, repository, self._whole_plan)
-        except VerificationError as error:
+            return tuple(self.around.precedents(self.declaration, self.request.target))
+        except ShipwayError as error:
             if self.request.execute:
                 raise
-            self._held = unknown(error, commit)
-        held, env = self._held, self.context.env
+            text = f"the rules of the last run that was let through are not known: {error.message}"
+            self.around.events.emit(Warned(self.redactor.clean(text)))
+            return ()
+
+    def _hold(self, commit: str, run: str) -> None:
+        """Let the rules of a commit hold as well; `run` is what executed it, if that is why."""
+        declared, before = self.declaration, self._held
+
+        def planned(one: Declaration) -> Plan:
+            plan = self._whole_plan(one)
+            return before.applied(plan) if one is declared else plan
+
+        try:
+            held = held_by(commit, declared, self.request.target, self.around.repository, planned)
+        except VerificationError as error:
+            found = gone_with_run(error, commit, run) if run else error
+            if self.request.execute:
+                raise found from error
+            held = unknown(found, commit)
+        self._held = held = before.joined(held)
+        env = self.context.env
         is_locked, locks = declared.is_locked or held.is_locked, tuple(dict.fromkeys((*declared.locks, *held.locks)))
-        self._declaration = replace(declared, is_locked=is_locked, locks=locks)
+        self._declaration = replace(declared, is_locked=is_locked, locks=locks, state=held.state or declared.state)
         if held.secrets:
             self.secrets = {**self.secrets, **{name: env[name] for name in held.secrets if env.get(name)}}
             self.redactor = Redactor(self.secrets)

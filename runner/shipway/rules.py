@@ -5,7 +5,8 @@ A change cannot loosen the rules that it is itself judged by: approval, locks, a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import TypeVar
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -19,6 +20,8 @@ from shipway.plan import Plan
 from shipway.policies import Policy, policy_effect
 from shipway.weakenings import Rule, Weakening
 
+_Held = TypeVar("_Held")
+
 _BEFORE = "-before"
 """What the name of a policy gets behind it where another has the name now."""
 
@@ -29,7 +32,7 @@ class Held(Struct, frozen=True):
     `approvals` are by stage, `everywhere` is of stages that are gone; `locks` are held by the whole run, `node_locks` by
     nodes as they are written; `secrets` are masked still; `withheld` are secrets, by node as written, that no command
     of it is handed while the change is only looked at; `after` are targets that have to come first still;
-    `policies` are by stage, those of the whole plan under an empty name.
+    `policies` are by stage, those of the whole plan under an empty name. `state` is where records were kept, if elsewhere.
     """
 
     weakened: tuple[Weakening, ...] = ()
@@ -42,6 +45,7 @@ class Held(Struct, frozen=True):
     withheld: Mapping[str, frozenset[str]] = field(default_factory=dict)
     after: tuple[str, ...] = ()
     policies: Mapping[str, tuple[Policy, ...]] = field(default_factory=dict)
+    state: StateRule | None = None
 
     def applied(self, plan: Plan) -> Plan:
         """The plan under the rules of both."""
@@ -64,6 +68,23 @@ class Held(Struct, frozen=True):
             secrets=_joined(plan.secrets, self.secrets),
             policies=(*plan.policies, *self.policies.get("", ())),
             weakens=self.weakened,
+        )
+
+    def joined(self, more: Held) -> Held:
+        """What holds by both; `more` was found beside this, so that it says nothing of what this holds already."""
+        everywhere = _stricter(self.everywhere, more.everywhere)
+        return Held(
+            weakened=tuple(dict.fromkeys((*self.weakened, *more.weakened))),
+            approvals=_both(self.approvals, more.approvals, ApprovalRule.stricter),
+            everywhere=everywhere,
+            locks=_joined(self.locks, more.locks),
+            is_locked=self.is_locked or more.is_locked,
+            node_locks=_both(self.node_locks, more.node_locks, _joined),
+            secrets=_joined(self.secrets, more.secrets),
+            withheld=_both(self.withheld, more.withheld, frozenset.union),
+            after=_joined(self.after, more.after),
+            policies=_both(self.policies, more.policies, lambda one, other: (*one, *other)),
+            state=self.state or more.state,
         )
 
     def _locked(self, node: Node) -> Node:
@@ -117,11 +138,11 @@ def promoted(held: Held, target: str, before: TargetRule, now: TargetRule) -> He
 
 
 def kept_elsewhere(held: Held, before: StateRule, now: StateRule) -> Held:
-    """The same, with that locks and records would not be where others look for them any more: that is only said."""
+    """The same, with that locks and records are where others look for them still."""
     if before.store is StateStore.LOCAL or replace(before, key=now.key) == now:
         return held
     text = f"locks, journals and receipts would not be kept in the `{before.store.value}` store of before any more"
-    return replace(held, weakened=(*held.weakened, Weakening(Rule.LOCK, "state", text)))
+    return replace(held, weakened=(*held.weakened, Weakening(Rule.LOCK, "state", text)), state=before)
 
 
 def _approvals(before: Plan, now: Plan) -> tuple[dict[str, ApprovalRule], ApprovalRule | None]:
@@ -211,6 +232,12 @@ def _stricter(*rules: ApprovalRule | None) -> ApprovalRule | None:
         if rule is not None:
             found = rule if found is None else found.stricter(rule)
     return found
+
+
+def _both(
+    first: Mapping[str, _Held], more: Mapping[str, _Held], join: Callable[[_Held, _Held], _Held]
+) -> dict[str, _Held]:
+    return {**first, **{name: join(first[name], value) if name in first else value for name, value in more.items()}}
 
 
 def _joined(first: tuple[str, ...], more: tuple[str, ...]) -> tuple[str, ...]:

@@ -80,6 +80,7 @@ class Surroundings(Struct, frozen=True):
     `open_locks` gives the locks that a declaration asks for, by its secrets; none is taken yet. `open_state` gives the
     state of its target where that is kept elsewhere than in the workspace, `open_vault` what encrypts to its key.
     `labels` asks the forge for those of the pull request.
+    `precedents` are the receipts of the last run that was let through, as each place knows it where receipts are kept.
     `receipts` are those of a target, wherever they are kept, without what cannot be verified. `prior` folds them: it is asked for
     by backends that plan with what exists, and raises ShipwayError where any cannot be verified.
     """
@@ -99,6 +100,7 @@ class Surroundings(Struct, frozen=True):
     open_state: Callable[[Declaration, Mapping[str, str], str], SharedState | None] = lambda *declared: None
     receipts: Callable[[Declaration, str], Iterable[Receipt]] = lambda declaration, target: ()
     prior: Callable[[Declaration, str], State] = lambda declaration, target: State()
+    precedents: Callable[[Declaration, str], Iterable[Receipt]] = lambda declaration, target: ()
     open_vault: Callable[[Declaration, Mapping[str, str]], Vault | None] = lambda declaration, secrets: None
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from shipway import declaration
 from shipway.attempt import Grace
-from shipway.commands.stores import open_locks, open_state, open_vault, receipts_of
+from shipway.commands.stores import open_locks, open_state, open_vault, precedents_of, receipts_of
 from shipway.context import Context
 from shipway.declaration_files import DEFAULT_FILE
 from shipway.errors import Reason, UsageError
@@ -162,6 +162,7 @@ def surroundings(context: Context, repository: Repository, events: Events, repor
         open_vault=open_vault,
         receipts=lambda declared, target: receipts_of(declared, target, context, repository),
         prior=lambda declared, target: _prior(declared, target, context, repository),
+        precedents=lambda declared, target: precedents_of(declared, target, context, repository),
     )
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import closing, suppress
 
 from shipway.ci import CiContext, Provider
 from shipway.commands.documents import receipt_in
@@ -13,6 +13,7 @@ from shipway.errors import ShipwayError, UsageError, VerificationError
 from shipway.forges.forge import Forge
 from shipway.holding import Holding, Locks, Unguarded
 from shipway.locks import Claim, Holder, KeptBy, Life
+from shipway.precedent import last_let_through
 from shipway.receipt import Receipt
 from shipway.redaction import Redactor
 from shipway.repository import Repository
@@ -65,9 +66,30 @@ def receipts_of(declared: Declaration, target: str, context: Context, repository
 
     Raises StoreError where the store cannot be reached.
     """
+    yield from _kept_here(declared, target, repository)
+    yield from _kept_in_store(declared, target, context, repository)
+
+
+def precedents_of(declared: Declaration, target: str, context: Context, repository: Repository) -> Iterator[Receipt]:
+    """The receipt of the last run that was let through: by what is kept in the checkout, and by the store of the state.
+
+    One of each, since a checkout may bring files along: they can only add a rule. Raises StoreError as `receipts_of` does.
+    """
+    kept = (_kept_here(declared, target, repository), _kept_in_store(declared, target, context, repository))
+    for receipts in kept:
+        with closing(receipts):
+            found = last_let_through(receipts, declared.name, target)
+        if found is not None:
+            yield found
+
+
+def _kept_here(declared: Declaration, target: str, repository: Repository) -> Generator[Receipt]:
     for path in Workspace(repository.root).kept_receipts():
         if path.name.startswith(f"{declared.name}-{target}-"):
             yield from _verified(path.read_bytes())
+
+
+def _kept_in_store(declared: Declaration, target: str, context: Context, repository: Repository) -> Generator[Receipt]:
     secrets = {name: context.env[name] for name in declared.secrets if context.env.get(name)}
     state = open_state(declared, secrets, target, context, repository)
     if state is not None:
