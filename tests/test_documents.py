@@ -21,7 +21,7 @@ from msgspec.structs import replace
 from shipway import schema
 from shipway.approvals import ApprovalRule
 from shipway.canonical import Json, canonical_bytes, digest, object_of
-from shipway.declaration import Backoff, OnCancel, OnFailure, OutputRule, Retry, Rollback
+from shipway.declaration import Backoff, OnCancel, OnFailure, OutputRule, Retry, Rollback, StateRule, StateStore
 from shipway.errors import Position, Reason, ShipwayError, UnreachableError, UsageError, VerificationError
 from shipway.hooks import HookRule
 from shipway.limits import Limit, Rate
@@ -649,6 +649,7 @@ _PLAN_CHANGES: dict[str, tuple[object, bool]] = {
     "durability": (Durability.MACHINE, False),
     "weakens": ((Weakening(Rule.LOCK, "db", "lock `db` would not be held"),), False),
     "policies": ((Policy("sure", Position("x.yml", 1, 1), deny_opaque=True),), True),
+    "state": (StateRule(StateStore.GIT), True),
     "hooks": ((HookRule(Position("x.yml", 1, 1), uses="statsd"),), True),
     "preflight": ((Finding("b/n", "out", Stands.FILE, Status.CONFLICT, "stop", 3, None, "file 0644 0"),), False),
     "verdicts": ((Verdict("sure", "", Decision.DENY, ("no",)),), False),

@@ -315,6 +315,32 @@ def test_case_77_that_locks_would_be_kept_elsewhere_is_said_first(project: Proje
     assert [(weakening.rule.value, weakening.subject) for weakening in weakens] == [("lock", "state")] * said
 
 
+def test_case_77_a_change_that_moves_the_locks_takes_those_where_they_were(project: Project, tmp_path: Path) -> None:
+    origin = tmp_path / "origin.git"
+    project.git("init", "-q", "--bare", str(origin))
+    project.git("remote", "add", "origin", str(origin))
+    project.write({"shipway.yml": LOOSE + "locks: [db]\nstate: git\n"})
+    project.commit()
+    project.call("lock", "db", "--reason", "held by hand")
+    base = changed(project, "state: git", "state: local")
+    refused = project.call("run", "--yes", "--json", env=push(project, base), code=6).json["error"]
+    assert (refused["reason"], "db" in refused["message"]) == ("lock-held", True)
+    # The next one is put upon it, and finds them where it put them.
+    head = project.git("rev-parse", "HEAD").strip()
+    project.call("run", "--yes", env=push(project, head))
+
+
+def test_case_77_where_locks_are_is_part_of_what_is_approved(project: Project) -> None:
+    project.write({"shipway.yml": LOOSE})
+    project.commit()
+    base = changed(project, "version: 1\n", "version: 1\nstate: git\n")
+    plan = planned(project, pull_request(project, base))
+    assert plan.weakens == ()
+    head = project.git("rev-parse", "HEAD").strip()
+    changed(project, "state: git\n", "")
+    assert planned(project, pull_request(project, head)).effect != plan.effect
+
+
 def test_case_77_an_overlay_that_is_removed_does_not_take_its_rules_along(project: Project) -> None:
     project.write({"shipway.yml": LOOSE, "shipway.default.yml": "stages: {ship: {approval: required}}\n"})
     project.commit()

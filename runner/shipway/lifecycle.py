@@ -121,7 +121,7 @@ class _Voyage:
         self._listening = Listening(around, self.cleanups)
         self._logbook = Logbook(request, around, self.cleanups)
         self._admission = Admission(request, around, self._logbook, self._policy_tools)
-        self._prior: Prior = cache(lambda: around.prior(self.declaration, request.target))
+        self._prior: Prior = cache(lambda: around.prior(self._recorded, request.target))
 
     def enter(self, phase: Callable[[], None]) -> None:
         """Run one phase between its started and finished events. Raises ShipwayError that names the phase."""
@@ -155,6 +155,11 @@ class _Voyage:
         """What phase load found."""
         assert self._declaration is not None
         return self._declaration
+
+    @property
+    def _recorded(self) -> Declaration:
+        """The declaration, with where locks and records are for this run: a change that moves them does so for the next."""
+        return self._held.recorded(self.declaration)
 
     def load(self) -> None:
         """Read the declaration and its overlay for the target; learn the secrets to mask."""
@@ -198,7 +203,7 @@ class _Voyage:
 
     def _precedents(self) -> tuple[Receipt, ...]:
         try:
-            return tuple(self.around.precedents(self.declaration, self.request.target))
+            return tuple(self.around.precedents(self._recorded, self.request.target))
         except ShipwayError as error:
             if self.request.execute:
                 raise
@@ -224,7 +229,7 @@ class _Voyage:
         self._held = held = before.joined(held)
         env = self.context.env
         is_locked, locks = declared.is_locked or held.is_locked, tuple(dict.fromkeys((*declared.locks, *held.locks)))
-        self._declaration = replace(declared, is_locked=is_locked, locks=locks, state=held.state or declared.state)
+        self._declaration = replace(declared, is_locked=is_locked, locks=locks)
         if held.secrets:
             self.secrets = {**self.secrets, **{name: env[name] for name in held.secrets if env.get(name)}}
             self.redactor = Redactor(self.secrets)
@@ -296,11 +301,12 @@ class _Voyage:
 
     def _is_proven(self, target: str, tree: str) -> bool:
         declared = declarations.load(self.request.file, root=self.around.repository.root, target=target)
-        return proves(self.around.receipts(declared, target), tree, declared, target) is not None
+        receipts = self.around.receipts(self._held.recorded(declared), target)
+        return proves(receipts, tree, declared, target) is not None
 
     def _lock(self) -> None:
         """Hold lifecycle, target and what is declared until cleanup, so that the plan still holds when it is executed."""
-        declaration = self.declaration
+        declaration = self._recorded
         self._is_refused = True
         self._vault = self.around.open_vault(declaration, self.secrets)
         self._locks = self.around.open_locks(declaration, self.secrets)
@@ -400,7 +406,7 @@ class _Voyage:
 
     def _durability(self) -> Durability:
         """What a run of this will survive: the store decides, else whether a job uploads the journal."""
-        if self.declaration.state.store is not StateStore.LOCAL:
+        if self._recorded.state.store is not StateStore.LOCAL:
             return Durability.MACHINE
         ci = self.context.ci
         return Durability.ATTEMPT if ci is not None and ci.provider is Provider.GITHUB else Durability.PROCESS

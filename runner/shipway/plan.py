@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from shipway import canonical
 from shipway.approvals import ApprovalRule, rule_from_json, rule_json
 from shipway.canonical import Json, integer_of, items_of, object_of, text_or_none
-from shipway.declaration import OnCancel, OnFailure, Retry, Rollback
+from shipway.declaration import OnCancel, OnFailure, Retry, Rollback, StateRule, StateStore
 from shipway.errors import Position, Reason, UsageError, VerificationError
 from shipway.graph import Graph, GraphError
 from shipway.hooks import HookRule, hook_effect, hook_from_json, hook_json
@@ -114,7 +114,7 @@ class Plan(Struct, frozen=True, dict=True):
     `weakens` are rules of the commit before that it would loosen: they hold all the same.
     `preflight` is what stands where nodes of `files` stages write, in the order of the nodes; no part of its effect either.
     `verdicts` are what its policies said when it was planned; they decide nothing later, and are no part of its effect.
-    `hooks` are told what happens, in this order.
+    `hooks` are told what happens, in this order. `state` is where locks and records are kept, by the declaration.
     """
 
     lifecycle: str
@@ -138,6 +138,7 @@ class Plan(Struct, frozen=True, dict=True):
     verdicts: tuple[Verdict, ...] = ()
     preflight: tuple[Finding, ...] = ()
     hooks: tuple[HookRule, ...] = ()
+    state: StateRule = field(default_factory=StateRule)
 
     @cached_property
     def by_id(self) -> dict[str, Node]:
@@ -219,6 +220,7 @@ class Plan(Struct, frozen=True, dict=True):
             "limits": {name: limit_json(limit) for name, limit in self.limits.items()},
             "locks": sorted(self.locks),
             "lock": self.lock_word,
+            "state": _state_json(self.state),
             "policies": [policy_effect(policy) for policy in self.policies],
             "hooks": [hook_effect(hook) for hook in self.hooks],
             "stages": {stage.id: _stage_effect(stage) for stage in self.stages},
@@ -252,6 +254,7 @@ class Plan(Struct, frozen=True, dict=True):
             "limits": {name: limit_json(limit) for name, limit in self.limits.items()},
             "locks": list(self.locks),
             "lock": self.lock_word,
+            "state": _state_json(self.state),
             "policies": [policy_json(policy) for policy in self.policies],
             "hooks": [hook_json(hook) for hook in self.hooks],
             "verdicts": [verdict_json(verdict) for verdict in self.verdicts],
@@ -461,6 +464,15 @@ def _stage_json(stage: PlannedStage) -> Json:
     }
 
 
+def _state_json(state: StateRule) -> Json:
+    return {"store": state.store.value, "remote": state.remote, "url": state.url, "key": state.key}
+
+
+def _state_from_json(data: Mapping[str, Json]) -> StateRule:
+    texts = {key: str(data[key]) for key in ("remote", "url", "key")}
+    return StateRule(StateStore(str(data["store"])), **texts)
+
+
 def _source_json(source: PlannedSource) -> Json:
     return {
         "file": source.file,
@@ -499,6 +511,7 @@ def plan_from_json(data: Mapping[str, Json]) -> Plan:
         rollback=Rollback(str(data["rollback"])),
         on_cancel=None if on_cancel is None else OnCancel(str(on_cancel)),
         hooks=tuple(hook_from_json(object_of(hook)) for hook in items_of(data["hooks"])),
+        state=_state_from_json(object_of(data["state"])),
     )
 
 

@@ -116,6 +116,7 @@ def build(request: PlanRequest, tools: PlanTools) -> Plan:
         rollback=declaration.defaults.rollback or Rollback.NONE,
         on_cancel=declaration.defaults.on_cancel,
         hooks=declaration.hooks,
+        state=declaration.state,
     )
     order = _checked_order(plan)
     if not any(node.dedup is not None for node in nodes):

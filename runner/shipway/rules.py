@@ -12,7 +12,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from shipway.approvals import ApprovalRule
-from shipway.declaration import StateRule, StateStore, TargetRule
+from shipway.declaration import Declaration, StateRule, StateStore, TargetRule
 from shipway.evaluation import secrets_named, secrets_of
 from shipway.node_ids import written_as
 from shipway.nodes import Node
@@ -69,6 +69,10 @@ class Held(Struct, frozen=True):
             policies=(*plan.policies, *self.policies.get("", ())),
             weakens=self.weakened,
         )
+
+    def recorded(self, declared: Declaration) -> Declaration:
+        """The declaration with the place where locks and records are kept as long as what was before holds."""
+        return declared if self.state is None else replace(declared, state=self.state)
 
     def joined(self, more: Held) -> Held:
         """What holds by both; `more` was found beside this, so that it says nothing of what this holds already."""
