@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from enum import Enum, StrEnum
 from pathlib import Path
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 from msgspec import Struct, field
 
@@ -235,6 +235,20 @@ class ProcessAction(Protocol):
 
     def command(self, verb: Verb, work: Work) -> Command | None:
         """The child process for `verb`. Quick and free of effects: it runs on the executor's own thread."""
+
+
+@runtime_checkable
+class Observing(Protocol):
+    """An action that finds again what it recorded, without the plan that made it: only then can drift be told where that is lost.
+
+    It is no part of what an action must have. Files are found without it where their fingerprint is Shipway's own.
+    """
+
+    def observe(self, record: Record, root: Path) -> str | None:
+        """The fingerprint of what stands now where `record` says, None where nothing does. Read-only.
+
+        `root` is the workspace. Raises ActionFailed where it cannot be told.
+        """
 
 
 Action: TypeAlias = ThreadAction | ProcessAction

@@ -87,7 +87,7 @@ def execute_plan(plan: Plan, tools: ExecutionTools) -> Execution:
         threads=_threads(plan, tools),
     ).watch(clock_ms)
     step_locks = StepLocks(tools.locks, plan.locks, attempts.wake)
-    around = _surroundings(plan, tools, attempts, step_locks, clock_ms)
+    around = surroundings_of(plan, tools, attempts, step_locks, clock_ms)
     try:
         whole = plan
         if tools.resumption is not None:
@@ -140,9 +140,10 @@ def _options(plan: Plan, tools: ExecutionTools) -> ExecutionOptions:
     )
 
 
-def _surroundings(
+def surroundings_of(
     plan: Plan, tools: ExecutionTools, attempts: Attempts, step_locks: StepLocks, clock_ms: Callable[[], int]
 ) -> Surroundings:
+    """What one execution of a plan works in, or whoever asks about the nodes of one that is over."""
     context = tools.context
     evaluation = Evaluation(
         github=github_context(context.ci) if context.ci else {},

@@ -27,7 +27,7 @@ from shipway.commands.arguments_runs import (
     add_show,
     add_verify,
 )
-from shipway.commands.arguments_state import add_state
+from shipway.commands.arguments_state import add_drift, add_state
 from shipway.commands.arguments_tools import add_action, add_completion, add_doctor, add_lock, add_locks, add_unlock
 from shipway.commands.options import CODES, Parser, epilog, listed
 from shipway.errors import UsageError, did_you_mean
@@ -84,6 +84,7 @@ def parser() -> argparse.ArgumentParser:
     add_show(commands)
     add_verify(commands)
     add_state(commands)
+    add_drift(commands)
     add_why(commands)
     add_diff(commands)
     add_logs(commands)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shipway.commands.options import Commands, command, json_option, loudness
+from shipway.commands.options import Commands, command, json_option, loudness, on_lifecycle
 
 
 def add_state(commands: Commands) -> None:
@@ -37,3 +37,22 @@ def add_state(commands: Commands) -> None:
     form.add_argument("--targets", action="store_true", help="show what is where: the last good run of each target")
     json_option(made)
     loudness(made, verbose="", quiet="print nothing but what is wrong with receipts")
+
+
+def add_drift(commands: Commands) -> None:
+    """`shipway drift`."""
+    made = command(
+        commands,
+        "drift",
+        "look whether what receipts say is still so",
+        changes="nothing; `verify` commands are run, and have to be read-only",
+        examples=(
+            ("shipway drift --target prod", "what was changed since, or is gone"),
+            ("shipway drift -v", "also what holds"),
+            ("shipway drift -q || echo drift", ""),
+        ),
+        codes=(0, 2, 3, 5, 6),
+    )
+    on_lifecycle(made)
+    json_option(made)
+    loudness(made, verbose="show what holds as well", quiet="print nothing: the exit code says whether there is drift")

@@ -12,7 +12,7 @@ CODES = {
     0: "done, or nothing to do",
     1: "failed; what was to be undone was undone",
     2: "the declaration or the call is wrong; nothing was started",
-    3: "changes are present (plan --detailed-exitcode), or plans differ (diff)",
+    3: "changes present (plan --detailed-exitcode), a difference (diff), or drift",
     4: "failed, and something that was to be undone was not",
     5: "not what was approved, predicted or sealed",
     6: "a disk, store or forge cannot be reached, or a lock is held",

@@ -1,0 +1,104 @@
+"""Asks `verify` about nodes of a run that is over, as its journal has them. Looks only: no journal and no workspace is written."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from shipway.action import Verb, Work
+from shipway.attempt import Ended
+from shipway.attempts import Attempts
+from shipway.bodies import regrown, rules_of
+from shipway.drift import Answer
+from shipway.evaluation import Unresolved
+from shipway.execution import PLAN_COMMAND_TIMEOUT_MS, ExecutionTools, surroundings_of
+from shipway.interruption import abort
+from shipway.journal import RunRecord
+from shipway.nodes import DONE, Verified
+from shipway.plan import Plan
+from shipway.progress import Progress, Surroundings, settle_inputs
+from shipway.replay import Standing, stand
+from shipway.step_locks import StepLocks
+from shipway.takeover import can_be_asked
+
+_AT_ONCE = 8
+
+
+def ask_verify(plan: Plan, record: RunRecord, nodes: Sequence[str], tools: ExecutionTools) -> dict[str, Answer]:
+    """What `verify` says of these nodes; without those that have none. `tools.directory` is not used.
+
+    Raises Interrupted, once all that was started has ended, where a signal came meanwhile.
+    """
+    grown = regrown(plan, record, rules_of(tools.registry.require_action))
+    standings = stand(grown.nodes, record)
+    directory = Path(tempfile.mkdtemp(prefix="shipway-drift-"))
+    started_ns = tools.context.monotonic_ns()
+
+    def clock_ms() -> int:
+        return (tools.context.monotonic_ns() - started_ns) // 1_000_000
+
+    attempts = Attempts(
+        clock_ms=clock_ms, grace=tools.grace, redactor=tools.redactor, directory=directory, threads=_AT_ONCE
+    )
+    try:
+        step_locks = StepLocks(tools.locks, (), attempts.wake)
+        around = surroundings_of(grown, replace(tools, directory=directory), attempts, step_locks, clock_ms)
+        for standing in standings.values():
+            if standing.own in DONE and standing.last is not None:
+                around.evaluation.record(standing.node, standing.own, standing.last.outputs)
+        return _asked([standings[node] for node in nodes if node in standings], around, tools)
+    finally:
+        attempts.close()
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def _asked(standings: Sequence[Standing], around: Surroundings, tools: ExecutionTools) -> dict[str, Answer]:
+    attempts, waiting = around.attempts, [each for each in standings if can_be_asked(each.node, tools.registry)]
+    found: dict[str, Answer] = {}
+    with tools.interruption.handled_by(attempts.wake):
+        while waiting or attempts.active:
+            while waiting and attempts.active < _AT_ONCE and not tools.interruption.is_pending:
+                standing = waiting.pop(0)
+                try:
+                    work = _work(standing, around)
+                except Unresolved as error:
+                    found[standing.node.id] = Answer(Verified.UNKNOWN, f"it cannot be asked: {error}")
+                    continue
+                action = around.require_action(standing.node.action)
+                timeout_ms = standing.node.timeout_ms or PLAN_COMMAND_TIMEOUT_MS
+                attempts.begin(action, Verb.VERIFY, work, timeout_ms=timeout_ms, outputs={})
+            if tools.interruption.is_pending:
+                waiting.clear()
+                attempts.kill()
+            if attempts.active:
+                found.update((ended.node, _answer(ended)) for ended in attempts.wait(None))
+    if tools.interruption.is_pending:
+        abort()
+    return found
+
+
+def _work(standing: Standing, around: Surroundings) -> Work:
+    progress = Progress(standing.node)
+    settle_inputs(progress, around)
+    return Work(
+        standing.node,
+        progress.inputs,
+        progress.env,
+        around.root,
+        around.scratch(standing.node.id),
+        started_ms=around.unix_ms(),
+        outcome=standing.own,
+        outputs=standing.last.outputs if standing.last else {},
+        state=standing.last.undo if standing.last else None,
+    )
+
+
+def _answer(ended: Ended) -> Answer:
+    if ended.verified is not Verified.UNKNOWN:
+        return Answer(ended.verified)
+    how = ended.error or (f"exit {ended.exit_code}" if ended.exit_code is not None else "")
+    return Answer(Verified.UNKNOWN, f"`verify` cannot tell: {how}" if how else "`verify` cannot tell")
