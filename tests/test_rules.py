@@ -474,3 +474,34 @@ def test_case_77_a_forged_receipt_in_the_checkout_can_only_add_a_rule(project: P
     project.write({"README": "another change\n"})
     project.commit()
     check_refused(project, loosened)
+
+
+def test_a_part_in_a_job_needs_the_approval_of_the_stages_that_it_leaves_out(project: Project) -> None:
+    base = project.git("rev-parse", "HEAD").strip()
+    whole = planned(project, push(project, base))
+    part = planned(project, push(project, base), "--stage", "build")
+    assert [*part.approval_rules] == ["build"] and part.approval_rules["build"].reviews == 2
+    assert part.effect != whole.effect
+    refused = project.call("run", "--yes", "--json", "--stage", "build", env=push(project, base), code=5)
+    assert refused.json["error"]["reason"] == "approval-missing"
+    refused = project.call("run", "--yes", "--json", "--skip", "release", env=push(project, base), code=5)
+    assert refused.json["error"]["reason"] == "approval-missing"
+    # The approval of the whole is of another effect.
+    arguments = ("run", "--yes", "--json", "--stage", "build", "--approve")
+    assert (
+        project.call(*arguments, whole.effect, env=push(project, base), code=5).json["error"]["reason"]
+        == "plan-differs"
+    )
+    project.call(*arguments, part.effect, env=push(project, base))
+    # At a terminal it is the part that is asked about, and nobody else is there.
+    assert planned(project, {}, "--stage", "build").approval_rules == {}
+
+
+def test_a_part_of_a_plan_that_was_approved_needs_no_more_than_that_plan(project: Project) -> None:
+    base = project.git("rev-parse", "HEAD").strip()
+    for arguments in ((), ("--stage", "build")):
+        project.call("plan", "-o", "../plan.json", *arguments, env=push(project, base))
+        plan = load_plan((project.root.parent / "plan.json").read_bytes(), lambda data: None)
+        assert plan.approval_rules
+        approving = ("apply", "../plan.json", "--yes", "--approve", plan.effect)
+        project.call(*approving, *arguments, env=push(project, base))

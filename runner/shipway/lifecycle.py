@@ -48,7 +48,7 @@ from shipway.promotion import proves, refused
 from shipway.receipt import Receipt, RunOutcome
 from shipway.redaction import Redactor
 from shipway.resolution import Resolved, backend_failed, check_stages, resolve
-from shipway.rules import Held
+from shipway.rules import Held, approved_as
 from shipway.secrecy import Secrecy, Vault
 from shipway.shared_journal import fetch
 from shipway.shared_state import SharedState
@@ -242,6 +242,14 @@ class _Voyage:
         resolved = self.resolved if is_own else resolve(declared, self.around.registry)
         return build(replace(request, selection=Selection()), replace(self.plan_tools(), resolved=resolved))
 
+    def _under_rules(self, plan: Plan) -> Plan:
+        """The plan under the rules of before; in CI a part of a lifecycle also under those of the stages that are left out."""
+        plan = self._held.applied(plan)
+        shown = self.request.given or plan
+        left_out = [stage.approval for stage in self.declaration.stages if stage.id not in shown.stages_by_id]
+        left_out += [rule for stage, rule in self._held.approvals.items() if stage not in shown.stages_by_id]
+        return plan if self.context.ci is None else approved_as(plan, left_out)
+
     def prepare(self) -> None:
         """Take the locks of a run; let backends make what is ephemeral, each removal registered before the thing is made."""
         if self.request.execute:
@@ -267,7 +275,7 @@ class _Voyage:
         self.cleanups.register("directory of plan commands", commands.close)
         self._plan_commands = commands
         plan = predict(
-            self._held.applied(build(self.plan_request(), self.plan_tools())),
+            self._under_rules(build(self.plan_request(), self.plan_tools())),
             self.plan_tools(),
             self.declaration,
             self.around.repository.root,

@@ -5,7 +5,7 @@ A change cannot loosen the rules that it is itself judged by: approval, locks, a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TypeVar
 
 from msgspec import Struct, field
@@ -131,6 +131,16 @@ def hold(before: Plan, now: Plan) -> Held:
     ]
     return Held(
         tuple(found), approvals, everywhere, locks, is_locked, node_locks, undeclared, withheld, policies=policies
+    )
+
+
+def approved_as(plan: Plan, rules: Iterable[ApprovalRule | None]) -> Plan:
+    """The plan, each stage of which needs the approval that it asks for and what all these rules ask for besides."""
+    rule = _stricter(*rules)
+    if rule is None:
+        return plan
+    return replace(
+        plan, stages=tuple(replace(stage, approval=_stricter(stage.approval, rule)) for stage in plan.stages)
     )
 
 
