@@ -28,6 +28,7 @@ from shipway.actions.file_source import FileSource
 from shipway.actions.file_unlink import FileUnlink
 from shipway.actions.file_write import FileWrite
 from shipway.canonical import Json
+from shipway.file_state import fingerprint
 from shipway.nodes import Change, Computed, Fidelity, Need, Verified
 from tests.contracts.action import CHECKS, ActionCase, plan_work, tree, undo_work, work
 
@@ -588,6 +589,39 @@ def test_only_a_text_of_bearable_size_is_passed_on(content: bytes, what: str, pl
     (place.root / "a").write_bytes(content)
     with pytest.raises(ActionFailed, match=what):
         place.do(FileSource, {"path": "a"})
+
+
+def test_records_say_how_a_thing_came_there_and_what_is_gone(place: Place) -> None:
+    _both(_file("in.txt", "text"), _directory("d"))(place.root)
+    steps: list[tuple[Make, dict[str, Json]]] = [
+        (FileCopy, {"path": "./out/../copy", "source": "in.txt", "mode": "0600"}),
+        (FileLink, {"path": "link", "source": "in.txt"}),
+        (FileMkdir, {"path": "new", "mode": "0700"}),
+        (FileMove, {"source": "d", "path": "e"}),
+        (FileRemove, {"path": "e"}),
+    ]
+    told = []
+    for number, (make, inputs) in enumerate(steps):
+        place.scratch = place.root.parent / str(number)
+        told += [(record.name, record.present, record.facts) for record in place.do(make, inputs).records]
+    digest = "sha256:982d9e3eb996f559e633f4d194def3761d909f5a3b647d1a851fead67c32c9d1"
+    assert told == [
+        ("copy", True, {"how": "copy", "mode": "0600", "digest": digest, "source": "in.txt"}),
+        ("link", True, {"how": "link", "source": "in.txt"}),
+        ("new", True, {"how": "directory", "mode": "0700"}),
+        ("d", False, {}),
+        ("d/inner/file", False, {}),
+        ("e", True, {"how": "move", "mode": "0755", "source": "d"}),
+        ("e/inner/file", True, {"how": "move", "mode": "0644", "digest": told[6][2]["digest"]}),
+        ("e", False, {}),
+        ("e/inner/file", False, {}),
+    ]
+
+
+def test_a_link_that_leads_there_in_other_words_is_recorded_as_it_is(place: Place) -> None:
+    _both(_file("in.txt"), _link("link", str(place.root / "in.txt")))(place.root)
+    (record,) = place.do(FileLink, {"path": "link", "source": "in.txt"}).records
+    assert record.fingerprint == fingerprint(place.root / "link")
 
 
 def test_verify_of_a_write_is_gone_once_it_was_changed(place: Place) -> None:

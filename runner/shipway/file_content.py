@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeAlias
@@ -11,6 +10,7 @@ from typing import TypeAlias
 from shipway.action import ActionFailed, Done, PlanWork, Prediction, Work
 from shipway.canonical import Json
 from shipway.file_placing import decided, give, is_owned, left_alone, owner_ids, target_of, unseen
+from shipway.file_records import gone_below, here
 from shipway.file_state import (
     Kind,
     describe,
@@ -129,7 +129,7 @@ def put_content(work: Work, content: Content, outputs: Mapping[str, Json]) -> Do
         path, owner = target_of(work), owner_ids(work)
         kind = kind_of(path)
         refuse_other(path, kind)
-        records = (_record(work, content, mode),)
+        records: tuple[Record, ...] = (_record(work, content, mode),)
         if _holds(path, kind, content, mode, owner):
             return Done(outputs, unchanged=True, change=Change.NOOP, records=records)
         if (ended := decided(work, path, kind)) is not None:
@@ -137,6 +137,7 @@ def put_content(work: Work, content: Content, outputs: Mapping[str, Json]) -> Do
         new = ledger.new_file(content, mode)
         give(new, owner, mode)
         ledger.make_parents(path)
+        records = (*gone_below(path, work.inputs["path"]), *records)
         ledger.replace(path, new)
         give(path, owner, mode)  # to another file system it was copied, and is whose it was not
         return Done(outputs, undo=ledger.complete(), change=CHANGE_OF[kind], records=records)
@@ -192,11 +193,9 @@ def _size(content: Content) -> int:
 
 
 def _record(work: Work, content: Content, mode: str) -> Record:
-    facts: dict[str, Json] = {"how": "copy" if isinstance(content, Path) else "write"}
-    if "source" in work.inputs:
-        facts["source"] = work.inputs["source"]
-    name = os.path.normpath(str(work.inputs["path"]))
-    return Record("file", name, fingerprint=file_fingerprint(mode, sha256_of(content)), facts=facts)
+    how = "copy" if isinstance(content, Path) else "write"
+    after = file_fingerprint(mode, sha256_of(content))
+    return here(work.inputs["path"], after, how, source=work.inputs.get("source"))
 
 
 def _described(content: Content, mode: str, is_shown: bool) -> Json:

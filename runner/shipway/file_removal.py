@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -10,9 +9,9 @@ from shipway.action import Access, ActionFailed, Done, PlanWork, Prediction, Slo
 from shipway.canonical import Json
 from shipway.file_content import outside, unplanned, verified
 from shipway.file_placing import ON_CONFLICT, WITHIN, decided, left_alone, target_of
+from shipway.file_records import gone
 from shipway.file_state import Kind, describe, kind_of, locate
 from shipway.nodes import Change, Fidelity, Verified
-from shipway.records import Record
 from shipway.replacement import changing, faults_told
 
 REMOVAL_SLOTS: Mapping[str, SlotRule] = {
@@ -61,22 +60,19 @@ def remove(work: Work, refuse: Callable[[Path], None]) -> Done:
         refuse(path)
         boundary = _boundary(work.root, path, work.inputs)
         if kind_of(path) is Kind.ABSENT:
-            return Done(outputs, unchanged=True, change=Change.NOOP, records=_gone(work))
+            return Done(outputs, unchanged=True, change=Change.NOOP, records=tuple(gone(path, work.inputs["path"])))
         if (ended := decided(work, path, kind_of(path))) is not None:
             return ended
+        records = tuple(gone(path, work.inputs["path"]))
         ledger.put_aside(path)
         if boundary is not None:
             ledger.prune(path.parent, boundary)
-        return Done(outputs, undo=ledger.complete(), change=Change.DELETE, records=_gone(work))
+        return Done(outputs, undo=ledger.complete(), change=Change.DELETE, records=records)
 
 
 def verify_removal(work: Work) -> Verified:
     """Whether nothing is at slot `path`."""
     return verified(lambda: kind_of(locate(work.root, work.inputs["path"])) is Kind.ABSENT)
-
-
-def _gone(work: Work) -> tuple[Record, ...]:
-    return (Record("file", os.path.normpath(str(work.inputs["path"])), present=False),)
 
 
 def _boundary(root: Path, path: Path, inputs: Mapping[str, Json]) -> Path | None:

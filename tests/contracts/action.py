@@ -21,6 +21,7 @@ from msgspec.structs import replace
 from shipway.action import Action, ActionFailed, Command, Completed, Done, Drifted, PlanWork, ThreadAction, Verb, Work
 from shipway.canonical import Json, canonical_bytes
 from shipway.errors import Position
+from shipway.file_state import fingerprint
 from shipway.nodes import Change, Fidelity, Immediate, Node, Outcome, Verified
 from shipway.slot_types import fits
 
@@ -148,6 +149,21 @@ def check_verify(case: ActionCase) -> None:
         assert tree(root) == before
 
 
+def check_records(case: ActionCase) -> None:
+    """What `do` says of files is so: there with this fingerprint, or gone; each thing is told of once."""
+    with _workspace(case) as (root, scratch):
+        if case.make().runs_in == "process":
+            return
+        action = _thread(case)
+        records = _do(action, case, root, scratch).records
+        assert len({(record.kind, record.name) for record in records}) == len(records)
+        for record in records:
+            canonical_bytes(dict(record.facts))
+            if record.kind == "file":
+                found = fingerprint(root / record.name)
+                assert found == (record.fingerprint if record.present else "absent"), record.name
+
+
 def check_drift(case: ActionCase) -> None:
     """What changed since `do` is left alone by `undo`."""
     if case.disturb is None:
@@ -220,6 +236,7 @@ CHECKS: tuple[Callable[[ActionCase], None], ...] = (
     check_plan_shows_no_secret,
     check_undo,
     check_verify,
+    check_records,
     check_drift,
     check_failure_leaves_nothing,
     check_leaves_process_alone,

@@ -16,8 +16,10 @@ from shipway.archive_names import Member, MemberKind
 from shipway.canonical import Json
 from shipway.declaration import OutputRule
 from shipway.file_content import outside, source_file, unplanned, verified
+from shipway.file_records import gone_below, here
 from shipway.file_state import Kind, file_fingerprint, fingerprint, kind_of, link_fingerprint, locate
 from shipway.nodes import Change, Fidelity, Verified
+from shipway.records import Record
 from shipway.replacement import Ledger, Placement, changing, faults_told, undo_changes
 
 BYTES_MAX = 1 << 30
@@ -84,11 +86,13 @@ class ArchiveExtract:
             prefix = _prefix(work.root, work.inputs)
             found = _Contents(prefix, _members(work, _until_cancelled(work, nowhere)))
             if not found.others:
-                return Done(outputs, unchanged=True, change=Change.NOOP)
+                return Done(outputs, unchanged=True, change=Change.NOOP, records=_records(work, found.members))
             new = _unpacked(work, found, ledger)
+            covered = _covered(work, found)
             ledger.make_parents(prefix / "member")
             ledger.place(new)
-            return Done(outputs, undo=ledger.complete(), change=found.change)
+            records = (*covered, *_records(work, found.members))
+            return Done(outputs, undo=ledger.complete(), change=found.change, records=records)
 
     def undo(self, work: Work) -> None:
         """Bring back what was replaced, and remove what was made."""
@@ -150,6 +154,22 @@ def _unpacked(work: Work, found: _Contents, ledger: Ledger) -> list[Placement]:
     if _members(work, _until_cancelled(work, staging.sink)) != found.members:
         raise ActionFailed(f"`{work.inputs['source']}` changed while it was unpacked")
     return [Placement(found.prefix / each.path, _after(each), _new(each, staging, ledger)) for each in found.others]
+
+
+def _records(work: Work, members: Sequence[Member]) -> tuple[Record, ...]:
+    """Of every file and link in it; folders stand for nothing but what is in them."""
+    prefix, source = str(work.inputs["prefix"]), work.inputs["source"]
+    return tuple(
+        here(f"{prefix}/{each.path}", _after(each), "extracted", source=source)
+        for each in members
+        if each.kind is not MemberKind.DIRECTORY
+    )
+
+
+def _covered(work: Work, found: _Contents) -> list[Record]:
+    """What was below the folders that files and links take the place of."""
+    taken = [each.path for each in found.others if each.kind is not MemberKind.DIRECTORY]
+    return [one for path in taken for one in gone_below(found.prefix / path, f"{work.inputs['prefix']}/{path}")]
 
 
 def _until_cancelled(work: Work, sink: Sink) -> Sink:

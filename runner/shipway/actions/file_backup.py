@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
 from shipway.action import Access, ActionFailed, Done, PlanWork, Prediction, SlotRule, SlotType, Work
-from shipway.canonical import Json
 from shipway.declaration import OutputRule
 from shipway.file_content import outside, sha256_of, source_file, unplanned, verified
 from shipway.file_placing import WITHIN, is_ours, leads_to, link_text, target_of, unseen
-from shipway.file_state import Kind, describe, file_sha256, fingerprint, kind_of, locate
+from shipway.file_records import gone, moved
+from shipway.file_state import Kind, describe, file_sha256, kind_of, locate
 from shipway.nodes import Change, Fidelity, Verified
-from shipway.records import Record
 from shipway.replacement import changing, faults_told, undo_changes
 
 _UNLESS = ("unless_link_to", "unless_copy_of", "unless_content")
-_FACTS: Mapping[str, Json] = {"how": "backup"}
 
 
 class FileBackup:
@@ -77,12 +74,10 @@ class FileBackup:
             if kind_of(path) is Kind.ABSENT:
                 raise ActionFailed(f"`path` `{text}` is not there")
             name = _free_name(path, _stem(work))
+            left = gone(path, text)
             ledger.rename(path, path.with_name(name))
             backup = str(Path(text).with_name(name))
-            records = (
-                Record("file", os.path.normpath(text), present=False),
-                Record("file", os.path.normpath(backup), fingerprint=fingerprint(path.with_name(name)), facts=_FACTS),
-            )
+            records = (*left, *moved(path.with_name(name), backup, text, "backup"))
             return Done({"path": backup}, undo=ledger.complete(), change=Change.UPDATE, records=records)
 
     def undo(self, work: Work) -> None:

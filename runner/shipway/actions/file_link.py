@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
 from shipway.action import Access, ActionFailed, Done, PlanWork, Prediction, SlotRule, SlotType, Work
-from shipway.canonical import Json
 from shipway.declaration import OutputRule
 from shipway.file_content import CHANGE_OF, outside, refuse_other, unplanned, verified
 from shipway.file_placing import ON_CONFLICT, WITHIN, decided, leads_to, left_alone, link_text, target_of, unseen
-from shipway.file_state import Kind, describe, describe_link, kind_of, link_fingerprint, locate
+from shipway.file_records import gone_below, here
+from shipway.file_state import Kind, describe, describe_link, fingerprint, kind_of, link_fingerprint, locate
 from shipway.nodes import Change, Fidelity, Verified
 from shipway.records import Record
 from shipway.replacement import changing, faults_told, undo_changes
@@ -75,12 +74,13 @@ class FileLink:
             path, target = _link(work)
             kind = kind_of(path)
             if leads_to(path, target, kind):
-                return Done(outputs, unchanged=True, change=Change.NOOP, records=_records(work, target))
+                return Done(outputs, unchanged=True, change=Change.NOOP, records=(_record(work, fingerprint(path)),))
             if (ended := decided(work, path, kind)) is not None:
                 return ended
+            records = (*gone_below(path, work.inputs["path"]), _record(work, link_fingerprint(target)))
             ledger.make_parents(path)
             ledger.replace(path, ledger.new_link(target))
-            return Done(outputs, undo=ledger.complete(), change=_CHANGE_OF[kind], records=_records(work, target))
+            return Done(outputs, undo=ledger.complete(), change=_CHANGE_OF[kind], records=records)
 
     def undo(self, work: Work) -> None:
         """Bring back what stood there, and remove the directories that were made."""
@@ -97,8 +97,5 @@ def _link(work: PlanWork | Work) -> tuple[Path, str]:
     return path, link_text(work.root, path, work.inputs["source"])
 
 
-def _records(work: Work, target: str) -> tuple[Record, ...]:
-    facts: dict[str, Json] = {"how": "link", "source": work.inputs["source"]}
-    return (
-        Record("file", os.path.normpath(str(work.inputs["path"])), fingerprint=link_fingerprint(target), facts=facts),
-    )
+def _record(work: Work, after: str) -> Record:
+    return here(work.inputs["path"], after, "link", source=work.inputs["source"])

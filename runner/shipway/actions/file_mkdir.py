@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Literal
 
 from shipway.action import Access, ActionFailed, Done, PlanWork, Prediction, SlotRule, SlotType, Work
 from shipway.declaration import OutputRule
 from shipway.file_content import outside, unplanned, verified
-from shipway.file_state import Kind, describe, kind_of, locate, parse_mode
+from shipway.file_records import here
+from shipway.file_state import Kind, describe, fingerprint, kind_of, locate, parse_mode
 from shipway.nodes import Change, Fidelity, Verified
+from shipway.records import Record
 from shipway.replacement import changing, faults_told, undo_changes
 
 
@@ -59,12 +62,12 @@ class FileMkdir:
             path = locate(work.root, work.inputs["path"])
             kind = kind_of(path)
             if kind is Kind.DIRECTORY:
-                return Done(outputs, unchanged=True, change=Change.NOOP)
+                return Done(outputs, unchanged=True, change=Change.NOOP, records=_records(work, path))
             if kind is not Kind.ABSENT:
                 raise ActionFailed(f"`path` `{work.inputs['path']}` is a {kind.value}, not a directory")
             ledger.make_parents(path)
             ledger.make_directory(path, parse_mode(work.inputs["mode"]))
-            return Done(outputs, undo=ledger.complete(), change=Change.CREATE)
+            return Done(outputs, undo=ledger.complete(), change=Change.CREATE, records=_records(work, path))
 
     def undo(self, work: Work) -> None:
         """Remove what was made. Raises Drifted where something is in it."""
@@ -73,3 +76,7 @@ class FileMkdir:
     def verify(self, work: Work) -> Verified:
         """Whether the directory is there."""
         return verified(lambda: kind_of(locate(work.root, work.inputs["path"])) is Kind.DIRECTORY)
+
+
+def _records(work: Work, path: Path) -> tuple[Record, ...]:
+    return (here(work.inputs["path"], fingerprint(path), "directory"),)

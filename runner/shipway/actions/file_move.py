@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -11,12 +10,10 @@ from shipway.action import Access, ActionFailed, Done, PlanWork, Prediction, Slo
 from shipway.canonical import Json
 from shipway.declaration import OutputRule
 from shipway.file_content import outside, refuse_other, unplanned
-from shipway.file_state import Kind, describe, fingerprint, kind_of, locate_target
+from shipway.file_records import gone, gone_below, moved
+from shipway.file_state import Kind, describe, kind_of, locate_target
 from shipway.nodes import Change, Fidelity, Verified
-from shipway.records import Record
 from shipway.replacement import changing, faults_told, undo_changes
-
-_FACTS: Mapping[str, Json] = {"how": "move"}
 
 
 class FileMove:
@@ -61,15 +58,14 @@ class FileMove:
             if kind_of(source) is Kind.ABSENT:
                 raise ActionFailed(f"`source` `{work.inputs['source']}` is not there")
             kind = kind_of(path)
+            name, from_name = work.inputs["path"], work.inputs["source"]
+            left = (*gone_below(path, name), *gone(source, from_name))
             ledger.make_parents(path)
             if kind is not Kind.ABSENT:
                 ledger.put_aside(path)
             ledger.rename(source, path)
-            records = (
-                Record("file", os.path.normpath(str(work.inputs["source"])), present=False),
-                Record("file", os.path.normpath(str(work.inputs["path"])), fingerprint=fingerprint(path), facts=_FACTS),
-            )
-            return Done({"path": work.inputs["path"]}, undo=ledger.complete(), change=_change(kind), records=records)
+            records = (*left, *moved(path, name, from_name))
+            return Done({"path": name}, undo=ledger.complete(), change=_change(kind), records=records)
 
     def undo(self, work: Work) -> None:
         """Move it back, and bring back what stood at `path`."""
