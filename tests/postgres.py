@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from tests.peers import require
 
@@ -37,9 +38,6 @@ class Server:
         """Its files; PostgreSQL refuses to run as root, who hands the folder to the user `postgres`."""
         if os.geteuid() == 0:
             shutil.chown(self._folder, "postgres")
-            for parent in self._folder.parents:
-                if parent.stat().st_uid == 0 and not parent.stat().st_mode & 0o001:
-                    parent.chmod(parent.stat().st_mode | 0o011)
         self._call("initdb", "-D", str(self._folder / "data"), "-A", "trust", "-U", "postgres", "-N")
 
     def start(self) -> None:
@@ -71,15 +69,19 @@ class Server:
 
 
 @contextmanager
-def server(folder: Path) -> Iterator[Server]:
-    """A server that runs; skips the test, or fails it in CI, where PostgreSQL is not installed."""
+def server() -> Iterator[Server]:
+    """A server that runs; skips the test, or fails it in CI, where PostgreSQL is not installed.
+
+    Not below pytest's own folder: each session that begins closes that to the user `postgres` again.
+    """
     programs = find_programs()
     require("PostgreSQL", programs is not None, "install it (Debian: apt-get install postgresql)")
     assert programs is not None
-    running = Server(programs, folder)
-    running.make()
-    running.start()
-    try:
-        yield running
-    finally:
-        running.stop()
+    with TemporaryDirectory(prefix="shipway-postgres-") as folder:
+        running = Server(programs, Path(folder))
+        running.make()
+        running.start()
+        try:
+            yield running
+        finally:
+            running.stop()

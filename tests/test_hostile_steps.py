@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from shipway.errors import Reason
+from shipway.receipt import RunOutcome
 from tests.runs import Setting, call, declare, run
 
 _TOKEN = "ghs_0123456789abcdef"
@@ -122,7 +124,7 @@ def test_a_step_that_puts_a_file_where_the_run_keeps_its_own_fails_what_follows_
     )
     assert ran.outcomes == {"replace": "failed", "after": "failed"}
     assert "ot a directory" in ran["main/replace"].error
-    assert ran.finished.error is None
+    assert ran.error.reason is Reason.UNWRITABLE and ran.receipt.outcome is RunOutcome.FAILED
 
 
 def test_links_and_pipes_planted_for_another_step_are_neither_followed_nor_waited_for(tmp_path: Path) -> None:

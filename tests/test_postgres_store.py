@@ -19,8 +19,8 @@ KEY = "locks/named/db"
 
 
 @pytest.fixture(scope="module")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with server(tmp_path_factory.mktemp("postgres")) as running:
+def database() -> Iterator[Server]:
+    with server() as running:
         yield running
 
 
@@ -65,10 +65,8 @@ def test_a_connection_that_broke_is_made_again(url: str) -> None:
     store.close()
 
 
-def test_a_server_that_is_gone_is_unreachable_and_one_that_comes_back_is_used(
-    tmp_path_factory: pytest.TempPathFactory,
-) -> None:
-    with server(tmp_path_factory.mktemp("postgres")) as running:
+def test_a_server_that_is_gone_is_unreachable_and_one_that_comes_back_is_used() -> None:
+    with server() as running:
         store = store_of(running.url)
         version = store.swap(KEY, None, b"1")
         running.stop()
