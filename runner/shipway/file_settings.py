@@ -18,6 +18,15 @@ _MODE = re.compile(r"[0-7]{3,4}")
 _OWNER = re.compile(r"[A-Za-z0-9_.-]+(:[A-Za-z0-9_.-]+)?")
 
 
+class Doing(StrEnum):
+    """What the stage does: put files there; that, and take back what no tree has any more; take all back; take files in."""
+
+    DEPLOY = "deploy"
+    RECONCILE = "reconcile"
+    DECOMMISSION = "decommission"
+    ADOPT = "adopt"
+
+
 class OnConflict(StrEnum):
     """What happens where something stands in a target's place that the stage did not put there."""
 
@@ -46,6 +55,7 @@ class FileSettings(Struct, frozen=True):
 
     `projects` None takes every one. `modes` and `owners` are by pattern of the target's path below its root. `plain` are
     patterns of names that are taken as they are. `takes_dirty`: what is not committed is deployed too.
+    `adopt` are files to take in, and `into` is where to: `layer/project`.
     """
 
     sources: Mapping[str, str]
@@ -59,6 +69,9 @@ class FileSettings(Struct, frozen=True):
     data: Mapping[str, Json] = field(default_factory=dict)
     plain: tuple[str, ...] = ()
     takes_dirty: bool = False
+    action: Doing = Doing.DEPLOY
+    adopt: tuple[str, ...] = ()
+    into: str = ""
 
 
 def settings_of(with_: Mapping[str, Json]) -> FileSettings:
@@ -79,6 +92,9 @@ def settings_of(with_: Mapping[str, Json]) -> FileSettings:
         data=mapping(with_.get("data")),
         plain=_texts(with_.get("plain", [])),
         takes_dirty=with_.get("dirty") == "allow",
+        action=Doing(str(with_.get("action", "deploy"))),
+        adopt=_texts(with_.get("adopt", [])),
+        into=str(with_.get("into", "")),
     )
 
 
@@ -106,19 +122,26 @@ class _Check:
             "owners": lambda key, value: self._forms(key, value, _OWNER, "a user, or `user:group`"),
             "data": self._data,
             "plain": self._list,
+            "action": lambda key, value: self._word(key, value, [word.value for word in Doing]),
+            "adopt": self._list,
+            "into": lambda key, value: self._is_text((key,), value),
             "dirty": lambda key, value: self._word(key, value, ["refuse", "allow"]),
         }
         for key, value in data.items():
             if key not in checks:
                 hint = did_you_mean(key, checks) or "known keys: " + ", ".join(f"`{name}`" for name in checks)
                 self._report((key,), f"unknown key `{key}` in `with` of stage `{self._stage.id}`", hint, key=True)
-            else:
+            elif not (isinstance(value, str) and "${{" in value):
                 checks[key](key, value)
         for key, example in (("sources", "{base: config/base}"), ("roots", "{home: ~}")):
             if key not in data:
                 text = f"`with` of stage `{self._stage.id}` needs `{key}`"
                 where = self._path if data else (*self._stage.path, "mode")
                 self._found.append(self._source.problem(where, text, f"write `{key}: {example}`", key=True))
+        if data.get("action") == "adopt":
+            for key, example in (("adopt", "[.zshrc]"), ("into", "personal/zsh")):
+                if key not in data:
+                    self._report(("action",), f"`action: adopt` needs `{key}`", f"write `{key}: {example}`", key=True)
         return self._found
 
     def _sources(self, key: str, value: Json) -> None:

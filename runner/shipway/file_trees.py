@@ -19,6 +19,10 @@ _NEVER = frozenset({".git", ".gitkeep", ".DS_Store"})
 """What a tree has for others' sake, and nobody wants anywhere else."""
 
 
+UNTRACKED = "git does not know it: add it"
+"""Why a file that only lies there is left out."""
+
+
 class LeftOut(Struct, frozen=True):
     """A file or folder of a layer that is put nowhere, and why."""
 
@@ -124,7 +128,7 @@ class _Layer:
 
     def _file(self, root: str, project: Segmented, source: str, below: str, entry: os.DirEntry[str]) -> None:
         if self._tracked is not None and f"{self._prefix}/{source}".removeprefix("./") not in self._tracked:
-            self._leave(source, "git does not know it: add it")
+            self._leave(source, UNTRACKED)
             return
         if not _is_text(entry.name):
             self._fault(f"the name of `{source!a}` is no UTF-8", "rename it")

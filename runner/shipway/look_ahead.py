@@ -16,6 +16,8 @@ from shipway.nodes import Change, Immediate, Node
 from shipway.plan import Plan
 from shipway.preflight import Finding, Stands, Status, described, refuse_changed
 
+_REMOVING = frozenset({"file.remove", "file.unlink"})
+
 MODE = "files"
 """The mode whose stages are looked ahead for."""
 
@@ -71,11 +73,9 @@ def _written(action: str, rules: dict[str, tuple[str, ...]], find_action: Callab
 
 
 def _findings(node: Node, written: tuple[str, ...]) -> Iterator[Finding]:
-    for name in written:
-        slot = node.slots.get(name)
-        if isinstance(slot, Immediate) and isinstance(slot.value, str):
-            # Only slot `path` is what `before` is about.
-            yield _finding(node, slot.value) if name == "path" else Finding(node.id, slot.value, Stands.NONE)
+    slot = node.slots.get("path") if "path" in written else None
+    if isinstance(slot, Immediate) and isinstance(slot.value, str):
+        yield _finding(node, slot.value)
 
 
 def _finding(node: Node, path: str) -> Finding:
@@ -90,13 +90,13 @@ def _finding(node: Node, path: str) -> Finding:
 def _status(node: Node, stands: Stands, fingerprint: str) -> Status | None:
     before = node.before
     if stands is Stands.NONE:
-        return None if node.change in (Change.NOOP, Change.DELETE) else Status.MISSING
+        return None if node.action in _REMOVING else Status.MISSING
     if node.change is Change.NOOP and not (isinstance(before, Mapping) and before.get("left_alone")):
         return Status.LINKED if stands is Stands.OTHER_LINK else Status.COPIED
     known = node.facts.get(REPLACES)
     if known is None:
         return Status.CONFLICT
-    if node.change is Change.DELETE:
+    if node.action in _REMOVING:
         return Status.ORPHAN if known == fingerprint else Status.MODIFIED
     wanted = _wanted(node)
     if known == fingerprint:

@@ -236,7 +236,14 @@ class Ledger:
         """Remove `folder` and those above it, while they are empty, up to `boundary`, which stays."""
         while folder != boundary and folder.is_relative_to(boundary) and not any(folder.iterdir()):
             self._note(Entry(Did.PRUNED, self._name(folder), mode=mode_of(folder)))
-            folder.rmdir()
+            try:
+                folder.rmdir()
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise
+                self._entries.pop()  # another node put something into it just now
+                self._save()
+                return
             folder = folder.parent
 
     def complete(self) -> dict[str, Json]:

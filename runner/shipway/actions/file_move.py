@@ -10,6 +10,7 @@ from shipway.action import Access, ActionFailed, Done, PlanWork, Prediction, Slo
 from shipway.canonical import Json
 from shipway.declaration import OutputRule
 from shipway.file_content import outside, refuse_other, unplanned
+from shipway.file_placing import leads_to
 from shipway.file_records import gone, gone_below, moved
 from shipway.file_state import Kind, describe, kind_of, locate_target
 from shipway.nodes import Change, Fidelity, Verified
@@ -72,9 +73,12 @@ class FileMove:
         undo_changes(work)
 
     def verify(self, work: Work) -> Verified:
-        """Whether `path` is there and `source` is not; `unknown` where neither is."""
+        """Whether `path` is there and `source` is not, or is a link to it by now; `unknown` where neither is there."""
         try:
-            source, path = (kind_of(end) for end in _ends(work.root, work.inputs))
+            ends = _ends(work.root, work.inputs)
+            source, path = map(kind_of, ends)
+            if path is not Kind.ABSENT and leads_to(ends[0], str(ends[1]), source):
+                return Verified.HOLDS
         except (ActionFailed, OSError):
             return Verified.UNKNOWN
         if source is not Kind.ABSENT:

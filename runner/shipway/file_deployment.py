@@ -1,0 +1,204 @@
+"""A `files` stage that deploys: the layers' winners become one node for each target, and what its content needs before it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
+
+from shipway.builder import NodeHandle
+from shipway.canonical import Json
+from shipway.collisions import Candidate, Settlement, settle
+from shipway.errors import Position
+from shipway.file_names import Making
+from shipway.file_placing import REPLACES
+from shipway.file_retirement import retire
+from shipway.file_settings import Doing, How, OnConflict
+from shipway.file_stage import FileStage, Place
+from shipway.file_trees import UNTRACKED, Found, Sorting, layers_json, walk
+from shipway.node_ids import named_by_path
+from shipway.nodes import Promise
+from shipway.segments import Machine, UnknownSegment, platform_words, settled
+
+SECRET_MODE = "0600"
+"""Of a file whose source is encrypted, where `modes` says nothing else."""
+
+
+class Deployment:
+    """Plans the nodes that put files where they belong."""
+
+    def __init__(self, on: FileStage) -> None:
+        self._on = on
+        self._wheres = {layer: on.at("sources", layer) for layer in on.settings.sources}
+
+    def plan(self) -> Mapping[str, Json]:
+        """Add the nodes. Returns the stage's context; nothing of either where there are problems."""
+        machine = self._machine()
+        roots = self._on.roots
+        if machine is None:
+            return {}
+        found = self._found(machine)
+        settlement = settle(found.candidates)
+        for text in settlement.undecided:
+            self._on.problem("sources", text, "give one of them a suffix, or put it into another layer")
+        dirty = self._dirty(settlement)
+        self._refuse_worktree()
+        if self._on.builder.problems:
+            return {}
+        self._on.builder.reading(self._patterns())
+        folders = {name: self._folders(name, place) for name, place in roots.items()}
+        added = {
+            (winner.root, winner.path): self._add(winner, roots[winner.root], folders[winner.root])
+            for winner in settlement.winners
+        }
+        retired = []
+        if self._on.settings.action is Doing.RECONCILE:
+            retired = retire(self._on, added, {one.source for one in found.left_out if one.why == UNTRACKED})
+        return {
+            "retired": list(retired),
+            "layers": layers_json(self._on.settings),
+            "roots": {name: place.shown for name, place in roots.items()},
+            "segments": dict(sorted(machine.custom.items())),
+            "words": sorted(machine.words),
+            "collisions": [collision.to_json() for collision in settlement.collisions],
+            "left_out": [one.to_json() for one in found.left_out],
+            "dirty": list(dirty),
+        }
+
+    # What is looked at.
+
+    def _machine(self) -> Machine | None:
+        platform = self._on.site.platform
+        system, distribution = platform_words(platform.os, platform.distribution)
+        try:
+            custom = settled(self._on.settings.segments, {}, self._on.site.env)
+        except UnknownSegment as error:
+            self._on.problem("segments", str(error), error.hint)
+            return None
+        return Machine(system, platform.arch, distribution, custom)
+
+    def _found(self, machine: Machine) -> Found:
+        tracked = None if self._on.settings.takes_dirty else self._on.site.tracked()
+        sorting = Sorting(machine.words, tracked, self._on.settings.plain, self._on.settings.projects)
+        found = walk(self._on.site.root, self._on.settings, sorting)
+        for fault in found.faults:
+            self._on.builder.problem(fault.text, fault.hint, self._wheres[fault.layer])
+        return found
+
+    def _dirty(self, settlement: Settlement) -> Sequence[str]:
+        """The sources that differ from the commit; refused unless they are allowed."""
+        sources = {winner.source for winner in settlement.winners}
+        dirty = sorted(sources.intersection(self._on.site.changed()))
+        if dirty and not self._on.settings.takes_dirty:
+            shown = ", ".join(f"`{name}`" for name in dirty[:5]) + (" …" if len(dirty) > 5 else "")
+            text = f"{len(dirty)} of the sources of stage `{self._on.stage.id}` differ from the commit: {shown}"
+            self._on.problem("sources", text, "commit them, or write `dirty: allow`: the plan then says so")
+        return dirty
+
+    def _refuse_worktree(self) -> None:
+        """A link into a linked worktree leads nowhere once that is removed."""
+        root = self._on.site.root
+        if self._on.settings.how is not How.LINK or not (root / ".git").is_file():
+            return
+        outside = [name for name, place in self._on.roots.items() if not place.path.is_relative_to(root)]
+        if outside:
+            text = f"links of root `{outside[0]}` would lead into `{root}`, a linked worktree, which may be removed"
+            self._on.problem(
+                "how" if "how" in self._on.stage.with_ else "roots",
+                text,
+                "write `how: copy`, or run it in the main one",
+            )
+
+    def _patterns(self) -> tuple[str, ...] | None:
+        folders = [os.path.normpath(folder) for folder in self._on.settings.sources.values()]
+        if any(os.path.isabs(folder) or folder.startswith("..") or folder == "." for folder in folders):
+            return None
+        return tuple(f"{folder}/**" for folder in folders)
+
+    # What is built.
+
+    def _folders(self, root: str, place: Place) -> Mapping[str, NodeHandle]:
+        """Nodes for the folders of a root that `modes` names, `.ssh/`, by path."""
+        made = {}
+        for pattern, mode in self._on.settings.modes.items():
+            if not pattern.endswith("/"):
+                continue
+            path = os.path.normpath(pattern)
+            slots = {"path": place.below(path), "mode": mode}
+            options = self._on.options(self._on.at("modes", pattern))
+            made[path] = self._on.builder.add("file.mkdir", named_by_path(root, path), slots, options=options)
+        return made
+
+    def _add(self, one: Candidate, place: Place, folders: Mapping[str, NodeHandle]) -> NodeHandle:
+        where = self._wheres[one.layer]
+        name = named_by_path(one.root, one.path)
+        mode, owner = self._chosen(self._on.settings.modes, one.path), self._chosen(self._on.settings.owners, one.path)
+        is_link = not one.destined.makings and (
+            one.is_link or (self._on.settings.how is How.LINK and mode is None and owner is None)
+        )
+        slots: dict[str, object] = {
+            "path": place.below(one.path),
+            "within": place.shown,
+            "on_conflict": self._on.settings.on_conflict.value,
+        }
+        content = self._content(one, name, str(slots["path"]), where)
+        spares: dict[str, object]
+        if is_link:
+            action, slots["source"], spares = "file.link", one.source, {"unless_link_to": one.source}
+        else:
+            slots["mode"] = mode or (SECRET_MODE if one.destined.is_secret else f"{one.mode:04o}")
+            slots["owner"] = owner
+            if content is None:
+                action, slots["source"], spares = "file.copy", one.source, {"unless_copy_of": one.source}
+            else:
+                action, slots["content"], spares = "file.write", content, {"unless_content": content}
+        facts = self._facts(one, str(slots["path"]), is_link)
+        needs = [folders[above] for above in _above(one.path) if above in folders]
+        if self._on.settings.on_conflict is OnConflict.BACKUP:
+            moved = self._on.builder.add(
+                "file.backup",
+                f"{name}=backup",
+                {"path": slots["path"], "within": place.shown, **spares},
+                options=self._on.options(where, facts),
+            )
+            needs.append(moved)
+        options = self._on.options(where, facts, privileged=owner is not None)
+        return self._on.builder.add(action, name, slots, needs=needs, options=options)
+
+    def _content(self, one: Candidate, name: str, path: str, where: Position) -> Promise | None:
+        """The chain that makes the content of a target, wired by promises from its source on; None where nothing is made."""
+        content: Promise | None = None
+        for making in one.destined.makings:
+            slots: dict[str, object] = {"source": one.source, "content": content}
+            action = "encryption.decrypt"
+            if making is Making.RENDER:
+                action = "template.render"
+                slots |= {"template_data": self._on.settings.data, "path": path, "project": one.project}
+            made = self._on.builder.add(action, f"{name}={making.value}", slots, options=self._on.options(where))
+            content = made.output("content")
+        return content
+
+    def _facts(self, one: Candidate, path: str, is_link: bool) -> Mapping[str, Json]:
+        makings = "+".join(making.value for making in one.destined.makings)
+        facts: dict[str, Json] = {
+            "layer": one.layer,
+            "project": one.project,
+            "how": "link" if is_link else makings or "copy",
+            "source": one.source,
+        }
+        if one.specificity:
+            facts["specificity"] = one.specificity
+        known = self._on.known(path)
+        if known is not None and known.fingerprint:
+            facts[REPLACES] = known.fingerprint
+        return facts
+
+    def _chosen(self, patterns: Mapping[str, str], path: str) -> str | None:
+        """What the last pattern that matches says."""
+        found = [text for pattern, text in patterns.items() if fnmatchcase(path, pattern)]
+        return found[-1] if found else None
+
+
+def _above(path: str) -> list[str]:
+    parts = path.split("/")[:-1]
+    return ["/".join(parts[: count + 1]) for count in range(len(parts))]

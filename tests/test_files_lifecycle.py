@@ -1,0 +1,151 @@
+"""Files taken in, put there, taken back: each a plan with a receipt and an undo, by what the state knows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.command_line import Project, make_project
+from tests.contracts.action import tree
+from tests.test_files_mode import STAGE, lay
+
+INPUTS = "inputs: {action: {default: deploy}, take: {type: list, default: []}}\n"
+WITH = '      action: "${{ inputs.action }}"\n      adopt: "${{ inputs.take }}"\n      into: personal/own\n'
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """A project whose stage does what the input `action` says, with three files in its trees."""
+    made = make_project(tmp_path)
+    lay(made.root, {".gitignore": "/home\n", "config/base/all/a/b/f": "f", "config/base/all/a/g": "g"})
+    lay(made.root, {"config/base/zsh/.zshrc.j2": "{{ 1 }}"})
+    made.write({"shipway.yml": "version: 1\nname: test\n" + INPUTS + STAGE + WITH})
+    made.commit()
+    return made
+
+
+def files(project: Project) -> dict[str, tuple[str, ...]]:
+    return tree(project.root / "home")
+
+
+def changes(project: Project, action: str, *more: str) -> dict[str, str]:
+    nodes = project.call("plan", "--json", "--input", f"action={action}", *more).json["nodes"]
+    return {node["id"].removeprefix("dots/home+"): node["change"] for node in nodes}
+
+
+def test_case_g113_decommission_takes_back_what_was_put_there_and_the_folders_that_leaves_empty(
+    project: Project,
+) -> None:
+    lay(project.root, {"home/a/own": "mine"})
+    before = files(project)
+    project.call("run", "--yes", "-q")
+    deployed = files(project)
+    assert changes(project, "decommission") == {".zshrc": "delete", "a+b+f": "delete", "a+g": "delete"}
+    project.call("run", "--yes", "-q", "--input", "action=decommission")
+    assert files(project) == before, "`a/b` is gone, and `a` holds a file of somebody else"
+    project.call("rollback", "--yes", "-q")
+    assert files(project) == deployed
+    project.call("run", "--yes", "-q", "--input", "action=decommission")
+    assert files(project) == before
+
+
+def test_case_g103_a_second_decommission_plans_nothing(project: Project) -> None:
+    project.call("run", "--yes", "-q")
+    project.call("run", "--yes", "-q", "--input", "action=decommission")
+    assert changes(project, "decommission") == {}
+    assert files(project) == {}
+
+
+def test_case_g113_what_was_changed_since_is_left_alone(project: Project) -> None:
+    project.call("run", "--yes", "-q")
+    (project.root / "home/.zshrc").write_text("mine by now")
+    assert changes(project, "decommission") == {".zshrc": "noop", "a+b+f": "delete", "a+g": "delete"}
+    shown = project.call("plan", "--input", "action=decommission").out
+    assert "home/.zshrc: a file of 11 bytes (modified); it is left alone" in shown
+    project.call("run", "--yes", "-q", "--input", "action=decommission")
+    assert project.text("home/.zshrc") == "mine by now"
+    assert sorted(files(project)) == [".zshrc"]
+
+
+def test_decommission_takes_back_only_what_the_state_knows(project: Project) -> None:
+    lay(project.root, {"home/.profile": "mine"})
+    (project.root / "home/link").symlink_to("../config/base/all/a/g")
+    assert changes(project, "decommission") == {}
+
+
+def test_case_g114_reconcile_removes_orphans_and_brings_back_what_is_missing(project: Project) -> None:
+    project.call("run", "--yes", "-q")
+    project.git("rm", "-q", "config/base/all/a/b/f")
+    project.commit()
+    (project.root / "home/a/g").unlink()
+    assert changes(project, "deploy") == {".zshrc=render": "read", ".zshrc": "noop", "a+g": "create"}
+    plan = project.call("plan", "--json", "--input", "action=reconcile").json
+    found = {each["path"]: each["status"] for each in plan["preflight"]}
+    assert found == {"home/.zshrc": "copied", "home/a/g": "missing", "home/a/b/f": "orphan"}
+    assert plan["stages"][0]["context"]["retired"] == ["home/a/b/f"]
+    project.call("run", "--yes", "-q", "--input", "action=reconcile")
+    assert sorted(files(project)) == [".zshrc", "a", "a/g"]
+
+
+def test_case_g114_a_stale_copy_is_updated_without_a_word_about_conflicts(project: Project) -> None:
+    project.call("run", "--yes", "-q")
+    project.write({"config/base/zsh/.zshrc.j2": "{{ 2 }}"})
+    project.commit()
+    found = {each["path"]: each["status"] for each in project.call("plan", "--json").json["preflight"]}
+    assert found["home/.zshrc"] == "stale"
+    project.call("run", "--yes", "-q")
+    assert project.text("home/.zshrc") == "2"
+
+
+def test_case_g113_adopt_moves_a_file_into_its_layer_and_links_back(project: Project) -> None:
+    lay(project.root, {"home/.config/tool/one": "1", "home/.config/tool/two": "2", "home/.vimrc": "set"})
+    (project.root / "home/.vimrc").chmod(0o600)
+    before, sources = files(project), tree(project.root / "config")
+    take = ["--input", "action=adopt", "--input", 'take=[".vimrc", "~/x", "home:.config"]']
+    wrong = project.call("plan", *take, code=2)
+    assert "`~/x` is below no root" in wrong.err
+    take[-1] = 'take=[".vimrc", "home:.config"]'
+    assert changes(project, "adopt", *take[2:]) == {
+        ".vimrc=adopt": "create",
+        ".vimrc": "replace",
+        ".config+tool+one=adopt": "create",
+        ".config+tool+one": "replace",
+        ".config+tool+two=adopt": "create",
+        ".config+tool+two": "replace",
+    }
+    project.call("run", "--yes", "-q", *take)
+    assert (project.root / "home/.vimrc").readlink() == Path("../config/personal/own/.vimrc")
+    assert project.text("config/personal/own/.vimrc") == "set"
+    assert project.text("home/.config/tool/two") == "2"
+    project.call("rollback", "--yes", "-q")
+    assert files(project) == before
+    assert tree(project.root / "config") == sources
+
+
+def test_what_was_adopted_is_deployed_once_it_is_committed(project: Project) -> None:
+    lay(project.root, {"home/.vimrc": "set"})
+    project.call("run", "--yes", "-q", "--input", "action=adopt", "--input", 'take=[".vimrc"]')
+    assert ".vimrc" not in changes(project, "deploy")
+    assert ".vimrc" not in changes(project, "reconcile"), "what git does not know yet is no orphan"
+    project.commit()
+    assert changes(project, "deploy")[".vimrc"] == "noop"
+    project.call("run", "--yes", "-q", "--input", "action=decommission")
+    assert project.text("config/personal/own/.vimrc") == "set", "the source is no target"
+
+
+@pytest.mark.parametrize(
+    ("take", "text"),
+    [
+        ("absent", "`home/absent` is not there, or no file that can be read"),
+        ("link", "`home/link` is a link already"),
+        ("../out", "`path` `home/../out` leads out of `home`"),
+        ("t.j2", "`t.j2` would be rendered or decrypted by its name"),
+        ("taken", "`config/personal/own/taken` is there already"),
+    ],
+)
+def test_what_cannot_be_adopted_is_said_with_its_place(project: Project, take: str, text: str) -> None:
+    lay(project.root, {"home/t.j2": "", "home/taken": "1", "config/personal/own/taken": "2", "out": ""})
+    (project.root / "home/link").symlink_to("taken")
+    refused = project.call("plan", "--input", "action=adopt", "--input", f'take=["{take}"]', code=2)
+    assert text in refused.err
