@@ -158,6 +158,65 @@ def test_an_own_branchs_plan_is_posted_the_same_way_and_edited_by_the_next(publi
     assert check.document["external_id"] == small_plan().effect
 
 
+def earlier(publisher: Publisher, plan: Plan, *, history: bytes = b"[]", archive: bytes = b"") -> None:
+    """A run of another head of the same branch, before, with its plan."""
+    run, head = RUN - 1, "b" * 40
+    own = publisher.run
+    publisher.github.world.runs[run] = Run(
+        run,
+        status="completed",
+        head=head,
+        repository=own.repository,
+        owner=own.owner,
+        branch=own.branch,
+        conclusion="success",
+    )
+    members = {"plan.json": content_of(plan), "pull-request.json": b'{"number":7}', "history.json": history}
+    name = name_of(plan).replace(str(RUN), str(run))
+    publisher.github.world.upload(run, name, archive or packed(members))
+
+
+_FORGED = json.dumps(
+    [{"run": "1", "commit": "f" * 40, "effect": f"sha256:{'0' * 64}", "counts": ["1 noop"]}], separators=(",", ":")
+).encode()
+
+
+@pytest.mark.parametrize("repository", [STRANGER, 1], ids=["a fork", "our own"])
+def test_a_published_comment_says_what_changed_since_the_plan_before(publisher: Publisher, repository: int) -> None:
+    pull = publisher.github.world.pulls[7]
+    pull.repository = publisher.run.repository = publisher.event["workflow_run"]["head_repository"]["id"] = repository
+    plan = small_plan()
+    earlier(publisher, replace(plan, locks=("db",)), history=_FORGED)
+    publisher.upload(plan)
+    done = publisher.call()
+    assert done.returncode == 0, done.stdout + done.stderr
+    (body,) = publisher.bodies()
+    assert "**Changed since the plan for `bbbbbbb`**, 1 part:" in body and "`locks`" in body
+    assert f"actions/runs/{RUN - 1})" in body
+    # What an artifact says of still earlier plans is believed of our own runs only.
+    assert ("fffffff" in body) is (repository == 1)
+
+
+def test_a_hostile_artifact_of_the_run_before_is_left_out_and_fails_nothing(publisher: Publisher) -> None:
+    plan = small_plan()
+    earlier(publisher, plan, archive=b"PK no archive at all")
+    publisher.upload(plan)
+    done = publisher.call()
+    assert done.returncode == 0, done.stdout + done.stderr
+    (body,) = publisher.bodies()
+    assert "Changed since" not in body and "earlier plan" not in body
+    assert "the plan before is not shown" in publisher.summary
+
+
+def test_a_plan_of_a_branch_of_the_same_name_in_another_fork_is_not_the_one_before(publisher: Publisher) -> None:
+    plan = small_plan()
+    earlier(publisher, replace(plan, locks=("db",)))
+    publisher.github.world.runs[RUN - 1].repository = STRANGER + 1
+    publisher.upload(plan)
+    assert publisher.call().returncode == 0
+    assert "Changed since" not in publisher.bodies()[0]
+
+
 def test_each_target_of_a_matrix_has_its_comment(publisher: Publisher) -> None:
     for index, target in enumerate(("dev", "dev-tokyo", "prod")):
         publisher.upload(replace(small_plan(), target=target), index=index)

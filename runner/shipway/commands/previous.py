@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from shipway.archive import HostileArchive
 from shipway.ci import CiContext
@@ -62,16 +63,53 @@ def plan_of_head(forge: Forge, ci: CiContext, lifecycle: str, target: str, say: 
     return _latest(forge, ci, lifecycle, target, lambda own, run: run.head == own.head, say)
 
 
+def plan_before(
+    forge: Forge, own: CiRun, opened: str, lifecycle: str, target: str, say: Say, *, is_ours: bool
+) -> Previous | None:
+    """The latest plan that a run before `own` made for another head of its branch, of a pull request `opened` then.
+
+    Unless the run `is_ours`, what the artifact says of still earlier plans is a stranger's word, and left out.
+    """
+    found = _guarded(
+        forge,
+        lambda: _of_runs(
+            forge, _earlier_runs(forge.runs_from(own.branch), own, opened, _is_other_head), lifecycle, target
+        ),
+        say,
+    )
+    return found if found is None or is_ours else replace(found, history=found.history[:1])
+
+
+def _is_other_head(own: CiRun, run: CiRun) -> bool:
+    return run.head != own.head
+
+
 def _latest(
     forge: Forge, ci: CiContext, lifecycle: str, target: str, is_wanted: Callable[[CiRun, CiRun], bool], say: Say
 ) -> Previous | None:
+    def found() -> Previous | None:
+        runs = forge.runs_from(ci.head_ref)
+        own = next((run for run in runs if run.id == ci.run_id), None)
+        if own is None or own.repository != ci.repository_id:
+            return None
+        return _of_runs(forge, _earlier_runs(runs, own, _opened(ci), is_wanted), lifecycle, target)
+
+    return _guarded(forge, found, say)
+
+
+def _of_runs(forge: Forge, runs: Sequence[CiRun], lifecycle: str, target: str) -> Previous | None:
+    for run in runs[:_RUNS_LOOKED_AT]:
+        artifact = _plan_artifact(forge.artifacts(run.id), run, lifecycle, target)
+        if artifact is not None:
+            return _taken(forge, artifact, run, lifecycle, target)
+    return None
+
+
+def _guarded(forge: Forge, find: Callable[[], Previous | None], say: Say) -> Previous | None:
     if forge.lacks & {Capability.FOREIGN_RUNS, Capability.ARTIFACTS}:
         return None
     try:
-        for run in _earlier_runs(forge.runs_from(ci.head_ref), ci, is_wanted)[:_RUNS_LOOKED_AT]:
-            artifact = _plan_artifact(forge.artifacts(run.id), run, lifecycle, target)
-            if artifact is not None:
-                return _taken(forge, artifact, run, lifecycle, target)
+        return find()
     except (HostileArchive, ShipwayError, ValueError, RecursionError) as error:
         # It is shown where it can be had; a plan without it says no less of what will be done.
         next = error.next if isinstance(error, ShipwayError) and error.next else ""
@@ -79,21 +117,20 @@ def _latest(
     return None
 
 
-def _earlier_runs(runs: Sequence[CiRun], ci: CiContext, is_wanted: Callable[[CiRun, CiRun], bool]) -> list[CiRun]:
-    """Ended runs of this pull request's own branch and this workflow that are wanted beside this one, the latest first."""
-    own = next((run for run in runs if run.id == ci.run_id), None)
-    if own is None:
-        return []
+def _earlier_runs(
+    runs: Sequence[CiRun], own: CiRun, opened: str, is_wanted: Callable[[CiRun, CiRun], bool]
+) -> list[CiRun]:
+    """Ended runs of the same branch, repository and workflow that are wanted beside `own`, the latest first."""
     found = (
         run
         for run in runs
         if (run.event, run.path, run.host) == (own.event, own.path, own.host)
         and run.repository is not None
-        and run.repository == own.repository == ci.repository_id
+        and run.repository == own.repository
         and int(run.id) < int(own.id)
         and is_wanted(own, run)
         and run.conclusion in _ENDED
-        and run.began >= _opened(ci)
+        and run.began >= opened
     )
     return sorted(found, key=lambda run: int(run.id), reverse=True)
 

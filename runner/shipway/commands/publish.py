@@ -18,6 +18,7 @@ from shipway.ci import CiContext
 from shipway.commands.delivery import check_of, guarded
 from shipway.commands.handover import PULL_REQUEST_FILE
 from shipway.commands.plan_archive import open_plan, plan_name
+from shipway.commands.previous import plan_before
 from shipway.commands.stores import github_of
 from shipway.context import Context
 from shipway.errors import Reason, ShipwayError, VerificationError
@@ -25,6 +26,7 @@ from shipway.forges.forge import Artifact, CiRun, Forge, ForgeError, Outcome, Po
 from shipway.forges.sticky import Note, Purpose, post
 from shipway.plan import Plan
 from shipway.render import markdown
+from shipway.render.escape import prose
 from shipway.view import View
 
 PLANS_MAX = 20
@@ -39,13 +41,17 @@ _PATH = re.compile(r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*")
 
 
 class Published(Struct, frozen=True):
-    """What became of one plan: `pull_request` is None where no open one has the run's head any more."""
+    """What became of one plan: `pull_request` is None where no open one has the run's head any more.
+
+    `before` is why the plan before it is not shown, empty where it is or there is none.
+    """
 
     lifecycle: str
     target: str
     pull_request: int | None
     posted: Posted
     mismatch: str = ""
+    before: str = ""
     check: Posted = Posted(Outcome.REFUSED, why="no comment was posted")
 
 
@@ -102,6 +108,8 @@ def published_lines(nothing: str, published: Sequence[Published]) -> Iterator[st
         if one.pull_request:
             check_why = f": {one.check.why}" if one.check.why else ""
             yield f"check `shipway/{one.lifecycle}/{one.target}`: {one.check.outcome.value}{check_why}"
+        if one.before:
+            yield f"`{one.lifecycle}` → `{one.target}`: {prose(one.before)}"
         if one.mismatch:
             yield f"`{one.lifecycle}` → `{one.target}`: {one.mismatch}"
 
@@ -188,15 +196,28 @@ def _posted(forge: Forge, ci: CiContext, run: CiRun, found: _Found, candidates: 
         effect=plan.effect,
     )
     links = _links(ci, run, found, mismatch)
-    view = View(plan.lifecycle, plan.target, plan, head=run.head)
+    opened = next(pull.opened for pull in candidates if pull.number == number)
+    untold: list[str] = []
+    is_ours = run.repository == ci.repository_id
+    previous = plan_before(forge, run, opened, plan.lifecycle, plan.target, untold.append, is_ours=is_ours)
+    view = View(
+        plan.lifecycle,
+        plan.target,
+        plan,
+        head=run.head,
+        previous=previous.plan if previous else None,
+        history=previous.history if previous else (),
+        runs_url=f"{ci.server_url}/{ci.repository}/actions/runs",
+    )
     posted = post(forge, note, lambda budget: markdown.body(view, budget=budget, links=links))
+    before = "; ".join(untold)
     if posted.outcome not in (Outcome.CREATED, Outcome.UPDATED, Outcome.UNCHANGED):
-        return Published(plan.lifecycle, plan.target, number, posted, mismatch)
+        return Published(plan.lifecycle, plan.target, number, posted, mismatch, before)
     check = check_of(view, links, run.head)
-    if run.repository != ci.repository_id:
+    if not is_ours:
         check = replace(check, external_id="")  # a stranger's word for an effect is bound to nothing
     told = guarded(forge, lambda: forge.post_check(check))
-    return Published(plan.lifecycle, plan.target, number, posted, mismatch, told)
+    return Published(plan.lifecycle, plan.target, number, posted, mismatch, before, told)
 
 
 def _links(ci: CiContext, run: CiRun, found: _Found, mismatch: str) -> markdown.Links:

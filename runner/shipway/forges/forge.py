@@ -173,11 +173,15 @@ class MergedPull(Struct, frozen=True):
 
 
 class PullRequest(Struct, frozen=True):
-    """An open pull request: its head commit, and the id of the repository that it is in (None where that is gone)."""
+    """An open pull request: its head commit, and the id of the repository that it is in (None where that is gone).
+
+    `opened` is when it was opened, RFC 3339 UTC, empty where that is not told.
+    """
 
     number: int
     head: str
     repository: int | None
+    opened: str = ""
 
 
 class Outcome(StrEnum):

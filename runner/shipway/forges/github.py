@@ -325,7 +325,8 @@ def _pull_request(pull: Mapping[str, Json]) -> PullRequest:
     number, head = answers.number_or_none(pull, "number"), mapping(pull.get("head"))
     if number is None:
         raise ForgeError("the forge did not answer with a pull request")
-    return PullRequest(number, answers.text(head, "sha"), answers.number_or_none(mapping(head.get("repo")), "id"))
+    repository = answers.number_or_none(mapping(head.get("repo")), "id")
+    return PullRequest(number, answers.text(head, "sha"), repository, answers.text(pull, "created_at"))
 
 
 def _author(user: Mapping[str, Json]) -> Author | None:
