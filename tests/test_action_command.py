@@ -411,7 +411,7 @@ def test_a_deployment_that_may_not_be_made_is_said_and_fails_nothing(tmp_path: P
     assert "no deployment is announced: " in done.stdout and "deployments=" in done.stdout
 
 
-@pytest.mark.parametrize("event", ["schedule", "workflow_dispatch", "merge_group"])
+@pytest.mark.parametrize("event", ["workflow_dispatch", "merge_group"])
 def test_a_plan_that_is_about_no_pull_request_is_posted_nowhere(
     event: str, tmp_path: Path, github: GitHubServer
 ) -> None:

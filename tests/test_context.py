@@ -14,7 +14,7 @@ from shipway.canonical import Json
 from shipway.ci import CiContext, Provider, Token, ci_context, github_context, origin
 from shipway.context import Context, Invoker, Platform, no_color, read_context, read_event, runner_context
 from shipway.errors import Reason, UsageError
-from shipway.trigger import WorkKind, event_work, may_execute
+from shipway.trigger import WorkKind, commanded_work, event_work, may_execute
 
 WEBHOOKS = Path(__file__).parent / "vendor" / "github" / "webhooks"
 HEAD = "ec26c3e57ca3a959ca5aad62de7213c562f8c821"
@@ -348,11 +348,20 @@ def test_a_push_runs_only_where_it_may(ci: CiContext, patterns: tuple[str, ...],
     assert event_work(ci, patterns).kind is expected
 
 
-@pytest.mark.parametrize("event", ["merge_group", "schedule", "workflow_dispatch"])
+@pytest.mark.parametrize("event", ["merge_group", "workflow_dispatch"])
 def test_read_only_events_plan_and_say_so(event: str) -> None:
     work = event_work(job(event, "refs/heads/main", body={"repository": {"default_branch": "main"}}))
     assert work.kind is WorkKind.PLAN
     assert "never executes" in work.why
+
+
+def test_a_schedule_looks_for_drift_and_a_plan_has_to_be_named() -> None:
+    ci = job("schedule", "refs/heads/main", body={"repository": {"default_branch": "main"}})
+    assert event_work(ci).kind is WorkKind.DRIFT
+    assert commanded_work("plan", ci).kind is commanded_work("check", ci).kind is WorkKind.PLAN
+    by_hand = job("workflow_dispatch", "refs/heads/main", body={"repository": {"default_branch": "main"}})
+    assert commanded_work("drift", by_hand).kind is WorkKind.DRIFT
+    assert commanded_work("drift", pushed("refs/heads/main")).reason is Reason.EVENT_REFUSED
 
 
 @pytest.mark.parametrize(

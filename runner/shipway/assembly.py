@@ -172,9 +172,9 @@ _WITH_TAIL = frozenset(
 def _sealed(result: NodeResult, ready_ms: int, node: Node, seal: OutputSeal) -> NodeResult:
     """The result as it may be kept: outputs redacted or as digests, the tail of a failure only, the log's name alone."""
     ready = None if result.started_ms is None else min(ready_ms, result.started_ms)
-    records = result.records or _step_record(result, node)
+    records = (result.records or _step_record(result, node)) if node.lasting else ()
     if not (result.outputs or records or result.tail or result.log):
-        return replace(result, action=node.action, ready_ms=ready)
+        return replace(result, action=node.action, ready_ms=ready, records=())
     tail = _last_lines(result.tail) if result.outcome in _WITH_TAIL else ""
     return replace(
         result,

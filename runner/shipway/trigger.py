@@ -46,10 +46,12 @@ _GITLAB_EVENTS = {
 
 
 class WorkKind(StrEnum):
-    """`plan` and report; `run`: plan, compare and execute; `publish`: post the plan that another run made, as data;
+    """`plan` and report; `drift`: look whether what exists is as receipts say; `run`: plan, compare and execute;
+    `publish`: post the plan that another run made, as data;
     `review`: say in the check how reviews stand; `closed` and `ignore`: nothing to do; `refuse`: exit 2."""
 
     PLAN = "plan"
+    DRIFT = "drift"
     RUN = "run"
     PUBLISH = "publish"
     REVIEW = "review"
@@ -104,6 +106,8 @@ def event_work(ci: CiContext, on_patterns: tuple[str, ...] = ()) -> Work:
         return _review_work(ci)
     if event == "push":
         return _push_work(ci, on_patterns)
+    if event == "schedule" and ci.provider is Provider.GITHUB:
+        return _drift_work(ci)
     if event in _READ_ONLY_EVENTS:
         return Work(
             WorkKind.PLAN, f"`{ci.event}` plans only: it is read-only and never executes", is_trusted=_is_own(ci)
@@ -132,6 +136,8 @@ def commanded_work(command: str, ci: CiContext, on_patterns: tuple[str, ...] = (
             Reason.EVENT_REFUSED,
             f"use `workflow_run`, behind the workflow that plans under `pull_request`: {_SET_UP}",
         )
+    if command == "drift":
+        return _drift_work(ci)
     if command == "run":
         allowed, why = may_execute(ci, on_patterns)
         if allowed and work.is_trusted:
@@ -154,6 +160,18 @@ def strangers_work(ci: CiContext) -> Work | None:
     if ci.event == "workflow_run" and ci.is_fork:
         return _fork_code()
     return None
+
+
+def _drift_work(ci: CiContext) -> Work:
+    """On a schedule or by hand: those events come from the default branch, or from who may write here."""
+    if ci.event in ("schedule", "workflow_dispatch") and _is_own(ci):
+        return Work(WorkKind.DRIFT, "what exists is compared with what receipts say; nothing is changed")
+    return Work(
+        WorkKind.REFUSE,
+        f"`command: drift` is refused on `{ci.event}`: it tells of the targets, not of a change",
+        Reason.EVENT_REFUSED,
+        "use `schedule` or `workflow_dispatch`",
+    )
 
 
 def _publisher_work(ci: CiContext) -> Work:

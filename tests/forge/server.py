@@ -24,7 +24,7 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
-from tests.forge import graphql_api, reports, reviewing
+from tests.forge import graphql_api, issues, reports, reviewing
 from tests.forge.contract import check, example
 from tests.forge.world import START, Account, Grant, Stored, World, Written, new_world, read_world
 
@@ -258,6 +258,7 @@ class GitHubServer(ForgeServer):
             ("PATCH", rf"{root}/issues/comments/(\d+)", self._edit),
         )
         told = reports.answer(self.world, seen, grant) or reviewing.answer(self.world, seen, grant)
+        told = told or issues.answer(self.world, seen, grant)
         if told is not None:
             status, document = told
             if status == 200 and isinstance(document, list) and len(document) == int(seen.query.get("per_page", "30")):

@@ -129,6 +129,20 @@ class Stored:
 
 
 @dataclass
+class Filed:
+    """An issue as stored."""
+
+    number: int
+    login: str
+    title: str
+    body: str
+    created_at: str
+    updated_at: str
+    state: str = "open"
+    edits: int = 0
+
+
+@dataclass
 class Told:
     """A check run as stored: what was sent of it, annotations in the order in which they came."""
 
@@ -165,6 +179,7 @@ class World:
     checks: list[Told] = field(default_factory=list)
     deployments: list[Announced] = field(default_factory=list)
     statuses: list[dict[str, Any]] = field(default_factory=list)
+    issues: list[Filed] = field(default_factory=list)
     roles: dict[str, str] = field(default_factory=dict)
     branches: dict[str, str] = field(default_factory=dict)
     held: dict[str, list[str]] = field(default_factory=dict)
@@ -191,6 +206,14 @@ class World:
         written = Written(self.next_id, login, body, at, at)
         self.pulls[number].comments.append(written)
         return written
+
+    def issue(self, login: str, title: str, body: str) -> Filed:
+        """Opens an issue and returns it."""
+        at = self.tick()
+        self.next_id += 1
+        filed = Filed(self.next_id, login, title, body, at, at)
+        self.issues.append(filed)
+        return filed
 
     def upload(self, run: int, name: str, archive: bytes) -> Stored:
         """Keeps an artifact of a run; a name is given once in a run."""
@@ -270,6 +293,7 @@ def read_world(text: str) -> World:
     world.artifacts = [Stored(**value) for value in told.get("artifacts", [])]
     world.checks = [Told(**value) for value in told.get("checks", [])]
     world.statuses = told.get("statuses", [])
+    world.issues = [Filed(**value) for value in told.get("issues", [])]
     world.deployments = [Announced(**value) for value in told.get("deployments", [])]
     world.runs |= {int(number): Run(**value) for number, value in told.get("runs", {}).items()}
     return world

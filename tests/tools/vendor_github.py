@@ -67,6 +67,8 @@ REPOSITORY_PATHS = (
     "branches/{branch}/protection",
     "rules/branches/{branch}",
     "environments",
+    "issues",
+    "issues/{issue_number}",
 )
 PATHS = ("/rate_limit", "/repos/{owner}/{repo}", *(f"/repos/{{owner}}/{{repo}}/{path}" for path in REPOSITORY_PATHS))
 

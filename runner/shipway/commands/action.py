@@ -13,6 +13,7 @@ from shipway.commands.action_voyage import set_outputs, voyage
 from shipway.commands.closing import free_own_locks, mark_closed
 from shipway.commands.delivery import comment_body, deliver
 from shipway.commands.documents import write_out
+from shipway.commands.drift_job import look_for_drift
 from shipway.commands.earlier import keep_journal, run_of_attempt
 from shipway.commands.gitlab_job import plain_log, uploaded_by_gitlab
 from shipway.commands.handover import artifact_name, make_folder, read_handover
@@ -83,6 +84,9 @@ def _run(context: Context, inputs: Inputs, log: WorkflowLog, arguments: Namespac
         told = told_by_event(context, inputs)
         if told.kind is WorkKind.PUBLISH:
             return _publish(context, inputs, told, log)
+        if told.kind is WorkKind.DRIFT:
+            terminal.write(log.stream, trusted(f"{WorkKind.DRIFT.value}: {told.why}\n"))
+            return look_for_drift(context, inputs, log)
         job = job_of(context, inputs, log)
         terminal.write(log.stream, trusted(f"{job.ci.event} → {job.work.kind.value}: {job.work.why}\n"))
         if inputs.command == "check" and job.work.kind is WorkKind.PLAN:
@@ -166,7 +170,7 @@ def _publish(context: Context, inputs: Inputs, work: Work, log: WorkflowLog) -> 
 def _keep(context: Context, inputs: Inputs, log: WorkflowLog) -> int:
     """Copy this attempt's journal into what is uploaded. Never fails the job: without it a later attempt begins anew."""
     try:
-        if told_by_event(context, inputs).kind is WorkKind.PUBLISH:
+        if told_by_event(context, inputs).kind in (WorkKind.PUBLISH, WorkKind.DRIFT):
             return EXIT_DONE
         job = job_of(context, inputs, log)
         if job.work.kind is not WorkKind.RUN:

@@ -19,7 +19,7 @@ from shipway.render.workflow import WorkflowLog
 from shipway.repository import Repository
 from shipway.trigger import Work, commanded_work
 
-_COMMANDS = ("auto", "plan", "run", "validate", "check", "publish")
+_COMMANDS = ("auto", "plan", "run", "validate", "check", "drift", "publish")
 _PREFIX = "SHIPWAY_INPUT_"
 
 

@@ -9,7 +9,7 @@ from urllib.parse import quote
 from shipway.approvals import Permission, Review
 from shipway.canonical import Json, mapping
 from shipway.errors import Reason
-from shipway.forges import answers, github_checks, github_reviews, limits
+from shipway.forges import answers, github_checks, github_issues, github_reviews, limits
 from shipway.forges.client import Answer, Client
 from shipway.forges.forge import (
     Artifact,
@@ -27,6 +27,7 @@ from shipway.forges.forge import (
     Posted,
     PullRequest,
 )
+from shipway.forges.issues import Issue
 from shipway.redaction import Redacted
 
 _VIEWER = "query { viewer { login databaseId } }"
@@ -56,6 +57,7 @@ class GitHub:
         self._repository = f"/repos/{quote(owner, safe='')}/{quote(name, safe='')}"
         self._graphql_url = graphql_url
         self._author: Author | None = None
+        self._login: str | None = None
 
     lacks: frozenset[Capability] = frozenset()
 
@@ -67,7 +69,10 @@ class GitHub:
     def whoami(self) -> Author | None:
         """The account behind the token, from GraphQL: `GET /user` is closed to the token of a job."""
         if self._author is None:
-            self._author = _viewer(self._graphql(_VIEWER, {}))
+            told = self._graphql(_VIEWER, {})
+            self._author = _viewer(told)
+            login = mapping(mapping(told).get("viewer")).get("login")
+            self._login = login if isinstance(login, str) else None
         return self._author
 
     def default_branch(self) -> str:
@@ -255,6 +260,27 @@ class GitHub:
         """Hides comments as outdated."""
         for comment in comments:
             self._graphql(_MINIMISE, {"id": comment.node_id})
+
+    def own_issues(self) -> Sequence[Issue]:
+        """Every issue of this account, over all pages."""
+        if self._login is None:
+            self.whoami()
+        if self._login is None:
+            raise ForgeError("the forge does not tell which account this token is, so that its issues cannot be listed")
+        return github_issues.own_issues(self._client, self._repository, self._login)
+
+    def create_issue(self, title: str, body: Redacted) -> Issue:
+        """Opens an issue, once: after a lost answer ours are searched for it."""
+        return github_issues.create(self._client, self._repository, title, body, self.own_issues)
+
+    def edit_issue(self, issue: Issue, title: str, body: Redacted, *, is_open: bool) -> Issue:
+        """Replaces title and body of an issue, and opens or closes it."""
+        state = {"state": "open"} if is_open else {"state": "closed", "state_reason": "completed"}
+        return github_issues.edit(self._client, self._repository, issue, {"title": title, "body": body, **state})
+
+    def close_issue(self, issue: Issue) -> None:
+        """Closes an issue that another one stands for."""
+        github_issues.edit(self._client, self._repository, issue, {"state": "closed", "state_reason": "not_planned"})
 
     def _write_comment(
         self, method: str, path: str, body: Redacted, landed: Callable[[], bool] | None

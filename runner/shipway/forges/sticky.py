@@ -30,10 +30,11 @@ _MARKER = re.compile(
 
 
 class Purpose(StrEnum):
-    """What a comment is for; each has its own comment."""
+    """What a comment is for; each has its own comment, and drift its own issue."""
 
     PLAN = "plan"
     RECEIPT = "receipt"
+    DRIFT = "drift"
 
 
 class Marker(Struct, frozen=True):
@@ -95,7 +96,7 @@ def comment_id(lifecycle: str, target: str, purpose: Purpose) -> str:
 
 def parse_marker(body: str) -> Marker | None:
     """The marker that is the whole last line of `body`; None for any other place or form."""
-    match = _MARKER.fullmatch(_lines(body)[-1])
+    match = _MARKER.fullmatch(lines_of(body)[-1])
     if match is None:
         return None
     return Marker(match["id"], match["at"], int(match["run"]), int(match["attempt"]), match["head"], match["effect"])
@@ -118,12 +119,12 @@ def decide(own: Sequence[Comment], marker: Marker, text: str) -> Decision:
     """
     if not own:
         return Decision(Move.CREATE, None)
-    *others, latest = sorted(own, key=_order)
-    if _order(latest)[0] > marker.order:
+    *others, latest = sorted(own, key=order_of)
+    if order_of(latest)[0] > marker.order:
         return Decision(Move.YIELD, latest)
     found = parse_marker(latest.body)
     is_same = found is not None and (found.head, found.effect) == (marker.head, marker.effect)
-    is_same = is_same and _lines(latest.body)[:-1] == _lines(_with_marker(text, marker))[:-1]
+    is_same = is_same and lines_of(latest.body)[:-1] == lines_of(with_marker(text, marker))[:-1]
     return Decision(Move.KEEP if is_same else Move.EDIT, latest, tuple(others))
 
 
@@ -143,7 +144,7 @@ def _post(forge: Forge, note: Note, body: Body) -> Posted:
     live_head = forge.head(note.pull_request)
     if live_head != note.head:
         return _superseded(forge, f"the head of the pull request is `{live_head}` by now")
-    marker = _marker(note, attempt.started_at)
+    marker = marker_of(note, attempt.started_at)
     marked = marked_comments(forge.comments(note.pull_request), marker.id)
     hidden = forge.minimised(marked) if marked else frozenset()
     author = forge.whoami()
@@ -160,7 +161,7 @@ def _post(forge: Forge, note: Note, body: Body) -> Posted:
     return _read_back(forge, note, marker, author, posted, body, settled)
 
 
-def _marker(note: Note, started_at: str) -> Marker:
+def marker_of(note: Note, started_at: str) -> Marker:
     """This run's marker. Raises ForgeError where it could not be read again, so that no comment is posted twice."""
     run = int(note.run) if note.run.isdecimal() else 0
     identity = comment_id(note.lifecycle, note.target, note.purpose)
@@ -187,7 +188,7 @@ def _write(forge: Forge, note: Note, marker: Marker, own: Sequence[Comment], tex
     decision = decide(own, marker, text)
     if decision.move is Move.YIELD:
         return _superseded(forge, "a later run has posted already", decision.comment)
-    whole = _with_marker(text, marker)
+    whole = with_marker(text, marker)
     outcome, written = Outcome.UNCHANGED, decision.comment
     if written is None:
         outcome, written = Outcome.CREATED, forge.create_comment(note.pull_request, whole, since=marker.at)
@@ -247,16 +248,18 @@ def _superseded(forge: Forge, why: str, comment: Comment | None = None) -> Poste
     return Posted(Outcome.SUPERSEDED, url=comment.url if comment else "", why=why, requests=forge.requests)
 
 
-def _order(comment: Comment) -> tuple[tuple[str, int, int], int]:
+def order_of(comment: Comment) -> tuple[tuple[str, int, int], int]:
     """How late a comment's report is. A start after the comment's last edit is not ours but someone's edit: it counts first."""
     marker = parse_marker(comment.body)
     is_possible = marker is not None and marker.at <= comment.updated_at
     return (marker.order if marker and is_possible else ("", 0, 0), comment.id)
 
 
-def _with_marker(text: str, marker: Marker) -> Redacted:
+def with_marker(text: str, marker: Marker) -> Redacted:
+    """`text` with the marker as its last line, alone on it."""
     return trusted(f"{text.strip()}\n\n{marker}")
 
 
-def _lines(body: str) -> list[str]:
+def lines_of(body: str) -> list[str]:
+    """The lines of a body, without the space around it."""
     return body.replace("\r\n", "\n").strip().split("\n")
