@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ from shipway.canonical import canonical_bytes
 from shipway.commands.documents import read_document
 from shipway.forges.sticky import parse_marker
 from tests.forge.server import ForgeServer, GitHubServer
+from tests.runs import Lifeline, begin, call
 
 HEAD = "a" * 40
 
@@ -257,6 +259,25 @@ def test_case_48_the_lock_of_a_pull_requests_own_target_is_released_when_it_is_c
     closed("pr-7")
     assert held() == ["pr-8", "prod"]
     closed("pr-7")
+
+
+def test_case_48_what_else_the_run_that_left_it_held_is_released_too(tmp_path: Path, github: GitHubServer) -> None:
+    job = Job(tmp_path / "job", github, "pull_request", pull_request(action="closed"))
+    waits = "steps: [{run: 'echo $$ > $BEGUN; exec sleep 600', env_from: [BEGUN]}]\n"
+    text = f"version: 1\nname: shop\ntargets: {{pr-*: {{}}}}\nlocks: [db]\n{waits}"
+    (job.checkout / "shipway.yml").write_text(text)
+    begun = Lifeline(tmp_path / "begun")
+    running = begin(job.checkout, "run", "--yes", "--target", "pr-7", env={"BEGUN": str(tmp_path / "begun")})
+    left = int(begun.wait())
+    running.kill()
+    running.communicate()
+    os.kill(left, signal.SIGKILL)
+    assert call(job.checkout, "lock", "other").exit_code == 0
+    done = job.part("run", SHIPWAY_INPUT_TARGET="pr-7")
+    assert done.returncode == 0, done.stderr
+    locks = json.loads(call(job.checkout, "locks", "--json").out)["locks"]
+    assert [lock["lock"] for lock in locks] == ["named/other"]
+    assert "the lock `db` is free" in done.stdout
 
 
 def test_a_lock_that_cannot_be_given_back_is_said_and_fails_nothing(tmp_path: Path, github: GitHubServer) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from msgspec.structs import replace
 
 from shipway.ci import CiContext
 from shipway.commands.delivery import open_forge, post_view
-from shipway.commands.lock_desk import open_desk
+from shipway.commands.lock_desk import Desk, open_desk
 from shipway.commands.previous import Previous, find_previous, plan_of_head
 from shipway.commands.reporting import links_of
 from shipway.commands.unlock import free_lock, freed_line
@@ -17,8 +19,10 @@ from shipway.context import Context
 from shipway.declaration import Declaration
 from shipway.errors import ShipwayError
 from shipway.forges.forge import Forge, Outcome, Posted
+from shipway.locks import PREFIX, Holder, Lock
 from shipway.redaction import Redactor
 from shipway.render.wording import short_commit
+from shipway.store import StoreError
 from shipway.view import View
 
 CLOSED = "closed"
@@ -45,16 +49,36 @@ def mark_closed(lifecycle: str, target: str, context: Context) -> Posted:
 def free_own_locks(declared: Declaration, target: str, file: Path, context: Context) -> str:
     """Give back the lock of the pull request's own target (`pr-7` for pull request 7), whoever left it; what became of it.
 
-    Empty for any other target: its locks are not the pull request's. What a run holds that may go on stays held.
+    With it go the locks that are shared with others, if the same run left them. Empty for any other target: its locks are not
+    the pull request's. What a run holds that may go on stays held.
     """
     ci = context.ci
     if ci is None or target != f"pr-{ci.pull_request}" or not declared.is_locked:
         return ""
     try:
         with open_desk(Namespace(file=str(file), target=target, name=[]), context, writes=True) as desk:
-            return "; ".join(freed_line(free_lock(desk, name, force=False)).rstrip() for name in desk.names)
+            own = [free_lock(desk, name, force=False) for name in desk.names]
+            shared = [free_lock(desk, name, force=False) for lock in own for name in _left_with(desk, lock)]
+            return "; ".join(freed_line(lock).rstrip() for lock in (*own, *shared))
     except ShipwayError as error:
         return f"the lock of `{declared.name}` on `{target}` was not given back: {error.message}; {error.next}"
+
+
+def _left_with(desk: Desk, own: Lock) -> Iterator[str]:
+    """The locks that whoever held this one holds besides: by the same claim, or as the same run of CI in a later one."""
+    holder = own.holder
+    if holder is None:
+        return
+    for key in desk.store.entries(PREFIX):
+        with suppress(StoreError):  # a broken record is somebody else's, as far as can be told
+            lock, _ = desk.lock(key.removeprefix(PREFIX))
+            other = lock.holder
+            if other is not None and (other.id == holder.id or (holder.run and _run_of(other) == _run_of(holder))):
+                yield lock.name
+
+
+def _run_of(holder: Holder) -> tuple[str, str, str]:
+    return holder.provider, holder.repository, holder.run
 
 
 def mark_stale(lifecycle: str, target: str, context: Context) -> Posted | None:
