@@ -26,6 +26,7 @@ BUILT_IN = {
     "file.source",
     "file.unlink",
     "file.write",
+    "net.download",
     "pkg.install",
     "pkg.installed",
     "pkg.not_installed",

@@ -95,7 +95,7 @@ class Attempts:
         return attempt
 
     def _begin_call(self, attempt: Ongoing, action: ThreadAction, work: Work) -> None:
-        stopped = attempt.stopped
+        stopped, attempt.cwd = attempt.stopped, work.root
         work = replace(work, cancelled=lambda: stopped[0], log=attempt.notes.append)
         attempt.call = Call(_body(action, attempt.verb, work))
         self._of_call[id(attempt.call)] = attempt
@@ -373,6 +373,12 @@ class Attempts:
         if result.skipped:
             return self._end(attempt, Outcome.SKIPPED, cause=result.skipped)
         self._learn_secrets(attempt, result.outputs)
+        try:
+            kept = self._kept_files(attempt, result.outputs)
+        except BadOutput as error:
+            return self._end(attempt, Outcome.FAILED, error=str(error), word="outputs", done=result)
+        if kept:
+            result = replace(result, outputs={**result.outputs, **kept})
         return self._end(attempt, Outcome.UNCHANGED if result.unchanged else Outcome.SUCCEEDED, done=result)
 
     def _end(

@@ -46,6 +46,7 @@ _ACTIONS: Mapping[str, str] = {
     "file.source": "shipway.actions.file_source:FileSource",
     "file.unlink": "shipway.actions.file_unlink:FileUnlink",
     "file.write": "shipway.actions.file_write:FileWrite",
+    "net.download": "shipway.actions.net_download:NetDownload",
     "pkg.install": "shipway.actions.pkg_change:PkgInstall",
     "pkg.installed": "shipway.actions.pkg_question:PkgInstalled",
     "pkg.not_installed": "shipway.actions.pkg_question:PkgNotInstalled",
