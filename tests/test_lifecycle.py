@@ -20,12 +20,13 @@ from shipway.canonical import Json, canonical_bytes
 from shipway.declaration import Declaration, Stage
 from shipway.errors import Problem, Reason, UnreachableError, VerificationError
 from shipway.events import CleanupFailed, Event, NodeFinished, PhaseFinished, PhaseStarted
-from shipway.nodes import Outcome
-from shipway.plan import load_plan
+from shipway.nodes import Change, Fidelity, Outcome
+from shipway.plan import Plan, load_plan
 from shipway.registry import Registry
 from shipway.render.markdown import Links, plan_comment, receipt_comment
 from shipway.render.mermaid import flowchart
 from shipway.render.text import render_plan, render_receipt
+from shipway.render.wording import plan_counts
 from shipway.state import Entry, Identity, Prior, Standing, State
 from tests.runs import Kept, Setting, call, declare, environment, run, stage
 
@@ -48,7 +49,7 @@ class Shelves:
     mode: str = "shelves"
     name: str = "oak"
     contract: int = 1
-    capabilities: frozenset[Capability] = frozenset({Capability.PLAN_EXECUTE})
+    capabilities: frozenset[Capability] = frozenset({Capability.PLAN_EXECUTE, Capability.DRY_RUN})
 
     def validate(self, stage: Stage, lifecycle: Declaration) -> list[Problem]:
         self._called("validate")
@@ -104,6 +105,31 @@ def test_a_backend_is_told_what_exists_only_when_it_asks(tmp_path: Path) -> None
     ran = run(tmp_path, TWO_SHELVES, replace(with_shelves(looks_back=True), prior=prior), execute=False)
     assert asked == ["test default"]
     assert ran.finished.plan is not None and {"main/no-z", "upper/no-z"} <= set(ran.finished.plan.by_id)
+
+
+def test_case_32_nodes_of_a_backend_that_cannot_dry_run_are_opaque_and_never_nothing_to_do(tmp_path: Path) -> None:
+    (tmp_path / "shelf").mkdir()
+    (tmp_path / "shelf" / "one").write_text("one")
+    follows = "  then: {needs: [main], steps: [{run: 'true'}]}\n"
+
+    def planned(*more: Capability) -> Plan:
+        setting = with_shelves(capabilities=frozenset({Capability.PLAN_EXECUTE, *more}))
+        text = f"stages:\n  main: {{mode: shelves, with: {{books: [one, two]}}}}\n{follows}"
+        finished = run(tmp_path, text, setting, execute=False).finished
+        assert finished.plan is not None, finished.error
+        return finished.plan
+
+    told = planned(Capability.DRY_RUN)
+    assert [told.by_id[f"main/{book}"].fidelity for book in ("one", "two")] == [Fidelity.EXACT] * 2
+    assert told.by_id["main/one"].change is Change.NOOP
+    plan = planned()
+    for book in ("one", "two"):
+        node = plan.by_id[f"main/{book}"]
+        assert (node.fidelity, node.before, node.after, node.predicted) == (Fidelity.OPAQUE, None, None, {})
+        assert node.why == "backend `shelves/oak` cannot tell before what it will do"
+        assert node.change is not Change.NOOP
+    assert plan.by_id["main/two"].reversible is told.by_id["main/two"].reversible
+    assert "3 opaque" in plan_counts(plan)
 
 
 def test_what_exists_and_cannot_be_verified_refuses_the_plan(tmp_path: Path) -> None:

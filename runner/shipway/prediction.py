@@ -9,6 +9,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from shipway.action import Action, ActionFailed, Command, Completed, PlanWork, Prediction
+from shipway.backend import Capability
 from shipway.canonical import Json
 from shipway.declaration import Declaration
 from shipway.durations import format_ms
@@ -20,7 +21,7 @@ from shipway.node_ids import body_of, owner_of, written_as
 from shipway.nodes import Change, Computed, Fidelity, Immediate, NeedKind, Node, Outcome, Promise, Proxy, Slot
 from shipway.plan import Plan
 from shipway.redaction import redacted_value
-from shipway.registry import Registry
+from shipway.registry import Registry, show
 from shipway.resolution import Resolved
 from shipway.state import Prior, State
 from shipway.vertices import members_of
@@ -65,7 +66,25 @@ class Predictor:
         """The node with what its action says of it; what templates say is the same for each of their items."""
         if node.templates:
             node = replace(node, templates={name: self._templates(nodes) for name, nodes in node.templates.items()})
-        return self._opened(node) if node.is_group else self._asked(node)
+        if node.is_group:
+            return self._opened(node)
+        chosen = self._tools.resolved.get(node.stage)
+        if chosen is not None and Capability.DRY_RUN not in chosen.backend.capabilities:
+            return self._untold(node, chosen)
+        return self._asked(node)
+
+    def _untold(self, node: Node, chosen: Resolved) -> Node:
+        """A node of a backend that cannot say what it would do: what is known of it is whether it can be undone."""
+        found = self._asked(_silent(node))
+        self._foretold[node.id], self._fidelity[node.id] = {}, Fidelity.OPAQUE
+        self._evaluation.record(node, Outcome.SUCCEEDED, {})
+        return replace(
+            node,
+            change=Change.RUN if found.change is Change.NOOP else found.change,
+            reversible=found.reversible,
+            fidelity=Fidelity.OPAQUE,
+            why=f"backend `{show(chosen.key)}` cannot tell before what it will do",
+        )
 
     def close(self, node: Node) -> Node:
         """The node once all of its members are predicted: what they hand on, it does."""
@@ -101,8 +120,7 @@ class Predictor:
         """A node that is added when run: what it will do is not known, but whether that can be undone is."""
         if node.is_group:
             return replace(self.predict(node), fidelity=Fidelity.OPAQUE)
-        silent = {name: slot for name, slot in node.slots.items() if name not in ("plan", "plan_requires")}
-        found = self._asked(replace(node, slots=silent))
+        found = self._asked(_silent(node))
         return replace(
             node,
             change=found.change,
@@ -252,6 +270,12 @@ class Predictor:
             case ("items", *_):
                 return "its item"
         return "the run"
+
+
+def _silent(node: Node) -> Node:
+    """The node without the command that looks before it runs."""
+    slots = {name: slot for name, slot in node.slots.items() if name not in ("plan", "plan_requires")}
+    return replace(node, slots=slots)
 
 
 def _secret_slots(node: Node) -> frozenset[str]:
