@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,7 +16,16 @@ from shipway.action import ActionFailed, Done, Drifted
 from shipway.actions.net_download import NetDownload
 from shipway.canonical import Json
 from shipway.nodes import Change, Fidelity, Outcome, Verified
-from tests.contracts.action import CHECKS, ActionCase, plan_work, tree, undo_work, work
+from tests.contracts.action import (
+    CHECKS,
+    ActionCase,
+    check_leaves_process_alone,
+    check_undo,
+    plan_work,
+    tree,
+    undo_work,
+    work,
+)
 from tests.file_server import FileServer, serving
 from tests.runs import declare, run
 
@@ -76,7 +87,11 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__.removeprefix("check_"))
+HERE = [check for check in CHECKS if check is not check_leaves_process_alone]
+"""What is asked with the server in this process, whose open files come and go."""
+
+
+@pytest.mark.parametrize("check", HERE, ids=lambda check: check.__name__.removeprefix("check_"))
 @pytest.mark.parametrize(("name", "slots", "prepare", "disturb", "breaks"), CASES, ids=[case[0] for case in CASES])
 def test_downloading_keeps_the_contract(
     name: str,
@@ -88,6 +103,20 @@ def test_downloading_keeps_the_contract(
     server: FileServer,
 ) -> None:
     check(ActionCase(name, NetDownload, {"url": server.url, **slots}, prepare, disturb, breaks))
+
+
+def test_downloading_leaves_the_process_alone(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(CONTENT)
+    command = [sys.executable, "-u", "-m", "http.server", "--bind", "127.0.0.1", "--directory", str(tmp_path), "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
+        assert server.stdout is not None
+        try:
+            port = server.stdout.readline().split(" port ")[1].split()[0]
+            case = ActionCase("", NetDownload, {"url": f"http://127.0.0.1:{port}/file", "path": "out/file"})
+            check_undo(case)  # so that what is imported once is
+            check_leaves_process_alone(case)
+        finally:
+            server.kill()
 
 
 def test_a_plan_asks_no_network_and_knows_by_the_digest_that_the_file_is_there(
