@@ -16,6 +16,7 @@ from shipway.file_state import Kind, describe, file_sha256, kind_of, locate
 from shipway.nodes import Change, Fidelity, Verified
 from shipway.replacement import changing, faults_told, undo_changes
 
+_FREE = "nothing is in the way"
 _UNLESS = ("unless_link_to", "unless_copy_of", "unless_content")
 
 
@@ -57,7 +58,7 @@ class FileBackup:
                 return unknown
             if _is_spared(work, path):
                 outputs = {"path": work.inputs["path"]}
-                return Prediction(Change.NOOP, Fidelity.EXACT, why="nothing is in the way", outputs=outputs)
+                return Prediction(Change.NOOP, Fidelity.EXACT, why=_FREE, before=describe(path), outputs=outputs)
             before = describe(path)
             why = "the name of the backup holds the time" if before is not None else "there is nothing to move yet"
             remark = outside(work.root, path)

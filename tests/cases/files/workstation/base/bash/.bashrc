@@ -1,0 +1,1 @@
+for file in "$HOME"/.bashrc.d/*.sh; do . "$file"; done
