@@ -183,7 +183,7 @@ _PLAIN = msgspec.json.Encoder(order="sorted")
 _READER = msgspec.json.Decoder(float_hook=_refuse_fraction)
 
 _LARGE = 10**15
-_LONG_NUMBER = re.compile(rb"(?<=[:,\[{-])[0-9]{16}")
+_LONG_NUMBER = re.compile(rb"[:,\[{-][0-9]{16}")
 """A number that may not be kept exactly by every reader; some texts look like one, and are only read more slowly for it."""
 _LATE_CHARACTER = re.compile(b"[\xee-\xf4]")
 """What U+E000 and all after it begin with in UTF-8: keys with one sort otherwise by code point than by UTF-16 unit."""

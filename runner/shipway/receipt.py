@@ -304,7 +304,7 @@ def load_receipt(content: bytes, check: Callable[[Mapping[str, Json]], None]) ->
     data = canonical.load_sealed(content, kind="receipt", versions=(RECEIPT_SCHEMA,), reason=Reason.RECEIPT_DIGEST)
     check(data)
     path = object_of(data["critical_path"])
-    return Receipt(
+    receipt = Receipt(
         lifecycle=str(data["lifecycle"]),
         target=str(data["target"]),
         run=str(data["run"]),
@@ -335,6 +335,9 @@ def load_receipt(content: bytes, check: Callable[[Mapping[str, Json]], None]) ->
         redactions=integer_of(data["redactions"]),
         warnings=tuple(str(text) for text in items_of(data["warnings"])),
     )
+    # What was just found to be sealed need not be written and digested again.
+    receipt.__dict__["document"] = dict(data)
+    return receipt
 
 
 def _result_json(result: NodeResult) -> Json:

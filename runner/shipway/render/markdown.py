@@ -29,6 +29,7 @@ from shipway.render.folding import name as folded_name
 from shipway.render.foreign import lines_of, one_line
 from shipway.render.mermaid import flowchart, stage_flowchart
 from shipway.render.shorten import Detail, Rank, Report, Row, fit, shorten_lines
+from shipway.summary import made_words, summarise
 from shipway.view import View
 
 _MAX_NOTES = 5
@@ -184,7 +185,11 @@ def _receipt_head(receipt: Receipt) -> str:
     commit = receipt.by.commit or ""
     if commit:
         facts = [f"{' '.join(facts)} at {code(wording.short_commit(commit))}".strip()]
-    facts += [*wording.receipt_counts(receipt), f"took {format_ms(receipt.duration_ms)}"]
+    facts += [
+        *wording.receipt_counts(receipt),
+        *map(prose, made_words(summarise(receipt))),
+        f"took {format_ms(receipt.duration_ms)}",
+    ]
     facts += [f"approved {prose(wording.approved_words(approval))}" for approval in receipt.approvals]
     sign = {RunOutcome.SUCCEEDED: "✅", RunOutcome.CANCELLED: "⏹", RunOutcome.ROLLED_BACK: "↩️"}.get(
         receipt.outcome, "❌"

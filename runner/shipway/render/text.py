@@ -18,6 +18,7 @@ from shipway.render.columns import NARROWEST, Colour, cut, pad, paint, width, wr
 from shipway.render.folding import folded_ids, folded_nodes, folded_results
 from shipway.render.folding import name as folded_name
 from shipway.render.foreign import inert, lines_of, one_line
+from shipway.summary import made_words, summarise
 
 CHANGE_SIGNS = {
     Change.CREATE: "+",
@@ -346,6 +347,8 @@ def _receipt_head(page: _Page, receipt: Receipt) -> None:
     page.heading(title, f"run {one_line(receipt.run)}", colour)
     page.fact("started", f"{one_line(receipt.started)}, took {format_ms(receipt.duration_ms)}{_by(receipt)}")
     page.fact("summary", _unbroken(wording.receipt_counts(receipt)))
+    if made := made_words(summarise(receipt)):
+        page.fact("made", _unbroken(made))
     for approval in receipt.approvals:
         page.fact("approved", wording.approved_words(approval))
     for text in wording.accounted_words(receipt):

@@ -1,0 +1,107 @@
+"""What a run came to in numbers, worked out of its receipt each time they are shown; they stand nowhere. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from msgspec import Struct, field
+
+from shipway.nodes import DONE, FAILURES, Change, Outcome
+from shipway.receipt import NodeResult, Receipt, own_outcome
+from shipway.records import STEP, Record
+
+
+class Summary(Struct, frozen=True):
+    """A resource counts once, however many nodes it went through; what was undone is counted apart from what is there.
+
+    `changes` are those of nodes that are done, `outcomes` of all; both without zeros. `kinds` counts what is there by kind:
+    files and links, packages, services, …; no folders and no steps. `links` and `copies` are among the files; `templates` and
+    `secrets` are texts that were rendered or decrypted on the way to one.
+    """
+
+    changes: Mapping[Change, int] = field(default_factory=dict)
+    outcomes: Mapping[Outcome, int] = field(default_factory=dict)
+    kinds: Mapping[str, int] = field(default_factory=dict)
+    links: int = 0
+    copies: int = 0
+    templates: int = 0
+    secrets: int = 0
+    removed: int = 0
+    undone: int = 0
+    skipped: int = 0
+    failed: int = 0
+    not_run: int = 0
+
+    @property
+    def files(self) -> int:
+        """Files and links that are there."""
+        return self.kinds.get("file", 0)
+
+    @property
+    def packages(self) -> int:
+        """Packages that are there."""
+        return self.kinds.get("package", 0)
+
+
+def summarise(receipt: Receipt) -> Summary:
+    """The numbers of a run; of one without nodes all are zero."""
+    there: dict[tuple[str, str], Record] = {}
+    undone: set[tuple[str, str]] = set()
+    changes: dict[Change, int] = {}
+    outcomes: dict[Outcome, int] = {}
+    for result in receipt.nodes:
+        outcomes[result.outcome] = outcomes.get(result.outcome, 0) + 1
+        if result.outcome in DONE and result.change is not None:
+            changes[result.change] = changes.get(result.change, 0) + 1
+        for record in result.records:
+            if record.kind == STEP or record.facts.get("how") == "directory":
+                continue
+            if result.outcome in DONE:
+                there[record.kind, record.name] = record
+            elif result.outcome is Outcome.UNDONE:
+                undone.add((record.kind, record.name))
+    present = [record for record in there.values() if record.present]
+    kinds: dict[str, int] = {}
+    for record in present:
+        kinds[record.kind] = kinds.get(record.kind, 0) + 1
+    hows = [record.facts.get("how") for record in present if record.kind == "file"]
+    return Summary(
+        changes=changes,
+        outcomes=outcomes,
+        kinds=kinds,
+        links=hows.count("link"),
+        copies=hows.count("copy"),
+        templates=_done(receipt, "template.render"),
+        secrets=_done(receipt, "encryption.decrypt"),
+        removed=len(there) - len(present),
+        undone=len(undone - set(there)),
+        skipped=outcomes.get(Outcome.SKIPPED, 0),
+        failed=sum(_has_failed(result) for result in receipt.nodes),
+        not_run=outcomes.get(Outcome.NOT_STARTED, 0) + outcomes.get(Outcome.BLOCKED, 0),
+    )
+
+
+def made_words(summary: Summary) -> list[str]:
+    """What is there by the run, in words: `5 files (2 links, 1 copy)`, `3 packages`, `1 removed`; those that occur."""
+    of_files = [_plural(summary.links, "link"), _plural(summary.copies, "copy", "copies")]
+    of_files += [_plural(summary.templates, "template"), _plural(summary.secrets, "secret")]
+    inside = ", ".join(filter(None, of_files))
+    told = []
+    for kind in sorted(summary.kinds):
+        plural = f"{kind[:-1]}ies" if kind.endswith("y") else f"{kind}s"
+        words = _plural(summary.kinds[kind], kind, plural)
+        told.append(f"{words} ({inside})" if kind == "file" and inside else words)
+    told += [f"{summary.removed} removed"] if summary.removed else []
+    return told + ([f"{summary.undone} undone"] if summary.undone else [])
+
+
+def _plural(count: int, one: str, many: str = "") -> str:
+    return "" if not count else f"{count} {one if count == 1 else many or one + 's'}"
+
+
+def _done(receipt: Receipt, action: str) -> int:
+    return sum(result.action == action and result.outcome in DONE for result in receipt.nodes)
+
+
+def _has_failed(result: NodeResult) -> bool:
+    return own_outcome(result) in FAILURES
