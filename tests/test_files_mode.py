@@ -244,6 +244,14 @@ def test_g067_a_backup_is_a_node_and_a_rollback_puts_the_file_back(tmp_path: Pat
     assert tree(project.root / "home") == before
 
 
+def test_what_is_ours_already_is_in_no_backups_way(tmp_path: Path) -> None:
+    lay(tmp_path, {"config/base/all/f": "new", "config/base/all/g": "new"})
+    deploy(tmp_path, "on_conflict: backup")
+    (tmp_path / "home/g").unlink()
+    ran = deploy(tmp_path, "on_conflict: backup")
+    assert ran.exit_code == 0 and ran.outcomes["dots/home+f"] == "unchanged" and ran.outcomes["dots/home+g"] == "succeeded"
+
+
 def test_g067_two_backups_in_one_second_are_two_files(tmp_path: Path) -> None:
     lay(tmp_path, {"config/base/all/f": "new"})
     for text in ("one", "two", "three"):
