@@ -43,7 +43,7 @@ def test_every_key_arrives() -> None:
     build, release, cluster = loaded.stages
     image, test = build.steps
     assert (loaded.name, loaded.file, loaded.files) == ("shop", "shipway.yml", ("shipway.yml",))
-    assert loaded.secrets == ("DB_URL", "TOKEN")
+    assert loaded.secrets == ("DB_URL", "TOKEN", "SIGNING_KEY")
     assert loaded.values == {"hosts": ["eu-1", "us-1"], "replicas": 1, "extra": "x"}
     assert loaded.limits == {"docker": Limit(2)}
     company, deletes, quiet = loaded.policies
@@ -86,9 +86,9 @@ def test_every_key_arrives() -> None:
 
 def test_positions_of_stages_and_steps() -> None:
     loaded = _case("every-key")
-    assert str(loaded.stages[0].where) == "shipway.yml:19:3"
-    assert str(loaded.stages[0].steps[0].where) == "shipway.yml:22:9"
-    assert str(loaded.stages[1].steps[0].where) == "shipway.yml:51:7"
+    assert str(loaded.stages[0].where) == "shipway.yml:29:3"
+    assert str(loaded.stages[0].steps[0].where) == "shipway.yml:32:9"
+    assert str(loaded.stages[1].steps[0].where) == "shipway.yml:61:7"
     assert loaded.source.spelling((*loaded.stages[1].steps[2].path, "env", "N")) == "3.10"
 
 

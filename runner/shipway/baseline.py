@@ -17,7 +17,8 @@ from shipway.declaration_files import DEFAULT_FILE, overlays
 from shipway.errors import DeclarationError, Reason, ShipwayError, UsageError, VerificationError
 from shipway.plan import Plan
 from shipway.repository import Repository
-from shipway.rules import Held, hold, kept_elsewhere, promoted
+from shipway.rules import Held, hold, kept_elsewhere, promoted, signed_before
+from shipway.signing import SigningRule
 from shipway.weakenings import Rule, Weakening
 
 _SHORT = 12
@@ -36,16 +37,28 @@ def held_by(
     if isinstance(before, Held):
         return before
     if before is None:
-        return Held()
+        return _signed(Held(), commit, declared.signing, declared, repository)
     try:
         base = planned(replace(before, files=declared.files))  # its own may be gone from the work tree
     except ShipwayError as error:
-        return replace(_unreadable(commit, error), everywhere=_strictest(before))
-    held = hold(base, planned(declared))
+        held = replace(_unreadable(commit, error), everywhere=_strictest(before))
+        return _signed(held, commit, before.signing, declared, repository)
+    held = _signed(hold(base, planned(declared)), commit, before.signing, declared, repository)
     held = kept_elsewhere(held, before.state, declared.state)
     return promoted(
         held, target, before.target_rule(_target_in(before, declared, target)), declared.target_rule(target)
     )
+
+
+def _signed(held: Held, commit: str, before: SigningRule, declared: Declaration, repository: Repository) -> Held:
+    """The same, with whose signatures counted before: also the file that says so is part of what a change may not loosen."""
+    name = before.allowed_signers
+    if not before.is_declared or (before == declared.signing and not name):
+        return held
+    there = (repository.files_at(commit, [name]) or {}).get(name, b"") if name else b""
+    now = repository.root / declared.signing.allowed_signers if declared.signing.allowed_signers else None
+    is_same = there == (now.read_bytes() if now is not None and now.is_file() else b"")
+    return signed_before(held, before, declared.signing, there.decode("utf-8", "replace"), is_same)
 
 
 def declaration_at(

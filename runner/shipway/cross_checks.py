@@ -18,6 +18,7 @@ from shipway.places import Finding, place
 from shipway.policy_checks import policy_findings
 from shipway.references import References, read_references
 from shipway.scripts import misplaced_expressions
+from shipway.signing_checks import signing_findings
 
 
 def cross_findings(data: Json, most: int) -> list[Finding]:
@@ -36,6 +37,7 @@ def cross_findings(data: Json, most: int) -> list[Finding]:
         _wrong_state(data),
         _wrong_defaults(data),
         policy_findings(data, stages),
+        signing_findings(data),
         misplaced_expressions(data),
     )
     return list(islice(found, most))

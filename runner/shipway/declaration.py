@@ -24,6 +24,7 @@ from shipway.limits import Limit, Rate, parse_rate
 from shipway.outline import StageOutline, StepOutline, outline, texts
 from shipway.places import Finding, about
 from shipway.policies import Policy, declared_policy
+from shipway.signing import SigningRule, signing_rule
 from shipway.source import MAX_PROBLEMS, Path_, SourceTree, load_failed
 
 _Word = TypeVar("_Word", bound=StrEnum)
@@ -251,6 +252,7 @@ class Declaration(Struct, frozen=True):
     state: StateRule = field(default_factory=StateRule)
     policies: tuple[Policy, ...] = ()
     hooks: tuple[HookRule, ...] = ()
+    signing: SigningRule = field(default_factory=SigningRule)
 
     def target_rule(self, target: str) -> TargetRule:
         """What is declared of a target: under its name, else under the first pattern that matches it."""
@@ -348,6 +350,7 @@ class _Builder:
             state=_state(self._data.get("state")),
             policies=self._policies(self._data, (), ""),
             hooks=declared_hooks(self._tree),
+            signing=signing_rule(self._data.get("signing")),
         )
 
     def _policies(self, data: Mapping[str, Json], path: Path_, stage: str) -> tuple[Policy, ...]:

@@ -31,6 +31,7 @@ class Reason(StrEnum):
     PLAN_DIGEST = "plan-digest"
     RECEIPT_DIGEST = "receipt-digest"
     RECEIPT_CHAIN = "receipt-chain"
+    UNSIGNED = "unsigned"
     PLAN_DIFFERS = "plan-differs"
     CONFLICT = "conflict"
     TARGET_CHANGED = "target-changed"

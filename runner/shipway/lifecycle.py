@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -13,6 +13,7 @@ from shipway import __version__
 from shipway import declaration as declarations
 from shipway.admission import Admission
 from shipway.assembly import OutputSeal, RunFacts, assemble, failed_receipt
+from shipway.attestation import Endorsement
 from shipway.backend import StagePlace
 from shipway.baseline import gone_with_run, held_by, unknown
 from shipway.chain import Chain
@@ -52,6 +53,7 @@ from shipway.rules import Held, approved_as
 from shipway.secrecy import Secrecy, Vault
 from shipway.shared_journal import fetch
 from shipway.shared_state import SharedState
+from shipway.signer import SigningTools
 from shipway.site import site_of
 from shipway.state import Prior
 from shipway.undertaking import Finished, Request, Surroundings
@@ -309,8 +311,16 @@ class _Voyage:
 
     def _is_proven(self, target: str, tree: str) -> bool:
         declared = declarations.load(self.request.file, root=self.around.repository.root, target=target)
-        receipts = self.around.receipts(self._held.recorded(declared), target)
-        return proves(receipts, tree, declared, target) is not None
+        kept = self.around.receipts(self._held.recorded(declared), target)
+        counts = self._endorsement.counts
+        return proves((receipt for receipt in kept if counts(receipt)), tree, declared, target) is not None
+
+    @cached_property
+    def _endorsement(self) -> Endorsement:
+        context, held = self.context, self._held
+        tools = SigningTools(self.around.repository.root, context.home, context.env, self.secrets)
+        rules = [(self.declaration.signing, None), *([(held.signing, held.allowed_signers)] if held.signing else [])]
+        return Endorsement(rules, self.around.registry.make_signer, tools)
 
     def _lock(self) -> None:
         """Hold lifecycle, target and what is declared until cleanup, so that the plan still holds when it is executed."""
@@ -344,6 +354,8 @@ class _Voyage:
         if self._locks.lost is not None:
             raise self._locks.lost
         self.finished.plan = plan = self._admission.admitted(plan)
+        for name, key in self._endorsement.private_keys():
+            self._learn(name, key)
         self.around.interruption.hold()
         resumption = self._logbook.open(plan, self._guard(), self._admission.sanction, self._admission.clearance)
         workspace, run = self._logbook.workspace, self._logbook.run
@@ -378,14 +390,20 @@ class _Voyage:
         finally:
             self._deliver(draft, state)
         self._logbook.seal(finished.receipt)
+        is_kept = draft is not None and not self.request.fail_after
+        if is_kept and (refusal := self._endorsement.refusal()):
+            raise refusal
 
     def _deliver(self, draft: Receipt | None, state: SharedState | None) -> None:
         """Put the receipt behind the one before it, and hand it to the reporter."""
         if draft is None:
             self.around.reporter.report(self.finished.plan, None)
             return
+        if self.request.fail_after:
+            self._keep(draft)  # a drill's receipt is nobody's proof of anything, and is not kept
+            return
         chain = Chain(self._logbook.workspace, draft.lifecycle, draft.target, state)
-        chain.add(draft, lambda receipt: receipt, self._keep)
+        chain.add(draft, self._endorsement.sign, self._keep)
 
     def _keep(self, receipt: Receipt) -> None:
         self.finished.receipt = receipt

@@ -36,6 +36,7 @@ from shipway.policies import (
     verdict_json,
 )
 from shipway.records import Record, record_from_json, record_json
+from shipway.signing import Signature, signature_from_json, signature_json
 
 RECEIPT_SCHEMA = 1
 
@@ -165,6 +166,7 @@ class Receipt(Struct, frozen=True, dict=True):
     `planned_with` is the version of Shipway that made the plan that was given, if one was. `verdicts` are what
     the policies said right before it, `break_glass` who overrode them. `previous` is the digest of the receipt before it of
     the same lifecycle and target, None where whoever sealed it knew of none: it begins a chain.
+    `signatures` are of the digest, and no part of what it covers.
     """
 
     lifecycle: str
@@ -196,6 +198,7 @@ class Receipt(Struct, frozen=True, dict=True):
     verdicts: tuple[Verdict, ...] = ()
     break_glass: BreakGlass | None = None
     previous: str | None = None
+    signatures: tuple[Signature, ...] = ()
 
     @property
     def exit_code(self) -> int:
@@ -224,7 +227,8 @@ class Receipt(Struct, frozen=True, dict=True):
     def document(self) -> dict[str, Json]:
         """The receipt as JSON, digest included; its canonical bytes are the file."""
         body = self._body()
-        return {**body, "digest": canonical.digest(body)}
+        signatures = [signature_json(signature) for signature in self.signatures]
+        return {**body, "digest": canonical.digest(body), "signatures": signatures}
 
     def _body(self) -> dict[str, Json]:
         return {
@@ -309,6 +313,7 @@ def load_receipt(content: bytes, check: Callable[[Mapping[str, Json]], None]) ->
         target=str(data["target"]),
         run=str(data["run"]),
         previous=text_or_none(data["previous"]),
+        signatures=tuple(signature_from_json(item) for item in items_of(data["signatures"])),
         plan_digest=text_or_none(data["plan"]),
         effect=text_or_none(data["effect"]),
         approved=text_or_none(data["approved"]),

@@ -18,6 +18,7 @@ from shipway.errors import UsageError, did_you_mean
 from shipway.hook import Hook
 from shipway.hooks import HOOK_EVENTS
 from shipway.packages import Driver
+from shipway.signer import Signer
 
 BackendKey: TypeAlias = tuple[str, str]
 """Mode and name of a backend, shown as `mode/name`."""
@@ -30,6 +31,9 @@ BACKEND_GROUP = "shipway.backends"
 
 HOOK_GROUP = "shipway.hooks"
 """Entry points whose name is what a declaration lists under `hooks: {uses: …}`."""
+
+SIGNER_GROUP = "shipway.signers"
+"""Entry points whose name is a method of signing."""
 
 _BUILT_IN = "shipway"
 
@@ -81,6 +85,12 @@ _BACKENDS: Mapping[BackendKey, str] = {
 }
 
 
+_SIGNERS: Mapping[str, str] = {
+    "openpgp": "shipway.signers.openpgp:OpenPgpSigner",
+    "ssh": "shipway.signers.ssh:SshSigner",
+}
+
+
 class Extension(Struct, frozen=True):
     """What an installed distribution offers: an entry point's `name`, its `target` (`module:attribute`), and who offers it."""
 
@@ -119,6 +129,7 @@ class Registry:
         self._action_claims = {name: _Claim(_BUILT_IN, target) for name, target in _ACTIONS.items()}
         self._backend_claims = {key: _Claim(_BUILT_IN, target) for key, target in _BACKENDS.items()}
         self._hook_claims: dict[str, _Claim] = {}
+        self._signer_claims = {name: _Claim(_BUILT_IN, target) for name, target in _SIGNERS.items()}
         self._actions: dict[str, Action] = {}
 
     # Actions.
@@ -203,6 +214,22 @@ class Registry:
     def register_hook(self, name: str, make: Callable[[], Hook], origin: str) -> None:
         """Add a hook under a name. Raises UsageError where that is taken, naming both origins."""
         _claim(self._hook_claims, f"hook `{name}`", name, _Claim(origin, make=make))
+
+    # Signers.
+
+    def make_signer(self, method: str) -> Signer:
+        """A fresh signer each time. Raises UsageError, with the nearest name, where there is none or it cannot be loaded."""
+        if method not in _SIGNERS:
+            for found in self._unscanned(SIGNER_GROUP):
+                _claim(self._signer_claims, f"signer `{found.name}`", found.name, _Claim(found.origin, found.target))
+        claim = self._signer_claims.get(method)
+        if claim is None:
+            names = sorted(self._signer_claims)
+            next_ = did_you_mean(method, names) or f"known are: {', '.join(names)}"
+            raise UsageError(f"unknown signer `{method}`", next=next_)
+        made: Signer = _made(f"signer `{method}`", claim)  # type: ignore[assignment]  # untyped code enters here
+        _refuse_incomplete(made, ("method", "sign", "verify"), f"signer `{method}`", claim.origin)
+        return made
 
     # Extensions.
 

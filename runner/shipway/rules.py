@@ -18,6 +18,7 @@ from shipway.node_ids import written_as
 from shipway.nodes import Node
 from shipway.plan import Plan
 from shipway.policies import Policy, policy_effect
+from shipway.signing import SigningPolicy, SigningRule
 from shipway.weakenings import Rule, Weakening
 
 _Held = TypeVar("_Held")
@@ -33,6 +34,8 @@ class Held(Struct, frozen=True):
     nodes as they are written; `secrets` are masked still; `withheld` are secrets, by node as written, that no command
     of it is handed while the change is only looked at; `after` are targets that have to come first still;
     `policies` are by stage, those of the whole plan under an empty name. `state` is where records were kept, if elsewhere.
+    `signing` is what receipts of other runs are held to as well, by `allowed_signers`, the text of the file that it names as
+    it stood there.
     """
 
     weakened: tuple[Weakening, ...] = ()
@@ -46,6 +49,8 @@ class Held(Struct, frozen=True):
     after: tuple[str, ...] = ()
     policies: Mapping[str, tuple[Policy, ...]] = field(default_factory=dict)
     state: StateRule | None = None
+    signing: SigningRule | None = None
+    allowed_signers: str = ""
 
     def applied(self, plan: Plan) -> Plan:
         """The plan under the rules of both."""
@@ -89,6 +94,8 @@ class Held(Struct, frozen=True):
             after=_joined(self.after, more.after),
             policies=_both(self.policies, more.policies, lambda one, other: (*one, *other)),
             state=self.state or more.state,
+            signing=self.signing or more.signing,
+            allowed_signers=self.allowed_signers if self.signing else more.allowed_signers,
         )
 
     def _locked(self, node: Node) -> Node:
@@ -149,6 +156,27 @@ def promoted(held: Held, target: str, before: TargetRule, now: TargetRule) -> He
     gone = tuple(name for name in before.after if name not in now.after)
     found = (Weakening(Rule.PROMOTION, target, f"`{target}` would not come after `{name}` any more") for name in gone)
     return replace(held, weakened=(*held.weakened, *found), after=gone)
+
+
+def signed_before(held: Held, before: SigningRule, now: SigningRule, allowed_signers: str, is_same_file: bool) -> Held:
+    """The same, with whose signatures counted, where other ones would count by now, or fewer would be asked for.
+
+    `allowed_signers` is the text of the file before; `is_same_file`: it is the same now.
+    """
+    if before.policy is SigningPolicy.OFF or not before.is_declared:
+        return held
+    is_looser = _STRICTNESS[now.policy if now.is_declared else SigningPolicy.OFF] < _STRICTNESS[before.policy]
+    others = not is_same_file or set(now.allowed_keys) - set(before.allowed_keys)
+    if not is_looser and not others:
+        return held
+    text = f"receipts would not need the signatures of before any more (`{before.policy.value}`)"
+    if not is_looser:
+        text = "signatures of others than before would count: on other runs' receipts those of before still have to be"
+    weakened = (*held.weakened, Weakening(Rule.SIGNING, "signing", text))
+    return replace(held, weakened=weakened, signing=before, allowed_signers=allowed_signers)
+
+
+_STRICTNESS = {SigningPolicy.OFF: 0, SigningPolicy.WARN: 1, SigningPolicy.REQUIRE: 2}
 
 
 def kept_elsewhere(held: Held, before: StateRule, now: StateRule) -> Held:

@@ -101,7 +101,6 @@ _HOLDERS = {
     "steps": ("retry", frozenset({"attempts", "backoff", "initial", "jitter", "max"})),
 }
 _LATER = {
-    "top-level": frozenset({"signing"}),
     "stages": frozenset({"locks"}),
     "steps": frozenset(
         {

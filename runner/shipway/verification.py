@@ -14,6 +14,7 @@ from shipway.contradictions import contradictions, differing
 from shipway.errors import Reason, ShipwayError
 from shipway.plan import PLAN_SCHEMA
 from shipway.receipt import RECEIPT_SCHEMA
+from shipway.signing import Signature, signature_from_json
 
 _DIGEST = re.compile("sha256:[0-9a-f]{64}")
 
@@ -38,8 +39,8 @@ class Signed(Struct, frozen=True):
     notes: tuple[str, ...] = ()
 
 
-AskSigned = Callable[[str, Sequence[Json]], Signed]
-"""Asks what the signatures (as they stand in a document) of a digest are worth."""
+AskSigned = Callable[[str, Sequence[Signature], str], Signed]
+"""Asks what the signatures of a digest are worth, at the time at which the document says that it ended."""
 
 Journalled = Callable[[Mapping[str, Json]], Mapping[str, Json] | None]
 """Asks for what a journal says of the run of a receipt, as a receipt; None where there is no such journal."""
@@ -48,7 +49,8 @@ Journalled = Callable[[Mapping[str, Json]], Mapping[str, Json] | None]
 class Checked(Struct, frozen=True):
     """One document: what it is called, what it says it is, and what verifying it came to.
 
-    `digest` is what it claims; `object` the git-style checksum over kind, base name and bytes; `findings` say what is wrong.
+    `digest` is what it claims, `is_whole` whether that is right; `object` is the git-style checksum over kind, base name and
+    bytes; `findings` say what is wrong.
     """
 
     name: str
@@ -64,9 +66,10 @@ class Checked(Struct, frozen=True):
     signed_by: tuple[str, ...] = ()
     findings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    is_whole: bool = False
 
 
-def nobody_signed(digest: str, signatures: Sequence[Json]) -> Signed:
+def nobody_signed(digest: str, signatures: Sequence[Signature], at: str) -> Signed:
     """Nothing is known of any signature."""
     return Signed(notes=("nobody was asked about its signatures",) if signatures else ())
 
@@ -88,10 +91,11 @@ def check_document(
         suspects = _suspects(kind, name, content, loose, journalled)
         return _described(name, kind, content, loose, Standing.INVALID, findings=(error.message, *suspects))
     if kind == "plan":
-        return _described(name, kind, content, data, Standing.VALID)
-    signed = ask(str(data["digest"]), items_of(data.get("signatures", ())))
+        return _described(name, kind, content, data, Standing.VALID, is_whole=True)
+    signatures = [signature_from_json(item) for item in items_of(data["signatures"])]
+    signed = ask(str(data["digest"]), signatures, str(data["ended"]))
     standing = Standing.INVALID if signed.faults else Standing.VALID if signed.by else Standing.UNSIGNED
-    return _described(name, kind, content, data, standing, signed.faults, signed.notes, signed.by)
+    return _described(name, kind, content, data, standing, signed.faults, signed.notes, signed.by, is_whole=True)
 
 
 def load(kind: str, content: bytes) -> Mapping[str, Json]:
@@ -114,6 +118,8 @@ def _described(
     findings: Sequence[str] = (),
     notes: Sequence[str] = (),
     signed_by: Sequence[str] = (),
+    *,
+    is_whole: bool = False,
 ) -> Checked:
     claimed, previous = str(data.get("digest", "")), data.get("previous")
     return Checked(
@@ -130,6 +136,7 @@ def _described(
         signed_by=tuple(signed_by),
         findings=tuple(findings),
         notes=tuple(notes),
+        is_whole=is_whole,
     )
 
 

@@ -18,6 +18,7 @@ class Rule(StrEnum):
     LOCK = "lock"
     SECRET = "secret"
     PROMOTION = "promotion"
+    SIGNING = "signing"
     BASE = "base"
 
 

@@ -185,6 +185,11 @@ def add_verify(commands: Commands) -> None:
     )
     made.add_argument("-f", "--file", metavar="FILE", help="the declaration (default: shipway.yml here or above)")
     made.add_argument("-t", "--target", metavar="NAME", help="only receipts of this target")
+    made.add_argument("--signers", metavar="FILE", help="whose SSH signatures count (default: as `signing` declares)")
+    made.add_argument(
+        "--key", metavar="ID", action="append", default=[], help="a key of another method that counts; may be repeated"
+    )
+    made.add_argument("--require", action="store_true", help="an unsigned receipt is an error, whatever is declared")
     json_option(made)
     loudness(made, verbose="list every document, with its digests", quiet="print nothing: check only")
 

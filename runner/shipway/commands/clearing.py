@@ -5,19 +5,23 @@ from __future__ import annotations
 from pathlib import Path
 
 from shipway import declaration
+from shipway.attestation import Attestor
 from shipway.chain import Chain
 from shipway.commands.documents import KeptReceipts
 from shipway.commands.setting import GRACE_AT_TERMINAL, GRACE_IN_CI
 from shipway.commands.stores import open_state
 from shipway.context import Context
+from shipway.declaration import Declaration
 from shipway.errors import UsageError
 from shipway.journal import Opening, RunStatus, RunSummary
 from shipway.journal_file import JournalFile
 from shipway.plan import Plan
 from shipway.receipt import Receipt
+from shipway.registry import Registry
 from shipway.repository import open_repository
 from shipway.sealing import sealed
-from shipway.shared_state import SharedState
+from shipway.signer import SigningTools
+from shipway.signing import SigningRule
 from shipway.survivors import end, survivors_of
 from shipway.workspace import Workspace
 
@@ -32,11 +36,17 @@ def seal_killed(
 ) -> Path | None:
     """The receipt of a run that nobody carries out any more; where its declaration keeps the state in a store, there as well.
 
-    Raises UnreachableError where something of the run cannot be ended, StoreError where the state cannot be written.
+    Raises UnreachableError where something of the run cannot be ended, StoreError where the state cannot be written, and, once
+    it is kept, VerificationError (`unsigned`) where it was to be signed and is not.
     """
     workspace = Workspace(root)
     record = journal.read(summary.run)
-    state = _state_of(record.opening, root, context)
+    declared = _declared(record.opening, root)
+    secrets = {name: context.env[name] for name in declared.secrets if context.env.get(name)} if declared else {}
+    repository = open_repository(root, context.env)
+    state = open_state(declared, secrets, summary.target, context, repository) if declared else None
+    tools = SigningTools(root, context.home, context.env, secrets)
+    attestor = Attestor(declared.signing if declared else SigningRule(), Registry().make_signer, tools)
     held = journal.resume(record, None)
     try:
         grace = GRACE_IN_CI if context.ci else GRACE_AT_TERMINAL
@@ -47,7 +57,7 @@ def seal_killed(
         keeper = KeptReceipts(root)
         chain = Chain(workspace, receipt.lifecycle, receipt.target, state)
         kept: list[Receipt] = []
-        chain.add(receipt, lambda draft: draft, lambda final: _keep(final, plan, keeper, kept))
+        chain.add(receipt, attestor.sign, lambda final: _keep(final, plan, keeper, kept))
         if summary.has_crashed:
             held.finished(RunStatus(receipt.outcome.value), int(context.now().timestamp() * 1000))
         held.sealed(kept[0].digest)
@@ -56,6 +66,8 @@ def seal_killed(
         if state is not None:
             state.close()
     workspace.remove_scratch(summary.run)
+    if refusal := attestor.refusal():
+        raise refusal
     return keeper.path
 
 
@@ -64,11 +76,9 @@ def _keep(receipt: Receipt, plan: Plan, keeper: KeptReceipts, kept: list[Receipt
     keeper.report(plan, receipt)
 
 
-def _state_of(opening: Opening, root: Path, context: Context) -> SharedState | None:
-    """Where the declaration of a run keeps the state, as it says now; None where that is here, or it can be read no more."""
+def _declared(opening: Opening, root: Path) -> Declaration | None:
+    """The declaration of a run as it is now; None where it can be read no more."""
     try:
-        declared = declaration.load(root / opening.file, root=root, target=opening.target)
+        return declaration.load(root / opening.file, root=root, target=opening.target)
     except UsageError:
         return None
-    secrets = {name: context.env[name] for name in declared.secrets if context.env.get(name)}
-    return open_state(declared, secrets, opening.target, context, open_repository(root, context.env))

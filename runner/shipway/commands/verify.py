@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from msgspec import Struct
 
 from shipway import declaration
+from shipway.attestation import Believed, believed
 from shipway.canonical import Json
 from shipway.chain import Chain
 from shipway.commands.documents import write_out
@@ -18,12 +19,15 @@ from shipway.context import Context, read_context
 from shipway.declaration import Declaration, StateStore
 from shipway.errors import EXIT_DONE, EXIT_UNVERIFIED, Reason, ShipwayError, UsageError
 from shipway.links import Anchor, ChainReport, Link, report
+from shipway.registry import Registry
 from shipway.render import terminal
 from shipway.render.verification import render_verified
 from shipway.repository import Repository
 from shipway.sealing import sealed
 from shipway.shared_state import SharedState, saved_targets
-from shipway.verification import Checked, Standing, check_document
+from shipway.signer import SigningTools
+from shipway.signing import SigningPolicy, SigningRule, Trust
+from shipway.verification import AskSigned, Checked, Standing, check_document
 from shipway.workspace import Workspace
 
 _NOTE = "the note in `.shipway/heads`"
@@ -46,12 +50,13 @@ def run(arguments: Namespace) -> int:
         sources.append(_chain_here(arguments, context))
     if not any(source.documents or source.anchors for source in sources):
         raise UsageError("there is nothing to verify here", next="name a plan or receipt, or a folder of them")
-    checked = [_checked(source, context) for source in sources]
+    policy, ask = _signing(arguments, context)
+    checked = [_checked(source, ask, context) for source in sources]
     documents = tuple(document for found in checked for document in found)
     chains = tuple(
         chain for source, found in zip(sources, checked, strict=True) for chain in _chains(source, found, arguments)
     )
-    reason = _reason(documents, chains)
+    reason = _reason(documents, chains, policy)
     if arguments.json:
         write_out(json.dumps(_json(documents, chains, reason), ensure_ascii=False) + "\n")
     elif not arguments.quiet:
@@ -142,9 +147,37 @@ def _stored(declared: Declaration, target: str | None, context: Context, reposit
         store.close()
 
 
-def _checked(source: _Source, context: Context) -> list[Checked]:
+def _signing(arguments: Namespace, context: Context) -> tuple[SigningPolicy, AskSigned]:
+    """The policy, and whose signatures count: of the option, else of the declaration here, else of nobody."""
+    find = Registry().make_signer
+    try:
+        file = find_file(arguments, context)
+        root = repository_of(file, context).root
+        rule = declaration.load(file, root=root, target=arguments.target).signing
+    except UsageError:
+        if arguments.file:
+            raise
+        root, rule = context.cwd, SigningRule()
+    policy = SigningPolicy.REQUIRE if arguments.require else rule.policy
+    tools = SigningTools(root, context.home, context.env, {})
+    if arguments.signers or arguments.key:
+        text = _text(arguments.signers, context) if arguments.signers else ""
+        return policy, Believed(Trust(text, tuple(arguments.key)), find, tools).ask
+    return policy, believed(rule, find, tools).ask
+
+
+def _text(name: str, context: Context) -> str:
+    try:
+        return (context.cwd / name).read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise UsageError(
+            f"cannot read `{name}`: {error.strerror}", next="name a file of allowed signers: docs/receipts.md#signing"
+        ) from error
+
+
+def _checked(source: _Source, ask: AskSigned, context: Context) -> list[Checked]:
     return [
-        check_document(name, content, journalled=lambda data: _journalled(data, context))
+        check_document(name, content, ask, journalled=lambda data: _journalled(data, context))
         for name, content in source.documents
     ]
 
@@ -174,12 +207,17 @@ def _chains(source: _Source, documents: Sequence[Checked], arguments: Namespace)
         yield report(lifecycle, target, found, anchors, is_whole=source.is_whole)
 
 
-def _reason(documents: Iterable[Checked], chains: Iterable[ChainReport]) -> Reason | None:
+def _reason(documents: Sequence[Checked], chains: Iterable[ChainReport], policy: SigningPolicy) -> Reason | None:
     """Why it is exit 5; None where nothing is wrong."""
     wrong = next((document for document in documents if document.standing is Standing.INVALID), None)
     if wrong is not None:
+        if wrong.is_whole:
+            return Reason.UNSIGNED
         return Reason.PLAN_DIGEST if wrong.kind == "plan" else Reason.RECEIPT_DIGEST
-    return Reason.RECEIPT_CHAIN if any(chain.findings for chain in chains) else None
+    if any(chain.findings for chain in chains):
+        return Reason.RECEIPT_CHAIN
+    is_unsigned = any(document.standing is Standing.UNSIGNED for document in documents)
+    return Reason.UNSIGNED if is_unsigned and policy is SigningPolicy.REQUIRE else None
 
 
 def _json(documents: Sequence[Checked], chains: Sequence[ChainReport], reason: Reason | None) -> dict[str, object]:

@@ -349,6 +349,8 @@ def _receipt_head(page: _Page, receipt: Receipt) -> None:
     page.fact("summary", _unbroken(wording.receipt_counts(receipt)))
     if made := made_words(summarise(receipt)):
         page.fact("made", _unbroken(made))
+    for signature in receipt.signatures:
+        page.fact("signed", one_line(f"{signature.method}, {signature.key}"))
     for approval in receipt.approvals:
         page.fact("approved", wording.approved_words(approval))
     for text in wording.accounted_words(receipt):

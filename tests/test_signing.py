@@ -1,0 +1,259 @@
+"""Receipts that are signed when they are sealed: whose keys, what a signer that fails means, and who is believed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shipway.attestation import Believed
+from shipway.canonical import canonical_bytes, digest
+from shipway.registry import Registry
+from shipway.signing import Trust
+from shipway.verification import Standing, check_document
+from tests.command_line import Project, make_project
+from tests.signing_keys import agent, allowed, gpg_home, public, ssh_key, tools_of
+
+DECLARED = """
+    version: 1
+    name: shop
+    targets: {{staging: {{}}, prod: {{after: [staging]}}}}
+    {more}
+    signing: {signing}
+    steps:
+      - {{id: a, run: "{run}", undo: "true"}}
+"""
+SIGNING = "{policy: require, allowed_signers: allowed, signers: [{file: ~/key}]}"
+
+
+def make(folder: Path, signing: str = SIGNING, more: str = "", run: str = "true") -> Project:
+    project = make_project(folder)
+    key = ssh_key(folder / "home", "key")
+    project.write(
+        {"shipway.yml": DECLARED.format(signing=signing, more=more or "values: {}", run=run), "allowed": allowed(key)}
+    )
+    project.commit()
+    return project
+
+
+def receipts(project: Project) -> list[Path]:
+    return sorted((project.root / ".shipway/receipts").glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
+
+
+def staged(project: Project, code: int = 0, **env: str) -> Any:
+    return project.call("run", "--yes", "--json", "--target", "staging", env=env, code=code)
+
+
+def test_a_receipt_is_signed_and_its_signature_is_outside_the_digest(tmp_path: Path) -> None:
+    project = make(tmp_path)
+    receipt = staged(project).json
+    [signature] = receipt["signatures"]
+    assert signature["method"] == "ssh" and signature["key"].startswith("SHA256:")
+    assert receipt["digest"] == digest(receipt) == digest({**receipt, "signatures": []})
+    told = project.call("verify", "--json").json
+    assert told["valid"] and told["documents"][0]["standing"] == "valid"
+    assert told["documents"][0]["signed_by"] == [f"key@example ({signature['key']})"]
+    assert f"signed     ssh, {signature['key']}" in project.call("show").out
+
+
+def test_plain_tools_verify_it(tmp_path: Path) -> None:
+    """The commands of docs/receipts.md."""
+    project = make(tmp_path)
+    staged(project)
+    script = """
+        receipt=$1
+        python3 -c 'import json,sys; print(json.load(open(sys.argv[1]))["digest"], end="")' "$receipt" > digest
+        python3 -c 'import json,sys; print(json.load(open(sys.argv[1]))["signatures"][0]["value"], end="")' "$receipt" > signature
+        ssh-keygen -Y verify -f allowed -I key@example -n shipway-receipt -s signature < digest
+    """
+    call = ["bash", "-euc", script, "verify", str(receipts(project)[0])]
+    done = subprocess.run(call, cwd=project.root, env=project.env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and "Good" in done.stdout, done
+
+
+def test_what_ssh_keygen_signed_afterwards_counts(tmp_path: Path) -> None:
+    project = make(tmp_path, signing="{policy: warn, allowed_signers: allowed}")
+    receipt = staged(project).json
+    assert receipt["signatures"] == []
+    assert project.call("verify", "--json").json["documents"][0]["standing"] == "unsigned"
+    call = ["ssh-keygen", "-Y", "sign", "-q", "-f", str(tmp_path / "home/key"), "-n", "shipway-receipt"]
+    made = subprocess.run(call, input=receipt["digest"], capture_output=True, text=True, check=True).stdout
+    listed = subprocess.run(
+        ["ssh-keygen", "-l", "-f", str(tmp_path / "home/key.pub")], capture_output=True, text=True, check=True
+    )
+    signature = {"method": "ssh", "key": listed.stdout.split()[1], "value": made}
+    receipts(project)[0].write_bytes(canonical_bytes({**receipt, "signatures": [signature]}))
+    assert project.call("verify", "--json").json["documents"][0]["standing"] == "valid"
+
+
+def test_no_byte_of_a_signed_receipt_can_change(tmp_path: Path) -> None:
+    project = make(tmp_path)
+    staged(project)
+    content = receipts(project)[0].read_bytes()
+    ask = Believed(Trust((project.root / "allowed").read_text()), Registry().make_signer, tools_of(tmp_path)).ask
+    assert check_document("r.json", content, ask).standing is Standing.VALID
+    for place in range(len(content)):
+        changed = bytearray(content)
+        changed[place] ^= 1
+        assert check_document("r.json", bytes(changed), ask).standing is Standing.INVALID, place
+
+
+def test_a_secret_holds_the_key_which_no_step_gets_and_nobody_can_print(tmp_path: Path) -> None:
+    signing = "{allowed_signers: allowed, signers: [{secret: SIGNING_KEY}]}"
+    project = make(tmp_path, signing, "secrets: [SIGNING_KEY]", "env; cat ../home/key")
+    key = (tmp_path / "home/key").read_text()
+    receipt = staged(project, SIGNING_KEY=key).json
+    assert len(receipt["signatures"]) == 1
+    body = key.splitlines()[2]
+    for path in (project.root / ".shipway").rglob("*"):
+        assert not path.is_file() or body.encode() not in path.read_bytes(), path
+    assert "SIGNING_KEY" not in project.call("logs").out and "***" in project.call("logs").out
+    later = staged(project, code=5)
+    assert "the secret `SIGNING_KEY` is not set" in later.err
+
+
+def test_a_key_in_a_file_is_masked_in_what_steps_print(tmp_path: Path) -> None:
+    project = make(tmp_path, run="cat ../home/key")
+    staged(project)
+    body = (tmp_path / "home/key").read_text().splitlines()[2]
+    assert body not in project.call("logs").out
+    for path in (project.root / ".shipway").rglob("*"):
+        assert not path.is_file() or body.encode() not in path.read_bytes(), path
+
+
+def test_an_agent_signs(tmp_path: Path) -> None:
+    project = make(tmp_path, "{allowed_signers: allowed, signers: [{agent: key@example}]}", run="env")
+    with agent(tmp_path / "home/key") as address:
+        staged(project, SSH_AUTH_SOCK=address)
+    assert "SSH_AUTH_SOCK" not in project.call("logs").out
+    assert project.call("verify", "--json").json["documents"][0]["standing"] == "valid"
+
+
+def test_openpgp_signs_through_gpg(tmp_path: Path) -> None:
+    with gpg_home(tmp_path / "g", "Ada <ada@example.invalid>") as (env, [ada]):
+        signing = f"{{allowed_keys: [{ada}], signers: [{{method: openpgp, key: {ada}}}]}}"
+        project = make(tmp_path / "p", signing)
+        staged(project, GNUPGHOME=env["GNUPGHOME"])
+        told = project.call("verify", "--json", env=env).json["documents"][0]
+        assert told["signed_by"] == [f"Ada <ada@example.invalid> ({ada})"]
+        elsewhere = project.call("verify", "--json", code=5).json
+        assert elsewhere["reason"] == "unsigned"
+        assert "does not have the public key" in elsewhere["documents"][0]["notes"][0]
+
+
+def test_a_signer_that_fails_is_exit_5_after_the_receipt_was_kept_and_nothing_is_undone(tmp_path: Path) -> None:
+    project = make(tmp_path, "{allowed_signers: allowed, signers: [{file: nowhere}, {agent: any}]}")
+    done = staged(project, code=5)
+    assert done.json["outcome"] == "succeeded" and done.json["rollback"] == [] and done.json["signatures"] == []
+    said = " ".join(done.err.split())
+    assert "the receipt is not signed: ssh, file `nowhere`: cannot read the key" in said
+    assert "ssh, agent `any`: there is no SSH agent" in said
+    assert json.loads(receipts(project)[0].read_bytes())["digest"] == done.json["digest"]
+    [run] = project.call("runs", "--json").json["runs"]
+    assert (run["status"], run["receipt"]) == ("succeeded", done.json["digest"])
+    assert project.call("verify", "--json", code=5).json["reason"] == "unsigned"
+
+
+def test_signers_are_tried_in_order_and_the_first_that_can_signs(tmp_path: Path) -> None:
+    project = make(tmp_path, "{allowed_signers: allowed, signers: [{file: nowhere}, {file: ~/other}, {file: ~/key}]}")
+    other = ssh_key(tmp_path / "home", "other")
+    [signature] = staged(project).json["signatures"]
+    listed = subprocess.run(["ssh-keygen", "-l", "-f", str(other)], capture_output=True, text=True, check=True)
+    assert signature["key"] == listed.stdout.split()[1]
+
+
+@pytest.mark.parametrize("policy", ["warn", "off"])
+def test_without_require_an_unsigned_receipt_is_told_or_not_looked_at(policy: str, tmp_path: Path) -> None:
+    project = make(tmp_path, f"{{policy: '{policy}', signers: [{{file: nowhere}}]}}")
+    staged(project, code=5 if policy == "warn" else 0)
+    assert project.call("verify", "--json").json["documents"][0]["standing"] == "unsigned"
+    assert project.call("verify", "--json", "--require", code=5).json["reason"] == "unsigned"
+
+
+def test_whose_signatures_count_can_be_named_where_there_is_no_declaration(tmp_path: Path) -> None:
+    project = make(tmp_path)
+    staged(project)
+    (tmp_path / "away").mkdir()
+    (tmp_path / "away/r.json").write_bytes(receipts(project)[0].read_bytes())
+    away = Project(tmp_path / "away", project.env)
+    told = away.call("verify", "r.json", "--json").json["documents"][0]
+    assert told["standing"] == "unsigned" and "nobody says whose key that is" in told["notes"][0]
+    (tmp_path / "away/who").write_text(allowed(tmp_path / "home/key"))
+    assert away.call("verify", "r.json", "--signers", "who", "--json").json["documents"][0]["standing"] == "valid"
+    (tmp_path / "away/who").write_text(allowed(tmp_path / "home/key", options='namespaces="git"'))
+    assert away.call("verify", "r.json", "--signers", "who", "--require", code=5).code == 5
+
+
+# Promotion.
+
+
+def prod(project: Project, code: int = 0) -> Any:
+    return project.call("run", "--yes", "--json", "--target", "prod", code=code)
+
+
+def resealed(path: Path, **change: Any) -> dict[str, Any]:
+    """A receipt forged by somebody who may write where receipts are: whole, but for a signature."""
+    data = json.loads(path.read_bytes()) | change
+    data = {key: value for key, value in data.items() if key not in ("digest", "signatures")}
+    data |= {"digest": digest(data), "signatures": []}
+    path.write_bytes(canonical_bytes(data))
+    return data
+
+
+def test_a_signed_receipt_promotes_and_a_forged_one_does_not(tmp_path: Path) -> None:
+    project = make(tmp_path)
+    staged(project)
+    prod(project)
+    [path, last] = receipts(project)
+    last.unlink()
+    data = resealed(path)
+    assert prod(project, code=5).json["error"]["reason"] == "not-promoted"
+    stranger = ssh_key(tmp_path / "stranger", "key")
+    call = ["ssh-keygen", "-Y", "sign", "-q", "-f", str(stranger), "-n", "shipway-receipt"]
+    made = subprocess.run(call, input=data["digest"], capture_output=True, text=True, check=True).stdout
+    listed = subprocess.run(["ssh-keygen", "-l", "-f", str(stranger)], capture_output=True, text=True, check=True)
+    signature = {"method": "ssh", "key": listed.stdout.split()[1], "value": made}
+    path.write_bytes(canonical_bytes({**data, "signatures": [signature]}))
+    assert prod(project, code=5).json["error"]["reason"] == "not-promoted"
+    assert project.call("verify", "--target", "staging", "--json", code=5).json["reason"] == "unsigned"
+
+
+def test_a_signature_of_another_receipt_promotes_nothing_under_any_policy_but_off(tmp_path: Path) -> None:
+    project = make(tmp_path, "{policy: warn, allowed_signers: allowed, signers: [{file: ~/key}]}")
+    staged(project)
+    [path] = receipts(project)
+    signature = json.loads(path.read_bytes())["signatures"]
+    data = resealed(path, warnings=["x"])
+    path.write_bytes(canonical_bytes({**data, "signatures": signature}))
+    assert prod(project, code=5).json["error"]["reason"] == "not-promoted"
+    path.write_bytes(canonical_bytes(data))
+    prod(project)
+
+
+def test_a_change_can_neither_turn_signatures_off_nor_add_a_signer_that_it_is_judged_by(tmp_path: Path) -> None:
+    project = make(tmp_path)
+    base = project.git("rev-parse", "HEAD").strip()
+    stranger = ssh_key(tmp_path / "stranger", "key")
+    for signing, signers in (
+        ("{policy: 'off'}", project.text("allowed")),
+        (SIGNING, project.text("allowed") + f"mallory {public(stranger)}\n"),
+    ):
+        project.write({"shipway.yml": DECLARED.format(signing=signing, more="values: {}", run="true")})
+        (project.root / "allowed").write_text(signers)
+        project.commit()
+        event = tmp_path / "event.json"
+        event.write_text(json.dumps({"before": base, "after": project.git("rev-parse", "HEAD").strip()}))
+        env = {
+            "GITHUB_ACTIONS": "true",
+            "GITHUB_EVENT_NAME": "push",
+            "GITHUB_EVENT_PATH": str(event),
+            "GITHUB_REPOSITORY": "o/r",
+            "GITHUB_SHA": project.git("rev-parse", "HEAD").strip(),
+            "GITHUB_REF": "refs/heads/main",
+            "GITHUB_SERVER_URL": "https://github.com",
+        }
+        plan = project.call("plan", "--json", "--target", "prod", env=env).json
+        assert [each["rule"] for each in plan["weakens"]] == ["signing"], plan["weakens"]
