@@ -249,7 +249,9 @@ def test_what_is_ours_already_is_in_no_backups_way(tmp_path: Path) -> None:
     deploy(tmp_path, "on_conflict: backup")
     (tmp_path / "home/g").unlink()
     ran = deploy(tmp_path, "on_conflict: backup")
-    assert ran.exit_code == 0 and ran.outcomes["dots/home+f"] == "unchanged" and ran.outcomes["dots/home+g"] == "succeeded"
+    assert (
+        ran.exit_code == 0 and ran.outcomes["dots/home+f"] == "unchanged" and ran.outcomes["dots/home+g"] == "succeeded"
+    )
 
 
 def test_g067_two_backups_in_one_second_are_two_files(tmp_path: Path) -> None:

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from shipway.commands.options import FORMATS, Commands, approve, break_glass, command, json_option, loudness, on_part
+from shipway.commands.options import (
+    FORMATS,
+    Commands,
+    approve,
+    break_glass,
+    command,
+    json_option,
+    loudness,
+    on_part,
+    reconcile,
+)
 
 
 def add_init(commands: Commands) -> None:
@@ -79,6 +89,7 @@ def add_plan(commands: Commands) -> None:
         codes=(0, 1, 2, 3, 5, 6),
     )
     on_part(made)
+    reconcile(made)
     json_option(made, FORMATS)
     made.add_argument(
         "-o", "--output", metavar="FILE", help="write it there; without --format the plan itself, for `apply`"
@@ -116,6 +127,7 @@ def add_run(commands: Commands) -> None:
         codes=(0, 1, 2, 4, 5, 6),
     )
     on_part(made)
+    reconcile(made)
     made.add_argument("-y", "--yes", action="store_true", help="do not ask")
     approve(made)
     break_glass(made)

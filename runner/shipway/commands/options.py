@@ -106,6 +106,11 @@ def on_part(made: argparse.ArgumentParser) -> None:
     made.add_argument("--skip", metavar="STAGE[/STEP]", action="append", default=[], help="leave this out; repeatable")
 
 
+def reconcile(made: argparse.ArgumentParser) -> None:
+    """`--reconcile`, for a plan or a run of what differs only."""
+    made.add_argument("--reconcile", action="store_true", help="only what drifted or is missing, as `drift` finds it")
+
+
 def on_run(made: argparse.ArgumentParser) -> None:
     """How a run that was begun before is found, shown and confirmed."""
     made.add_argument(

@@ -34,6 +34,10 @@ def run(arguments: Namespace) -> int:
         from shipway.commands.staleness_check import check  # late: a plan alone asks no forge
 
         return check(request, around, arguments.workflow or "", as_json=arguments.json)
+    if arguments.reconcile:
+        from shipway.commands.reconciling import reconciled  # late: a plan alone looks at no receipt
+
+        request = reconciled(request, arguments, context, repository)
     with heeding_signals(around.interruption):
         finished = run_lifecycle(request, around)
     if finished.error is not None:

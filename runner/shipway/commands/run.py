@@ -39,6 +39,10 @@ def run(arguments: Namespace) -> int:
         breaker=breaker(arguments.break_glass, context),
         approver=approver(arguments, context, "shipway run"),
     )
+    if arguments.reconcile:
+        from shipway.commands.reconciling import reconciled  # late: other runs look at no receipt
+
+        request = reconciled(request, arguments, context, repository)
     return voyage(request, arguments, context, repository)
 
 

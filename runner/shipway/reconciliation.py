@@ -1,0 +1,49 @@
+"""Which part of a lifecycle brings back what drifted or is missing. Pure: a plan and what was found in, a selection out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from msgspec import Struct
+
+from shipway.deviation import Found
+from shipway.node_ids import bodies_of, owner_of
+from shipway.nodes import NeedKind
+from shipway.plan import Plan
+from shipway.planning import Selection
+
+
+class WayBack(Struct, frozen=True):
+    """What to leave out of a plan so that only what differs is done again, and what no node of it would bring back."""
+
+    selection: Selection
+    lost: tuple[Found, ...] = ()
+
+
+def way_back(plan: Plan, found: Iterable[Found], selection: Selection) -> WayBack:
+    """Of `plan`, which is whole, the nodes that made what differs, and those whose outputs they take; within `selection`."""
+    wanted: set[str] = set()
+    lost: list[Found] = []
+    for each in found:
+        node = each.entry.by.node if each.entry.by else ""
+        if each.differs and node in plan.by_id:
+            wanted.add(node)
+        elif each.differs:
+            lost.append(each)
+    waiting = sorted(wanted)
+    while waiting:
+        for node in _needed(plan, waiting.pop()):
+            if node not in wanted:
+                wanted.add(node)
+                waiting.append(node)
+    skip = [node for node in plan.by_id if node not in wanted]
+    return WayBack(Selection(selection.stages, tuple(dict.fromkeys((*selection.skip, *skip)))), tuple(lost))
+
+
+def _needed(plan: Plan, node_id: str) -> Sequence[str]:
+    """What has to be in a plan with this node: what it is inside of, and whose outputs it takes, with all that is in those."""
+    found = [body for body in bodies_of(node_id) if body in plan.by_id]
+    for need in plan.by_id[node_id].needs:
+        if need.kind is NeedKind.PROMISE and (owner := owner_of(need.node)) in plan.by_id:
+            found += [owner, *(other for other in plan.by_id if other.startswith((f"{owner}[", f"{owner}/")))]
+    return found
