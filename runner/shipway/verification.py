@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from shipway import canonical, schema
 from shipway.canonical import Json, items_of, mapping, object_checksum
@@ -50,7 +51,7 @@ class Checked(Struct, frozen=True):
     """One document: what it is called, what it says it is, and what verifying it came to.
 
     `digest` is what it claims, `is_whole` whether that is right; `object` is the git-style checksum over kind, base name and
-    bytes; `findings` say what is wrong.
+    bytes, if it was asked for; `findings` say what is wrong.
     """
 
     name: str
@@ -80,22 +81,34 @@ def not_journalled(receipt: Mapping[str, Json]) -> Mapping[str, Json] | None:
 
 
 def check_document(
-    name: str, content: bytes, ask: AskSigned = nobody_signed, journalled: Journalled = not_journalled
+    name: str,
+    content: bytes,
+    ask: AskSigned = nobody_signed,
+    journalled: Journalled = not_journalled,
+    *,
+    wants_checksum: bool = False,
 ) -> Checked:
     """What the bytes of a document come to; `name` is that of its file. Raises nothing for any bytes."""
+    found = _checked(name, content, ask, journalled)
+    if not wants_checksum:
+        return found
+    return replace(found, object=object_checksum(found.kind, name.rpartition("/")[2], content))
+
+
+def _checked(name: str, content: bytes, ask: AskSigned, journalled: Journalled) -> Checked:
     kind = "plan" if b'"kind":"plan"' in content and b'"kind":"receipt"' not in content else "receipt"
     try:
         data = load(kind, content)
     except ShipwayError as error:
         loose = _loosely(content)
         suspects = _suspects(kind, name, content, loose, journalled)
-        return _described(name, kind, content, loose, Standing.INVALID, findings=(error.message, *suspects))
+        return _described(name, kind, loose, Standing.INVALID, findings=(error.message, *suspects))
     if kind == "plan":
-        return _described(name, kind, content, data, Standing.VALID, is_whole=True)
+        return _described(name, kind, data, Standing.VALID, is_whole=True)
     signatures = [signature_from_json(item) for item in items_of(data["signatures"])]
     signed = ask(str(data["digest"]), signatures, str(data["ended"]))
     standing = Standing.INVALID if signed.faults else Standing.VALID if signed.by else Standing.UNSIGNED
-    return _described(name, kind, content, data, standing, signed.faults, signed.notes, signed.by, is_whole=True)
+    return _described(name, kind, data, standing, signed.faults, signed.notes, signed.by, is_whole=True)
 
 
 def load(kind: str, content: bytes) -> Mapping[str, Json]:
@@ -112,7 +125,6 @@ def load(kind: str, content: bytes) -> Mapping[str, Json]:
 def _described(
     name: str,
     kind: str,
-    content: bytes,
     data: Mapping[str, Json],
     standing: Standing,
     findings: Sequence[str] = (),
@@ -127,7 +139,6 @@ def _described(
         standing=standing,
         kind=kind,
         digest=claimed if _DIGEST.fullmatch(claimed) else "",
-        object=object_checksum(kind, name.rpartition("/")[2], content),
         lifecycle=str(data.get("lifecycle", "")),
         target=str(data.get("target", "")),
         run=str(data.get("run", "")),
