@@ -222,17 +222,21 @@ def test_the_judgements_that_need_no_machine() -> None:
     assert check_git((2, 11)).verdict is Verdict.LOOK
     assert check_git((3, 0)).verdict is Verdict.GOOD
     assert [check_disk(free).verdict for free in (10, 10**8, 10**10)] == [Verdict.BAD, Verdict.LOOK, Verdict.GOOD]
-    assert check_user(0, has_sudo=False).verdict is Verdict.LOOK
-    assert check_user(1000, has_sudo=True).verdict is Verdict.LOOK
-    assert check_user(1000, has_sudo=False).verdict is Verdict.GOOD
+    for in_ci in (True, False):
+        assert check_user(0, has_sudo=False, in_ci=in_ci).verdict is Verdict.LOOK
+        assert check_user(1000, has_sudo=True, in_ci=in_ci).verdict is Verdict.LOOK
+        assert check_user(1000, has_sudo=False, in_ci=in_ci).verdict is Verdict.GOOD
+        assert ("job" in check_user(0, has_sudo=False, in_ci=in_ci).text) is in_ci
     assert check_secrets({}, (), ()).text == "none is needed"
     assert check_shells({"sh": ["a"]}, ["sh"]).verdict is Verdict.GOOD
 
 
 def test_root_is_told_that_the_boundary_is_the_job(project: Project) -> None:
-    told = checks(project.call("doctor", "--json"))["user"]
-    assert told["verdict"] == ("look" if os.geteuid() == 0 else "good")
-    assert os.geteuid() != 0 or "the boundary is the job" in told["text"]
+    job = {"CI": "true", "GITHUB_ACTIONS": "true", "GITHUB_REPOSITORY": "o/r"}
+    for env, code, said in ((job, 2, "the boundary is the job"), ({}, 0, "nothing bounds it")):
+        told = checks(project.call("doctor", "--json", env=env, code=code))["user"]
+        assert told["verdict"] == ("look" if os.geteuid() == 0 else "good")
+        assert os.geteuid() != 0 or said in told["text"]
 
 
 def test_the_store_of_the_state_is_asked_whether_it_answers(tmp_path: Path) -> None:

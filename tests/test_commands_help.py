@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from shipway import __version__
 from shipway.commands.arguments import commands_of, parse, parser
 from shipway.errors import Reason, UsageError
 from tests.command_line import make_project
@@ -43,6 +44,21 @@ def test_help_says_what_changes_and_how_it_exits(name: str) -> None:
 def test_no_line_of_the_help_is_wider_than_80_columns(tmp_path: Path, name: str) -> None:
     text = make_project(tmp_path).call(*name.split(), "--help").out
     assert [line for line in text.splitlines() if len(line) > 80] == []
+
+
+def test_help_is_what_is_asked_for_with_an_option_too(tmp_path: Path) -> None:
+    project = make_project(tmp_path)
+    assert project.call("help").out == project.call("--help").out
+    assert project.call("help", "plan").out == project.call("plan", "--help").out
+    assert "unknown command `plam`" in project.call("help", "plam", code=2).err.lower()
+
+
+def test_what_to_do_next_names_our_pages_where_they_can_be_found(tmp_path: Path) -> None:
+    project = make_project(tmp_path)
+    project.write({"shipway.yml": "version: 1\nname: shop\nsteps: [{run: make, retry: {attemps: 3}}]\n"})
+    told = project.call("plan", code=2).err
+    assert f"https://github.com/shipway/shipway/blob/v{__version__}/docs/declaration.md#retry" in told
+    assert "/docs/declaration.md#retry" in project.call("plan", "--json", code=2).json["error"]["next"]
 
 
 @pytest.mark.parametrize("name", COMMANDS)

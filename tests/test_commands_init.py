@@ -104,6 +104,7 @@ def test_on_gitlab_it_writes_jobs_that_gitlabs_schema_takes(tmp_path: Path, targ
         "written    shipway.yml\nwritten    .gitlab/shipway.gitlab-ci.yml\nwritten    .gitlab-ci.yml\n"
     )
     assert not (project.root / ".github").exists()
+    assert "Set the masked CI/CD variable `GITLAB_TOKEN`" in told
     for file in (".gitlab-ci.yml", ".gitlab/shipway.gitlab-ci.yml"):
         command = [str(BIN / "check-jsonschema"), "--builtin-schema", "vendor.gitlab-ci", str(project.root / file)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -204,3 +204,10 @@ def test_a_step_may_name_a_lock_that_its_run_holds(project: Project) -> None:
     project.write({"shipway.yml": text})
     project.call("run", "--yes", "-q")
     assert project.text("order") == "one\n"
+
+
+def test_locks_stand_in_columns(project: Project) -> None:
+    project.call("lock", "--target", "prod")
+    project.call("lock", "db")
+    lines = project.call("locks").out.splitlines()
+    assert len({line.index("held") for line in lines}) == 1 and len(lines) == 2

@@ -95,12 +95,22 @@ def test_resume_goes_on_with_the_last_run_that_is_not_done(tmp_path: Path) -> No
     assert "succeeded" in shown.out
 
 
-def test_a_killed_run_that_left_no_receipt_is_named_where_the_last_receipt_is_asked_for(tmp_path: Path) -> None:
+def test_a_killed_run_is_shown_where_the_last_one_is_asked_for_and_no_older_receipt(tmp_path: Path) -> None:
+    run(tmp_path, stage('- run: "true"'))
+    older = last(tmp_path)
     killed(tmp_path, f'- {{id: a, run: "exec 9> ready; echo go >&9; {ENDLESS}"}}')
-    shown = call(tmp_path, "show")
-    assert shown.exit_code == 2
-    assert f"`shipway show {last(tmp_path)}` shows what the journal holds of it" in shown.err
-    assert "was killed" in call(tmp_path, "show", last(tmp_path)).err
+    for shown in (call(tmp_path, "show"), call(tmp_path, "show", last(tmp_path))):
+        assert shown.exit_code == 0
+        assert f"run {last(tmp_path)} was killed" in shown.err
+    assert older in call(tmp_path, "show", older).out
+    assert call(tmp_path, "show", "--target", "other").exit_code == 2
+
+
+def test_a_part_of_the_last_run_that_succeeded_is_run_again_where_it_is_said_from_which_step(tmp_path: Path) -> None:
+    run(tmp_path, stage('- {id: a, run: "true"}\n- {id: b, run: echo b >> did}'))
+    assert call(tmp_path, "resume", "--yes").exit_code == 2
+    assert call(tmp_path, "resume", "--yes", "--from", "main/b").exit_code == 0
+    assert (tmp_path / "did").read_text() == "b\nb\n"
 
 
 def test_d069_retry_takes_a_node_that_failed_and_no_other(tmp_path: Path) -> None:

@@ -104,3 +104,12 @@ def test_a_failure_that_is_forgiven_elsewhere_is_none_in_a_drill(tmp_path: Path)
     called = call(tmp_path, "drill", "--target", "drill", "--yes", "--json")
     assert (called.exit_code, said(tmp_path)) == (0, ["do", "sorry", "undo"])
     assert json.loads(called.out)["nodes"][1]["undo"] == "succeeded"
+
+
+def test_each_round_of_a_drill_has_a_heading(tmp_path: Path) -> None:
+    declare(tmp_path, _SHOP)
+    out = call(tmp_path, "drill", "--target", "drill", "--yes").out
+    headings = [line for line in out.splitlines() if line.startswith("round ")]
+    assert headings[0] == "round 1 of 4: main/test succeeds, then counts as failed"
+    assert len(headings) == 4
+    assert "round " not in call(tmp_path, "drill", "--target", "drill", "--yes", "-q").out

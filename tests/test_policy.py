@@ -394,3 +394,12 @@ def test_a_program_is_not_handed_a_secret_that_only_the_change_names_while_that_
     assert (shop.root / "../got").read_text() == "got \n", "the policy as it was is asked, and has it not"
     assert "it is handed `OTHER` once the change that adds it is there" in str(told["verdicts"])
     assert "would be handed the secret `OTHER` as well" in str(told["weakens"])
+
+
+def test_a_plan_that_its_policies_refuse_does_not_say_to_run_it(shop: Project) -> None:
+    policy(shop, 'echo \'{"verdict": "deny", "messages": ["not today"]}\'')
+    told = shop.call("plan").out
+    assert "shipway run" not in told and "shipway apply" not in told
+    assert "not before its policies let it" in " ".join(told.split())
+    policy(shop, 'echo \'{"verdict": "allow"}\'')
+    assert "shipway run" in shop.call("plan").out

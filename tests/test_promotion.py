@@ -143,3 +143,10 @@ def test_case_76_another_clone_knows_by_the_receipt_in_the_store(tmp_path: Path)
     first.call("run", "--target", "staging", "--yes")
     second.call("run", "--target", "prod", "--yes")
     assert not list((two / ".shipway/receipts").glob("shop-staging-*"))
+
+
+def test_what_to_run_first_has_the_inputs_that_were_given(project: Project) -> None:
+    project.write({"shipway.yml": LIFECYCLE + "inputs: {tag: {}}\n"})
+    project.commit()
+    told = project.call("run", "--yes", "--target", "prod", "--input", "tag=1 2", "--json", code=5).json["error"]
+    assert "`shipway run --target staging --input 'tag=1 2'`" in told["next"]

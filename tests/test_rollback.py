@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from shipway.schema import check
-from tests.runs import Called, Lifeline, begin, call, declare, finish
+from tests.runs import PATIENCE_S, SHIPWAY, Called, Lifeline, begin, call, declare, environment, finish
 
 _SHOP = """
 stages:
@@ -265,3 +268,24 @@ def test_an_unknown_run_is_told_with_the_nearest_one(tmp_path: Path) -> None:
     called = call(tmp_path, "rollback", run[:-1] + "x", "--yes")
     assert called.exit_code == 2
     assert f"Did you mean `{run}`?" in called.err
+
+
+def test_a_rollback_that_is_declined_says_that_nothing_was_undone(tmp_path: Path) -> None:
+    shop(tmp_path)
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [*SHIPWAY, "rollback"],
+        cwd=tmp_path,
+        env=environment(),
+        stdin=theirs,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    os.close(theirs)
+    os.write(ours, b"no\n")
+    _, err = process.communicate(timeout=PATIENCE_S)
+    os.close(ours)
+    assert process.returncode == 2
+    assert "nothing was undone: the rollback was not confirmed" in err
+    assert said(tmp_path) == []

@@ -111,3 +111,21 @@ def test_g013_a_circle_through_a_body_is_refused_when_planned(tmp_path: Path) ->
     """
     done = run(tmp_path, stage(steps), execute=False)
     assert "circle" in str(done.error.problems), done.error
+
+
+def test_a_wrong_slot_is_pointed_at_where_it_was_written(tmp_path: Path) -> None:
+    text = """
+steps:
+  - id: notes
+    uses: file.write
+    with:
+      path: out/NOTES.md
+      contnt: hello
+      mode: [a]
+"""
+    problems = run(tmp_path, text, execute=False).error.problems
+    assert [(str(problem.where), problem.text.split(" (")[0]) for problem in problems] == [
+        ("shipway.yml:5:5", "slot `content` of `main/notes` is not set: it takes a string"),
+        ("shipway.yml:9:7", "action `file.write` has no slot `contnt`"),
+        ("shipway.yml:10:7", "slot `mode` of `main/notes` takes a string, not a list"),
+    ]

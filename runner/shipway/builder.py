@@ -390,7 +390,7 @@ class GraphBuilder(PackageCalls):
             self._problem(where, f"unknown action `{action}`", did_you_mean(action, self._scope.action_names()))
         if options.every_ms and found is not None and found.runs_in == "thread" and not _answers(found):
             self._problem(where, f"`until` needs an action with one boolean output, and `{action}` has none")
-        refs = Referrer(self, node_id, where)
+        refs = Referrer(self, node_id, where, options.slot_place)
         filled = refs.slots(slots, found)
         self._touched[node_id] = _Touched(found, options.reads or (), options.writes)
         env = refs.environment({**self._frames.top.env, **options.env})

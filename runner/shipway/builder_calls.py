@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from msgspec import Struct, field
@@ -28,7 +28,7 @@ class NodeOptions(Struct, frozen=True):
     """How a node is run, apart from what it does; the words are those of the declaration's steps.
 
     `undo_retry` and `undo_timeout_ms` None: as for the node itself. `facts` are details that no effect depends on: of which
-    project, out of which layer.
+    project, out of which layer. `slot_place` says where a slot was written, if anybody knows.
     """
 
     title: str = ""
@@ -53,6 +53,7 @@ class NodeOptions(Struct, frozen=True):
     privileged: bool = False
     dedup: str | None = None
     facts: Mapping[str, Json] = field(default_factory=dict)
+    slot_place: Callable[[str], Position] | None = None
 
 
 class GatherOptions(Struct, frozen=True):

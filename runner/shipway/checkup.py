@@ -58,14 +58,18 @@ def check_git(version: tuple[int, ...]) -> Check:
     return good("git", seen)
 
 
-def check_user(user_id: int | None, *, has_sudo: bool) -> Check:
+def check_user(user_id: int | None, *, has_sudo: bool, in_ci: bool) -> Check:
     """Who runs this. What root may do, every step may do: then nothing but the job itself is a boundary."""
+    if in_ci:
+        reach, boundary = "a step can read all that this job can", "the boundary is the job"
+        advice, token = "give the job no more than its steps may have", ", Shipway's own token included"
+    else:
+        reach, boundary = "a step can read and change all of this machine", "nothing bounds it"
+        advice, token = "have no secrets here that its steps may not have", ""
     if user_id == 0:
-        text = "root: a step can read all that this job can, Shipway's own token included; the boundary is the job"
-        return Check("user", Verdict.LOOK, text, "run as another user, or give the job no more than its steps may have")
+        return Check("user", Verdict.LOOK, f"root: {reach}{token}; {boundary}", f"run as another user, or {advice}")
     if has_sudo:
-        text = "may use sudo without a password: a step can read all that this job can; the boundary is the job"
-        return Check("user", Verdict.LOOK, text, "give the job no more than its steps may have")
+        return Check("user", Verdict.LOOK, f"may use sudo without a password: {reach}; {boundary}", advice)
     return good("user", "not root")
 
 

@@ -307,7 +307,7 @@ class _Voyage:
         tree = None if repository.changed else repository.tree
         missing = [name for name in dict.fromkeys(wanted) if tree is None or not self._is_proven(name, tree)]
         if missing:
-            raise refused(target, missing, tree)
+            raise refused(target, missing, tree, request.inputs)
 
     def _is_proven(self, target: str, tree: str) -> bool:
         declared = declarations.load(self.request.file, root=self.around.repository.root, target=target)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import shlex
+from collections.abc import Iterable, Mapping
 
 from shipway.declaration import Declaration
 from shipway.errors import Reason, VerificationError
@@ -26,17 +27,21 @@ def proves(receipts: Iterable[Receipt], tree: str, declared: Declaration, target
     return None
 
 
-def refused(target: str, missing: Iterable[str], tree: str | None) -> VerificationError:
-    """The refusal of a target before others have proven the tree; `tree` None: there is none to compare."""
+def refused(target: str, missing: Iterable[str], tree: str | None, inputs: Mapping[str, str]) -> VerificationError:
+    """The refusal of a target before others have proven the tree; `tree` None: there is none to compare.
+
+    `inputs` are those given here, as texts by name.
+    """
     names = list(missing)
     listed = ", ".join(f"`{name}`" for name in names)
     if tree is None:
         why = "and files that are no clean checkout of a commit prove nothing: commit them"
         return VerificationError(f"`{target}` comes after {listed}, {why}", reason=Reason.NOT_PROMOTED)
+    given = "".join(f" --input {shlex.quote(f'{name}={text}')}" for name, text in inputs.items())
     return VerificationError(
         f"`{target}` comes after {listed}, and no receipt that can be verified says that the tree `{tree[:12]}` succeeded there",
         reason=Reason.NOT_PROMOTED,
-        next=f"run it there first: `shipway run --target {names[0]}`; on runners that come and go keep receipts with "
+        next=f"run it there first: `shipway run --target {names[0]}{given}`; on runners that come and go keep receipts with "
         "`state: git`",
     )
 

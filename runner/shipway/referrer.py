@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from shipway import expressions
@@ -41,14 +41,19 @@ class Referring(Protocol):
 class Referrer:
     """Turns what was written into slots for one node; `promised` are the ids of the nodes that it refers to."""
 
-    def __init__(self, builder: Referring, node_id: str, where: Position) -> None:
+    def __init__(
+        self, builder: Referring, node_id: str, where: Position, place: Callable[[str], Position] | None = None
+    ) -> None:
+        """`place` says where a slot was written, None where every mistake is at `where`."""
         self.builder = builder
         self.node_id = node_id
         self.where = where
+        self.place = place
         self.promised: dict[str, None] = {}
 
-    def problem(self, text: str, hint: str = "") -> None:
-        self.builder.problems.append(Problem(text, self.where, hint=hint))
+    def problem(self, text: str, hint: str = "", slot: str = "") -> None:
+        where = self.place(slot) if slot and self.place is not None else self.where
+        self.builder.problems.append(Problem(text, where, hint=hint))
 
     def slots(self, given: Mapping[str, object], action: Action | None) -> dict[str, Slot]:
         rules: Mapping[str, SlotRule] = action.slots if action else {}
@@ -57,9 +62,8 @@ class Referrer:
             if value is None:
                 continue
             if action and name not in rules:
-                self.problem(
-                    f"action `{action.name}` has no slot `{name}` (node `{self.node_id}`)", did_you_mean(name, rules)
-                )
+                text = f"action `{action.name}` has no slot `{name}` (node `{self.node_id}`)"
+                self.problem(text, did_you_mean(name, rules), slot=name)
                 continue
             slot = self.slot(name, value)
             if slot is not None:
@@ -78,7 +82,8 @@ class Referrer:
         elif isinstance(slot, Immediate) and not fits(slot.value, rule.type):
             actual = type_word(slot.value)
             self.problem(
-                f"slot `{name}` of `{self.node_id}` takes a {rule.type.value}, not a {actual} ({_shown(slot.value)})"
+                f"slot `{name}` of `{self.node_id}` takes a {rule.type.value}, not a {actual} ({_shown(slot.value)})",
+                slot=name,
             )
 
     def slot(self, name: str, value: object) -> Slot | None:
@@ -93,7 +98,7 @@ class Referrer:
             return value
         fault = _not_json(value)
         if fault:
-            self.problem(f"slot `{name}` of `{self.node_id}` cannot hold {fault}")
+            self.problem(f"slot `{name}` of `{self.node_id}` cannot hold {fault}", slot=name)
             return None
         return self._folded(value)  # type: ignore[arg-type]
 

@@ -14,6 +14,7 @@ from shipway.declaration import Declaration, OnFailure, Retry, Stage, Step
 from shipway.errors import Problem
 from shipway.flow_rules import GatherRule
 from shipway.nodes import Need, NeedKind
+from shipway.source import Path_
 from shipway.state import Prior
 
 
@@ -72,6 +73,7 @@ class StepsShell:
             builder.problem(
                 f"`until` of `{step.id}` has no timeout, and might ask for ever", "write `timeout: 5m`", step.where
             )
+        options = replace(options, slot_place=lambda slot: lifecycle.source.locate(_slot_path(step, slot), key=True))
         added = builder.add(step.action, step.id, slots, needs=needs, options=options, gather=gather)
         for template in step.templates:
             with builder.template(added, template.id, step.emits):
@@ -89,11 +91,17 @@ class StepsShell:
                 "verify": step.verify,
             }
         texts = builder.text_slots(step.action)
-        path = (*step.path, "until") if step.every_ms else step.path
         return {
-            name: lifecycle.source.spelling((*path, "with", name)) if name in texts and _is_scalar(value) else value
+            name: lifecycle.source.spelling(_slot_path(step, name)) if name in texts and _is_scalar(value) else value
             for name, value in step.with_.items()
         }
+
+
+def _slot_path(step: Step, slot: str) -> Path_:
+    """Where a slot of a step stands in the declaration."""
+    if step.run is not None:
+        return (*step.path, slot)
+    return (*step.path, *(("until",) if step.every_ms else ()), "with", slot)
 
 
 class _Around(Struct, frozen=True):

@@ -46,6 +46,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The arguments of one call; `module` names the module in `commands` that carries it out. Raises UsageError."""
     top = parser()
     known = commands_of(top)
+    if argv[:1] == ["help"]:
+        argv = [*argv[1:2], "--help"]
     if not argv:
         raise UsageError(f"name a command: {listed(known)}", next="see `shipway --help`")
     found, unknown = top.parse_known_args(list(argv))

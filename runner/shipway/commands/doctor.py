@@ -66,7 +66,9 @@ def run(arguments: Namespace) -> int:
 
 def _checks(arguments: Namespace, context: Context) -> Iterator[Check]:
     yield check_python(context.platform.python, f"{context.platform.os}/{context.platform.arch}")
-    yield check_user(os.geteuid() if hasattr(os, "geteuid") else None, has_sudo=_has_sudo(context))
+    yield check_user(
+        os.geteuid() if hasattr(os, "geteuid") else None, has_sudo=_has_sudo(context), in_ci=context.ci is not None
+    )
     try:
         repository = open_repository(_around(arguments, context), context.env)
     except ShipwayError as error:

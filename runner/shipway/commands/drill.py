@@ -27,6 +27,7 @@ from shipway.plan import Plan
 from shipway.receipt import RunOutcome
 from shipway.render import terminal
 from shipway.render.drill import DrillRow, render_drill
+from shipway.render.foreign import one_line
 from shipway.render.wording import outcome_word, plural
 from shipway.repository import Repository
 from shipway.undertaking import Finished, Request
@@ -100,7 +101,9 @@ def _rounds(
     request: Request, nodes: list[str], arguments: Namespace, repository: Repository, context: Context
 ) -> Iterator[Finished]:
     """One execution for each node, which fails once it has succeeded. Raises the error of one that came to nothing."""
-    for node in nodes:
+    for number, node in enumerate(nodes, 1):
+        if not arguments.json and not arguments.quiet:
+            write_out(f"\nround {number} of {len(nodes)}: {one_line(node)} succeeds, then counts as failed\n")
         events = Events()
         around = surroundings(context, repository, events, Unreported())
         view = open_view(arguments, context)

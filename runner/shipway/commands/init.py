@@ -26,6 +26,11 @@ from shipway.scaffold import Scaffold
 from shipway.workspace import unwritable, write_atomically
 
 ACTION = "shipway/shipway"
+
+_GITLAB_TOKEN = (
+    "Set the masked CI/CD variable `GITLAB_TOKEN` to a project access token with the scope `api` and the role Developer: "
+    "without it the plan is not shown on the merge request."
+)
 """Where the action is published, if this installation does not say otherwise."""
 
 _MANIFEST_BYTES_MAX = 1_000_000
@@ -255,6 +260,8 @@ def _told(planned: Scaffold, written: list[_Written], how: str, place: _Place, c
     where = ", ".join(made) or place.shown(path)
     if is_gitlab and PIPELINE not in [one.path for one in written]:
         lines += ["", f"Add to {place.shown(PIPELINE)}:", *(f"  {line}" for line in include_text(planned).splitlines())]
+    if is_gitlab:
+        lines += ["", *wrap(_GITLAB_TOKEN, columns)]
     if "pin this" in planned.action:
         lines += [
             "",

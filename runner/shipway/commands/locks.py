@@ -12,6 +12,7 @@ from shipway.commands.lock_desk import Desk, open_desk
 from shipway.context import read_context
 from shipway.errors import EXIT_DONE
 from shipway.locks import Life, Lock, holder_text, lock_json, may_take, moment
+from shipway.render.columns import pad, width
 from shipway.render.foreign import one_line
 
 
@@ -35,9 +36,10 @@ def run(arguments: Namespace) -> int:
 def _lines(shown: list[Lock], desk: Desk) -> Iterator[str]:
     if not shown:
         yield f"no lock is held in {desk.store.name}"
+    cells = max((width(lock.name) for lock in shown), default=0)
     for lock in shown:
         held = f"held {holder_text(lock)}" if lock.holder else "free"
-        yield f"{lock.name}  " + one_line(f"{held}{_end(lock, desk)}")
+        yield f"{pad(lock.name, cells)}  " + one_line(f"{held}{_end(lock, desk)}")
 
 
 def _end(lock: Lock, desk: Desk) -> str:

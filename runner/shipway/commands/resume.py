@@ -89,12 +89,14 @@ def _gone_on(opening: Opening, wish: Wish, declared: Declaration | None, argumen
 
 
 def _last(journal: JournalFile, arguments: Namespace) -> RunSummary:
-    """The last run of a lifecycle and target, of that target if one was named, that has something left to do."""
+    """The last run of a lifecycle and target, of that target if one was named, that can be gone on with."""
+    # A part of a run that succeeded can be run again, if it is said from where.
+    over = _FINISHED - ({RunStatus.SUCCEEDED} if getattr(arguments, "start_from", None) else set())
     seen = set()
     for summary in journal.runs():
         is_last = (summary.lifecycle, summary.target) not in seen
         seen.add((summary.lifecycle, summary.target))
-        if is_last and arguments.target in (None, summary.target) and summary.status not in _FINISHED:
+        if is_last and arguments.target in (None, summary.target) and summary.status not in over:
             return summary
     towards = f" for the target `{arguments.target}`" if arguments.target else ""
     raise UsageError(

@@ -56,6 +56,8 @@ def voyage(request: Request, arguments: Namespace, context: Context, repository:
     around = surroundings(context, repository, events, keeper)
     with heeding_signals(around.interruption), view:
         finished = run_lifecycle(request, around)
+    if finished.declined and request.is_undoing:
+        raise UsageError("nothing was undone: the rollback was not confirmed", reason=Reason.NOT_CONFIRMED)
     return concluded(finished, keeper.path, arguments, context)
 
 

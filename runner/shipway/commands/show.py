@@ -23,11 +23,8 @@ from shipway.workspace import Workspace
 def run(arguments: Namespace) -> int:
     """0 where the document is whole. Raises VerificationError where it was altered, UsageError where there is none."""
     context = read_context()
-    path = _path(arguments, context)
-    if path is None:
-        document: Plan | Receipt = _unsealed(str(arguments.document), context)
-    else:
-        document = read_document(path)
+    found = _found(arguments, context)
+    document: Plan | Receipt = _unsealed(found, context) if isinstance(found, str) else read_document(found)
     form = arguments.format or ("json" if arguments.json else "text")
     if arguments.quiet:
         return 0
@@ -51,12 +48,21 @@ def _timeline(receipt: Receipt, context: Context) -> str:
     return timeline.render_timeline(receipt, marks, colour=colour, columns=context.columns)
 
 
-def _path(arguments: Namespace, context: Context) -> Path | None:
-    """The file that was named, else the receipt of the run that was named (None where it has none), else the last receipt."""
+def _found(arguments: Namespace, context: Context) -> Path | str:
+    """The file that was named, else the receipt of the run that was named, or the run where it has none, else the last one."""
     if not arguments.document:
-        return _latest(arguments, context)
+        return _unended(arguments, context) or _latest(arguments, context)
     path = context.cwd / str(arguments.document)
     return path if path.is_file() else _of_run(str(arguments.document), context)
+
+
+def _unended(arguments: Namespace, context: Context) -> str:
+    """The last run that was asked for, if it was killed or is in progress; else empty: then its receipt says more."""
+    lifecycle = _lifecycle(arguments, context) if arguments.file else None
+    for summary in journal_of(root_here(context), context).runs():
+        if lifecycle in (None, summary.lifecycle) and arguments.target in (None, summary.target):
+            return summary.run if summary.is_alive or summary.has_crashed else ""
+    return ""
 
 
 def _unsealed(run: str, context: Context) -> Receipt:
@@ -69,12 +75,12 @@ def _unsealed(run: str, context: Context) -> Receipt:
     return sealed(journal.plan(run), journal.read(run), bytes(32))
 
 
-def _of_run(run: str, context: Context) -> Path | None:
+def _of_run(run: str, context: Context) -> Path | str:
     kept = {_run_of(path): path for path in reversed(_kept(context))}
     if run in kept:
         return kept[run]
     if any(summary.run == run for summary in journal_of(root_here(context), context).runs()):
-        return None
+        return run
     last = f"the last run was `{next(reversed(kept))}`" if kept else "no run left a receipt here yet"
     raise UsageError(
         f"`{run}` is neither a file nor a run whose receipt is here",

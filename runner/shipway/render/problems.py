@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Callable
 
 from msgspec import Struct
 
@@ -20,18 +21,21 @@ _LONGEST_TEXT = 1000
 _TAB = 8
 
 
-def render_problems(error: ShipwayError, *, columns: int | None = None) -> str:
+def render_problems(
+    error: ShipwayError, *, columns: int | None = None, addressed: Callable[[str], str] = lambda text: text
+) -> str:
     """`error` as lines for a terminal or log, without colour, ending in a line break.
 
     Each problem shows its place, its source line and its hint under a caret; the last line sums up and says what next.
     A terminal of `columns` would break longer lines, and the caret would stand under nothing; None is no terminal.
+    `addressed` gives what to do next with the pages that it names as they can be found.
     """
     blocks = [_block(problem.text, problem.where, problem.line, problem.hint, columns) for problem in error.problems]
     if not blocks and error.where is not None:
         blocks = [_block(error.message, error.where, error.line, "", columns)]
-        last = _visible(error.next)
+        last = _visible(addressed(error.next))
     else:
-        last = _summed_up(error.message, error.next)
+        last = _summed_up(error.message, addressed(error.next))
     return "".join([*blocks, last + "\n" if last else ""])
 
 
