@@ -69,6 +69,33 @@ stages:
 """,
     files={"config/base/all/d/f": "x", "config/base/all/t.j2": "{{ name }}", "config/own/all/d/f": "y"},
 )
+PACKAGES = BackendCase(
+    "packages",
+    "packages",
+    "system",
+    """version: 1
+name: workstation
+stages:
+  tools:
+    mode: packages
+    with: {packages: [gh, "pip:ruff==0.4.1", {greeter: {settings: {name: world}}}], definitions: packages, update: true}
+  gone:
+    mode: packages
+    with: {manifest: list.yaml, action: decommission}
+""",
+    wrong="""version: 1
+name: workstation
+stages:
+  tools:
+    mode: packages
+    with: {pakages: [gh]}
+""",
+    files={
+        "list.yaml": "packages: [gh]\n",
+        "packages/greeter/package.yaml": "settings: {name: {}}\nscripts: {install: {Common: x.sh}}\n",
+        "packages/greeter/x.sh": "install() { :; }\nundo_install() { :; }\n",
+    },
+)
 STEPS = BackendCase("steps", "steps", "shell", DECLARATION)
 
 
@@ -78,7 +105,7 @@ def test_shell_exec_keeps_the_contract(case: ActionCase, check: Callable[[Action
     check(case)
 
 
-@pytest.mark.parametrize("case", [STEPS, FILES], ids=lambda case: case.name)
+@pytest.mark.parametrize("case", [STEPS, FILES, PACKAGES], ids=lambda case: case.name)
 @pytest.mark.parametrize("check", backends.CHECKS, ids=lambda check: check.__name__)
 def test_a_built_in_backend_keeps_the_contract(check: Callable[[BackendCase], None], case: BackendCase) -> None:
     check(case)

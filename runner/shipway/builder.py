@@ -50,6 +50,9 @@ _ID = re.compile(r"[a-z0-9][a-z0-9._-]*(\+[A-Za-z0-9._@%+=-]*)?")
 """Behind a `+` stands a path, as `node_ids.named_by_path` writes it."""
 
 
+_STATUS = re.compile(r"\b(always|failure|cancelled)\s*\(", re.IGNORECASE)
+
+
 class BuilderScope(Struct, frozen=True):
     """What a builder sees beyond its stage: planned contexts, actions by name, nodes of stages planned before, file digests,
     and the machine.
@@ -93,6 +96,24 @@ class GraphBuilder(PackageCalls):
         self._scope = scope
         self._frames = Frames(stage, scope.planned)
         self._touched: dict[str, _Touched] = {}
+        self.parts: list[GraphBuilder] = []
+
+    def part(self, name: str) -> GraphBuilder:
+        """A part of the stage, `stage.name`, an error boundary of its own: its nodes begin when the part before it has ended well.
+
+        What needs the stage waits for its last part. Its nodes are promised to nobody but nodes of later parts.
+        """
+        stage = replace(self.stage, id=f"{self.stage.id}.{name}")
+        if self.parts:
+            condition = self.stage.condition
+            if condition is not None and _STATUS.search(condition):
+                # What was asked of the stages before is no reason to go on where an earlier part has failed.
+                condition = f"success() && ({condition})"
+            stage = replace(stage, needs=(self.parts[-1].stage.id,), condition=condition)
+        planned = {**self._scope.planned, **{made.stage.id: made.nodes() for made in self.parts}}
+        made = GraphBuilder(stage, replace(self._scope, planned=planned))
+        self.parts.append(made)
+        return made
 
     def add(
         self,
@@ -163,8 +184,8 @@ class GraphBuilder(PackageCalls):
             nodes[after.id] = replace(node, needs=(*node.needs, need))
 
     def nodes(self) -> tuple[Node, ...]:
-        """The nodes added so far, in the order they were added; what waits for a body waits for all of it."""
-        return self._frames.nodes()
+        """The nodes added so far, in the order they were added, its parts' last; what waits for a body waits for all of it."""
+        return (*self._frames.nodes(), *(node for part in self.parts for node in part.nodes()))
 
     @property
     def accesses(self) -> dict[str, Accesses]:

@@ -20,12 +20,12 @@ class PackageCalls(ActionCalls, Protocol):
         manager: str | Promise | None = None,
         prefix: str | Promise | None = None,
         cask: bool | None = None,
-        vouched: bool | None = None,
+        unvouched: Sequence[str] | None = None,
         consent: Sequence[str] | None = None,
         needs: Iterable[Need | NodeHandle] = (),
         options: NodeOptions = DEFAULT_OPTIONS,
     ) -> NodeHandle:
-        """Install packages; outputs `names` and `versions`. Unless `vouched`, what the manager does not know needs `consent`."""
+        """Install packages; outputs `names` and `versions`. Of `unvouched` ones, what the manager does not know needs `consent`."""
         return self.add(
             "pkg.install",
             name,
@@ -34,7 +34,7 @@ class PackageCalls(ActionCalls, Protocol):
                 "manager": manager,
                 "prefix": prefix,
                 "cask": cask,
-                "vouched": vouched,
+                "unvouched": unvouched,
                 "consent": consent,
             },
             needs=needs,

@@ -20,14 +20,13 @@ def plan_install(work: PlanWork) -> Prediction:
     wanted = packages.wanted(work.inputs["packages"])
     versions = packages.installed().versions
     missing = [each for each in wanted if not packages.satisfied(each, versions)]
-    vouched = work.inputs.get("vouched") is not False
-    asks = missing and (not packages.driver.asks_afar or not vouched)
-    offers = packages.offers(missing) if asks and packages.is_there else {}
-    unknown = [each for each in missing if asks and not _is_offered(packages, each, offers)]
-    if unknown and not vouched:
-        _refuse_without_consent(work, packages, unknown)
+    unvouched = [each for each in missing if each in _listed(packages, work.inputs.get("unvouched"))]
+    asks = unvouched if packages.driver.asks_afar else missing
+    offers = packages.offers(asks) if asks and packages.is_there else {}
+    unknown = [each for each in asks if not _is_offered(packages, each, offers)]
+    _refuse_without_consent(work, packages, [each for each in unknown if each in unvouched])
     after = {packages.key(each): _version_after(packages, each, versions, offers) for each in wanted}
-    fidelity, why = _fidelity(packages, missing, unknown, vouched)
+    fidelity, why = _fidelity(packages, missing, unknown, unvouched)
     return _prediction(packages, wanted, versions, after, fidelity, why, reversible=True)
 
 
@@ -45,7 +44,7 @@ def plan_upgrade(work: PlanWork) -> Prediction:
     after = {
         packages.key(each): _version_after(packages, each, {} if each in newer else versions, offers) for each in wanted
     }
-    fidelity, why = _fidelity(packages, newer, [], True)
+    fidelity, why = _fidelity(packages, newer, [], [])
     keeps = packages.driver.keeps_versions and all(
         offers[packages.key(each)].has(versions[packages.key(each)]) for each in newer if packages.key(each) in offers
     )
@@ -99,7 +98,7 @@ def _change(before: Mapping[str, Json], after: Mapping[str, str | None]) -> Chan
 
 
 def _fidelity(
-    packages: PackageWork, changing: Sequence[Wanted], unknown: Sequence[Wanted], vouched: bool
+    packages: PackageWork, changing: Sequence[Wanted], unknown: Sequence[Wanted], unvouched: Sequence[Wanted]
 ) -> tuple[Fidelity, str]:
     if not packages.is_there:
         return Fidelity.PREDICTED, f"`{packages.prefix}` is not there yet"
@@ -108,15 +107,14 @@ def _fidelity(
         return Fidelity.OPAQUE, f"{packages.driver.name} does not know {names}"
     if any(not each.version for each in changing):
         return Fidelity.PREDICTED, "versions that are not named are the newest when it runs"
-    if changing and not vouched:
+    if unvouched:
         return Fidelity.PREDICTED, f"known to {packages.driver.name}, and vouched for by nobody"
     return Fidelity.EXACT, ""
 
 
 def _refuse_without_consent(work: PlanWork, packages: PackageWork, unknown: Sequence[Wanted]) -> None:
-    consent = work.inputs.get("consent")
-    names = consent if isinstance(consent, (list, tuple)) else ()
-    refused = [each.name for each in unknown if each.name not in names and packages.key(each) not in names]
+    consented = {each.name for each in _listed(packages, work.inputs.get("consent"))}
+    refused = [each.name for each in unknown if each.name not in consented]
     if refused:
         listed = ", ".join(f"`{name}`" for name in refused)
         raise ActionFailed(
@@ -124,6 +122,10 @@ def _refuse_without_consent(work: PlanWork, packages: PackageWork, unknown: Sequ
             f" or list it under `consent`",
             is_permanent=True,
         )
+
+
+def _listed(packages: PackageWork, texts: Json) -> list[Wanted]:
+    return packages.wanted(texts) if texts else []
 
 
 def _is_offered(packages: PackageWork, wanted: Wanted, offers: Mapping[str, Offer]) -> bool:

@@ -64,6 +64,7 @@ def build(request: PlanRequest, tools: PlanTools) -> Plan:
     known: dict[str, Json] = {"values": declaration.values, "inputs": request.inputs, "target": request.target}
     planned: dict[str, Sequence[Node]] = {}
     stages: dict[str, PlannedStage] = {}
+    parts: dict[str, list[str]] = {}
     accesses: dict[str, Accesses] = {}
     problems: list[Problem] = []
     for stage in _in_order(declaration.stages):
@@ -74,20 +75,29 @@ def build(request: PlanRequest, tools: PlanTools) -> Plan:
             context = chosen.backend.plan(stage, declaration, builder, tools.prior)
         except Exception as error:
             raise backend_failed("plan", declaration, stage, chosen.key, error) from error
-        condition = builder.fold_condition(stage.condition)
-        builder.check_references()
         steps = tools.registry.make_backend("steps", "shell")
         compensation, wrong = plan_compensation(stage, declaration, builder, scope, steps)
-        problems += [*builder.problems, *wrong]
-        accesses |= builder.accesses
-        planned[stage.id] = builder.nodes()
-        if stage.approval is not None:
-            problems += [_without_bound(node) for node in unbounded(planned[stage.id])]
-        shown = _planned_stage(stage, declaration, chosen, builder, condition, context)
-        policies = planned_policies(stage.policies, request.target, known)
-        stages[stage.id] = replace(shown, compensation=compensation, policies=policies)
-    nodes = [node for stage in declaration.stages for node in planned[stage.id]]
-    ordered = [stages[stage.id] for stage in declaration.stages]
+        problems += wrong
+        for each in (*builder.parts, builder):
+            condition = each.fold_condition(each.stage.condition)
+            each.check_references()
+            problems += each.problems
+            accesses |= each.accesses
+            planned[each.stage.id] = [node for node in each.nodes() if node.stage == each.stage.id]
+            if stage.approval is not None:
+                problems += [_without_bound(node) for node in unbounded(planned[each.stage.id])]
+            shown = _planned_stage(each.stage, declaration, chosen, each, condition, context)
+            compensated = compensation if each is builder else ()
+            about = [replace(policy, stage=each.stage.id) for policy in stage.policies]
+            policies = planned_policies(about, request.target, known)
+            stages[each.stage.id] = replace(shown, compensation=compensated, policies=policies)
+        made = [each.stage.id for each in builder.parts]
+        if planned[stage.id] and made:
+            stages[stage.id] = replace(stages[stage.id], needs=(made[-1],))
+        parts[stage.id] = [*made, *([stage.id] if planned[stage.id] or not made else [])]
+    names = [name for stage in declaration.stages for name in parts[stage.id]]
+    nodes = [node for name in names for node in planned[name]]
+    ordered = [_behind_parts(stages[name], parts) for name in names]
     if problems:
         raise _refused(problems, declaration)
     settled_nodes, problems = settled(ordered, nodes, accesses, request.repository.root)
@@ -155,10 +165,9 @@ def select(
     if not selection.stages and not selection.skip:
         return list(stages), list(nodes)
     _check_names(stages, nodes, selection)
-    skipped = set(selection.skip)
-    kept_stages = [
-        stage for stage in stages if (not selection.stages or stage.id in selection.stages) and stage.id not in skipped
-    ]
+    skipped = _with_parts(selection.skip, stages)
+    chosen = _with_parts(selection.stages, stages)
+    kept_stages = [stage for stage in stages if (not chosen or stage.id in chosen) and stage.id not in skipped]
     names = {stage.id for stage in kept_stages}
     kept = [node for node in nodes if node.stage in names and not _is_in(node.id, skipped)]
     ids = {node.id for node in kept} | {gate_of(node.id) for node in kept if node.has_gate}
@@ -180,6 +189,17 @@ def _turns(nodes: Sequence[Node], declared: Mapping[str, Limit]) -> dict[str, Li
     """The limits that actions bring along: nodes under one of them run one after the other."""
     every = (each for node in nodes for each in (node, *node.all_templates()))
     return dict.fromkeys(sorted({limit for each in every for limit in each.limits if limit not in declared}), Limit())
+
+
+def _behind_parts(stage: PlannedStage, parts: Mapping[str, Sequence[str]]) -> PlannedStage:
+    """The stage behind the last part of each stage that it needs: a stage with parts is those and nothing besides."""
+    needs = tuple(parts[name][-1] if name in parts else name for name in stage.needs)
+    return stage if needs == stage.needs else replace(stage, needs=needs)
+
+
+def _with_parts(names: Sequence[str], stages: Sequence[PlannedStage]) -> set[str]:
+    """The names, and the parts of those that are stages with parts."""
+    return {*names, *(stage.id for stage in stages if stage.id.partition(".")[0] in names)}
 
 
 def _is_in(node: str, skipped: Collection[str]) -> bool:
@@ -224,10 +244,10 @@ def _bridged(node: Node, nodes: Sequence[Node], kept: Collection[str]) -> tuple[
 
 
 def _check_names(stages: Sequence[PlannedStage], nodes: Sequence[Node], selection: Selection) -> None:
-    known = [*(stage.id for stage in stages), *(node.id for node in nodes)]
+    ids = list(dict.fromkeys(name for stage in stages for name in (stage.id.partition(".")[0], stage.id)))
+    known = [*ids, *(node.id for node in nodes)]
     for name in selection.stages:
-        if name not in {stage.id for stage in stages}:
-            ids = [stage.id for stage in stages]
+        if name not in ids:
             raise UsageError(f"there is no stage `{name}`", next=did_you_mean(name, ids) or _LIST_THEM)
     for name in selection.skip:
         if name not in known:
@@ -343,7 +363,8 @@ def _source(request: PlanRequest) -> PlannedSource:
 
 
 def _refused(problems: Sequence[Problem], declaration: Declaration) -> DeclarationError:
-    shown = [replace(p, line=declaration.source.line(p.where)) if p.where and not p.line else p for p in problems]
+    once = dict.fromkeys(problems)
+    shown = [replace(p, line=declaration.source.line(p.where)) if p.where and not p.line else p for p in once]
     shown.sort(
         key=lambda problem: (
             (problem.where.file, problem.where.line, problem.where.column) if problem.where else ("", 0, 0)

@@ -84,6 +84,7 @@ _DRIVERS: Mapping[str, str] = {
 
 _BACKENDS: Mapping[BackendKey, str] = {
     ("files", "tree"): "shipway.backends.files_tree:FilesTree",
+    ("packages", "system"): "shipway.backends.packages_system:PackagesSystem",
     ("steps", "shell"): "shipway.backends.steps_shell:StepsShell",
 }
 

@@ -82,7 +82,7 @@ def check_plan(case: BackendCase) -> None:
             assert nodes
             canonical_bytes(context)
             for node in nodes:
-                assert node.stage == stage.id and node.id.startswith(f"{stage.id}/")
+                assert node.stage.partition(".")[0] == stage.id and node.id.startswith(f"{node.stage}/")
                 assert node.position.file == lifecycle.file, (
                     "a node does not say where in the declaration it comes from"
                 )

@@ -33,8 +33,8 @@ class PkgInstall:
     contract = 1
     slots: Mapping[str, SlotRule] = {
         **_SLOTS,
-        "vouched": SlotRule(
-            SlotType.BOOLEAN, default=True, description="false: what the manager does not know needs consent"
+        "unvouched": SlotRule(
+            SlotType.LIST, default=[], description="those that need consent where the manager does not know them"
         ),
         "consent": SlotRule(SlotType.LIST, default=[], description="packages that may be unknown to the manager"),
     }
