@@ -1,59 +1,73 @@
 """Encrypts what is secret in a journal to the key that `state` names, and gives it back. Knows no journal and no store.
 
-Needs PyNaCl: `pip install 'shipway[encryption]'`.
+Needs cryptography: `pip install 'shipway[encryption]'`.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
-from typing import TYPE_CHECKING
+from importlib.util import find_spec
 
 from shipway.errors import UsageError
 from shipway.secrecy import NotOpened
 
-if TYPE_CHECKING:
-    from nacl.secret import Aead
-
 KEY_BYTES = 32
-"""What XChaCha20-Poly1305 takes. Source: https://doc.libsodium.org/secret-key_cryptography/aead/chacha20-poly1305"""
+"""What ChaCha20-Poly1305 takes. Source: https://www.rfc-editor.org/rfc/rfc8439#section-2.8"""
+
+_SALT_BYTES = 32
+_NONCE = bytes(12)
+_USE = b"shipway state 1"
 
 _HOW = "make one with `openssl rand -base64 32`, and keep it where runs find it as this secret"
 
 
 class Vault:
-    """See `secrecy.Vault`: XChaCha20-Poly1305, with a random nonce of 24 bytes before each ciphertext."""
+    """See `secrecy.Vault`: ChaCha20-Poly1305, with a key for each text out of ours and a random salt, which stands before it.
+
+    A key that is used once needs no nonce of its own: nothing has to be counted, and no two texts can meet in one.
+    Sources: https://www.rfc-editor.org/rfc/rfc5869 (HKDF), https://www.rfc-editor.org/rfc/rfc8439 (the cipher).
+    """
 
     def __init__(self, name: str, key: str) -> None:
         """`key` is the value of the secret `name`: 32 random bytes in base64 or hexadecimal. Raises UsageError."""
+        _check_installed()
         self._name = name
-        self._box = _box(_key_bytes(name, key))
+        self._key = _key_bytes(name, key)
 
     def seal(self, about: str, content: str) -> bytes:
         """See `secrecy.Vault`."""
-        return bytes(self._box.encrypt(content.encode(), about.encode()))
+        from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305  # late: an optional package
+
+        salt = ChaCha20Poly1305.generate_key()
+        return salt + ChaCha20Poly1305(self._derived(salt)).encrypt(_NONCE, content.encode(), about.encode())
 
     def open(self, about: str, sealed: bytes) -> str:
         """See `secrecy.Vault`."""
-        from nacl.exceptions import CryptoError  # late: an optional package
+        from cryptography.exceptions import InvalidTag  # late: an optional package
+        from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
+        salt, text = sealed[:_SALT_BYTES], sealed[_SALT_BYTES:]
         try:
-            return self._box.decrypt(sealed, about.encode()).decode()
-        except (CryptoError, ValueError):
+            return ChaCha20Poly1305(self._derived(salt)).decrypt(_NONCE, text, about.encode()).decode()
+        except (InvalidTag, ValueError):
             raise NotOpened(
                 f"it was encrypted to another key than that of `{self._name}`, or was changed since"
             ) from None
 
+    def _derived(self, salt: bytes) -> bytes:
+        from cryptography.hazmat.primitives.hashes import SHA256  # late: an optional package
+        from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-def _box(key: bytes) -> Aead:
-    try:
-        from nacl.secret import Aead  # late: an optional package
-    except ImportError as error:
+        return HKDF(SHA256(), KEY_BYTES, salt, _USE).derive(self._key)
+
+
+def _check_installed() -> None:
+    if find_spec("cryptography") is None:
         raise UsageError(
-            "`state` names a key, and the package `PyNaCl` is not installed",
+            "`state` names a key, and the package `cryptography` is not installed",
             next="install it: `pip install 'shipway[encryption]'`",
-        ) from error
-    return Aead(key)
+        )
 
 
 def _key_bytes(name: str, key: str) -> bytes:
