@@ -417,7 +417,8 @@ def test_an_execution_is_announced_as_a_deployment_and_concluded(tmp_path: Path,
         assert made.document["environment"] == "default"
         assert made.document["payload"]["effect"] == job.outputs["effect-digest"]
         assert [status["state"] for status in made.statuses] == ["in_progress", ended]
-        assert made.statuses[0]["environment_url"] == job.outputs["environment-url"]
+        assert made.statuses[1]["environment_url"] == job.outputs["environment-url"]
+        assert "receipt" not in made.statuses[0]["environment_url"]
         assert "effect=sha256" in job.outputs["environment-url"] and "run=2" in job.outputs["environment-url"]
         check = github.world.checks[-1]
         assert (check.commit, check.document["conclusion"]) == (job.commit, ended)
@@ -443,3 +444,32 @@ def test_a_plan_that_is_about_no_pull_request_is_posted_nowhere(
     assert job.report().returncode == 0
     assert github.writes == []
     assert job.outputs["comment"].startswith("refused")
+
+
+def test_the_forge_remembers_the_last_receipt_so_that_a_missing_one_is_noticed(
+    tmp_path: Path, github: GitHubServer
+) -> None:
+    github.world.tokens["ghs_job"].permissions["deployments"] = "write"
+    job = Job(tmp_path / "job", github, "push", PUSH)
+    job.env |= {"GITHUB_REF": "refs/heads/main", "GITHUB_REF_NAME": "main", "GITHUB_REF_TYPE": "branch", "CODE": "0"}
+    for _ in range(2):
+        job.part("run")
+        assert job.report().returncode == 0
+
+    def verify(code: int) -> str:
+        call = [sys.executable, "-I", "-m", "shipway", "verify", "--chain", "--forge", "--json"]
+        env = job.env | {"GITHUB_TOKEN": "ghs_job"}
+        done = subprocess.run(call, cwd=job.checkout, env=env, capture_output=True, text=True, check=False)
+        assert done.returncode == code, done
+        return done.stdout
+
+    assert json.loads(verify(0))["chains"][0]["receipts"] == 2
+    *_, last = sorted((job.checkout / ".shipway/receipts").iterdir(), key=lambda path: path.stat().st_mtime_ns)
+    last.unlink()
+    # Whoever can remove the receipt can put the note back as well; what the forge has is out of their reach.
+    (note,) = (job.checkout / ".shipway/heads").glob("*.json")
+    note.unlink()
+    [finding] = json.loads(verify(5))["chains"][0]["findings"]
+    assert finding["flaw"] == "missing" and "the deployment of `default` on GitHub names it" in finding["text"]
+    del github.world.tokens["ghs_job"].permissions["deployments"]
+    assert "deployments" in json.loads(verify(6))["error"]["next"]

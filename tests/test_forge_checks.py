@@ -114,3 +114,22 @@ def test_a_missing_permission_for_deployments_is_named(github: GitHubServer) -> 
     with pytest.raises(ForgeError) as caught:
         forge_of(github, Clock()).deploy(DEPLOYMENT, "x")
     assert "deployments=read" in caught.value.next
+
+
+def test_the_latest_receipt_of_a_lifecycle_is_remembered_whoever_made_the_deployment(github: GitHubServer) -> None:
+    github.world.tokens["ghs_job"].permissions["deployments"] = "write"
+    one, two = (f"sha256:{digit * 64}" for digit in "12")
+    forge = forge_of(github, Clock())
+    assert forge.remembered("web", "prod") == ""
+    by_job = {"state": "success", "environment_url": f"https://e/x?lifecycle=web&receipt={one}"}
+    github.world.deployments.append(Announced(1, {"ref": HEAD, "environment": "prod"}, [by_job]))
+    assert forge.remembered("web", "prod") == one
+    number = forge.deploy(DEPLOYMENT, "x")
+    assert forge.remembered("web", "prod") == one, "nothing was concluded yet"
+    forge.conclude(
+        number, replace(DEPLOYMENT, url=f"https://e/x?lifecycle=web&receipt={two}"), DeploymentState.SUCCESS, "x"
+    )
+    assert forge.remembered("web", "prod") == two
+    assert forge.remembered("other", "prod") == forge.remembered("web", "staging") == ""
+    forge.conclude(number, replace(DEPLOYMENT, url="https://e/x?lifecycle=web&receipt=x"), DeploymentState.SUCCESS, "x")
+    assert forge.remembered("web", "prod") == two

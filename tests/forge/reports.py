@@ -83,8 +83,13 @@ def _create_deployment(world: World, seen: Seen, _: str) -> Answer:
 
 
 def _deployments(world: World, seen: Seen, _: str) -> Answer:
-    wanted = seen.query.get("sha")
-    return 200, [_deployment(made) for made in reversed(world.deployments) if made.document["ref"] == wanted]
+    wanted, environment = seen.query.get("sha"), seen.query.get("environment")
+    found = [
+        made
+        for made in reversed(world.deployments)
+        if wanted in (None, made.document["ref"]) and environment in (None, made.document["environment"])
+    ]
+    return 200, [_deployment(made) for made in found]
 
 
 def _deployment(made: Announced) -> dict[str, Any]:

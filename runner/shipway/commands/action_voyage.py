@@ -160,7 +160,7 @@ def _handed_over(job: Job, finished: Finished, facts: Facts, previous: Previous 
     summarise(view_of(handover, job.ci), job.context, log)
     outputs = outputs_of(finished, handover, code)
     if finished.plan is not None:
-        outputs["environment-url"] = environment_url(job.ci, finished.plan)
+        outputs["environment-url"] = environment_url(job.ci, finished.plan, finished.receipt)
     if job.ci.provider is not Provider.GITHUB:
         outputs["uploads"] = "false"  # the action's own step: actions/upload-artifact refuses other forges
     set_outputs(log, outputs)

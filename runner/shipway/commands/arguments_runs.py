@@ -189,6 +189,9 @@ def add_verify(commands: Commands) -> None:
     made.add_argument(
         "--key", metavar="ID", action="append", default=[], help="a key of another method that counts; may be repeated"
     )
+    made.add_argument(
+        "--forge", action="store_true", help="in a job on GitHub: ask its deployments too which receipt was the last"
+    )
     made.add_argument("--require", action="store_true", help="an unsigned receipt is an error, whatever is declared")
     json_option(made)
     loudness(made, verbose="list every document, with its digests", quiet="print nothing: check only")

@@ -20,7 +20,7 @@ from shipway.forges.connect import connect
 from shipway.forges.forge import Check, Deployment, DeploymentState, Forge, ForgeError, Outcome, Posted
 from shipway.forges.sticky import Note, Purpose, post
 from shipway.plan import Plan, change_counts
-from shipway.receipt import RunOutcome
+from shipway.receipt import Receipt, RunOutcome
 from shipway.redaction import Redacted, Redactor
 from shipway.render import markdown
 from shipway.render.check import check_summary, check_title
@@ -161,10 +161,14 @@ class Announcement:
             self._result = number, "" if number else "this job has one by its `environment:`"
 
 
-def environment_url(ci: CiContext, plan: Plan) -> str:
-    """The run's page, with the effect and the counts of what is executed, for who has to approve it there."""
+def environment_url(ci: CiContext, plan: Plan, receipt: Receipt | None = None) -> str:
+    """The run's page, with the effect and the counts of what is executed, for who has to approve it there.
+
+    Once there is a receipt, its digest besides: so the forge remembers which was the last, wherever receipts are kept.
+    """
     counts = {change.value: count for change, count in change_counts(plan.nodes).items() if count}
-    return f"{ci.run_url}?{urlencode({'effect': plan.effect, **counts})}"
+    sealed = {"lifecycle": plan.lifecycle, "receipt": receipt.digest} if receipt else {}
+    return f"{ci.run_url}?{urlencode({'effect': plan.effect, **counts, **sealed})}"
 
 
 def post_view(forge: Forge, ci: CiContext, view: View, links: markdown.Links) -> Posted:
@@ -226,13 +230,13 @@ def _concluded(forge: Forge, ci: CiContext, view: View, number: str) -> str:
     state = DeploymentState.SUCCESS if is_good else DeploymentState.FAILURE
     said = ending(view.receipt) if view.receipt else view.needed or "nothing was executed"
     try:
-        forge.conclude(number, _deployment(ci, view.plan), state, one_line(said))
+        forge.conclude(number, _deployment(ci, view.plan, view.receipt), state, one_line(said))
     except ForgeError as error:
         return _why(error)
     return ""
 
 
-def _deployment(ci: CiContext, plan: Plan) -> Deployment:
+def _deployment(ci: CiContext, plan: Plan, receipt: Receipt | None = None) -> Deployment:
     return Deployment(
         commit=ci.sha,
         environment=plan.target,
@@ -240,7 +244,7 @@ def _deployment(ci: CiContext, plan: Plan) -> Deployment:
         effect=plan.effect,
         run=ci.run_id,
         run_url=ci.run_url,
-        url=environment_url(ci, plan),
+        url=environment_url(ci, plan, receipt),
         is_transient=plan.target.startswith("pr-"),
     )
 

@@ -7,14 +7,16 @@ from argparse import Namespace
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from shipway import declaration
 from shipway.attestation import Believed, believed
 from shipway.canonical import Json
 from shipway.chain import Chain
+from shipway.ci import Provider
 from shipway.commands.documents import write_out
 from shipway.commands.setting import find_file, journal_of, repository_of, root_here
-from shipway.commands.stores import open_store
+from shipway.commands.stores import github_of, open_store
 from shipway.context import Context, read_context
 from shipway.declaration import Declaration, StateStore
 from shipway.errors import EXIT_DONE, EXIT_UNVERIFIED, Reason, ShipwayError, UsageError
@@ -51,6 +53,8 @@ def run(arguments: Namespace) -> int:
     if not any(source.documents or source.anchors for source in sources):
         raise UsageError("there is nothing to verify here", next="name a plan or receipt, or a folder of them")
     policy, ask = _signing(arguments, context)
+    if arguments.forge:
+        sources = [_remembered_too(source, arguments, context) for source in sources]
     wants_checksum = arguments.json or arguments.verbose
     checked = [_checked(source, ask, context, wants_checksum) for source in sources]
     documents = tuple(document for found in checked for document in found)
@@ -152,6 +156,49 @@ def _stored(declared: Declaration, target: str | None, context: Context, reposit
         return _Source(tuple(found), anchors, is_whole=True)
     finally:
         store.close()
+
+
+def _remembered_too(source: _Source, arguments: Namespace, context: Context) -> _Source:
+    """The same, with the receipts that the deployments on the forge name as the last ones."""
+    ci = context.ci
+    if ci is None or ci.provider is not Provider.GITHUB:
+        raise UsageError("`--forge` asks GitHub, from within one of its jobs", next="leave it out elsewhere")
+    if ci.token is None:
+        raise UsageError("`--forge` needs a token", next="give the step `env: {GITHUB_TOKEN: ${{ github.token }}}`")
+    if not source.is_chained:
+        return source
+    forge, anchors = github_of(ci, context), dict(source.anchors)
+    keys = {(data["lifecycle"], data["target"]): None for _, content in source.documents if (data := _head(content))}
+    if arguments.chain or not arguments.documents:
+        declared = _lifecycle_here(arguments, context)
+        keys |= {(declared, arguments.target): None} if declared and arguments.target else {}
+    for lifecycle, target in {**keys, **dict.fromkeys(anchors)}:
+        if digest := forge.remembered(lifecycle, target):
+            anchors[(lifecycle, target)] = (
+                *anchors.get((lifecycle, target), ()),
+                Anchor(f"the deployment of `{target}` on GitHub", digest),
+            )
+    return replace(source, anchors=anchors)
+
+
+def _lifecycle_here(arguments: Namespace, context: Context) -> str:
+    """The name of the lifecycle that is declared here; empty where none is."""
+    try:
+        file = find_file(arguments, context)
+    except UsageError:
+        return ""
+    return declaration.load(file, root=repository_of(file, context).root).name
+
+
+def _head(content: bytes) -> dict[str, str]:
+    """Lifecycle and target of a receipt, empty where it says none."""
+    try:
+        data = json.loads(content)
+    except (ValueError, RecursionError):
+        return {}
+    if not isinstance(data, dict) or data.get("kind") != "receipt":
+        return {}
+    return {key: str(data.get(key)) for key in ("lifecycle", "target")}
 
 
 def _signing(arguments: Namespace, context: Context) -> tuple[SigningPolicy, AskSigned]:

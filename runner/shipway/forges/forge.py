@@ -125,7 +125,8 @@ class DeploymentState(StrEnum):
 
 
 class Deployment(Struct, frozen=True):
-    """An execution that is announced: `commit` on `environment`, by `run`. `url` leads to what the execution is of.
+    """An execution that is announced: `commit` on `environment`, by `run`. `url` leads to what the execution is of; once it is
+    concluded it names the receipt, by the parameters `lifecycle` and `receipt`.
 
     `is_transient` says that the environment will be gone some day, as that of a pull request is.
     """
@@ -301,6 +302,9 @@ class Forge(Protocol):
 
     def conclude(self, id: str, deployment: Deployment, state: DeploymentState, description: str) -> None:
         """Says how an announced execution stands now."""
+
+    def remembered(self, lifecycle: str, environment: str) -> str:
+        """The digest of the receipt that the latest concluded execution on an environment left; empty where none says one."""
 
     def dress(self, body: Redacted) -> Redacted:
         """`body` as this forge has to be given it, so that no line of it is taken for a command; the same for the same body."""

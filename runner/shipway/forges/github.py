@@ -234,6 +234,10 @@ class GitHub:
         """One status more of a deployment."""
         github_checks.conclude(self._client, self._repository, id, deployment, state, description)
 
+    def remembered(self, lifecycle: str, environment: str) -> str:
+        """Out of the addresses that concluded deployments have."""
+        return github_checks.remembered(self._client, self._repository, lifecycle, environment)
+
     def dress(self, body: Redacted) -> Redacted:
         """The body as it is: GitHub obeys nothing in a comment."""
         return body

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from urllib.parse import quote
+from urllib.parse import parse_qs, quote, urlsplit
 
 from shipway.canonical import Json, mapping
 from shipway.forges import limits
@@ -13,6 +14,10 @@ from shipway.view import Annotation
 
 _CHECK_PERMISSION = "give the job `permissions: {checks: write}`"
 _DEPLOYMENT_PERMISSION = "give the job `permissions: {deployments: write}`"
+
+_DEPLOYMENT_READ = "give the job `permissions: {deployments: read}`"
+
+_DIGEST = re.compile("sha256:[0-9a-f]{64}")
 
 _OURS = "shipway"
 """The member of a deployment's payload that tells ours from the one that a job with `environment:` makes by itself."""
@@ -150,6 +155,25 @@ def _has_twin(client: Client, repository: str, deployment: Deployment) -> bool:
         if f"/actions/runs/{deployment.run}/" in f"{latest.get('log_url')}/":
             return True
     return False
+
+
+def remembered(client: Client, repository: str, lifecycle: str, environment: str) -> str:
+    """The receipt's digest in the latest status of the newest deployment that has one; empty for none. Raises ForgeError.
+
+    A deployment of ours and one that a job with `environment:` made itself both have it in their address.
+    """
+    try:
+        listed = client.get(f"{repository}/deployments", {"environment": environment, "per_page": 30}).json()
+        newest = listed[: limits.DEPLOYMENTS_LOOKED_AT] if isinstance(listed, list) else []
+        for made in map(mapping, newest):
+            statuses = client.get(f"{repository}/deployments/{made.get('id')}/statuses", {"per_page": 5}).json()
+            for status in map(mapping, statuses if isinstance(statuses, list) else []):
+                query = parse_qs(urlsplit(str(status.get("environment_url") or "")).query)
+                if query.get("lifecycle") == [lifecycle] and _DIGEST.fullmatch(query.get("receipt", [""])[0]):
+                    return query["receipt"][0]
+    except ForgeError as error:
+        raise _with_next(error, _DEPLOYMENT_READ) from error
+    return ""
 
 
 def _deployments(client: Client, repository: str, deployment: Deployment) -> list[Mapping[str, Json]]:

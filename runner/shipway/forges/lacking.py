@@ -123,5 +123,9 @@ class Lacking:
         """Raises ForgeError."""
         raise self._lack(Capability.DEPLOYMENTS)
 
+    def remembered(self, lifecycle: str, environment: str) -> str:
+        """Raises ForgeError."""
+        raise self._lack(Capability.DEPLOYMENTS)
+
     def _lack(self, capability: Capability) -> ForgeError:
         return ForgeError(f"{self.name} {in_words(capability)}", reason=Reason.CAPABILITY_MISSING)
