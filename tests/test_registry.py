@@ -15,6 +15,7 @@ from shipway.registry import ACTION_GROUP, BACKEND_GROUP, Extension, Registry, i
 
 BUILT_IN = {
     "archive.extract",
+    "encryption.decrypt",
     "file.backup",
     "file.copy",
     "file.exists",

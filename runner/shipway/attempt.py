@@ -76,6 +76,7 @@ class Ongoing:
         "deadline_ms",
         "emitter",
         "files",
+        "given",
         "heard_ms",
         "left_processes",
         "next_signal_ms",
@@ -103,6 +104,7 @@ class Ongoing:
         self.code: int | None = None
         self.left_processes = False
         self.cwd = _NOWHERE
+        self.given: Mapping[str, Json] = {}
         self.call: Call | None = None
         self.emitter: Node | None = None
         self.transcript: Transcript | None = None

@@ -19,7 +19,7 @@ from shipway.canonical import Json
 from shipway.declaration import OutputRule
 from shipway.emission import Conflict
 from shipway.exchange import Exchange, file_name, keep_file
-from shipway.nodes import Outcome, Verified
+from shipway.nodes import Change, Outcome, Verified
 from shipway.outputs import BadOutput, take_outputs
 from shipway.process import INTERRUPT, KILL, TERMINATE, Call, StartFailed, Threads, Waiter, start
 from shipway.records import Record, redacted_record
@@ -95,7 +95,7 @@ class Attempts:
         return attempt
 
     def _begin_call(self, attempt: Ongoing, action: ThreadAction, work: Work) -> None:
-        stopped, attempt.cwd = attempt.stopped, work.root
+        stopped, attempt.cwd, attempt.given = attempt.stopped, work.root, work.inputs
         work = replace(work, cancelled=lambda: stopped[0], log=attempt.notes.append)
         attempt.call = Call(_body(action, attempt.verb, work))
         self._of_call[id(attempt.call)] = attempt
@@ -340,6 +340,13 @@ class Attempts:
             if rule.type == "secret" and name in outputs:
                 self._redactor.add(f"{attempt.node}.{name}", str(outputs[name]))
 
+    def _learn_made_of_secrets(self, attempt: Ongoing, outputs: Mapping[str, Json]) -> None:
+        """Mask what an action that only reads made of a secret text: a rendered template that was encrypted is one itself."""
+        if any(isinstance(value, str) and self._redactor.knows(value) for value in attempt.given.values()):
+            for name, value in outputs.items():
+                if isinstance(value, str):
+                    self._redactor.add(f"{attempt.node}.{name}", value)
+
     def _call_ended(self, attempt: Ongoing, call: Call) -> Ended:
         if call.error is not None and not isinstance(call.error, (ActionFailed, NotUndoable, Drifted)):
             # What an action's author needs and its user does not: the log has it, the error only names it.
@@ -373,6 +380,8 @@ class Attempts:
         if result.skipped:
             return self._end(attempt, Outcome.SKIPPED, cause=result.skipped)
         self._learn_secrets(attempt, result.outputs)
+        if result.change is Change.READ:
+            self._learn_made_of_secrets(attempt, result.outputs)
         try:
             kept = self._kept_files(attempt, result.outputs)
         except BadOutput as error:

@@ -6,14 +6,10 @@ GitPython is not used for it: it hands its own process's whole environment to gi
 from __future__ import annotations
 
 import json
-import os
 import posixpath
 import re
-import subprocess
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from pathlib import Path
-from signal import SIGKILL
 from urllib.parse import urlsplit, urlunsplit
 
 from msgspec import Struct
@@ -21,6 +17,7 @@ from msgspec import Struct
 from shipway.action import ActionFailed, PlanWork, Work
 from shipway.canonical import Json, object_of
 from shipway.file_state import locate, locate_target
+from shipway.programs import run_program
 from shipway.records import Record
 
 REPOSITORY = "repository"
@@ -35,7 +32,6 @@ _ENVIRONMENT = {
     "LC_ALL": "C",
 }
 _TRANSPORT = re.compile(r"[A-Za-z0-9+.-]+::")
-_POLL_S = 0.2
 
 
 class Address(Struct, frozen=True):
@@ -65,31 +61,10 @@ class Git(Struct, frozen=True):
         return out if code == 0 else ""
 
     def _run(self, arguments: tuple[str, ...]) -> tuple[int, str, str]:
-        command = ("git", *_SETTINGS, *arguments)
         env = {**self.env, **_ENVIRONMENT}
-        try:
-            process = subprocess.Popen(
-                command,
-                cwd=self.folder,
-                env=env,
-                process_group=0,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-            )
-        except FileNotFoundError as error:
-            raise ActionFailed("`git` is not on PATH", code="git", is_permanent=True) from error
-        with process:
-            while True:
-                try:
-                    out, complaint = process.communicate(timeout=_POLL_S)
-                    break
-                except subprocess.TimeoutExpired:
-                    if self.cancelled():
-                        with suppress(ProcessLookupError):
-                            os.killpg(process.pid, SIGKILL)
-        told = complaint.decode("utf-8", "replace").strip().removeprefix("fatal: ").removeprefix("error: ")
-        return process.returncode, out.decode("utf-8", "surrogateescape").removesuffix("\n"), told
+        told = run_program(("git", *_SETTINGS, *arguments), cwd=self.folder, env=env, cancelled=self.cancelled)
+        complaint = told.complaint.removeprefix("fatal: ").removeprefix("error: ")
+        return told.code, told.out.decode("utf-8", "surrogateescape").removesuffix("\n"), complaint
 
     @property
     def commit(self) -> str:

@@ -39,6 +39,7 @@ _BUILT_IN = "shipway"
 
 _ACTIONS: Mapping[str, str] = {
     "archive.extract": "shipway.actions.archive_extract:ArchiveExtract",
+    "encryption.decrypt": "shipway.actions.encryption_decrypt:EncryptionDecrypt",
     "file.backup": "shipway.actions.file_backup:FileBackup",
     "file.copy": "shipway.actions.file_copy:FileCopy",
     "file.exists": "shipway.actions.file_exists:FileExists",
