@@ -163,7 +163,7 @@ class Observed(FileLink):
     name = "test.observed"
     now: str | None = "one"
 
-    def observe(self, record: Record, root: Path) -> str | None:
+    def observe(self, record: Record, root: Path, env: Mapping[str, str]) -> str | None:
         if self.now == "?":
             raise ActionFailed("the registry does not answer")
         return self.now

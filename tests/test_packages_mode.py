@@ -294,6 +294,23 @@ def test_a_stage_is_chosen_with_all_of_its_parts(workspace: Path, apt: AptRoot) 
     assert "install shipapp" in plan.out
 
 
+def test_drift_is_told_package_by_package(workspace: Path, apt: AptRoot) -> None:
+    settings = f"prefixes: {{apt: {apt.root}}}\npackages: ['apt:shiptool=1.9-1', apt:shipapp, apt:shipother]"
+    (workspace / "shipway.yml").write_text("version: 1\nname: test\n" + declared(settings))
+    done = call(workspace, "run", "--yes")
+    assert done.exit_code == 0, str(done)
+    assert call(workspace, "drift").exit_code == 0
+    apt.apt("install", "shiptool")
+    apt.apt("remove", "shipapp")
+    found = call(workspace, "drift")
+    assert found.exit_code == 3, str(found)
+    said = {
+        line.split()[2].rpartition(":")[2]: line.split()[0] for line in found.out.splitlines() if " package " in line
+    }
+    assert said == {"shiptool": "drifted", "shipapp": "missing"}
+    assert "1.10-1, was 1.9-1" in found.out
+
+
 # Confidence.
 
 

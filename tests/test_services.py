@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from shipway.nodes import Change, Fidelity
+from shipway.records import Record
+from shipway.services import observe_service
 from tests.fake_systemctl import FakeSystemd
 from tests.package_sources import need
 from tests.runs import Ran, Setting, run
@@ -87,6 +89,18 @@ def test_the_plan_says_what_is_so_and_what_will_be(systemd: FakeSystemd, workspa
     node = planned.by_id["main/it"]
     assert (node.before, node.after) == ({"running": False, "enabled": False}, {"running": True, "enabled": False})
     assert (node.change, node.fidelity, node.reversible) == (Change.UPDATE, Fidelity.EXACT, True)
+
+
+def test_what_was_recorded_of_a_service_is_found_again(systemd: FakeSystemd, workspace: Path) -> None:
+    done = go(workspace, systemd, "{uses: service.start, with: {name: web}}")
+    [record] = done["main/it"].records
+    env = {"PATH": f"{systemd.bin}:{os.environ['PATH']}"}
+    assert record.fingerprint == "running disabled"
+    assert observe_service(record, workspace, env) == record.fingerprint
+    go(workspace, systemd, "{uses: service.enable, with: {name: web}}")
+    assert observe_service(record, workspace, env) == "running enabled"
+    gone = Record("service", "nowhere", fingerprint="running enabled", facts={"service": "nowhere"})
+    assert observe_service(gone, workspace, env) is None
 
 
 def test_a_static_service_is_left_as_it_is(systemd: FakeSystemd, workspace: Path) -> None:

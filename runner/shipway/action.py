@@ -244,10 +244,10 @@ class Observing(Protocol):
     It is no part of what an action must have. Files are found without it where their fingerprint is Shipway's own.
     """
 
-    def observe(self, record: Record, root: Path) -> str | None:
+    def observe(self, record: Record, root: Path, env: Mapping[str, str]) -> str | None:
         """The fingerprint of what stands now where `record` says, None where nothing does. Read-only.
 
-        `root` is the workspace. Raises ActionFailed where it cannot be told.
+        `root` is the workspace, `env` the base of every child environment. Raises ActionFailed where it cannot be told.
         """
 
 

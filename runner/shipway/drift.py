@@ -28,14 +28,21 @@ AskVerify: TypeAlias = Callable[[str, Sequence[str]], Mapping[str, Answer]]
 
 
 def look(
-    entries: Iterable[Entry], find_action: Callable[[str], Action | None], ask: AskVerify, root: Path
+    entries: Iterable[Entry],
+    find_action: Callable[[str], Action | None],
+    ask: AskVerify,
+    root: Path,
+    env: Mapping[str, str] | None = None,
 ) -> list[Found]:
-    """What is still so, in the order of the entries. Those that no fingerprint tells of are asked by `verify`, run by run."""
+    """What is still so, in the order of the entries. Those that no fingerprint tells of are asked by `verify`, run by run.
+
+    `env` is what actions that observe may start programs with.
+    """
     found: dict[Identity, Found] = {}
     waiting: dict[str, list[Entry]] = {}
     ordered = [entry for entry in entries if entry.exists]
     for entry in ordered:
-        seen = _observed(entry, find_action(entry.last_action), root)
+        seen = _observed(entry, find_action(entry.last_action), root, env or {})
         if seen is not None:
             found[entry.identity] = seen
         elif entry.by is not None:
@@ -48,13 +55,13 @@ def look(
     return [found[entry.identity] for entry in ordered if entry.identity in found]
 
 
-def _observed(entry: Entry, action: Action | None, root: Path) -> Found | None:
+def _observed(entry: Entry, action: Action | None, root: Path, env: Mapping[str, str]) -> Found | None:
     """By its fingerprint; None where it has none, or nobody knows how to find it again."""
     if not entry.fingerprint:
         return None
     try:
         if isinstance(action, Observing):
-            now = action.observe(Record(entry.kind, entry.name, True, entry.fingerprint, entry.facts), root)
+            now = action.observe(Record(entry.kind, entry.name, True, entry.fingerprint, entry.facts), root, env)
         elif entry.kind == "file" and entry.fingerprint.partition(" ")[0] in _FILE_WORDS:
             now = _fingerprint_now(root / entry.name)
         else:

@@ -112,7 +112,7 @@ def undo_packages(work: Work) -> None:
 
     After a `do` that never reported, what is there now is compared with what was there before.
     """
-    packages = PackageWork(work)
+    packages = PackageWork.of(work)
     now = packages.installed()
     if isinstance(work.state, Mapping):
         found = difference_from_json(work.state)
@@ -192,6 +192,8 @@ def _record(packages: PackageWork, key: str, version: str | None) -> Record:
         facts["version"] = version
     if packages.prefix:
         facts["prefix"] = packages.prefix
+    if packages.is_cask:
+        facts["cask"] = True
     return Record("package", packages.record_name(key), version is not None, version or "", facts)
 
 

@@ -16,7 +16,7 @@ NEWEST = "newest"
 
 def plan_install(work: PlanWork) -> Prediction:
     """What will be there. Exact where every version is named or there; a package nobody vouches for needs consent."""
-    packages = PackageWork(work)
+    packages = PackageWork.of(work)
     wanted = packages.wanted(work.inputs["packages"])
     versions = packages.installed().versions
     missing = [each for each in wanted if not packages.satisfied(each, versions)]
@@ -32,7 +32,7 @@ def plan_install(work: PlanWork) -> Prediction:
 
 def plan_upgrade(work: PlanWork) -> Prediction:
     """What will be there. Reversible where the manager still has the versions that are there now."""
-    packages = PackageWork(work)
+    packages = PackageWork.of(work)
     wanted = packages.wanted(work.inputs["packages"])
     versions = packages.installed().versions
     absent = [each.name for each in wanted if packages.key(each) not in versions]
@@ -55,7 +55,7 @@ def plan_upgrade(work: PlanWork) -> Prediction:
 
 def plan_remove(work: PlanWork) -> Prediction:
     """What will be gone."""
-    packages = PackageWork(work)
+    packages = PackageWork.of(work)
     wanted = packages.wanted(work.inputs["packages"])
     versions = packages.installed().versions
     there = [each for each in wanted if packages.key(each) in versions]

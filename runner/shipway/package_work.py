@@ -13,6 +13,7 @@ from shipway.file_state import locate
 from shipway.packages import Call, Driver, Listing, Offer, Wanted, Where
 from shipway.privilege import elevated
 from shipway.program import Missing, Stopped, Written, find_program, run_program
+from shipway.records import Record
 from shipway.registry import driver_names, find_driver
 
 _NATIVE = ("apt", "dnf", "brew", "winget")
@@ -39,16 +40,34 @@ CASK = SlotRule(SlotType.BOOLEAN, default=False, description="whether they are c
 class PackageWork:
     """A manager at the place that a node's slots name. Every method raises ActionFailed where the manager cannot do it."""
 
-    def __init__(self, work: PlanWork | Work) -> None:
+    def __init__(
+        self,
+        inputs: Mapping[str, Json],
+        env: Mapping[str, str],
+        root: Path,
+        *,
+        privileged: bool = False,
+        cancelled: Callable[[], bool] = lambda: False,
+        log: Callable[[str], None] = lambda text: None,
+    ) -> None:
         """Raises ActionFailed for an unknown manager, one that is not installed, and a prefix where it has none."""
-        self.env = {**work.env, **_ENGLISH}
-        self.driver = _driver(work.inputs.get("manager"), self.env)
-        self.prefix = str(work.inputs.get("prefix") or "")
-        self._where = _where(self.driver, work.root, self.prefix, work.inputs.get("cask") is True)
-        self._root = work.root
-        self._privileged = work.node.privileged
-        self._cancelled: Callable[[], bool] = work.cancelled if isinstance(work, Work) else lambda: False
-        self._log: Callable[[str], None] = work.log if isinstance(work, Work) else lambda text: None
+        self.env = {**env, **_ENGLISH}
+        self.driver = _driver(inputs.get("manager"), self.env)
+        self.prefix = str(inputs.get("prefix") or "")
+        self.is_cask = inputs.get("cask") is True
+        self._where = _where(self.driver, root, self.prefix, self.is_cask)
+        self._root = root
+        self._privileged = privileged
+        self._cancelled = cancelled
+        self._log = log
+
+    @classmethod
+    def of(cls, work: PlanWork | Work) -> PackageWork:
+        """The manager of a node."""
+        if isinstance(work, PlanWork):
+            return cls(work.inputs, work.env, work.root)
+        privileged = work.node.privileged
+        return cls(work.inputs, work.env, work.root, privileged=privileged, cancelled=work.cancelled, log=work.log)
 
     @property
     def is_there(self) -> bool:
@@ -194,3 +213,9 @@ def _shown(call: Call) -> str:
     """The command as people know it: without the options that are always the same."""
     words = [word for word in call.argv if not word.startswith("--option=")]
     return " ".join(words)
+
+
+def observe_package(record: Record, root: Path, env: Mapping[str, str]) -> str | None:
+    """The version that a recorded package has now, None where it is not installed. Raises ActionFailed."""
+    packages = PackageWork(record.facts, env, root)
+    return packages.installed().versions.get(record.name.removeprefix(packages.record_name("")))

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from msgspec import Struct
 
@@ -56,15 +57,31 @@ def read_shown(out: str) -> ServiceState:
 class ServiceWork:
     """One service, as a node uses it. Methods raise ActionFailed where systemctl cannot do it, or is not there."""
 
-    def __init__(self, work: PlanWork | Work) -> None:
-        self.name = str(work.inputs["name"])
+    def __init__(
+        self,
+        inputs: Mapping[str, Json],
+        env: Mapping[str, str],
+        root: Path,
+        *,
+        privileged: bool = False,
+        cancelled: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self.name = str(inputs["name"])
         if not _NAME.fullmatch(self.name):
             raise ActionFailed(f"`name` `{self.name}` is no name of a service", is_permanent=True)
-        root = str(work.inputs.get("root") or "")
-        self._shown_root = root
-        self._root = (f"--root={locate(work.root, root, 'root')}",) if root else ()
-        self._env = {**work.env, "LC_ALL": "C.UTF-8", "SYSTEMD_PAGER": "", "SYSTEMD_COLORS": "0"}
-        self._work = work
+        self._shown_root = str(inputs.get("root") or "")
+        self._root = (f"--root={locate(root, self._shown_root, 'root')}",) if self._shown_root else ()
+        self._env = {**env, "LC_ALL": "C.UTF-8", "SYSTEMD_PAGER": "", "SYSTEMD_COLORS": "0"}
+        self._cwd = root
+        self._privileged = privileged
+        self._cancelled = cancelled
+
+    @classmethod
+    def of(cls, work: PlanWork | Work) -> ServiceWork:
+        """The service of a node."""
+        if isinstance(work, PlanWork):
+            return cls(work.inputs, work.env, work.root)
+        return cls(work.inputs, work.env, work.root, privileged=work.node.privileged, cancelled=work.cancelled)
 
     def state(self) -> ServiceState:
         """How it is now."""
@@ -85,7 +102,10 @@ class ServiceWork:
         name = f"{self._shown_root}:{self.name}" if self._shown_root else self.name
         running = {None: "", True: "running", False: "stopped"}[state.running]
         fingerprint = f"{running} {'enabled' if state.enabled else 'disabled'}".strip()
-        return Record("service", name, state.exists, fingerprint, state.as_json())
+        facts = {"service": self.name, **state.as_json()}
+        if self._shown_root:
+            facts["root"] = self._shown_root
+        return Record("service", name, state.exists, fingerprint, facts)
 
     def _offline_state(self) -> ServiceState:
         done = self._run("is-enabled", "--", self.name, fine=(0, 1, 4))
@@ -103,11 +123,10 @@ class ServiceWork:
             verb,
             *arguments,
         )
-        if change and self._work.node.privileged:
+        if change and self._privileged:
             argv = elevated(argv, self._env)
-        cancelled: Callable[[], bool] = self._work.cancelled if isinstance(self._work, Work) else lambda: False
         try:
-            done = run_program(argv, env=self._env, cwd=self._work.root, cancelled=cancelled)
+            done = run_program(argv, env=self._env, cwd=self._cwd, cancelled=self._cancelled)
         except Missing as missing:
             raise ActionFailed(
                 f"`{missing}` is not on the PATH: services are those of systemd, which this machine does not have",
@@ -127,9 +146,18 @@ class ServiceWork:
         return done
 
 
+def observe_service(record: Record, root: Path, env: Mapping[str, str]) -> str | None:
+    """How a recorded service is now, None where it is not known any more. Raises ActionFailed."""
+    service = ServiceWork(
+        {"name": record.facts.get("service", record.name), "root": record.facts.get("root")}, env, root
+    )
+    now = service.record(service.state())
+    return now.fingerprint if now.present else None
+
+
 def change_service(work: Work, verb: str, inverse: str, is_so: Callable[[ServiceState], bool]) -> Done:
     """Call `verb` unless `is_so` holds already, noted before so that `undo_service` knows. A start that fails is stopped again."""
-    service = ServiceWork(work)
+    service = ServiceWork.of(work)
     before = service.state()
     if not before.exists:
         raise ActionFailed(f"there is no service `{service.name}`", is_permanent=True)
@@ -157,7 +185,7 @@ def undo_service(work: Work, inverse: str, is_so: Callable[[ServiceState], bool]
     began = (work.scratch / _BEFORE).exists()
     if not began and not object_of(work.state or {}).get("changed"):
         return
-    service = ServiceWork(work)
+    service = ServiceWork.of(work)
     if is_so(service.state()):
         service.call(inverse)
     (work.scratch / _BEFORE).unlink(missing_ok=True)

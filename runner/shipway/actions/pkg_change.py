@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Literal
 
 from shipway.action import ActionFailed, Done, NotUndoable, PlanWork, Prediction, SlotRule, SlotType, Work
@@ -11,8 +12,9 @@ from shipway.file_content import unplanned
 from shipway.nodes import Change, Fidelity, Verified
 from shipway.package_change import changed_packages, difference, done_with, undo_packages
 from shipway.package_plans import plan_install, plan_remove, plan_upgrade
-from shipway.package_work import CASK, MANAGER, PREFIX, PackageWork
+from shipway.package_work import CASK, MANAGER, PREFIX, PackageWork, observe_package
 from shipway.packages import Listing, Wanted
+from shipway.records import Record
 
 _SLOTS: Mapping[str, SlotRule] = {
     "packages": SlotRule(
@@ -46,7 +48,7 @@ class PkgInstall:
 
     def do(self, work: Work) -> Done:
         """Install what is missing. Fails, and puts all back, where a version came out otherwise than named."""
-        packages = PackageWork(work)
+        packages = PackageWork.of(work)
         wanted = packages.wanted(work.inputs["packages"])
         before = packages.installed()
         missing = [each for each in wanted if not packages.satisfied(each, before.versions)]
@@ -69,12 +71,16 @@ class PkgInstall:
 
     def verify(self, work: Work) -> Verified:
         """Whether all are there as wanted, or none of them."""
-        packages = PackageWork(work)
+        packages = PackageWork.of(work)
         wanted = packages.wanted(work.inputs["packages"])
         versions = packages.installed().versions
         if all(packages.satisfied(each, versions) for each in wanted):
             return Verified.HOLDS
         return Verified.UNKNOWN if any(packages.key(each) in versions for each in wanted) else Verified.GONE
+
+    def observe(self, record: Record, root: Path, env: Mapping[str, str]) -> str | None:
+        """The version that is there now."""
+        return observe_package(record, root, env)
 
 
 class PkgUpgrade:
@@ -92,7 +98,7 @@ class PkgUpgrade:
 
     def do(self, work: Work) -> Done:
         """Upgrade them. Fails where one is not installed."""
-        packages = PackageWork(work)
+        packages = PackageWork.of(work)
         wanted = packages.wanted(work.inputs["packages"])
         before = packages.installed()
         absent = [each.name for each in wanted if packages.key(each) not in before.versions]
@@ -117,7 +123,7 @@ class PkgUpgrade:
 
     def verify(self, work: Work) -> Verified:
         """Whether they are at the versions that it took them to."""
-        packages = PackageWork(work)
+        packages = PackageWork.of(work)
         versions = packages.installed().versions
         reached = work.outputs.get("versions")
         if isinstance(reached, Mapping):
@@ -130,6 +136,10 @@ class PkgUpgrade:
         if all(each.version and packages.satisfied(each, versions) for each in wanted):
             return Verified.HOLDS
         return Verified.UNKNOWN
+
+    def observe(self, record: Record, root: Path, env: Mapping[str, str]) -> str | None:
+        """The version that is there now."""
+        return observe_package(record, root, env)
 
 
 class PkgRemove:
@@ -147,7 +157,7 @@ class PkgRemove:
 
     def do(self, work: Work) -> Done:
         """Remove them."""
-        packages = PackageWork(work)
+        packages = PackageWork.of(work)
         wanted = packages.wanted(work.inputs["packages"])
         before = packages.installed()
         there = [each for each in wanted if packages.key(each) in before.versions]
@@ -169,7 +179,7 @@ class PkgRemove:
 
     def verify(self, work: Work) -> Verified:
         """Whether none is there, or all of them."""
-        packages = PackageWork(work)
+        packages = PackageWork.of(work)
         versions = packages.installed().versions
         there = [packages.key(each) in versions for each in packages.wanted(work.inputs["packages"])]
         return Verified.GONE if all(there) else Verified.UNKNOWN if any(there) else Verified.HOLDS
@@ -189,14 +199,14 @@ class PkgUpdate:
         unknown = unplanned(work, Change.UPDATE, *self.slots)
         if unknown is not None:
             return unknown
-        name = PackageWork(work).driver.name
+        name = PackageWork.of(work).driver.name
         return Prediction(
             Change.RUN, Fidelity.OPAQUE, why=f"what {name} offers then is not known now", outputs={"manager": name}
         )
 
     def do(self, work: Work) -> Done:
         """Fetch them."""
-        packages = PackageWork(work)
+        packages = PackageWork.of(work)
         if not packages.update():
             return Done({"manager": packages.driver.name}, unchanged=True, change=Change.NOOP)
         return Done({"manager": packages.driver.name}, change=Change.RUN)

@@ -60,7 +60,7 @@ class PkgInstalled(_Question):
     outputs: Mapping[str, OutputRule] = {"installed": OutputRule("boolean")}
 
     def _answer(self, work: PlanWork | Work) -> bool:
-        packages = PackageWork(work)
+        packages = PackageWork.of(work)
         return packages.satisfied(packages.wanted([work.inputs["name"]])[0], packages.installed().versions)
 
 
@@ -72,7 +72,7 @@ class PkgNotInstalled(_Question):
     outputs: Mapping[str, OutputRule] = {"not_installed": OutputRule("boolean")}
 
     def _answer(self, work: PlanWork | Work) -> bool:
-        packages = PackageWork(work)
+        packages = PackageWork.of(work)
         return not packages.satisfied(packages.wanted([work.inputs["name"]])[0], packages.installed().versions)
 
 
@@ -88,7 +88,7 @@ class PkgVersionGte(_Question):
     outputs: Mapping[str, OutputRule] = {"version_gte": OutputRule("boolean")}
 
     def _answer(self, work: PlanWork | Work) -> bool:
-        packages = PackageWork(work)
+        packages = PackageWork.of(work)
         wanted = packages.wanted([work.inputs["name"]])[0]
         version = packages.installed().versions.get(packages.key(wanted))
         try:

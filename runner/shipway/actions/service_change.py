@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Literal
 
 from msgspec.structs import replace
@@ -11,7 +12,8 @@ from shipway.action import ActionFailed, Done, NotUndoable, PlanWork, Prediction
 from shipway.declaration import OutputRule
 from shipway.file_content import unplanned
 from shipway.nodes import Change, Fidelity, Verified
-from shipway.services import NAME, ROOT, ServiceState, ServiceWork, change_service, undo_service
+from shipway.records import Record
+from shipway.services import NAME, ROOT, ServiceState, ServiceWork, change_service, observe_service, undo_service
 
 _OUTPUTS: Mapping[str, OutputRule] = {"name": OutputRule("string")}
 
@@ -31,7 +33,7 @@ class _Switch:
         unknown = unplanned(work, Change.UPDATE, *self.slots)
         if unknown is not None:
             return unknown
-        service = ServiceWork(work)
+        service = ServiceWork.of(work)
         state = service.state()
         if not state.exists:
             why = f"there is no service `{service.name}` yet"
@@ -53,7 +55,11 @@ class _Switch:
 
     def verify(self, work: Work) -> Verified:
         """Whether it is so."""
-        return Verified.HOLDS if self._is_so(ServiceWork(work).state()) else Verified.GONE
+        return Verified.HOLDS if self._is_so(ServiceWork.of(work).state()) else Verified.GONE
+
+    def observe(self, record: Record, root: Path, env: Mapping[str, str]) -> str | None:
+        """How it is now."""
+        return observe_service(record, root, env)
 
     def _is_so(self, state: ServiceState) -> bool:
         return self._after(state) == state
@@ -114,7 +120,7 @@ class ServiceRestart:
         unknown = unplanned(work, Change.RUN, *self.slots)
         if unknown is not None:
             return unknown
-        service = ServiceWork(work)
+        service = ServiceWork.of(work)
         state = service.state()
         if not state.exists:
             return Prediction(Change.RUN, Fidelity.OPAQUE, why=f"there is no service `{service.name}` yet")
@@ -125,7 +131,7 @@ class ServiceRestart:
 
     def do(self, work: Work) -> Done:
         """Restart it."""
-        service = ServiceWork(work)
+        service = ServiceWork.of(work)
         if not service.state().exists:
             raise ActionFailed(f"there is no service `{service.name}`", is_permanent=True)
         service.call("restart")
@@ -137,5 +143,9 @@ class ServiceRestart:
 
     def verify(self, work: Work) -> Verified:
         """Whether it runs; of one that never reported that says nothing."""
-        running = ServiceWork(work).state().running
+        running = ServiceWork.of(work).state().running
         return (Verified.HOLDS if work.outputs else Verified.UNKNOWN) if running else Verified.GONE
+
+    def observe(self, record: Record, root: Path, env: Mapping[str, str]) -> str | None:
+        """How it is now."""
+        return observe_service(record, root, env)

@@ -25,14 +25,14 @@ class _Question:
         unknown = unplanned(work, Change.READ, *self.slots)
         if unknown is not None:
             return unknown
-        answer = self._of(ServiceWork(work).state())
+        answer = self._of(ServiceWork.of(work).state())
         if work.node.needs:
             return Prediction(Change.READ, Fidelity.OPAQUE, why="it is asked after what it needs")
         return Prediction(Change.READ, Fidelity.EXACT, outputs={self.output: answer})
 
     def do(self, work: Work) -> Done:
         """Ask."""
-        return Done({self.output: self._of(ServiceWork(work).state())}, change=Change.READ)
+        return Done({self.output: self._of(ServiceWork.of(work).state())}, change=Change.READ)
 
     def undo(self, work: Work) -> None:
         """Nothing was changed."""

@@ -17,6 +17,7 @@ from shipway.context import Context
 from shipway.declaration import Declaration
 from shipway.deviation import Found
 from shipway.drift import Answer, look
+from shipway.environment import base_environment
 from shipway.events import Events
 from shipway.execution import ExecutionTools
 from shipway.inquiry import ask_verify
@@ -84,7 +85,8 @@ def find_drift(
             recovery = Workspace(repository.root).recovery(run)
             return ask_verify(plan, record, nodes, replace(tools, recovery=recovery))
 
-        found = look(fold(gathered.tellings).entries, registry.find_action, ask, repository.root)
+        env = base_environment(context.env)
+        found = look(fold(gathered.tellings).entries, registry.find_action, ask, repository.root, env)
     return DriftReport(declared.name, target, tuple(found), gathered.findings)
 
 
