@@ -16,6 +16,7 @@ from shipway.context import Context
 from shipway.errors import Reason, UnreachableError
 from shipway.plan import Plan, change_counts, fidelity_counts
 from shipway.receipt import Receipt, outcome_counts
+from shipway.statement import PREDICATE_TYPE, checksums, predicate, statement
 from shipway.undertaking import Finished
 from shipway.view import Shown
 from shipway.workspace import unwritable, write_atomically
@@ -24,6 +25,8 @@ PLAN_FILE = "plan.json"
 RECEIPT_FILE = "receipt.json"
 JOURNAL_FILE = "journal.bin"
 """The run's journal as `journal_copy` makes it: what a later attempt of the job goes on with."""
+STATEMENT_FILE = "statement.json"
+"""The receipt as an in-toto Statement."""
 PULL_REQUEST_FILE = "pull-request.json"
 """`{"base":"main","number":7}` where a pull request was planned: a hint for the publisher, which asks the API whose plan this is.
 
@@ -84,6 +87,9 @@ def write_handover(
         write_atomically(folder / PLAN_FILE, plan.content, 0o644)
     if receipt is not None:
         write_atomically(folder / RECEIPT_FILE, canonical_bytes(receipt.document), 0o644)
+        write_atomically(folder / STATEMENT_FILE, canonical_bytes(statement(receipt, RECEIPT_FILE)), 0o644)
+        write_atomically(_predicate_file(folder), canonical_bytes(predicate(receipt)), 0o644)
+        write_atomically(_subjects_file(folder), checksums(receipt, RECEIPT_FILE).encode(), 0o644)
     if ci.pull_request is not None:
         write_atomically(folder / PULL_REQUEST_FILE, canonical_bytes(_asked(ci)), 0o644)
     if facts.history:
@@ -146,6 +152,10 @@ def outputs_of(finished: Finished, handover: Handover, exit_code: int) -> dict[s
         "outcome": receipt.outcome.value if receipt else "",
         "reason": _reason(receipt, error.reason if error else None),
         "receipt-path": str(handover.folder / RECEIPT_FILE) if receipt else "",
+        "statement-path": str(handover.folder / STATEMENT_FILE) if receipt else "",
+        "predicate-path": str(_predicate_file(handover.folder)) if receipt else "",
+        "predicate-type": PREDICATE_TYPE if receipt else "",
+        "subjects-path": str(_subjects_file(handover.folder)) if receipt else "",
     }
     if plan is not None:
         counts: Mapping[str, int] = {
@@ -176,6 +186,14 @@ def _reason(receipt: Receipt | None, reason: Reason | None) -> str:
 def _facts_file(folder: Path) -> Path:
     """Beside the folder, not in it: the artifact holds documents only."""
     return folder.parent / f"{folder.name}.facts.json"
+
+
+def _predicate_file(folder: Path) -> Path:
+    return folder.parent / f"{folder.name}.predicate.json"
+
+
+def _subjects_file(folder: Path) -> Path:
+    return folder.parent / f"{folder.name}.subjects.sha256"
 
 
 def _previous_file(folder: Path) -> Path:
