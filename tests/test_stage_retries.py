@@ -83,6 +83,11 @@ def _retried(seed: int, size: int, times: int) -> tuple[Lifecycle, Retried]:
     return lifecycle, Retried(lifecycle, rng.choice(lifecycle.nodes).stage, times, rng)
 
 
+def test_what_outlives_a_failure_is_begun_once_although_it_is_told_of_it_while_its_stage_begins_anew() -> None:
+    lifecycle, simulation = _retried(804751250, 4, 1)
+    assert simulation.run().outcomes == expected(lifecycle).outcomes
+
+
 @many
 @given(seeds, sizes, st.integers(1, 3))
 def test_in_the_end_every_node_has_the_outcome_that_it_would_have_had(seed: int, size: int, times: int) -> None:

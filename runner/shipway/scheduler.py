@@ -330,14 +330,16 @@ class Scheduler:
         self._turns.begin_anew(members)
         for place in members:
             self._begin_anew(place)
-        for place in members:
+        # First, since an end that follows at once is told to those behind it, which must not be judged here again.
+        to_judge = [place for place in members if not self._missing[place] or self._is_blocked(place)]
+        for place in to_judge:
             if self._outcome[place] is None:  # it may have ended by now, because one before it did
                 self._judge_anew(place)
 
     def _judge_anew(self, place: int) -> None:
         """What a node of a reopened stage makes of what had ended before its stage: as if it were told of it now."""
         item = self._items[place]
-        if self._cause[place] and not item.gate and not item.outlives_failure:
+        if self._is_blocked(place):
             self._end(place, Outcome.BLOCKED)
         elif self._missing[place] or (self._unreachable[place] and not item.outlives_failure):
             return
@@ -345,6 +347,11 @@ class Scheduler:
             self._end(place, Outcome.SKIPPED, cause=self._lacks_promise[place])
         else:
             self._needs_met(place)
+
+    def _is_blocked(self, place: int) -> bool:
+        """Whether a failure above decides about the node, whatever becomes of its other needs."""
+        item = self._items[place]
+        return bool(self._cause[place]) and not item.gate and not item.outlives_failure
 
     def give_up(self, stage: str, cause: str) -> None:
         """Let a held stage go: its nodes that wait are blocked by `cause`, if one is named, unless they outlive a failure."""
