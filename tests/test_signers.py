@@ -135,6 +135,12 @@ def test_a_line_of_allowed_signers_holds_for_its_namespaces_and_its_time(tmp_pat
 
     assert who("") == who(f'namespaces="git,{NAMESPACE}"') == who('namespaces="shipway-*"') == "mine@example"
     assert who('namespaces="git"') == who("cert-authority") == who('verify-required,namespaces="x"') == ""
+    assert who(f'namespaces="*,!{NAMESPACE}"') == who(f'namespaces="!{NAMESPACE},*"') == ""
+    assert who('namespaces="*,!git"') == "mine@example" and who('namespaces="!git"') == ""
+    assert who('namespaces="[s]hipway-receipt"') == ""
+    assert who('valid-before="20250101",valid-before="20270101"') == ""
+    hidden = Trust("# ada has left\u2028" + allowed(key), at=AT)
+    assert SshSigner().verify(MESSAGE, made, hidden, tools_of(tmp_path)) == ""
     assert who('valid-after="20260101Z",valid-before="20270101"') == "mine@example"
     assert who('valid-after="20260201Z"') == who('valid-before="202601020304"') == who('valid-before="soon"') == ""
     assert who('valid-before="20270101"', at="") == ""

@@ -221,6 +221,38 @@ def test_a_signed_receipt_promotes_and_a_forged_one_does_not(tmp_path: Path) -> 
     assert project.call("verify", "--target", "staging", "--json", code=5).json["reason"] == "unsigned"
 
 
+def test_a_rollback_whose_receipt_nobody_signed_takes_the_proof_away(tmp_path: Path) -> None:
+    project = make(tmp_path)
+    staged(project)
+    (tmp_path / "home/key").rename(tmp_path / "home/away")
+    project.call("rollback", "--target", "staging", "--yes", code=5)
+    (tmp_path / "home/away").rename(tmp_path / "home/key")
+    [done, undone] = [json.loads(path.read_bytes()) for path in receipts(project)]
+    assert (done["outcome"], undone["outcome"], undone["signatures"]) == ("succeeded", "rolled_back", [])
+    assert prod(project, code=5).json["error"]["reason"] == "not-promoted"
+
+
+def test_nobody_can_bring_a_proof_back_by_spoiling_the_signature_of_its_rollback(tmp_path: Path) -> None:
+    project = make(tmp_path)
+    staged(project)
+    project.call("rollback", "--target", "staging", "--yes")
+    [_, path] = receipts(project)
+    data = json.loads(path.read_bytes())
+    path.write_bytes(canonical_bytes({**data, "signatures": [{"method": "ssh", "key": "SHA256:x", "value": "x"}]}))
+    assert prod(project, code=5).json["error"]["reason"] == "not-promoted"
+
+
+def test_where_a_target_stands_is_told_by_signatures_too(tmp_path: Path) -> None:
+    project = make(tmp_path)
+    staged(project)
+    assert project.call("state", "--targets", "--json").json["targets"]["prod"]["waits_for"] == []
+    [path] = receipts(project)
+    data = resealed(path)
+    Path(project.root / ".shipway/heads").joinpath("shop-staging.json").unlink(missing_ok=True)
+    assert data["signatures"] == []
+    assert project.call("state", "--targets", "--json").json["targets"]["prod"]["waits_for"] == ["staging"]
+
+
 def test_a_signature_of_another_receipt_promotes_nothing_under_any_policy_but_off(tmp_path: Path) -> None:
     project = make(tmp_path, "{policy: warn, allowed_signers: allowed, signers: [{file: ~/key}]}")
     staged(project)

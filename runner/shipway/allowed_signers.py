@@ -29,8 +29,7 @@ class Allowed(Struct, frozen=True):
 
     def holds(self, key: bytes, namespace: str, at: datetime | None) -> bool:
         """Whether it vouches for the key, for that namespace at that time."""
-        is_for_it = not self.namespaces or any(fnmatchcase(namespace, pattern) for pattern in self.namespaces)
-        if key != self.key or not is_for_it:
+        if key != self.key or not _is_for(namespace, self.namespaces):
             return False
         if at is None:
             return self.after is None and self.before is None
@@ -44,7 +43,7 @@ def vouched_for(text: str, key: bytes, namespace: str, at: datetime | None) -> s
 
 def allowed(text: str) -> Iterator[Allowed]:
     """The lines that can be read; others, and those of authorities, are passed over."""
-    for line in text.splitlines():
+    for line in text.split("\n"):  # other line ends are none to ssh-keygen, nor to who reads a change of the file
         words = _words(line.strip())
         if len(words) < 3 or words[0].startswith("#"):
             continue
@@ -58,7 +57,9 @@ def allowed(text: str) -> Iterator[Allowed]:
 def _line(principals: str, options: str, rest: list[str]) -> Allowed | None:
     try:
         key = base64.b64decode(rest[1], validate=True)
-        found = dict(_options(options))
+        found = dict(written := list(_options(options)))
+        if len(found) < len(written):
+            return None
         after, before = (_moment(found[name]) if name in found else None for name in ("valid-after", "valid-before"))
     except (binascii.Error, ValueError):
         return None
@@ -66,6 +67,17 @@ def _line(principals: str, options: str, rest: list[str]) -> Allowed | None:
         return None
     namespaces = tuple(found["namespaces"].split(",")) if "namespaces" in found else ()
     return Allowed(principals.strip('"'), key, namespaces, after, before)
+
+
+def _is_for(namespace: str, patterns: tuple[str, ...]) -> bool:
+    """By the rules of ssh_config(5), PATTERNS: one with `!` that matches outdoes all others."""
+    if any(_matches(namespace, pattern[1:]) for pattern in patterns if pattern.startswith("!")):
+        return False
+    return not patterns or any(_matches(namespace, pattern) for pattern in patterns)
+
+
+def _matches(text: str, pattern: str) -> bool:
+    return fnmatchcase(text, pattern.replace("[", "[[]"))
 
 
 def _words(line: str) -> list[str]:

@@ -312,8 +312,7 @@ class _Voyage:
     def _is_proven(self, target: str, tree: str) -> bool:
         declared = declarations.load(self.request.file, root=self.around.repository.root, target=target)
         kept = self.around.receipts(self._held.recorded(declared), target)
-        counts = self._endorsement.counts
-        return proves((receipt for receipt in kept if counts(receipt)), tree, declared, target) is not None
+        return proves(kept, tree, declared, target, self._endorsement.counts) is not None
 
     @cached_property
     def _endorsement(self) -> Endorsement:

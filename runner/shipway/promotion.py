@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from shipway.declaration import Declaration
 from shipway.errors import Reason, VerificationError
 from shipway.receipt import Receipt, RunOutcome
 
 
-def proves(receipts: Iterable[Receipt], tree: str, declared: Declaration, target: str) -> str | None:
+def proves(
+    receipts: Iterable[Receipt], tree: str, declared: Declaration, target: str, counts: Callable[[Receipt], bool]
+) -> str | None:
     """The run by which all that `declared` says of `target` succeeded there, of this tree and untouched; None where none did.
 
-    A run that was rolled back or gone on with since has a later receipt, and that one counts.
+    A run that was rolled back or gone on with since has a later receipt, and only that one is asked whether it `counts`: to be
+    taken for undone needs no signature, to prove something does.
     """
     last: dict[str, Receipt] = {}
     for receipt in receipts:
@@ -22,7 +25,9 @@ def proves(receipts: Iterable[Receipt], tree: str, declared: Declaration, target
             if before is None or receipt.ended > before.ended:
                 last[receipt.run] = receipt
     for receipt in last.values():
-        if receipt.outcome is RunOutcome.SUCCEEDED and _is_of(receipt, tree) and _is_whole(receipt, declared):
+        if receipt.outcome is not RunOutcome.SUCCEEDED or not _is_of(receipt, tree):
+            continue
+        if _is_whole(receipt, declared) and counts(receipt):
             return receipt.run
     return None
 

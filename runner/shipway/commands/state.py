@@ -11,6 +11,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from shipway import declaration
+from shipway.attestation import Endorsement
 from shipway.canonical import Json
 from shipway.commands.documents import write_out
 from shipway.commands.kept_receipts import Finding, Gathered, finding_json, gather
@@ -21,10 +22,12 @@ from shipway.durations import parse_ms
 from shipway.errors import EXIT_DONE, EXIT_UNVERIFIED, Reason, UsageError
 from shipway.promotion import proves
 from shipway.redaction import trusted
+from shipway.registry import Registry
 from shipway.render import terminal
 from shipway.render.foreign import one_line
 from shipway.render.state import render_entries, render_trees, render_whereabouts
 from shipway.repository import Repository, open_repository
+from shipway.signer import SigningTools
 from shipway.state import State, Wanted, entry_json
 from shipway.state_fold import fold, unix_ms
 from shipway.whereabouts import Whereabouts, whereabouts, whereabouts_json
@@ -125,7 +128,7 @@ def _show_targets(arguments: Namespace, subject: Subject, found: Gathered, conte
     places = whereabouts(telling.receipt for telling in found.tellings)
     concrete = [name for name in declared.targets or () if "*" not in name]
     names = [name for name in dict.fromkeys([*concrete, *places]) if arguments.target in (None, name)]
-    waits = {name: list(_unproven(name, subject, found)) for name in names}
+    waits = {name: list(_unproven(name, subject, found, context)) for name in names}
     if arguments.json:
         data: Json = {
             "targets": {
@@ -147,14 +150,16 @@ def _show_targets(arguments: Namespace, subject: Subject, found: Gathered, conte
         write_out(shown or "no target was run on yet\n")
 
 
-def _unproven(target: str, subject: Subject, found: Gathered) -> Iterator[str]:
+def _unproven(target: str, subject: Subject, found: Gathered, context: Context) -> Iterator[str]:
     """The targets on which the tree of this checkout has to succeed first, and has not."""
     repository = subject.repository
     tree = None if repository.changed else repository.tree
     receipts = [telling.receipt for telling in found.tellings]
+    tools = SigningTools(repository.root, context.home, context.env, {})
+    counts = Endorsement([(subject.declared.signing, None)], Registry().make_signer, tools).counts
     for name in subject.declared.target_rule(target).after:
         there = declaration.load(subject.file, root=repository.root, target=name)
-        if tree is None or proves(receipts, tree, there, name) is None:
+        if tree is None or proves(receipts, tree, there, name, counts) is None:
             yield name
 
 
