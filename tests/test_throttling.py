@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Literal
 
@@ -227,3 +229,29 @@ def started(ran: Ran, step: str) -> int:
 
 def ended(ran: Ran, step: str) -> int:
     return ran[f"main/{step}"].attempts[-1].ended_ms
+
+
+def test_an_undo_takes_its_turn_under_the_limits_of_its_step(tmp_path: Path) -> None:
+    text = """
+limits: {api: {rate: 1/10m}}
+steps:
+  - {id: a, run: "true", undo: echo undone >> log, limits: [api]}
+  - {id: b, run: exit 1}
+"""
+    ran = run(tmp_path, text, Setting(speed=1000))
+    assert (tmp_path / "log").read_text() == "undone\n"
+    [undone] = [entry for entry in ran.receipt.rollback if entry.node == "main/a"]
+    assert undone.ended_ms - (ran["main/a"].started_ms or 0) >= 600_000
+
+
+def test_an_undo_that_is_told_to_slow_down_lets_its_limits_rest(tmp_path: Path) -> None:
+    text = """
+limits: {api: {parallel: 3}}
+steps:
+  - {id: a, run: "true", undo: 'echo 2 > "$SHIPWAY_RETRY_AFTER"', limits: [api]}
+  - {id: b, run: exit 1}
+"""
+    ran = run(tmp_path, text)
+    assert ran.outcomes["a"] == "undone"
+    with closing(sqlite3.connect(tmp_path / ".shipway/journal.sqlite")) as journal:
+        assert journal.execute("SELECT name, rests_ms FROM pace").fetchall() == [("api", 2000)]

@@ -126,6 +126,16 @@ class Standing(Struct, frozen=True):
     rests_ms: int = 0
 
 
+def wait_ms(standings: Mapping[str, Standing], rates: Mapping[str, Rate]) -> int:
+    """How long until something may start under limits that stand so; 0 where it may now."""
+    waits = [standing.rests_ms for standing in standings.values()]
+    for name, rate in rates.items():
+        standing = standings.get(name)
+        if standing is not None and standing.parts is not None:
+            waits.append(Bucket(rate, standing.parts, 0).token_at_ms)
+    return max(waits, default=0)
+
+
 class Tokens(Protocol):
     """The record of limits that runs share and that outlives them. It reads the wall clock itself, while nobody else can."""
 

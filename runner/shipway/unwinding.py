@@ -6,6 +6,7 @@ Starts nothing forward but compensations and decides no order of its own; failur
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 
 from msgspec.structs import replace
 
@@ -14,16 +15,20 @@ from shipway.action import Verb
 from shipway.attempt import Ended
 from shipway.conditions import Conditions
 from shipway.declaration import OnCancel, Rollback
+from shipway.errors import ShipwayError
 from shipway.evaluation import Unresolved
-from shipway.events import NodeUndone, RollbackStarted
+from shipway.events import NodeUndone, RollbackStarted, RunWaiting
 from shipway.lock_waits import LOOK_MS
 from shipway.locks import KeptBy
 from shipway.nodes import FAILURES, WHOLE, Node, Outcome, Verified
+from shipway.pace import wait_ms
 from shipway.plan import COMPENSATION_PART, Plan
 from shipway.progress import Progress, Surroundings
 from shipway.receipt import NodeResult, RollbackEntry, stage_outcome
 from shipway.stops import is_stop
 from shipway.undoing import Ask, Steps, Undoing
+
+_LOOK_AGAIN_MS = 1_000
 
 
 class Unwinding:
@@ -223,6 +228,8 @@ class Unwinding:
     def _attempt(self, wanted: Ask) -> Ended:
         """One attempt; only a second cancellation ends it early."""
         work, attempts = wanted.work, self._around.attempts
+        if work.node.limits and wanted.verb is not Verb.VERIFY:
+            self._await_turn(work.node.limits)
         action = self._around.require_action(work.node.action)
         attempts.begin(action, wanted.verb, work, timeout_ms=wanted.timeout_ms, outputs=wanted.outputs)
         while True:
@@ -230,7 +237,27 @@ class Unwinding:
                 attempts.kill()
             ended = attempts.wait(None)
             if ended:
+                if ended[0].retry_after_ms and work.node.limits:
+                    with suppress(ShipwayError):
+                        self._around.tokens.rest(work.node.limits, ended[0].retry_after_ms)
                 return ended[0]
+
+    def _await_turn(self, limits: Sequence[str]) -> None:
+        """Wait until something may start under these limits; how much at once is no question where one is undone at a time."""
+        rates = {name: self._plan.limits[name].rate for name in limits if name in self._plan.limits}
+        wanted = {name: rate for name, rate in rates.items() if rate is not None}
+        is_said = False
+        while self._struck() < 2:
+            try:
+                waits = wait_ms(self._around.tokens.look(rates), wanted)
+                if not waits and self._around.tokens.claim(wanted)[0]:
+                    return
+            except ShipwayError:
+                return  # the record of limits cannot be read: that stops no undo
+            if waits >= _LOOK_AGAIN_MS and not is_said:
+                is_said = True
+                self._around.events.emit(RunWaiting(f"limits {', '.join(limits)}", waits))
+            self._wait(min(max(waits, 1), _LOOK_AGAIN_MS))  # other runs take from the same limits
 
     def _wait(self, milliseconds: int) -> None:
         due = self._around.clock_ms() + milliseconds
