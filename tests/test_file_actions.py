@@ -265,21 +265,27 @@ def test_undo_either_restores_or_leaves_a_later_change_alone(first: object, seco
 
 
 def _killed_at(place: Place, make: Make, inputs: Mapping[str, Json], moment: int) -> bool:
-    """Do until the `moment`-th write of the ledger, then stop without cleaning up, as a kill does. False: it came to its end."""
+    """Do until the middle of the `moment`-th write of the ledger, then stop without cleaning up, as a kill does.
+
+    False: it came to its end.
+    """
     case = ActionCase("", make, inputs)
     pid = os.fork()
     if pid == 0:
         left = moment
 
-        def count(source: str, target: str) -> None:
+        def count(path: object, mode: object) -> None:
             nonlocal left
-            if str(target).endswith("ledger.json"):
+            if str(path).endswith("ledger.json") and mode == "a":
                 left -= 1
                 if left < 0:
+                    left = 20
+                    with Path(str(path)).open("ab") as torn:
+                        torn.write(b'{"entries": [')
                     os._exit(9)
 
         try:
-            sys.addaudithook(lambda event, args: count(*args[:2]) if event == "os.rename" else None)
+            sys.addaudithook(lambda event, args: count(*args[:2]) if event == "open" else None)
             make().do(work(case, place.root, place.scratch))
         finally:
             os._exit(0)
@@ -296,6 +302,8 @@ def _killed_at(place: Place, make: Make, inputs: Mapping[str, Json], moment: int
         (FileRemove, {"path": "d/x", "prune": True}),
         (FileMove, {"source": "d/x", "path": "dir"}),
         (FileMkdir, {"path": "e/f/g"}),
+        (FileLink, {"source": "d/x", "path": "e/f/g"}),
+        (FileLink, {"source": "d/x", "path": "dir"}),
     ],
 )
 def test_killed_between_any_two_changes_all_is_put_back(

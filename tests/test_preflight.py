@@ -73,9 +73,9 @@ import os, sys
 from pathlib import Path
 sys.path[:0] = [sys.argv[1]]
 from tests.runs import run
-run(Path("."), None, execute=False)  # all that is loaded late is loaded as root
+run(Path.cwd(), None, execute=False)  # all that is loaded late is loaded as root
 os.setgid(65534); os.setuid(65534)
-ran = run(Path("."), None, execute=False)
+ran = run(Path.cwd(), None, execute=False)
 plan = ran.finished.plan
 assert plan is not None, ran.error
 print([(each.path, each.stands.value, each.stops) for each in plan.preflight])

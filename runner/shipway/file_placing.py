@@ -7,7 +7,7 @@ from pathlib import Path
 
 from shipway.action import ActionFailed, Done, PlanWork, Prediction, SlotRule, SlotType, Work
 from shipway.canonical import Json, object_of
-from shipway.file_state import Kind, describe, fingerprint, kind_of, locate, locate_target
+from shipway.file_state import Kind, Real, describe, fingerprint, is_inside, kind_of, locate, locate_target, real_folder
 from shipway.nodes import Change, Fidelity, Node
 
 WITHIN = SlotRule(
@@ -25,28 +25,28 @@ REPLACES = "replaces"
 _POLICIES = ("overwrite", "stop", "backup", "skip")
 
 
-def target_of(work: PlanWork | Work) -> Path:
+def target_of(work: PlanWork | Work, real: Real = real_folder) -> Path:
     """The place that slot `path` names, for a change of what stands there. Raises ActionFailed where it leads out of `within`."""
     text = work.inputs["path"]
-    place = locate_target(work.root, text)
+    place = locate_target(work.root, text, real=real)
     within = work.inputs.get("within")
     if within is not None:
-        confine(place, text, locate(work.root, within, "within"), within)
+        confine(place, text, locate(work.root, within, "within", real), within, real)
     return place
 
 
-def confine(place: Path, text: Json, folder: Path, shown: Json) -> None:
+def confine(place: Path, text: Json, folder: Path, shown: Json, real: Real = real_folder) -> None:
     """Raises ActionFailed where `place` is not below `folder`, links on its way followed; its last part is not."""
-    if place == folder or not place.is_relative_to(folder):
+    if place == folder or not is_inside(str(place), str(folder)):
         raise ActionFailed(f"`path` `{text}` leads out of `{shown}`")
-    real = os.path.realpath(folder)
-    if not Path(os.path.realpath(place.parent)).is_relative_to(real):
-        link = next(above for above in reversed(place.parents) if above.is_symlink() and _leads_out(above, real))
+    bound = real(str(folder))
+    if not is_inside(real(os.path.dirname(place)), bound):
+        link = next(above for above in reversed(place.parents) if above.is_symlink() and _leads_out(above, bound))
         raise ActionFailed(f"`path` `{text}` leads out of `{shown}`: `{link}` is a link to `{link.readlink()}`")
 
 
 def _leads_out(link: Path, real: str) -> bool:
-    return not Path(os.path.realpath(link)).is_relative_to(real)
+    return not is_inside(os.path.realpath(link), real)
 
 
 def unseen(path: Path) -> Prediction | None:
@@ -59,15 +59,15 @@ def unseen(path: Path) -> Prediction | None:
     return None
 
 
-def link_text(root: Path, path: Path, source: Json) -> str:
+def link_text(root: Path, path: Path, source: Json, real: Real = real_folder) -> str:
     """What a link at `path` to slot `source` says: relative for a relative one, so that the workspace can be moved."""
-    place = locate(root, source, "source")
+    place = locate(root, source, "source", real)
     if path == place:
         raise ActionFailed(f"the link and what it leads to are the same: `{source}`")
     if os.path.isabs(str(source)):
         return str(place)
-    real = os.path.join(os.path.realpath(place.parent), place.name)
-    return os.path.relpath(real, os.path.realpath(path.parent))
+    end = os.path.join(real(os.path.dirname(place)), place.name)
+    return os.path.relpath(end, real(os.path.dirname(path)))
 
 
 def leads_to(path: Path, target: str, kind: Kind | None = None) -> bool:
@@ -79,7 +79,7 @@ def leads_to(path: Path, target: str, kind: Kind | None = None) -> bool:
 
 
 def _led_to(path: Path, target: str) -> str:
-    return os.path.normpath(os.path.join(os.path.realpath(path.parent), target))
+    return os.path.normpath(os.path.join(real_folder(os.path.dirname(path)), target))
 
 
 def policy_of(work: PlanWork | Work) -> str:

@@ -6,8 +6,10 @@ import hashlib
 import os
 import re
 import stat
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
+from typing import TypeAlias
 
 from shipway.action import ActionFailed
 from shipway.canonical import Json
@@ -18,8 +20,13 @@ SHOWN_BYTES_MAX = 64 * 1024
 ABSENT = "absent"
 """The fingerprint of a path where nothing is."""
 
+_LOOK = getattr(os, "O_PATH", 0) | os.O_DIRECTORY
 _MODE = re.compile(r"[0-7]{3,4}")
 _READ_BY_ALL = stat.S_IROTH
+
+
+Real: TypeAlias = Callable[[str], str]
+"""Gives the path of a folder without links, as `real_folder` does."""
 
 
 class Kind(StrEnum):
@@ -150,27 +157,54 @@ def _as_text(content: bytes) -> str | None:
         return None
 
 
-def locate(root: Path, text: Json, slot: str = "path") -> Path:
+def is_inside(path: str, folder: str) -> bool:
+    """Whether a normalised absolute path is `folder`, or below it."""
+    return path == folder or path.startswith(folder if folder.endswith("/") else f"{folder}/")
+
+
+def real_folder(path: str) -> str:
+    """The path of a folder without links, as `os.path.realpath` has it, which asks for every part of the path.
+
+    Thousands of targets ask for theirs: where there is one, the kernel tells it at once (proc_pid_fd(5)).
+    """
+    try:
+        descriptor = os.open(path, _LOOK)
+    except FileNotFoundError:
+        if os.path.islink(path) or path == "/":
+            return os.path.realpath(path)
+        return os.path.join(real_folder(os.path.dirname(path)), os.path.basename(path))
+    except OSError:
+        return os.path.realpath(path)
+    try:
+        found = os.readlink(f"/proc/self/fd/{descriptor}")
+        return found if os.path.isabs(found) and not found.endswith(" (deleted)") else os.path.realpath(path)
+    except OSError:
+        return os.path.realpath(path)
+    finally:
+        os.close(descriptor)
+
+
+def locate(root: Path, text: Json, slot: str = "path", real: Real = real_folder) -> Path:
     """The place that a slot names; its last part, if a link, is not followed.
 
     A relative path stays inside `root`, links on its way included; an absolute one is taken as written. Raises ActionFailed
-    for a path that is empty or leads out of `root`.
+    for a path that is empty or leads out of `root`. `real` gives folders without links: who asks often for one lends a memory.
     """
     if not isinstance(text, str) or not text or "\0" in text:
         raise ActionFailed(f"`{slot}` is not set: it takes a path")
-    place = Path(os.path.normpath(root / text))
-    if Path(text).is_absolute():
-        return place
-    above = place if place == root else place.parent
-    if not place.is_relative_to(root) or not Path(os.path.realpath(above)).is_relative_to(os.path.realpath(root)):
+    base = str(root)
+    place = os.path.normpath(os.path.join(base, text))
+    if os.path.isabs(text):
+        return Path(place)
+    above = place if place == base else os.path.dirname(place)
+    if not is_inside(place, base) or not is_inside(real(above), real(base)):
         raise ActionFailed(f"`{slot}` `{text}` leads out of the workspace; write an absolute path if that is meant")
-    return place
+    return Path(place)
 
 
-def locate_target(root: Path, text: Json, slot: str = "path") -> Path:
+def locate_target(root: Path, text: Json, slot: str = "path", real: Real = real_folder) -> Path:
     """Like `locate`, for a place that will be changed: refuses the workspace itself and every folder it is in."""
-    place = locate(root, text, slot)
-    real = Path(os.path.realpath(place.parent), place.name)
-    if Path(os.path.realpath(root)).is_relative_to(real):
+    place = locate(root, text, slot, real)
+    if is_inside(real(str(root)), os.path.join(real(os.path.dirname(place)), place.name)):
         raise ActionFailed(f"`{slot}` `{text}` holds the workspace, which is not replaced or removed")
     return place

@@ -39,7 +39,12 @@ class MadeFolders:
 
     def above(self, path: Path) -> list[Path]:
         """The folders above `path`, outermost first, that are missing or that a node of this run made."""
-        return [folder for folder in reversed(path.parents) if self._is_ours(folder)]
+        found: list[Path] = []
+        for folder in path.parents:
+            if not self._is_ours(folder):
+                break  # it was there before the run, and so were those above it
+            found.append(folder)
+        return found[::-1]
 
     def make(self, folder: Path) -> None:
         """Claim `folder`, then make it if it is missing."""

@@ -17,10 +17,13 @@ from msgspec.structs import asdict
 
 from shipway.action import ActionFailed, Drifted, NotUndoable, Work
 from shipway.canonical import Json, items_of, object_of
-from shipway.file_state import ABSENT, Kind, fingerprint, kind_of, mode_of
+from shipway.file_state import ABSENT, Kind, fingerprint, kind_of, link_fingerprint, mode_of
 from shipway.made_folders import MadeFolders
 
 _LEDGER = "ledger.json"
+_LONG_LINE = 4096
+"""A ledger of more bytes replaces its file each time; to add to a file costs less than to make one."""
+
 _PUT_BACK = "put-back"
 """Holds one byte for each entry, from the last, that needs no putting back any more."""
 
@@ -82,9 +85,16 @@ class Ledger:
     @classmethod
     def _left(cls, work: Work) -> Ledger | None:
         try:
-            ledger = cls._from_json(work, object_of(json.loads((work.scratch / _LEDGER).read_bytes())))
+            written = (work.scratch / _LEDGER).read_bytes()
         except FileNotFoundError:
             return None
+        # Killed while it was written, the last line has no end, and what it notes was not done.
+        whole, end, torn = written.rpartition(b"\n")
+        if torn:
+            os.truncate(work.scratch / _LEDGER, len(whole) + len(end))
+        if not end:
+            return None
+        ledger = cls._from_json(work, object_of(json.loads(whole.rpartition(b"\n")[2])))
         ledger._put_back_count = _size_of(work.scratch / _PUT_BACK)
         return ledger
 
@@ -160,6 +170,19 @@ class Ledger:
         place = self._scratch / self._free_name()
         place.symlink_to(target)
         return place
+
+    def link(self, path: Path, target: str) -> None:
+        """Make the link `path`, in place of what stands there; where nothing does, at once."""
+        if kind_of(path) is not Kind.ABSENT:
+            self.replace(path, self.new_link(target))
+            return
+        self._note(Entry(Did.REPLACED, self._name(path), ABSENT, link_fingerprint(target)))
+        try:
+            path.symlink_to(target)
+        except FileExistsError as error:
+            self._entries.pop()  # it came just now, and is not ours to remove
+            self._save()
+            raise ActionFailed(f"something came to `{path}` just now; it is left alone") from error
 
     def replace(self, path: Path, new: Path) -> None:
         """Put `new`, a file or link, in place of what stands at `path`, of which a file or link is never away meanwhile."""
@@ -404,9 +427,16 @@ class Ledger:
             self._save()
 
     def _save(self) -> None:
-        new = self._scratch / f"{_LEDGER}.new"
-        new.write_text(json.dumps(self.as_json()))
-        new.replace(self._scratch / _LEDGER)
+        """Add the ledger as it is to its file, as one line: the last whole one counts. A long one is written anew."""
+        line = json.dumps(self.as_json()).encode() + b"\n"
+        place = os.path.join(self._scratch, _LEDGER)
+        if len(line) <= _LONG_LINE:
+            with open(place, "ab", buffering=0) as file:
+                file.write(line)
+            return
+        with open(f"{place}.new", "wb") as file:
+            file.write(line)
+        os.replace(f"{place}.new", place)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -11,7 +12,16 @@ from shipway.declaration import OutputRule
 from shipway.file_content import CHANGE_OF, outside, refuse_other, unplanned, verified
 from shipway.file_placing import ON_CONFLICT, WITHIN, decided, leads_to, left_alone, link_text, target_of, unseen
 from shipway.file_records import gone_below, here
-from shipway.file_state import Kind, describe, describe_link, fingerprint, kind_of, link_fingerprint, locate
+from shipway.file_state import (
+    Kind,
+    describe,
+    describe_link,
+    fingerprint,
+    kind_of,
+    link_fingerprint,
+    locate,
+    real_folder,
+)
 from shipway.nodes import Change, Fidelity, Verified
 from shipway.records import Record
 from shipway.replacement import changing, faults_told, undo_changes
@@ -79,7 +89,7 @@ class FileLink:
                 return ended
             records = (*gone_below(path, work.inputs["path"]), _record(work, link_fingerprint(target)))
             ledger.make_parents(path)
-            ledger.replace(path, ledger.new_link(target))
+            ledger.link(path, target)
             return Done(outputs, undo=ledger.complete(), change=_CHANGE_OF[kind], records=records)
 
     def undo(self, work: Work) -> None:
@@ -93,8 +103,9 @@ class FileLink:
 
 def _link(work: PlanWork | Work) -> tuple[Path, str]:
     """Where the link stands, and its text."""
-    path = target_of(work)
-    return path, link_text(work.root, path, work.inputs["source"])
+    real = cache(real_folder)
+    path = target_of(work, real)
+    return path, link_text(work.root, path, work.inputs["source"], real)
 
 
 def _record(work: Work, after: str) -> Record:
