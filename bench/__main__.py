@@ -23,6 +23,7 @@ from bench import (
     scheduling,
     start_up,
     tables,
+    trees,
 )
 from bench.measure import FULL, QUICK, Answer, Scale
 
@@ -48,6 +49,7 @@ QUESTIONS: tuple[Callable[[Scale, Path], Answer], ...] = (
     large.growth,
     comment.drawn,
     receipts.verified,
+    trees.linked,
     hostile.entity_expansion,
     action.first_line,
     action.comment,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import pwd
+import shutil
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from shipway.canonical import items_of, object_of
 from shipway.nodes import Change, Fidelity
 from tests.command_line import Project, make_project
 from tests.contracts.action import tree
+from tests.peers import require
 from tests.runs import Ran, Setting, run
 
 STAGE = """\
@@ -331,3 +334,35 @@ def test_what_is_known_only_when_run_is_refused_and_what_is_known_is_checked(tmp
     assert "has to be known when planned" in late.problems[0].text
     wrong = deploy(tmp_path, 'how: "${{ target }}"', execute=False).error
     assert "must be one of `link`, `copy`, not `default`" in wrong.problems[0].text
+
+
+# What is encrypted.
+
+
+def test_case_g027_g111_what_is_encrypted_is_decrypted_rendered_and_written_for_its_owner_alone(tmp_path: Path) -> None:
+    require("age", shutil.which("age-keygen") is not None, "apt-get install age")
+    made = subprocess.run(["age-keygen"], capture_output=True, text=True, check=True).stdout
+    key = next(line for line in made.splitlines() if line.startswith("AGE-SECRET-KEY-"))
+    public = next(line.rpartition(" ")[2] for line in made.splitlines() if "public key" in line)
+    lay(tmp_path, {})
+    folder = tmp_path / "config/base/all"
+    folder.mkdir()
+    for name, text in (("app.conf.template.age", "token=abc123-{{ name }}"), ("plain.age", "password=hunter2-hunter2")):
+        command = ["age", "-a", "-r", public, "-o", str(folder / name)]
+        subprocess.run(command, input=text, text=True, check=True)
+    declared = "secrets: [AGE_KEY]\n" + STAGE.replace(
+        "    with:", '    env: {SOPS_AGE_KEY: "${{ secrets.AGE_KEY }}"}\n    with:'
+    )
+    setting = Setting(env={"AGE_KEY": key})
+    ran = run(tmp_path, declared + "      data: {name: david}\n", setting)
+    assert ran.finished.error is None, ran.finished.error
+    assert (tmp_path / "home/app.conf").read_text() == "token=abc123-david"
+    assert (tmp_path / "home/plain").read_text() == "password=hunter2-hunter2"
+    assert (tmp_path / "home/app.conf").stat().st_mode & 0o777 == 0o600
+    assert [node.id for node in ran.finished.plan.nodes if "app" in node.id] == [  # type: ignore[union-attr]
+        "dots/home+app.conf=decrypt",
+        "dots/home+app.conf=render",
+        "dots/home+app.conf",
+    ]
+    written = json.dumps([ran.finished.plan.document, ran.receipt.document])  # type: ignore[union-attr]
+    assert "abc123" not in written and "hunter2" not in written

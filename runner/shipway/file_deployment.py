@@ -6,9 +6,12 @@ import os
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 
+from msgspec.structs import replace
+
 from shipway.builder import NodeHandle
 from shipway.canonical import Json
 from shipway.collisions import Candidate, Settlement, settle
+from shipway.declaration import OutputRule
 from shipway.errors import Position
 from shipway.file_names import Making
 from shipway.file_placing import REPLACES
@@ -174,7 +177,11 @@ class Deployment:
             if making is Making.RENDER:
                 action = "template.render"
                 slots |= {"template_data": self._on.settings.data, "path": path, "project": one.project}
-            made = self._on.builder.add(action, f"{name}={making.value}", slots, options=self._on.options(where))
+            options = self._on.options(where)
+            if one.destined.is_secret:
+                # What is rendered out of something decrypted is as secret as that.
+                options = replace(options, outputs={"content": OutputRule("secret")})
+            made = self._on.builder.add(action, f"{name}={making.value}", slots, options=options)
             content = made.output("content")
         return content
 

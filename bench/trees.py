@@ -1,0 +1,59 @@
+"""What does it cost to put a tree of files in place, planned and journalled, beside tools that only make the links?"""
+
+from __future__ import annotations
+
+import shutil
+from functools import partial
+from pathlib import Path
+
+from bench.measure import SHIPWAY, Answer, Figure, Sample, Scale, at_most, commit, interleaved, started
+
+_RUN = (*SHIPWAY, "run", "--yes", "--quiet")
+_DECLARATION = """\
+version: 1
+name: bench
+stages:
+  files:
+    mode: files
+    with: {sources: {base: base}, roots: {home: home}}
+"""
+
+
+def linked(scale: Scale, directory: Path) -> Answer:
+    """As many links as `many` says, a hundred in each folder: made, then looked at by a run with nothing to do."""
+    for number in range(scale.many):
+        place = directory / "base" / "all" / f"folder-{number // 100}" / f"file-{number}"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text("x", encoding="utf-8")
+    (directory / "shipway.yml").write_text(_DECLARATION, encoding="utf-8")
+    commit(directory)
+    with (directory / ".gitignore").open("a", encoding="utf-8") as ignored:
+        ignored.write("/home/\n/stow/\n/cp/\n")
+    rounds = min(scale.rounds, 3)
+    contenders = {
+        "run": partial(_afresh, directory, "home", _RUN),
+        "again": partial(started, _RUN, directory),
+        "cp": partial(_afresh, directory, "cp", ("cp", "-as", f"{directory}/base/all/.", "cp/")),
+    }
+    if shutil.which("stow"):
+        contenders["stow"] = partial(
+            _afresh, directory, "stow", ("stow", "--no-folding", "-d", "base", "-t", "stow", "all")
+        )
+    taken = interleaved(contenders, rounds)
+    peer = "stow" if "stow" in taken else "cp"
+    figures = [Figure(what, f"{taken[name].wall:.2f} s") for name, what in _NAMES.items() if name in taken]
+    figures.append(at_most(f"Shipway ÷ {_NAMES[peer]}", taken["run"].wall / taken[peer].wall, 2, " ×"))
+    figures.append(at_most("a run with nothing to do", taken["again"].wall, 1, " s"))
+    notes = [] if "stow" in taken else ["GNU stow is not installed: `apt-get install stow`."]
+    return Answer(f"{scale.many:,} files linked", figures, notes)
+
+
+_NAMES = {"run": "Shipway, planned, journalled, with a receipt", "stow": "GNU stow", "cp": "cp -as"}
+
+
+def _afresh(directory: Path, root: str, command: tuple[str, ...]) -> Sample:
+    shutil.rmtree(directory / root, ignore_errors=True)
+    if root == "home":
+        shutil.rmtree(directory / ".shipway", ignore_errors=True)
+    (directory / root).mkdir()
+    return started(command, directory)
