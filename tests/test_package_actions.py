@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,9 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from shipway.nodes import Change, Fidelity
+from shipway.action import Work
+from shipway.actions.pkg_change import PkgInstall
+from shipway.canonical import Json
+from shipway.errors import Position
+from shipway.nodes import Change, Fidelity, Node
+from shipway.privilege import elevated
 from tests.package_sources import AptRoot, NpmRegistry, npm_registry, wheel
-from tests.runs import Ran, Setting, run
+from tests.runs import Ran, Setting, environment, run
 
 
 def steps(*lines: str, fails: bool = False) -> str:
@@ -268,13 +274,12 @@ def test_pip_in_a_virtual_environment(venv: Path, wheels: Path, workspace: Path)
     upgrade = pip_step(venv, wheels, "pkg.upgrade", "packages: [ship-tool]")
     assert run(workspace, steps(upgrade, fails=True)).outcomes["it"] == "undone"
     assert pip_has(venv) == {"ship-app": "2.0", "ship-tool": "1.9"}
-    assert run(workspace, steps(upgrade)).outcomes == {"it": "succeeded"}
-    question = pip_step(venv, wheels, "pkg.version_gte", "name: ship_tool, version: '1.10rc1'")
+    question = pip_step(venv, wheels, "pkg.version_gte", "name: ship_tool, version: '1.9rc1'")
     assert run(workspace, steps(question))["main/it"].outputs == {"version_gte": True}
 
     remove = pip_step(venv, wheels, "pkg.remove", "packages: [ship-app, ship-tool, ship-none]")
     assert run(workspace, steps(remove, fails=True)).outcomes["it"] == "undone"
-    assert pip_has(venv) == {"ship-app": "2.0", "ship-tool": "1.10"}
+    assert pip_has(venv) == {"ship-app": "2.0", "ship-tool": "1.9"}
     assert run(workspace, steps(remove)).outcomes == {"it": "succeeded"}
     assert pip_has(venv) == {}
     update = f"it: {{uses: pkg.update, with: {{manager: pip, prefix: {venv}}}}}"
@@ -315,15 +320,112 @@ def test_npm_in_a_prefix(npm: NpmRegistry, workspace: Path, tmp_path: Path) -> N
     upgrade = step("pkg.upgrade", "packages: [shiptool]")
     assert run(workspace, steps(upgrade, fails=True)).outcomes["it"] == "undone"
     assert has() == {"shiptool": "1.9.0", "shipapp": "2.0.0"}
-    assert run(workspace, steps(upgrade)).outcomes == {"it": "succeeded"}
-    assert has() == {"shiptool": "1.10.0", "shipapp": "2.0.0"}
-    question = step("pkg.version_gte", "name: shiptool, version: 1.9.0")
-    assert run(workspace, steps(question))["main/it"].outputs == {"version_gte": True}
     remove = step("pkg.remove", "packages: [shiptool, nowhere]")
     assert run(workspace, steps(remove, fails=True)).outcomes["it"] == "undone"
-    assert has() == {"shiptool": "1.10.0", "shipapp": "2.0.0"}
-    assert run(workspace, steps(remove)).outcomes == {"it": "succeeded"}
-    assert has() == {"shipapp": "2.0.0"}
+    assert has() == {"shiptool": "1.9.0", "shipapp": "2.0.0"}
+    question = step("pkg.version_gte", "name: shiptool, version: 1.9.0")
+    assert run(workspace, steps(question))["main/it"].outputs == {"version_gte": True}
+
+
+# A do that was killed.
+
+
+def test_what_a_killed_do_had_begun_is_undone_by_what_it_noted_before(apt: AptRoot, workspace: Path) -> None:
+    apt.apt("install", "shiptool=1.9-1")
+    scratch = workspace / "scratch"
+    inputs: dict[str, Json] = {"packages": ["shiptool=1.10-1", "shipapp"], "manager": "apt", "prefix": str(apt.root)}
+    node = Node(id="main/it", stage="main", action="pkg.install", position=Position("shipway.yml", 1, 1))
+    work = Work(node, inputs, environment(), workspace, scratch)
+    action = PkgInstall()
+
+    action.undo(work)
+    assert apt.installed() == {"shiptool": "1.9-1"}, "nothing was begun, so that nothing is undone"
+    action.do(work)
+    assert apt.installed() == {"shiptool": "1.10-1", "shipapp": "3.0", "shiplib": "2:0.1~rc1"}
+    # It never reported: there is no undo state, only what it noted before it began.
+    action.undo(work)
+    assert apt.installed() == {"shiptool": "1.9-1"}
+    action.undo(work)
+    assert apt.installed() == {"shiptool": "1.9-1"}
+
+
+# Privilege.
+
+
+def test_sudo_is_used_only_where_privilege_is_declared_and_not_there() -> None:
+    env = {"PATH": "/usr/bin", "HOME": "/root", "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
+    assert elevated(["apt-get", "update"], env, is_root=True) == ("apt-get", "update")
+    assert elevated(["apt-get", "update"], env, is_root=False) == (
+        *("sudo", "-n", "--preserve-env=DEBIAN_FRONTEND,LC_ALL", "--"),
+        *("apt-get", "update"),
+    )
+
+
+def test_g064_a_run_without_the_declared_privilege_refuses_before_anything_starts(
+    apt: AptRoot, workspace: Path
+) -> None:
+    step = apt_step(apt, "pkg.install", "packages: [shipapp]").removesuffix("}") + ", privileged: true}"
+    refused = run(workspace, steps(step), Setting(has_privilege=lambda env: False))
+    assert "main/it" in str(refused.error.message)
+    assert apt.installed() == {}
+
+
+# brew, by a stand-in that keeps what it installs in a folder.
+
+BREW = """#!/bin/sh
+cellar={cellar}
+command=$1; shift
+kind=$1
+[ "$kind" = --json=v2 ] || shift
+case "$command" in
+list) for file in "$cellar"/*; do [ -e "$file" ] && echo "$(basename "$file") $(cat "$file")"; done; exit 0 ;;
+info)
+    [ "$3" = wget ] || exit 1
+    echo '{{"formulae": [{{"name": "wget", "versions": {{"stable": "2.0"}}, "revision": 0}}], "casks": []}}'
+    ;;
+install|upgrade) for name; do [ "$name" = wget ] || exit 1; echo 2.0 > "$cellar/$name"; done ;;
+uninstall) for name; do rm "$cellar/$name"; done ;;
+esac
+"""
+
+
+@pytest.fixture
+def brew(tmp_path: Path) -> Path:
+    cellar = tmp_path / "cellar"
+    cellar.mkdir()
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/brew").write_text(BREW.format(cellar=cellar))
+    (tmp_path / "bin/brew").chmod(0o755)
+    return cellar
+
+
+def with_brew(cellar: Path) -> Setting:
+    return Setting(env={"PATH": f"{cellar.parent}/bin:{os.environ['PATH']}"})
+
+
+def test_brew_installs_and_undo_removes(brew: Path, workspace: Path) -> None:
+    step = "it: {uses: pkg.install, with: {manager: brew, packages: [wget]}}"
+    planned = run(workspace, steps(step), with_brew(brew), execute=False).finished.plan
+    assert planned is not None
+    assert planned.by_id["main/it"].after == {"manager": "brew", "packages": {"wget": "2.0"}}
+    assert run(workspace, steps(step, fails=True), with_brew(brew)).outcomes["it"] == "undone"
+    assert list(brew.iterdir()) == []
+    assert run(workspace, steps(step), with_brew(brew)).outcomes == {"it": "succeeded"}
+    pinned = "it: {uses: pkg.install, with: {manager: brew, packages: [wget=1.0]}}"
+    failed = run(workspace, steps(pinned), with_brew(brew))
+    assert "brew came to something else: wget is 2.0, not 1.0" in failed["main/it"].error
+
+
+def test_brew_brings_no_old_version_back_and_the_plan_says_so(brew: Path, workspace: Path) -> None:
+    (brew / "wget").write_text("1.0\n")
+    step = "it: {uses: pkg.upgrade, with: {manager: brew, packages: [wget]}}"
+    text = "defaults: {rollback: run}\n" + steps(step, fails=True)
+    planned = run(workspace, text, with_brew(brew), execute=False).finished.plan
+    assert planned is not None
+    assert not planned.by_id["main/it"].reversible
+    assert "brew cannot bring the old versions back" in planned.by_id["main/it"].why
+    failed = run(workspace, text, with_brew(brew))
+    assert (failed.outcomes["it"], failed.exit_code) == ("not_undoable", 4)
 
 
 # What is wrong.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from textwrap import dedent
@@ -12,7 +14,7 @@ import pytest
 from shipway.canonical import items_of, object_of
 from shipway.nodes import Fidelity, Immediate
 from shipway.plan import Plan
-from tests.package_sources import AptRoot
+from tests.package_sources import AptRoot, npm_registry, wheel
 from tests.runs import Ran, Setting, call, run
 
 EDITOR = """
@@ -197,6 +199,26 @@ def test_deploy_upgrade_and_decommission_with_rollback_of_each_part(workspace: P
     gone = run(workspace, declared(settings + "action: decommission"))
     assert gone.outcomes == {"tools.unprovision/shipedit-unix": "succeeded", "tools.uninstall/apt": "succeeded"}
     assert (apt.installed(), (workspace / "provisioned").exists()) == ({}, False)
+
+
+def test_a_manifest_may_mix_managers(workspace: Path, apt: AptRoot, tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
+    wheel(tmp_path / "wheels", "ship_py", "1.0")
+    with npm_registry() as registry:
+        registry.offer("shipjs", "2.0.0")
+        settings = "packages: [apt:shipother, 'pip:ship_py==1.0', 'npm:shipjs@2.0.0']\nconsent: [ship_py]\n"
+        settings += f"prefixes: {{apt: {apt.root}, pip: {tmp_path}/venv, npm: tools}}"
+        env = f"{{PIP_NO_INDEX: '1', PIP_FIND_LINKS: {tmp_path}/wheels, NPM_CONFIG_REGISTRY: '{registry.url}'"
+        behind = f"    env: {env}, NPM_CONFIG_CACHE: {tmp_path}/cache}}\n"
+        done = run(workspace, declared(settings, behind=behind))
+    assert done.finished.error is None, (done.error.message, done.error.problems)
+    assert done.outcomes == {f"tools.install/{name}": "succeeded" for name in ("apt", "pip", "npm")}
+    assert [record.name.rpartition(":")[2] for node in done.receipt.nodes for record in node.records] == [
+        "shipother",
+        "ship-py",
+        "shipjs",
+    ]
+    assert (workspace / "tools/lib/node_modules/shipjs/package.json").exists()
 
 
 def test_g120_the_verification_is_executed_command_and_pattern(workspace: Path, apt: AptRoot) -> None:

@@ -22,7 +22,7 @@ def plan_install(work: PlanWork) -> Prediction:
     missing = [each for each in wanted if not packages.satisfied(each, versions)]
     unvouched = [each for each in missing if each in _listed(packages, work.inputs.get("unvouched"))]
     asks = unvouched if packages.driver.asks_afar else missing
-    offers = packages.offers(asks) if asks and packages.is_there else {}
+    offers = packages.offers(asks) if asks else {}
     unknown = [each for each in asks if not _is_offered(packages, each, offers)]
     _refuse_without_consent(work, packages, [each for each in unknown if each in unvouched])
     after = {packages.key(each): _version_after(packages, each, versions, offers) for each in wanted}
@@ -113,8 +113,10 @@ def _fidelity(
 
 
 def _refuse_without_consent(work: PlanWork, packages: PackageWork, unknown: Sequence[Wanted]) -> None:
-    consented = {each.name for each in _listed(packages, work.inputs.get("consent"))}
-    refused = [each.name for each in unknown if each.name not in consented]
+    listed = work.inputs.get("consent")
+    # Names only: the list is that of the stage, and names packages of other managers as well.
+    consented = set(map(str, listed)) if isinstance(listed, (list, tuple)) else set()
+    refused = [each.name for each in unknown if not consented & {each.name, packages.key(each)}]
     if refused:
         listed = ", ".join(f"`{name}`" for name in refused)
         raise ActionFailed(

@@ -10,8 +10,8 @@ from shipway.action import ActionFailed, PlanWork, SlotRule, SlotType, Work
 from shipway.canonical import Json
 from shipway.errors import did_you_mean
 from shipway.file_state import locate
-from shipway.packages import Call, Driver, Listing, Offer, Wanted, Where
-from shipway.privilege import elevated
+from shipway.packages import HERE, Call, Driver, Listing, Offer, Wanted, Where
+from shipway.privilege import elevated, is_root
 from shipway.program import Missing, Stopped, Written, find_program, run_program
 from shipway.records import Record
 from shipway.registry import driver_names, find_driver
@@ -122,8 +122,12 @@ class PackageWork:
 
     def offers(self, wanted: Sequence[Wanted]) -> Mapping[str, Offer]:
         """What could be installed of these; what the manager does not know, or cannot find out now, is left out."""
+        if not self.is_there and not self.driver.asks_afar:
+            return {}
+        # Whom the network is asked by is no matter: a prefix that is not there yet has nobody to ask.
+        where = self._where if self.is_there else HERE
         found: dict[str, Offer] = {}
-        for call in self.driver.offers([each.name for each in wanted], self._where):
+        for call in self.driver.offers([each.name for each in wanted], where):
             try:
                 found |= self.driver.read_offers(self._run(call, elevate=False).out)
             except (ActionFailed, ValueError, KeyError, TypeError, AttributeError, json.JSONDecodeError):
@@ -165,7 +169,7 @@ class PackageWork:
 
     def _run(self, call: Call, *, elevate: bool) -> Written:
         env = {**self.env, **call.env}
-        argv = elevated(call.argv, env) if elevate else call.argv
+        argv = elevated(call.argv, env, is_root=is_root()) if elevate else call.argv
         try:
             done = run_program(argv, env=env, cwd=self._root, cancelled=self._cancelled)
         except Missing as missing:

@@ -9,9 +9,14 @@ from collections.abc import Mapping, Sequence
 _PATIENCE_S = 10
 
 
+def is_root() -> bool:
+    """Whether the effective user is root; False where there is no such user."""
+    return hasattr(os, "geteuid") and os.geteuid() == 0
+
+
 def has_privilege(env: Mapping[str, str]) -> bool:
     """Whether the effective user is root, or `sudo` on the PATH of `env` runs a command without asking for a password."""
-    if os.geteuid() == 0:
+    if is_root():
         return True
     sudo = shutil.which("sudo", path=env.get("PATH"))
     if sudo is None:
@@ -26,12 +31,12 @@ def has_privilege(env: Mapping[str, str]) -> bool:
     return done.returncode == 0
 
 
-def elevated(argv: Sequence[str], env: Mapping[str, str]) -> tuple[str, ...]:
+def elevated(argv: Sequence[str], env: Mapping[str, str], *, is_root: bool) -> tuple[str, ...]:
     """The command line by which a node that declares `privileged` runs `argv`: itself as root, else by sudo, which never asks.
 
     sudo keeps the variables of `env`, but for PATH and HOME, which are root's.
     """
-    if os.geteuid() == 0:
+    if is_root:
         return tuple(argv)
     kept = ",".join(sorted(name for name in env if name not in ("PATH", "HOME", "USER", "SHELL")))
     return ("sudo", "-n", *([f"--preserve-env={kept}"] if kept else []), "--", *argv)

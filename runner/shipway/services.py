@@ -16,7 +16,7 @@ from shipway.action import ActionFailed, Done, PlanWork, SlotRule, SlotType, Wor
 from shipway.canonical import Json, object_of
 from shipway.file_state import locate
 from shipway.nodes import Change
-from shipway.privilege import elevated
+from shipway.privilege import elevated, is_root
 from shipway.program import Missing, Stopped, Written, run_program
 from shipway.records import Record
 
@@ -124,7 +124,7 @@ class ServiceWork:
             *arguments,
         )
         if change and self._privileged:
-            argv = elevated(argv, self._env)
+            argv = elevated(argv, self._env, is_root=is_root())
         try:
             done = run_program(argv, env=self._env, cwd=self._cwd, cancelled=self._cancelled)
         except Missing as missing:
