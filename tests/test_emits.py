@@ -402,3 +402,41 @@ def test_what_more_waits_behind_goes_first() -> None:
         known, [Item("x", (Need("a"),)), Item("y", (Need("a"),)), Item("z", (Need("y"),))], ["x", "z"], ["a[*]"]
     )
     assert found.urgencies(1, 5, 4) == [(6, 4), (7, 5), (6, 4)]
+
+
+_WRITES = """
+- id: find
+  run: |
+    cat >> "$SHIPWAY_EMIT" <<'END'
+    {lines}
+    END
+  undo: "true"
+  emits: {{max: 5, steps: {{put: {{uses: file.write, with: {{path: "${{{{ item }}}}", content: x}}}}}}}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("keys", "second", "more", "conflict"),
+    [
+        ("ab", "out/one", "", True),
+        ("ab", "out/two", "", False),
+        ("ab", "out/one", "needs", False),
+        ("a", "", "beside", True),
+        ("a", "", "before", False),
+    ],
+)
+def test_what_is_added_and_writes_one_file_in_no_order_with_another_is_a_conflict(
+    tmp_path: Path, keys: str, second: str, more: str, conflict: bool
+) -> None:
+    lines: list[dict[str, object]] = [{"step": "put", "key": "a", "values": "out/one"}]
+    if second:
+        lines.append({"step": "put", "key": "b", "values": second} | ({"needs": ["a"]} if more == "needs" else {}))
+    steps = "find:" + _WRITES.format(lines="\n    ".join(map(json.dumps, lines))).split("- id: find", 1)[1]
+    if more in ("beside", "before"):
+        steps += "other: {uses: file.write, with: {path: out/one, content: y}}\n"
+        steps = steps.replace('  undo: "true"', '  undo: "true"\n  needs: [other]') if more == "before" else steps
+    done = run(tmp_path, stage(steps))
+    assert (done.outcomes["find"] == "succeeded") is not conflict, done["main/find"].error
+    if conflict:
+        assert done["main/find"].error.startswith("emit_conflict: ") and "out/one" in done["main/find"].error
+        assert done["main/find"].emitted == ()

@@ -33,6 +33,7 @@ from shipway.events import (
 )
 from shipway.foretold import BROKEN, broken
 from shipway.growth import Emitted
+from shipway.growth_conflicts import refuse_conflicts
 from shipway.journal import BestEffort, Decided, LeaseLost
 from shipway.judging import Judging
 from shipway.lock_waits import LockWaits
@@ -630,6 +631,9 @@ class Executor:
         entries = [Emitted.from_json(each) for each in ended.emitted]
         try:
             children = self._bodies.children(node, entries)
+            refuse_conflicts(
+                children, self._bodies.nodes, self._plan.stages, self._around.require_action, self._around.root
+            )
             growth = growth_items(self._plan, node, children, self._conditions, self._options.usual_ms)
             self._scheduler.grow(gate_of(node.id), growth.items, growth.ends, growth.gathers)
         except (BadItems, ValueError) as error:
