@@ -22,6 +22,7 @@ from bench import (
     receipts,
     scheduling,
     start_up,
+    state,
     tables,
     trees,
 )
@@ -50,6 +51,7 @@ QUESTIONS: tuple[Callable[[Scale, Path], Answer], ...] = (
     comment.drawn,
     receipts.verified,
     trees.linked,
+    state.folded,
     hostile.entity_expansion,
     action.first_line,
     action.comment,

@@ -92,7 +92,8 @@ def test_g104_an_altered_receipt_is_a_finding_and_the_others_are_still_shown(pro
     altered.write_bytes(altered.read_bytes().replace(b'"main/step"', b'"main/stop"'))
     done = project.call("state", "--json", code=5)
     assert {entry["target"] for entry in done.json["entries"]} == {"staging"}
-    [finding] = done.json["findings"]
+    [finding, lost] = done.json["findings"]
+    assert (lost["reason"], lost["place"]) == ("receipt-chain", "dots, prod")
     assert finding["reason"] == "receipt-digest" and altered.name in finding["place"]
     assert "not counted: " in done.err and altered.name in done.err
     assert standings(project, "--target", "staging") == {"home/.bashrc": "exists", "main/step": "exists"}
@@ -103,7 +104,7 @@ def test_g104_a_receipt_of_another_form_is_a_finding(project: Project) -> None:
     [path] = receipts(project)
     data = {**json.loads(path.read_bytes()), "more": 1}
     path.write_bytes(canonical_bytes({**data, "digest": digest(data)}))
-    [finding] = project.call("state", "--json", code=5).json["findings"]
+    finding = project.call("state", "--json", code=5).json["findings"][0]
     assert finding["reason"] == "document-invalid"
 
 
@@ -117,6 +118,15 @@ def test_g104_a_missing_link_of_the_chain_is_a_finding(project: Project) -> None
     [finding] = done.json["findings"]
     assert finding["reason"] == "receipt-chain" and name in finding["text"]
     assert len(done.json["entries"]) == 2
+
+
+def test_g104_a_missing_last_receipt_is_a_finding(project: Project) -> None:
+    for _ in range(2):
+        project.call("run", "--target", "staging", "--yes")
+    assert standings(project) == {"home/.bashrc": "exists", "main/step": "exists"}
+    receipts(project)[-1].unlink()
+    [finding] = project.call("state", "--json", code=5).json["findings"]
+    assert finding["reason"] == "receipt-chain" and "the last receipt is missing" in finding["text"]
 
 
 def test_receipts_in_the_store_of_the_state_count_on_a_machine_that_ran_nothing(tmp_path: Path) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from enum import StrEnum
 from functools import cached_property
 
+import msgspec
 from msgspec import Struct, field
 
 from shipway import canonical
@@ -35,7 +36,7 @@ from shipway.policies import (
     verdict_from_json,
     verdict_json,
 )
-from shipway.records import Record, record_from_json, record_json
+from shipway.records import Record, record_json
 from shipway.signing import Signature, signature_from_json, signature_json
 
 RECEIPT_SCHEMA = 1
@@ -326,7 +327,7 @@ def load_receipt(content: bytes, check: Callable[[Mapping[str, Json]], None]) ->
         duration_ms=integer_of(data["duration_ms"]),
         outcome=RunOutcome(str(data["outcome"])),
         error=str(data["error"]),
-        nodes=tuple(_result(object_of(item)) for item in items_of(data["nodes"])),
+        nodes=tuple(_results(items_of(data["nodes"]))),
         stages=tuple(_stage(object_of(item)) for item in items_of(data["stages"])),
         rollback=tuple(_rollback(object_of(item)) for item in items_of(data["rollback"])),
         by=by_from_json(object_of(data["by"])),
@@ -367,27 +368,60 @@ def _result_json(result: NodeResult) -> Json:
     }
 
 
-def _result(data: Mapping[str, Json]) -> NodeResult:
-    change = data["change"]
-    return NodeResult(
-        node=str(data["id"]),
-        outcome=Outcome(str(data["outcome"])),
-        attempts=tuple(_attempt(object_of(item)) for item in items_of(data["attempts"])),
-        ready_ms=_integer_or_none(data["ready_ms"]),
-        started_ms=_integer_or_none(data["started_ms"]),
-        ended_ms=_integer_or_none(data["ended_ms"]),
-        waited_for=str(data["waited_for"]),
-        cause=str(data["cause"]),
-        error=str(data["error"]),
-        warning=str(data["warning"]),
-        change=None if change is None else Change(str(change)),
-        outputs=object_of(data["outputs"]),
-        emitted=tuple(str(node) for node in items_of(data["emitted"])),
-        action=str(data["action"]),
-        records=tuple(record_from_json(object_of(item)) for item in items_of(data["records"])),
-        tail=str(data["tail"]),
-        log=str(data["log"]),
-    )
+class _WrittenRecord(Struct, frozen=True):
+    kind: str
+    name: str
+    present: bool
+    fingerprint: str
+
+
+class _WrittenNode(Struct, frozen=True):
+    """A node as it is written, but for what may be any JSON: thousands of them are read in C."""
+
+    id: str
+    action: str
+    outcome: Outcome
+    attempts: tuple[Attempt, ...]
+    ready_ms: int | None
+    started_ms: int | None
+    ended_ms: int | None
+    waited_for: str
+    cause: str
+    error: str
+    warning: str
+    change: Change | None
+    tail: str
+    log: str
+    emitted: tuple[str, ...]
+    records: tuple[_WrittenRecord, ...]
+
+
+def _results(written: Sequence[Json]) -> Iterator[NodeResult]:
+    nodes = msgspec.convert(written, tuple[_WrittenNode, ...])
+    for node, data in zip(nodes, map(object_of, written), strict=True):
+        records = zip(node.records, map(object_of, items_of(data["records"])), strict=True)
+        yield NodeResult(
+            node.id,
+            node.outcome,
+            node.attempts,
+            node.ready_ms,
+            node.started_ms,
+            node.ended_ms,
+            node.waited_for,
+            node.cause,
+            node.error,
+            node.warning,
+            node.change,
+            object_of(data["outputs"]),
+            node.tail,
+            node.log,
+            node.emitted,
+            node.action,
+            tuple(
+                Record(each.kind, each.name, each.present, each.fingerprint, object_of(told["facts"]))
+                for each, told in records
+            ),
+        )
 
 
 def _attempt_json(attempt: Attempt) -> Json:
@@ -401,19 +435,6 @@ def _attempt_json(attempt: Attempt) -> Json:
         "code": attempt.code,
         "undo": None if attempt.undo is None else attempt.undo.value,
     }
-
-
-def _attempt(data: Mapping[str, Json]) -> Attempt:
-    return Attempt(
-        number=integer_of(data["number"]),
-        outcome=Outcome(str(data["outcome"])),
-        started_ms=integer_of(data["started_ms"]),
-        ended_ms=integer_of(data["ended_ms"]),
-        error=str(data["error"]),
-        exit_code=_integer_or_none(data["exit_code"]),
-        code=str(data["code"]),
-        undo=None if data["undo"] is None else Outcome(str(data["undo"])),
-    )
 
 
 def _stage_json(stage: StageResult) -> Json:

@@ -184,3 +184,23 @@ def _standing(result: NodeResult, present: bool) -> Standing | None:
 def unix_ms(moment: str) -> int:
     """Milliseconds since 1970 of an RFC 3339 time. Raises ValueError."""
     return round(datetime.fromisoformat(moment).timestamp() * 1000)
+
+
+def later(entries: dict[Identity, tuple[Standing, HistoryRecord | None]], telling: Telling) -> bool:
+    """Put a receipt that came after all others upon entries without history. False where that does not decide how they stand.
+
+    Then `entries` may have been changed in part, and all receipts have to be folded anew: something was undone, or begun and
+    never reported, or is no later than what stands.
+    """
+    for result in telling.receipt.nodes:
+        if result.outcome in (Outcome.UNDONE, Outcome.UNKNOWN):
+            return False
+        for identity, record in telling.records(result):
+            before = entries.get(identity)
+            if before is not None and before[1] is not None and record.at_ms <= before[1].at_ms:
+                return False
+            if record.standing is not None:
+                entries[identity] = (record.standing, record)
+            elif before is None:
+                entries[identity] = (Standing.GONE, None)
+    return True

@@ -153,6 +153,20 @@ class Workspace(Struct, frozen=True):
             raise unwritable(path, error) from error
         write_atomically(path, content)
 
+    def cache(self, name: str) -> Path:
+        """What can be worked out again from what else is here; it may be removed at any time."""
+        return self.directory / "cache" / name
+
+    def write_cache(self, name: str, content: bytes) -> None:
+        """Keep something there. Raises UnreachableError (`unwritable`)."""
+        path = self.cache(name)
+        try:
+            self._make_own_directory()
+            path.parent.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise unwritable(path, error) from error
+        write_atomically(path, content)
+
     def kept_recoveries(self) -> list[str]:
         """The runs of which anything is kept that an undo may need."""
         try:
@@ -166,7 +180,7 @@ class Workspace(Struct, frozen=True):
 
     def _make_own_directory(self) -> None:
         ignore = self.directory / ".gitignore"
-        names = ("runs", "recovery", "drills", "heads")
+        names = ("runs", "recovery", "drills", "heads", "cache")
         own = (self.directory, ignore, *(self.directory / name for name in names), self.receipts, self.records)
         for place in own:
             if place.is_symlink():

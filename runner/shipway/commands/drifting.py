@@ -10,8 +10,9 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
-from shipway.commands.kept_receipts import Finding, gather
+from shipway.commands.kept_receipts import Archive, Finding
 from shipway.commands.setting import GRACE_IN_CI, journal_of
+from shipway.commands.state_cache import current_state
 from shipway.commands.stores import open_state, open_vault
 from shipway.context import Context
 from shipway.declaration import Declaration
@@ -30,7 +31,6 @@ from shipway.redaction import Redactor
 from shipway.registry import Registry
 from shipway.repository import Repository
 from shipway.shared_journal import fetch
-from shipway.state_fold import fold
 from shipway.unsealing import unsealed
 from shipway.workspace import Workspace
 
@@ -53,7 +53,8 @@ def find_drift(
     declared: Declaration, target: str, context: Context, repository: Repository, interruption: Interruption
 ) -> DriftReport:
     """Look at all that exists in a target. Raises ShipwayError where receipts cannot be read, Interrupted after a signal."""
-    gathered = gather(declared, target, context, repository)
+    # Looking writes nothing, what was worked out neither.
+    state, findings = current_state(Archive(declared, target, context, repository), keep=False)
     secrets = {name: context.env[name] for name in declared.secrets if context.env.get(name)}
     registry, redactor = Registry(), Redactor(secrets)
     tools = ExecutionTools(
@@ -86,8 +87,8 @@ def find_drift(
             return ask_verify(plan, record, nodes, replace(tools, recovery=recovery))
 
         env = base_environment(context.env)
-        found = look(fold(gathered.tellings).entries, registry.find_action, ask, repository.root, env)
-    return DriftReport(declared.name, target, tuple(found), gathered.findings)
+        found = look(state.entries, registry.find_action, ask, repository.root, env)
+    return DriftReport(declared.name, target, tuple(found), findings)
 
 
 class _Past:

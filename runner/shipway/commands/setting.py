@@ -178,7 +178,7 @@ def journal_of(root: Path, context: Context) -> JournalFile:
 
 
 def _prior(declared: declaration.Declaration, target: str, context: Context, repository: Repository) -> State:
-    from shipway.commands.kept_receipts import prior_state  # late: only a backend that looks back asks for it
+    from shipway.commands.state_cache import prior_state  # late: only a backend that looks back asks for it
 
     return prior_state(declared, target, context, repository)
 

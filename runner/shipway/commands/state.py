@@ -14,8 +14,9 @@ from shipway import declaration
 from shipway.attestation import Endorsement
 from shipway.canonical import Json
 from shipway.commands.documents import write_out
-from shipway.commands.kept_receipts import Finding, Gathered, finding_json, gather
+from shipway.commands.kept_receipts import Archive, Finding, Gathered, finding_json, gather
 from shipway.commands.setting import find_file, repository_of, root_here
+from shipway.commands.state_cache import current_state
 from shipway.context import Context, read_context
 from shipway.declaration import Declaration
 from shipway.durations import parse_ms
@@ -46,6 +47,10 @@ def run(arguments: Namespace) -> int:
     context = read_context()
     file, declared, repository = _subject(arguments, context)
     wanted = _wanted(arguments, context)
+    if not arguments.targets and _is_plain(arguments, wanted):
+        state, findings = current_state(Archive(declared, arguments.target, context, repository), keep=True)
+        _show_state(arguments, state, findings, context)
+        return _told(findings)
     # Whether a target may go on, the receipts of others tell.
     found = gather(declared, None if arguments.targets else arguments.target, context, repository)
     if arguments.targets:
@@ -54,10 +59,21 @@ def run(arguments: Namespace) -> int:
         _show_targets(arguments, Subject(file, declared, repository), found, context)
     else:
         _show_state(arguments, fold(found.tellings, wanted), found.findings, context)
-    for finding in found.findings:
+    return _told(found.findings)
+
+
+def _is_plain(arguments: Namespace, wanted: Wanted) -> bool:
+    """Whether all that is asked for is what exists now: no history, no time, no part of the records."""
+    is_part = wanted != Wanted(target=arguments.target)
+    return not (arguments.history or arguments.all or is_part)
+
+
+def _told(findings: Sequence[Finding]) -> int:
+    """Say on standard error what could not be counted; the exit code."""
+    for finding in findings:
         said = one_line(f"not counted: {finding.place}: {finding.text} ({finding.reason.value})")
         terminal.write(terminal.standard_error(), trusted(said + "\n"))
-    return EXIT_UNVERIFIED if found.findings else EXIT_DONE
+    return EXIT_UNVERIFIED if findings else EXIT_DONE
 
 
 def _subject(arguments: Namespace, context: Context) -> tuple[Path | None, Declaration | None, Repository]:
