@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import threading
 from collections.abc import Collection
 from pathlib import Path
@@ -14,7 +15,7 @@ from shipway.hook import HookEvent
 from shipway.hooks import HOOK_EVENTS
 from shipway.plan import load_plan
 from shipway.registry import Extension, Registry
-from tests.runs import Ran, Setting, run
+from tests.runs import Lifeline, Ran, Setting, begin, declare, finish, run
 
 _SECRET = "hunter2-hunter2"
 
@@ -298,6 +299,26 @@ def test_a_hook_that_asks_for_an_event_there_is_not_is_refused() -> None:
     with pytest.raises(UsageError, match="wants to be told of `node_fail`") as caught:
         registry.make_hook("odd")
     assert caught.value.next == "did you mean `node_failed`?"
+
+
+def test_a_run_that_is_stopped_does_not_wait_for_its_hooks_and_counts_what_they_were_not_told(tmp_path: Path) -> None:
+    declare(
+        tmp_path,
+        """
+hooks: {on: {node_started: {run: "exec 9> told; echo >&9; sleep 600", timeout: 10m}, run_finished: touch finished}}
+steps: [{id: a, run: sleep 600}]
+""",
+    )
+    told = Lifeline(tmp_path / "told")
+    process = begin(tmp_path, "run", "--yes", "--json")
+    told.wait()
+    process.send_signal(signal.SIGINT)
+    done = finish(process)
+    assert done.exit_code == 130, done
+    warnings = json.loads(done.out)["warnings"]
+    assert "hook on `node_started`: `main/a`: it was ended, since the run was over" in warnings
+    assert "hook on `run_finished`: was not told of 1 more event: there was no time left" in warnings
+    assert not told.is_held()
 
 
 def test_nothing_is_looked_for_where_there_are_no_hooks(tmp_path: Path) -> None:

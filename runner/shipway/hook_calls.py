@@ -188,10 +188,15 @@ class _Callee:
         """What to say of it in the receipt."""
         found = [f"{self.rule.words}: {fault}" for fault in self._faults]
         if self._more:
-            found.append(f"{self.rule.words}: failed {self._more} more times")
+            found.append(f"{self.rule.words}: failed {_counted(self._more, 'more time')}")
         if self.untold:
-            found.append(f"{self.rule.words}: was not told of {self.untold} more events: there was no time left")
+            events = _counted(self.untold, "more event")
+            found.append(f"{self.rule.words}: was not told of {events}: there was no time left")
         return found
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" + ("" if number == 1 else "s")
 
 
 def _redacted(event: HookEvent, clean: Callable[[str], str]) -> HookEvent:
