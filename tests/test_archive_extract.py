@@ -490,6 +490,18 @@ def test_over_the_workspace_nothing_that_git_or_shipway_goes_by_is_replaced(name
     assert tree(place.root).keys() == {"in"}
 
 
+@pytest.mark.parametrize("name", ["work/.git/hooks/post-checkout", "work/.shipway/state.db", "work/.git", "work"])
+def test_nor_from_a_folder_above_it_or_through_a_link_to_it(name: str, tmp_path: Path) -> None:
+    place = Place(tmp_path, _tar(_entry(name, b"evil")))
+    assert place.root.name == "work"
+    (tmp_path / "link").symlink_to(tmp_path.parent)
+    for prefix in (tmp_path, tmp_path / "link" / tmp_path.name):
+        place.case = ActionCase("", ArchiveExtract, {"source": "in", "prefix": str(prefix)})
+        with pytest.raises(ActionFailed, match="is not unpacked over the workspace"):
+            place.do()
+    assert tree(place.root).keys() == {"in"}
+
+
 def test_an_archive_that_changes_while_it_is_unpacked_leaves_nothing(tmp_path: Path) -> None:
     """It was read whole, and found to be in order; then it is another one."""
     place = Place(tmp_path, _tar(_entry("a", b"1")))

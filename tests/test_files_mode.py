@@ -7,12 +7,14 @@ import os
 import pwd
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 
+from shipway.action import ActionFailed
 from shipway.canonical import items_of, object_of
+from shipway.file_placing import give
 from shipway.nodes import Change, Fidelity
 from tests.command_line import Project, make_project
 from tests.contracts.action import tree
@@ -215,6 +217,18 @@ def test_an_owner_is_given_the_file_and_an_undo_takes_it_back(tmp_path: Path) ->
     os.chown(tmp_path / "home/f", 0, 0)
     changed = deploy(tmp_path, "owners: {f: nobody}", execute=False).finished.plan
     assert changed is not None and changed.has_changes
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
+@pytest.mark.parametrize("put", [os.symlink, os.link])
+def test_what_was_put_in_its_place_meanwhile_is_not_given_away(
+    put: Callable[[Path, Path], None], tmp_path: Path
+) -> None:
+    (tmp_path / "theirs").write_text("x")
+    put(tmp_path / "theirs", tmp_path / "f")
+    with pytest.raises(ActionFailed, match="is not what was put there"):
+        give(tmp_path / "f", (pwd.getpwnam("nobody").pw_uid, -1), "0644")
+    assert (tmp_path / "theirs").stat().st_uid == 0
 
 
 def test_an_owner_that_nobody_knows_is_refused_when_planned(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import subprocess
 import sys
 import threading
@@ -296,6 +297,26 @@ def test_undo_leaves_what_changed_since(place: Place) -> None:
     _theirs(place.root)
     with pytest.raises(Drifted):
         NetDownload().undo(undo_work(place.case, place.root, place.scratch, done))
+
+
+@pytest.mark.parametrize("slots", [{}, {"path": "out/file"}], ids=["artifact", "path"])
+@pytest.mark.parametrize("name", ["ledger.json", "ledger", "put-back", "git.json"])
+def test_what_a_server_sends_is_never_taken_for_a_note_of_ours(
+    name: str, slots: dict[str, Json], tmp_path: Path, server: FileServer
+) -> None:
+    place = Place(tmp_path, server.url.rpartition("/")[0] + f"/{name}")
+    place.case = replace(place.case, inputs={"url": place.case.inputs["url"], **slots})
+    (place.root / "theirs").mkdir()
+    (place.root / "theirs/file").write_text("theirs")
+    entries = [{"did": "temporary", "path": "theirs"}]
+    server.content = json.dumps({"entries": entries, "is_complete": True, "more": "x" * 9_000}).encode()
+    server.cuts = [len(server.content) - 1, 0]
+    with pytest.raises(ActionFailed, match="cannot be downloaded"):
+        place.do()
+    done = place.do()
+    assert Path(str(done.outputs["file"])).read_bytes() == server.content
+    NetDownload().undo(undo_work(place.case, place.root, place.scratch, done))
+    assert (place.root / "theirs/file").read_text() == "theirs"
 
 
 def test_verify_knows_by_the_digest(place: Place) -> None:

@@ -171,6 +171,12 @@ def test_apt_that_fails_leaves_nothing_behind(apt: AptRoot, workspace: Path) -> 
     assert apt.installed() == {}
 
 
+def test_apt_takes_no_name_for_an_expression(apt: AptRoot, workspace: Path) -> None:
+    failed = run(workspace, steps(apt_step(apt, "pkg.install", "packages: [shiptoo.]")))
+    assert "Unable to locate package shiptoo." in failed["main/it"].error
+    assert apt.installed() == {}
+
+
 def test_apt_update_cannot_be_undone(apt: AptRoot, workspace: Path) -> None:
     step = f"it: {{uses: pkg.update, with: {{manager: apt, prefix: {apt.root}}}}}"
     apt.offer("shipnew", "1.0")

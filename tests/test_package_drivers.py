@@ -93,9 +93,10 @@ def test_no_package_can_pass_for_an_option_or_two_words(manager: str, text: str)
         driver(manager).parse(text)
 
 
-def test_apt_takes_no_name_that_would_remove() -> None:
+@pytest.mark.parametrize("text", ["hello-", "hello=2.10-3-", "libc6:i386-", "hello:amd64=2.10-"])
+def test_apt_takes_no_name_that_would_remove(text: str) -> None:
     with pytest.raises(ValueError, match="no package for apt"):
-        driver("apt").parse("hello-")
+        driver("apt").parse(text)
 
 
 @pytest.mark.parametrize(

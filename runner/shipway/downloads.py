@@ -57,6 +57,7 @@ class Part(Struct, frozen=True):
     def begin(self, url: str, validator: str) -> None:
         """Start anew."""
         self.forget()
+        self.path.parent.mkdir(parents=True, exist_ok=True)
         if validator:
             self._about.write_text(json.dumps({"url": url, "validator": validator}))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 
 from shipway.action import ActionFailed, Done, PlanWork, Prediction, SlotRule, SlotType, Work
@@ -167,14 +168,25 @@ def is_owned(path: Path, owner: tuple[int, int] | None) -> bool:
 
 
 def give(path: Path, owner: tuple[int, int] | None, mode: str) -> None:
-    """Give a new file to its owner. Raises ActionFailed where the system does not permit it."""
-    if is_owned(path, owner):
+    """Give a new file to its owner. Raises ActionFailed where the system does not permit it.
+
+    Whoever owns the folder can put something else in its place meanwhile: neither a link is followed nor a second name given.
+    """
+    if owner is None or is_owned(path, owner):
         return
-    assert owner is not None
     try:
-        os.chown(path, *owner)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise ActionFailed(f"`{path}` is not what was put there: {(error.strerror or '').lower()}") from error
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
+            raise ActionFailed(f"`{path}` is not what was put there")
+        os.fchown(descriptor, *owner)
+        os.fchmod(descriptor, int(mode, 8))
     except PermissionError as error:
         who = f"user {owner[0]}" + ("" if owner[1] < 0 else f", group {owner[1]}")
         text = f"`{path}` cannot be given to {who}: run it as root, or leave its owner out"
         raise ActionFailed(text, is_permanent=True) from error
-    path.chmod(int(mode, 8))
+    finally:
+        os.close(descriptor)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -216,15 +217,23 @@ def _members(work: PlanWork | Work, sink: Sink = nowhere) -> list[Member]:
             found = read_members(path, most, sink)
     except HostileArchive as error:
         raise ActionFailed(f"`{source}` is not unpacked: {error}", code="hostile_archive", is_permanent=True) from error
-    if locate(work.root, work.inputs["prefix"], "prefix") == work.root:
-        _refuse_own(str(source), found)
+    prefix, root = (Path(os.path.realpath(place)) for place in (_prefix(work.root, work.inputs), work.root))
+    if root.is_relative_to(prefix):
+        _refuse_own(str(source), root.relative_to(prefix).parts, found)
     return _with_folders(found)
 
 
-def _refuse_own(source: str, members: Sequence[Member]) -> None:
-    """An archive unpacked over a whole checkout may change that, and not what git and Shipway go by."""
+def _refuse_own(source: str, above: Sequence[str], members: Sequence[Member]) -> None:
+    """An archive unpacked over a whole checkout may change that, and neither replace it nor what git and Shipway go by.
+
+    `above` are the names that lead from the folder it is unpacked into to the checkout.
+    """
+    folded = [name.casefold() for name in above]
     for member in members:
-        if member.path.partition("/")[0].casefold() in (".git", ".shipway"):
+        parts = member.path.casefold().split("/")
+        is_under = parts[: len(folded)] == folded and parts[len(folded) :][:1] in ([".git"], [".shipway"])
+        is_over = member.kind is not MemberKind.DIRECTORY and parts == folded[: len(parts)]
+        if is_under or is_over:
             raise ActionFailed(f"`{source}` is not unpacked over the workspace: it holds `{member.path}`")
 
 

@@ -100,7 +100,8 @@ class NetDownload:
         """Fetch it, unless a file with this digest is there. Fails with nothing changed."""
         download = _settings(work)
         with changing(work) as ledger:
-            part = Part(work.scratch / _file_name(download.url))
+            # In a folder of its own: whoever names the file must not name one of our notes, which an undo goes by.
+            part = Part(work.scratch / "download" / _file_name(download.url))
             if "path" not in work.inputs:
                 sha256 = _fetched(work, download, part)
                 return Done({"file": str(part.path), "sha256": sha256}, change=Change.READ)

@@ -9,14 +9,16 @@ from collections.abc import Collection, Mapping, Sequence
 from shipway.package_versions import compare_debian
 from shipway.packages import Call, Listing, Offer, Wanted, Where
 
-# Source: https://www.debian.org/doc/debian-policy/ch-controlfields.html#source. A name that ends in `-` would remove.
-_NAME = re.compile(r"[a-z0-9][a-z0-9+.-]*(?<!-)(?::[a-z0-9-]+)?")
-_VERSION = re.compile(r"[A-Za-z0-9.+~:-]+")
+# Source: https://www.debian.org/doc/debian-policy/ch-controlfields.html#source. Whatever ends in `-` would remove.
+_NAME = re.compile(r"[a-z0-9][a-z0-9+.-]*(?<!-)(?::[a-z0-9-]+(?<!-))?")
+_VERSION = re.compile(r"[A-Za-z0-9.+~:-]+(?<!-)")
 _QUIET = {"DEBIAN_FRONTEND": "noninteractive", "APT_LISTCHANGES_FRONTEND": "none", "NEEDRESTART_MODE": "l"}
 _OPTIONS = (
     "--yes",
     "--quiet",
     "--option=DPkg::Lock::Timeout=60",
+    # Else a name that it does not know is an expression to it: `lib.` would be hundreds of packages.
+    "--option=APT::Cmd::Pattern-Only=true",
     # Nobody is there to be asked about a changed configuration file: it stays as it is.
     "--option=Dpkg::Options::=--force-confdef",
     "--option=Dpkg::Options::=--force-confold",
