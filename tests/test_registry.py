@@ -47,6 +47,7 @@ BUILT_IN = {
     "service.start",
     "service.stop",
     "shell.exec",
+    "shell.power_shell",
     "template.render",
 }
 

@@ -45,6 +45,7 @@ class SlotRule(Struct, frozen=True):
     `access` is for slots that hold a path: two nodes that write one file without an order between them are refused when
     planned, and who reads it comes after who writes it. Nodes whose values `turns` maps to the same limit never run at once;
     its entry `""` is for a value that is left out, not known when planned, or not among the others.
+    No expression may stand in a slot that `is_script`.
     """
 
     type: SlotType
@@ -53,6 +54,7 @@ class SlotRule(Struct, frozen=True):
     description: str = ""
     access: Access | None = None
     turns: Mapping[str, str] | None = None
+    is_script: bool = False
 
 
 class Verb(StrEnum):

@@ -247,6 +247,10 @@ class GraphBuilder(PackageCalls):
         """The stage's own `if` with what is known now put in; what it refers to becomes a need of the stage."""
         return Referrer(self, self.stage.id, self.stage.where).condition(text)
 
+    def script_slots(self, action: str) -> tuple[str, ...]:
+        """The slots of an action that hold scripts."""
+        return tuple(name for name, rule in self._rules(action).items() if rule.is_script)
+
     def text_slots(self, action: str) -> frozenset[str]:
         """The slots of an action that take text: there a number keeps the spelling it has in the source."""
         return frozenset(name for name, rule in self._rules(action).items() if rule.type is SlotType.STRING)

@@ -71,6 +71,7 @@ _ACTIONS: Mapping[str, str] = {
     "service.start": "shipway.actions.service_change:ServiceStart",
     "service.stop": "shipway.actions.service_change:ServiceStop",
     "shell.exec": "shipway.actions.shell_exec:ShellExec",
+    "shell.power_shell": "shipway.actions.shell_exec:PowerShell",
     "template.render": "shipway.actions.template_render:TemplateRender",
 }
 

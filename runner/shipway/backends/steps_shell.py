@@ -90,6 +90,13 @@ class StepsShell:
                 "undo": step.undo.run if step.undo else None,
                 "verify": step.verify,
             }
+        for name in builder.script_slots(step.action):
+            if "${{" in str(step.with_.get(name, "")):
+                builder.problem(
+                    f"an expression inside the script `{name}` of step `{step.id}`",
+                    'write `env: {NAME: "${{ … }}"}` and use `$NAME`, in PowerShell `$env:NAME`',
+                    lifecycle.source.locate(_slot_path(step, name)),
+                )
         texts = builder.text_slots(step.action)
         return {
             name: lifecycle.source.spelling(_slot_path(step, name)) if name in texts and _is_scalar(value) else value
