@@ -20,7 +20,7 @@ from shipway.registry import Registry
 class Decrypt(FileWrite):
     """A stand-in for a real decryption: letters moved by thirteen, since nothing of it is Shipway's to test."""
 
-    name = "encryption.decrypt"
+    name = "example.decrypt"
     slots: Mapping[str, SlotRule] = {"content": SlotRule(SlotType.STRING, required=True)}
     outputs: Mapping[str, OutputRule] = {"content": OutputRule("secret")}
 
@@ -257,6 +257,13 @@ def test_needs_and_options_reach_the_node() -> None:
 CALLS: list[tuple[str, Callable[[GraphBuilder], NodeHandle]]] = [
     ("shell.exec", lambda builder: builder.shell_exec("a", "true")),
     ("template.render", lambda builder: builder.template_render("a", content="x")),
+    ("archive.extract", lambda builder: builder.archive_extract("a", "x", "y")),
+    ("encryption.decrypt", lambda builder: builder.encryption_decrypt("a", content="x")),
+    ("git.clone", lambda builder: builder.git_clone("a", "x", "y")),
+    ("git.checkout", lambda builder: builder.git_checkout("a", "x", "y")),
+    ("git.pull", lambda builder: builder.git_pull("a", "x")),
+    ("net.download", lambda builder: builder.net_download("a", "x")),
+    ("shell.power_shell", lambda builder: builder.shell_power_shell("a", "x")),
     ("file.write", lambda builder: builder.file_write("a", "x", "text")),
     ("file.copy", lambda builder: builder.file_copy("a", "x", "y")),
     ("file.link", lambda builder: builder.file_link("a", "x", "y")),
@@ -343,7 +350,7 @@ def test_g027_decrypted_rendered_and_copied_by_promises(root: Path) -> None:
     (root / "secret.j2.rot13").write_text("gbxra={{gbxra}}")
     builder = _builder()
     source = builder.file_source("source", "secret.j2.rot13")
-    plain = builder.add("encryption.decrypt", "decrypt", {"content": source.output("content")})
+    plain = builder.add("example.decrypt", "decrypt", {"content": source.output("content")})
     rendered = builder.template_render("render", content=plain.output("content"), template_data={"token": "abc123"})
     builder.file_copy("copy", None, "secret", content=rendered.output("content"), mode="0600")
     _run(builder, root)

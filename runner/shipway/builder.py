@@ -20,6 +20,7 @@ from shipway.conflicts import Accesses
 from shipway.declaration import OutputRule, Stage
 from shipway.errors import Position, Problem, did_you_mean
 from shipway.expressions import ExpressionError
+from shipway.foreign_calls import ForeignCalls
 from shipway.frames import Frame, Frames, is_within
 from shipway.growth import expanded
 from shipway.items import named_items, names_item
@@ -80,7 +81,7 @@ class _Touched(Struct, frozen=True):
         return bool(self.reads or self.writes) or any(rule.access is not None for rule in rules)
 
 
-class GraphBuilder(PackageCalls):
+class GraphBuilder(PackageCalls, ForeignCalls):
     """Collects the nodes of one stage. Mistakes are gathered in `problems`, never raised one by one.
 
     Node ids are `stage/name`. A slot takes text, integer, boolean, list or mapping with text keys; text may hold `${{ }}`,
