@@ -75,6 +75,7 @@ class Ledger:
         self._put_back_count = 0
         self._next_name = 0
         self._temporaries: set[str] = set()
+        self._has_scratch = False
 
     @classmethod
     def kept(cls, work: Work) -> Ledger | None:
@@ -285,6 +286,7 @@ class Ledger:
         cleared: set[str] = set()
         left = self._entries[: max(0, len(self._entries) - self._put_back_count)]
         standing = [(entry, self._stands(entry, cleared)) for entry in reversed(left)]
+        self._need_scratch()
         with (self._scratch / _PUT_BACK).open("ab", buffering=0) as put_back:
             for entry, stands in standing:
                 if stands:
@@ -408,7 +410,14 @@ class Ledger:
     def _at(self, name: str) -> Path:
         return self._root / name
 
+    def _need_scratch(self) -> None:
+        """Make the folder, once something goes into it: most nodes of most runs have nothing to do."""
+        if not self._has_scratch:
+            self._scratch.mkdir(parents=True, exist_ok=True)
+            self._has_scratch = True
+
     def _free_name(self) -> str:
+        self._need_scratch()
         while kind_of(self._scratch / f"{self._next_name}") is not Kind.ABSENT:
             self._next_name += 1
         self._next_name += 1
@@ -428,6 +437,7 @@ class Ledger:
 
     def _save(self) -> None:
         """Add the ledger as it is to its file, as one line: the last whole one counts. A long one is written anew."""
+        self._need_scratch()
         line = json.dumps(self.as_json()).encode() + b"\n"
         place = os.path.join(self._scratch, _LEDGER)
         if len(line) <= _LONG_LINE:
@@ -447,7 +457,6 @@ def changing(work: Work) -> Iterator[Ledger]:
     """
     with faults_told():
         _put_back_left(work)
-        work.scratch.mkdir(parents=True, exist_ok=True)
         (work.scratch / _PUT_BACK).unlink(missing_ok=True)
         ledger = Ledger(work)
         try:
