@@ -257,3 +257,18 @@ def test_a_runner_without_earlier_receipts_begins_a_chain_and_says_so(tmp_path: 
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
         assert run(tmp_path / name, stage("- run: 'true'")).receipt.document["previous"] is None
+
+
+def test_a_killed_run_that_is_repaired_is_in_the_chain_of_the_store_as_well(tmp_path: Path) -> None:
+    _, [clone] = make_remote(tmp_path)
+    project = Project(clone, make_project(tmp_path / "env").env | {"MENDED": str(tmp_path / "mended")})
+    project.write({"shipway.yml": STATES.replace("test -e $MENDED", "test -e $MENDED || kill -9 $PPID")})
+    project.commit()
+    project.call("run", "--yes", "-q", code=-9)
+    project.call("runs", "repair")
+    (tmp_path / "mended").touch()
+    project.call("unlock", "--force", "-q")
+    project.call("run", "--yes", "-q")
+    told = project.call("verify", "--json").json
+    assert told["valid"] and [each["outcome"] for each in told["documents"]] == ["failed", "succeeded"]
+    assert told["documents"][1]["previous"] == told["documents"][0]["digest"]

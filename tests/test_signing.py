@@ -288,3 +288,23 @@ def test_a_change_can_neither_turn_signatures_off_nor_add_a_signer_that_it_is_ju
         }
         plan = project.call("plan", "--json", "--target", "prod", env=env).json
         assert [each["rule"] for each in plan["weakens"]] == ["signing"], plan["weakens"]
+
+
+def test_a_part_is_accounted_for_by_a_signed_receipt_and_by_no_other(tmp_path: Path) -> None:
+    project = make_project(tmp_path)
+    key = ssh_key(tmp_path / "home", "key")
+    stages = "{one: {steps: [{run: 'true'}]}, two: {steps: [{run: 'true'}]}}"
+    text = f"version: 1\nname: shop\nsigning: {SIGNING}\nstages: {stages}\n"
+    project.write({"shipway.yml": text, "allowed": allowed(key)})
+    project.commit()
+    project.call("plan", "-q", "-o", "../plan.json")
+    apply = ("apply", "../plan.json", "--yes", "-q")
+    project.call(*apply)
+    [path] = receipts(project)
+    kept = path.read_bytes()
+    for journal in (project.root / ".shipway").glob("journal.sqlite*"):
+        journal.unlink()
+    resealed(path)
+    assert project.call(*apply, "--skip", "one", "--json", code=5).json["error"]["reason"] == "plan-differs"
+    path.write_bytes(kept)
+    project.call(*apply, "--skip", "one")

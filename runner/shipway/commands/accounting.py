@@ -2,27 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+from shipway import declaration
 from shipway.approvals import Approval
+from shipway.attestation import Endorsement
 from shipway.commands.documents import read_document
 from shipway.commands.setting import journal_of
 from shipway.context import Context
 from shipway.nodes import DONE
+from shipway.plan import Plan
 from shipway.receipt import Receipt
+from shipway.registry import Registry
 from shipway.replay import is_done, stand
+from shipway.repository import Repository
+from shipway.signer import SigningTools
 from shipway.workspace import Workspace
 
 
-def done_under(effect: str, lifecycle: str, target: str, context: Context, root: Path) -> Mapping[str, str]:
+def done_under(effect: str, plan: Plan, file: Path, context: Context, repository: Repository) -> Mapping[str, str]:
     """The nodes that runs of what was approved have done, each with which run says so, by journal or verified receipt.
 
-    Only up to the last run of that lifecycle and target that was of anything else: what that one left, nobody can tell.
+    A receipt is signed as the declaration in `file` asks for. Only up to the last run of that lifecycle and target that was
+    of anything else: what that one left, nobody can tell.
     Raises VerificationError for a receipt whose seal is broken.
     """
+    root, lifecycle, target = repository.root, plan.lifecycle, plan.target
     by_journal = _journalled(effect, lifecycle, target, context, root)
-    return by_journal or _receipted(effect, lifecycle, target, root)
+    if by_journal:
+        return by_journal
+    declared = declaration.load(file, root=root, target=target)
+    tools = SigningTools(root, context.home, context.env, {})
+    counts = Endorsement([(declared.signing, None)], Registry().make_signer, tools).counts
+    return _receipted(effect, lifecycle, target, root, counts)
 
 
 def _journalled(effect: str, lifecycle: str, target: str, context: Context, root: Path) -> dict[str, str]:
@@ -46,7 +59,9 @@ def _journalled(effect: str, lifecycle: str, target: str, context: Context, root
     return found
 
 
-def _receipted(effect: str, lifecycle: str, target: str, root: Path) -> dict[str, str]:
+def _receipted(
+    effect: str, lifecycle: str, target: str, root: Path, counts: Callable[[Receipt], bool]
+) -> dict[str, str]:
     found: dict[str, str] = {}
     seen: set[str] = set()
     for receipt in _receipts(root):
@@ -54,10 +69,14 @@ def _receipted(effect: str, lifecycle: str, target: str, root: Path) -> dict[str
             continue
         if not _belongs(effect, receipt.effect, receipt.approvals):
             break
+        is_proof: bool | None = None
         for result in receipt.nodes:
             if result.attempts and result.node not in seen:
                 seen.add(result.node)
                 if result.outcome in DONE:
+                    is_proof = counts(receipt) if is_proof is None else is_proof
+                    if not is_proof:
+                        continue
                     found[result.node] = f"succeeded in run {receipt.run}, by its receipt"
     return found
 

@@ -45,7 +45,7 @@ def run(arguments: Namespace) -> int:
     if not arguments.file:
         arguments.file = _declaration_of(plan, context)
     file = find_file(arguments, context)
-    root = repository_of(file, context).root
+    checkout = repository_of(file, context)
     request = Request(
         file,
         plan.target,
@@ -56,9 +56,9 @@ def run(arguments: Namespace) -> int:
         confirm=lambda given: confirmed(given, arguments, context, must_ask=False),
         breaker=breaker(arguments.break_glass, context),
         approver=approve,
-        accounting=lambda effect: done_under(effect, plan.lifecycle, plan.target, context, root),
+        accounting=lambda effect: done_under(effect, plan, file, context, checkout),
     )
-    repository = replace(repository_of(file, context), aside=context.cwd / arguments.plan)
+    repository = replace(checkout, aside=context.cwd / arguments.plan)
     return voyage(request, arguments, context, repository)
 
 
