@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from tests.command_line import Project, make_project
 from tests.contracts.action import tree
 from tests.test_files_mode import STAGE, lay
 
+PAGE = (Path(__file__).resolve().parent.parent / "docs/files.md").read_text(encoding="utf-8")
 INPUTS = "inputs: {action: {default: deploy}, take: {type: list, default: []}}\n"
 WITH = '      action: "${{ inputs.action }}"\n      adopt: "${{ inputs.take }}"\n      into: personal/own\n'
 
@@ -55,6 +57,41 @@ def test_case_g103_a_second_decommission_plans_nothing(project: Project) -> None
     project.call("run", "--yes", "-q", "--input", "action=decommission")
     assert changes(project, "decommission") == {}
     assert files(project) == {}
+
+
+def test_a_folder_with_a_mode_of_its_own_is_taken_back_in_the_state_too(project: Project) -> None:
+    text = (project.root / "shipway.yml").read_text()
+    project.write({"shipway.yml": text + '      modes: {"a/": "0700"}\n'})
+    project.commit()
+    project.call("run", "--yes", "-q")
+    assert "home/a" in {entry["name"] for entry in project.call("state", "--json").json["entries"]}
+    project.call("run", "--yes", "-q", "--input", "action=decommission")
+    assert files(project) == {}
+    assert project.call("state", "--json").json["entries"] == []
+    assert project.call("drift").code == 0
+    project.call("rollback", "--yes", "-q")
+    assert "home/a" in {entry["name"] for entry in project.call("state", "--json").json["entries"]}
+
+
+def test_the_plan_says_what_git_does_not_know_before_what_is_left_out_on_purpose(project: Project) -> None:
+    lay(project.root, {f"config/base/x{n}.Plan9/f": "x" for n in range(12)})
+    project.commit()
+    lay(project.root, {"config/base/zsh/.zprofile": "forgotten"})
+    shown = project.call("plan").out
+    _, _, listed = shown.partition("Put nowhere:\n")
+    assert listed.startswith("  config/base/zsh/.zprofile: git does not know it: add it\n")
+    assert "config/base/x0.Plan9: `Plan9` is not true here" in listed
+
+
+@pytest.mark.parametrize("block", re.findall(r"^```yaml\n(version: 1\n.*?)^```$", PAGE, re.MULTILINE | re.DOTALL))
+def test_the_declarations_of_the_page_are_valid(project: Project, block: str) -> None:
+    project.write({"shipway.yml": block})
+    assert "is valid" in project.call("validate").out
+
+
+def test_a_bare_tilde_is_told_from_the_home_folder(project: Project) -> None:
+    project.write({"shipway.yml": "version: 1\nname: test\n" + STAGE.replace("{home: home}", "{home: ~}")})
+    assert "for the home folder quote it" in project.call("validate", code=2).err
 
 
 def test_case_g113_what_was_changed_since_is_left_alone(project: Project) -> None:

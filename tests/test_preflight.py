@@ -113,6 +113,7 @@ def test_case_g066_one_conflict_among_three_stops_the_run_and_all_conflicts_are_
     assert "targets    1 missing, 2 conflict" in shown
     assert "home/b: a file of 3 bytes; nothing will be started" in shown
     assert "`home/b: a file of 3 bytes; nothing will be started`" in project.call("plan", "--format", "markdown").out
+    assert "run it     not before nothing is in the way" in shown
     refused = project.call("run", "--yes", code=5)
     assert "dots/home+b: a file of 3 bytes stands at `home/b`" in refused.err
     assert "dots/home+c: a file of 4 bytes stands at `home/c`" in refused.err

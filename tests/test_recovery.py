@@ -60,6 +60,13 @@ def test_a_run_that_was_rolled_back_leaves_nothing_and_takes_nothing_from_the_on
     assert kept(tmp_path) == [first]
 
 
+def test_a_run_that_changed_nothing_takes_nothing_from_the_one_before(tmp_path: Path) -> None:
+    prepared(tmp_path)
+    first = run(tmp_path, _WRITE).receipt.run
+    assert run(tmp_path).outcomes == {"a": "unchanged", "b": "unchanged"}
+    assert first in kept(tmp_path)
+
+
 @pytest.mark.parametrize("policy", ["none", "run"])
 def test_what_could_not_be_undone_is_still_kept(tmp_path: Path, policy: str) -> None:
     prepared(tmp_path)

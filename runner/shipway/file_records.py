@@ -43,6 +43,16 @@ def gone_below(path: Path, name: Json) -> list[Record]:
     return [Record(FILE, below, present=False) for below, _ in _below(path, name)]
 
 
+def gone_above(name: Json, count: int) -> list[Record]:
+    """That the `count` folders right above the path `name` are gone, which nothing was in any more; the innermost first."""
+    records: list[Record] = []
+    folder = _normalised(name)
+    for _ in range(count):
+        folder = posixpath.dirname(folder)
+        records.append(Record(FILE, folder, present=False, facts={"how": "directory"}))
+    return records
+
+
 def moved(path: Path, name: Json, source: Json, how: str = "move") -> list[Record]:
     """That what stands at `path` came from `source` by a move, and all that is below it."""
     records = [here(name, fingerprint(path), how, source=source)]

@@ -9,7 +9,7 @@ from shipway.action import Access, ActionFailed, Done, PlanWork, Prediction, Slo
 from shipway.canonical import Json
 from shipway.file_content import outside, unplanned, verified
 from shipway.file_placing import ON_CONFLICT, WITHIN, decided, left_alone, target_of
-from shipway.file_records import gone
+from shipway.file_records import gone, gone_above
 from shipway.file_state import Kind, describe, kind_of, locate
 from shipway.nodes import Change, Fidelity, Verified
 from shipway.replacement import changing, faults_told
@@ -63,11 +63,11 @@ def remove(work: Work, refuse: Callable[[Path], None]) -> Done:
             return Done(outputs, unchanged=True, change=Change.NOOP, records=tuple(gone(path, work.inputs["path"])))
         if (ended := decided(work, path, kind_of(path))) is not None:
             return ended
-        records = tuple(gone(path, work.inputs["path"]))
+        records = gone(path, work.inputs["path"])
         ledger.put_aside(path)
         if boundary is not None:
-            ledger.prune(path.parent, boundary)
-        return Done(outputs, undo=ledger.complete(), change=Change.DELETE, records=records)
+            records += gone_above(work.inputs["path"], ledger.prune(path.parent, boundary))
+        return Done(outputs, undo=ledger.complete(), change=Change.DELETE, records=tuple(records))
 
 
 def verify_removal(work: Work) -> Verified:

@@ -133,7 +133,7 @@ class _Check:
                 self._report((key,), f"unknown key `{key}` in `with` of stage `{self._stage.id}`", hint, key=True)
             elif not (isinstance(value, str) and "${{" in value):
                 checks[key](key, value)
-        for key, example in (("sources", "{base: config/base}"), ("roots", "{home: ~}")):
+        for key, example in (("sources", "{base: config/base}"), ("roots", '{home: "~"}')):
             if key not in data:
                 text = f"`with` of stage `{self._stage.id}` needs `{key}`"
                 where = self._path if data else (*self._stage.path, "mode")
@@ -212,6 +212,8 @@ class _Check:
     def _is_text(self, path: tuple[str | int, ...], value: Json) -> None:
         if not isinstance(value, str) or not value:
             hint = f'quote it: `"{value}"`' if isinstance(value, (int, float)) else ""
+            if value is None and path[0] == "roots":
+                hint = 'for the home folder quote it, since YAML reads a bare `~` as nothing: `"~"`'
             self._report(path, f"`{path[-1]}` in `{path[0]}` of stage `{self._stage.id}` must be a text", hint)
 
     def _name(self, path: tuple[str | int, ...], name: str) -> None:

@@ -174,7 +174,10 @@ class Logbook:
             return
         others = [run for run in self.workspace.kept_recoveries() if run != self.run]
         if others and self._around.journals is not None:
-            for summary in self._journals.runs():
+            journals = self._journals
+            if not to_undo(plan, journals.read(self.run)):
+                return  # all was as it should be, so that the run before is still the one to roll back
+            for summary in journals.runs():
                 is_same = (summary.lifecycle, summary.target) == (plan.lifecycle, plan.target)
                 if summary.run in others and is_same and summary.status not in UNFINISHED:
                     self.workspace.remove_recovery(summary.run)

@@ -119,10 +119,15 @@ def _refuse_without_consent(work: PlanWork, packages: PackageWork, unknown: Sequ
     refused = [each.name for each in unknown if not consented & {each.name, packages.key(each)}]
     if refused:
         listed = ", ".join(f"`{name}`" for name in refused)
+        name = packages.driver.name
+        if not packages.is_there:
+            said = f"`{packages.prefix}` is not there, so that {name} cannot be asked about {listed}"
+            mend = f"make `{packages.prefix}` first"
+        else:
+            said = f"{name} does not know {listed}" + (", or cannot be reached" if packages.driver.asks_afar else "")
+            mend = "correct the name"
         raise ActionFailed(
-            f"{packages.driver.name} does not know {listed}, and no definition vouches for it: correct the name,"
-            f" or list it under `consent`",
-            is_permanent=True,
+            f"{said}, and no definition vouches for it: {mend}, or list it under `consent`", is_permanent=True
         )
 
 

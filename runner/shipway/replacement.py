@@ -256,8 +256,9 @@ class Ledger:
             self.replace(path, new)
             self.put_aside(source)
 
-    def prune(self, folder: Path, boundary: Path) -> None:
-        """Remove `folder` and those above it, while they are empty, up to `boundary`, which stays."""
+    def prune(self, folder: Path, boundary: Path) -> int:
+        """Remove `folder` and those above it, while they are empty, up to `boundary`, which stays. Returns how many."""
+        count = 0
         while folder != boundary and folder.is_relative_to(boundary) and not any(folder.iterdir()):
             self._note(Entry(Did.PRUNED, self._name(folder), mode=mode_of(folder)))
             try:
@@ -267,8 +268,10 @@ class Ledger:
                     raise
                 self._entries.pop()  # another node put something into it just now
                 self._save()
-                return
+                return count
+            count += 1
             folder = folder.parent
+        return count
 
     def complete(self) -> dict[str, Json]:
         """Note that all is done. Returns the undo state."""

@@ -33,6 +33,11 @@ def in_the_way(plan: Plan) -> list[str]:
     return _listed([_told(finding, backed_up) for finding in plan.preflight if finding.is_in_the_way])
 
 
+def stops(plan: Plan) -> bool:
+    """Whether something is in the way and nothing may be started because of it."""
+    return any(finding.is_in_the_way and finding.policy == "stop" for finding in plan.preflight)
+
+
 def losers(plan: Plan) -> list[str]:
     """Sources that another one of the same target wins over: a line for each, the last may only count."""
     return _listed(list(_losers(plan)))
@@ -46,6 +51,7 @@ def left_out(plan: Plan) -> list[str]:
         if stage.mode == "files"
         for each in items_of(stage.context.get("left_out", []))
     ]
+    found.sort(key=lambda each: not str(each["why"]).startswith("git "))  # what was forgotten before what was meant
     return _listed([one_line(f"{each['source']}: {each['why']}") for each in found])
 
 

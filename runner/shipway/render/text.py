@@ -100,12 +100,16 @@ def render_plan(
     _listed_under(
         page, "Of several sources of one target the highest layer counts, then the most specific", targets.losers(plan)
     )
+    _listed_under(page, "Put nowhere", targets.left_out(plan))
     _rollback(page, plan)
     _proven(page, proven)
     _plan_foot(page, plan)
     if plan.has_changes and has_next and any(verdict.refuses for verdict in plan.verdicts):
         page.line()
         page.fact("run it", "not before its policies let it: change what it does, or say --break-glass and why")
+    elif plan.has_changes and has_next and targets.stops(plan):
+        page.line()
+        page.fact("run it", "not before nothing is in the way: move it, adopt it, or say `on_conflict`")
     elif plan.has_changes and has_next:
         what = f"{f'-f {file} ' if file else ''}--target {plan.target}"
         _what_to_type(page, what, options, kept_as, needs_approval=bool(plan.approval_rules))
