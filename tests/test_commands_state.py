@@ -145,6 +145,8 @@ def test_receipts_in_the_store_of_the_state_count_on_a_machine_that_ran_nothing(
     made.git("clone", "-q", "-b", "trunk", str(remote), str(tmp_path / "other"))
     other = Project(tmp_path / "other", made.env)
     assert other.call("state", "--json", "--history").json == here
+    run = here["entries"][0]["by"]["run"]
+    assert other.call("show", run, "--json").json["run"] == run
     assert here["receipts"] == 3 and {entry["standing"] for entry in here["entries"]} == {"exists"}
 
 

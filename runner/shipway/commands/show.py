@@ -10,6 +10,7 @@ from shipway import declaration
 from shipway.commands.documents import read_document, show_document, write_out
 from shipway.commands.setting import find_file, journal_of, repository_of, root_here
 from shipway.context import Context, read_context
+from shipway.declaration import StateStore
 from shipway.errors import Reason, UsageError, did_you_mean
 from shipway.plan import Plan
 from shipway.receipt import Receipt
@@ -24,7 +25,11 @@ def run(arguments: Namespace) -> int:
     """0 where the document is whole. Raises VerificationError where it was altered, UsageError where there is none."""
     context = read_context()
     found = _found(arguments, context)
-    document: Plan | Receipt = _unsealed(found, context) if isinstance(found, str) else read_document(found)
+    document: Plan | Receipt
+    if isinstance(found, Receipt):
+        document = found
+    else:
+        document = _unsealed(found, context) if isinstance(found, str) else read_document(found)
     form = arguments.format or ("json" if arguments.json else "text")
     if arguments.quiet:
         return 0
@@ -48,7 +53,7 @@ def _timeline(receipt: Receipt, context: Context) -> str:
     return timeline.render_timeline(receipt, marks, colour=colour, columns=context.columns)
 
 
-def _found(arguments: Namespace, context: Context) -> Path | str:
+def _found(arguments: Namespace, context: Context) -> Path | str | Receipt:
     """The file that was named, else the receipt of the run that was named, or the run where it has none, else the last one."""
     if not arguments.document:
         return _unended(arguments, context) or _latest(arguments, context)
@@ -75,18 +80,37 @@ def _unsealed(run: str, context: Context) -> Receipt:
     return sealed(journal.plan(run), journal.read(run), bytes(32))
 
 
-def _of_run(run: str, context: Context) -> Path | str:
+def _of_run(run: str, context: Context) -> Path | str | Receipt:
     kept = {_run_of(path): path for path in reversed(_kept(context))}
     if run in kept:
         return kept[run]
     if any(summary.run == run for summary in journal_of(root_here(context), context).runs()):
         return run
+    stored = _stored(run, context)
+    if stored is not None:
+        return stored
     last = f"the last run was `{next(reversed(kept))}`" if kept else "no run left a receipt here yet"
     raise UsageError(
         f"`{run}` is neither a file nor a run whose receipt is here",
         reason=Reason.DOCUMENT_INVALID,
         next=did_you_mean(run, kept) or last,
     )
+
+
+def _stored(run: str, context: Context) -> Receipt | None:
+    """The last receipt of a run that the store of the declaration here has; None where neither is there."""
+    from shipway.commands.kept_receipts import gather  # late: what is kept here needs none of it
+
+    try:
+        file = find_file(Namespace(file=None), context)
+        repository = repository_of(file, context)
+        declared = declaration.load(file, root=repository.root)
+    except UsageError:
+        return None
+    if declared.state.store is StateStore.LOCAL:
+        return None
+    told = [each.receipt for each in gather(declared, None, context, repository).tellings if each.receipt.run == run]
+    return told[-1] if told else None
 
 
 def _latest(arguments: Namespace, context: Context) -> Path:
