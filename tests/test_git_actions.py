@@ -228,8 +228,13 @@ def test_a_branch_that_follows_none_and_a_detached_head_are_told(place: Place) -
         lambda clone: git(clone, "branch", "mine"),
         lambda clone: ((clone / ".git/info/exclude").write_text("hidden\n"), (clone / "hidden").write_text("x")),
         lambda clone: ((clone / "file").write_text("x"), git(clone, "stash", "-q")),
+        lambda clone: git(clone, "worktree", "add", "-q", "--detach", str(clone.parent / "tree")),
+        lambda clone: (clone / ".git/modules/inner").mkdir(parents=True),
+        lambda clone: (git(clone, "update-index", "--skip-worktree", "file"), (clone / "file").write_text("x")),
+        lambda clone: (git(clone, "update-index", "--assume-unchanged", "file"), (clone / "file").write_text("x")),
+        lambda clone: (git(clone, "config", "status.showUntrackedFiles", "no"), (clone / "new").write_text("x")),
     ],
-    ids=["file", "change", "commit", "branch", "ignored", "stash"],
+    ids=["file", "change", "commit", "branch", "ignored", "stash", "worktree", "submodule", "skipped", "assumed", "untold"],
 )
 def test_a_clone_that_holds_anything_new_is_not_removed(change: Callable[[Path], object], place: Place) -> None:
     done = place.do(GitClone, CLONE)

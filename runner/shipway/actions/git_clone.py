@@ -141,6 +141,14 @@ def _refuse_new(git: Git, name: str, holds: object) -> None:
     new = git.changed(with_new=True)
     if new:
         raise Drifted(f"`{name}` holds something new: `{new}`; it is left alone")
+    for inner, what in (("worktrees", "other work trees"), ("modules", "submodules")):
+        # A clone of ours has none, and what they hold may be nowhere else.
+        if kind_of(git.folder / ".git" / inner) is not Kind.ABSENT:
+            raise Drifted(f"`{name}` has {what}; it is left alone")
+    # Files that git was told not to look at: `update-index --assume-unchanged`, `--skip-worktree`.
+    hidden = next((line[2:] for line in git.run("ls-files", "-v").splitlines() if not line.startswith("H ")), "")
+    if hidden:
+        raise Drifted(f"whether `{hidden}` in `{name}` was changed is kept from git; it is left alone")
     if _holds(git) != holds:
         raise Drifted(f"`{name}` holds other commits or branches than were cloned; it is left alone")
 
