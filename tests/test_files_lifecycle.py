@@ -186,3 +186,34 @@ def test_what_cannot_be_adopted_is_said_with_its_place(project: Project, take: s
     (project.root / "home/link").symlink_to("taken")
     refused = project.call("plan", "--input", "action=adopt", "--input", f'take=["{take}"]', code=2)
     assert text in refused.err
+
+
+def test_the_example_of_the_page_does_what_the_page_says(tmp_path: Path) -> None:
+    page = (Path(__file__).parent.parent / "docs/files.md").read_text(encoding="utf-8")
+    declarations = [block.partition("```")[0] for block in page.split("```yaml\n")[1:]]
+    project, own_home = make_project(tmp_path), tmp_path / "home"
+    project.write(
+        {
+            "config/base/zsh/.zshrc": "z",
+            "config/base/git.Linux/.gitconfig": "for Linux",
+            "config/team/git/.gitconfig.j2": "name = {{ name }}",
+            "config/personal/ssh/.ssh/config": "s",
+            "shipway.yml": declarations[0],
+        }
+    )
+    project.commit()
+    (own_home / ".zshrc").write_text("mine")
+    project.call("run", "--yes", "-q")
+    assert (own_home / ".gitconfig").read_text() == "name = Ada"
+    assert (own_home / ".zshrc").is_symlink() and (own_home / ".zshrc").read_text() == "z"
+    assert (own_home / ".ssh/config").read_text() == "s"
+    assert [path.read_text() for path in own_home.glob(".zshrc.backup.*")] == ["mine"]
+    project.write({"shipway.yml": declarations[1]})
+    project.commit()
+    (own_home / ".vimrc").write_text("v")
+    project.call("run", "--yes", "-q", "--input", "action=adopt", "--input", 'take=[".vimrc"]')
+    assert (project.root / "config/personal/own/.vimrc").read_text() == "v"
+    project.call("run", "--yes", "-q", "--input", "action=decommission")
+    assert sorted(path.name for path in own_home.iterdir() if path.name.startswith((".zshrc", ".git", ".vim"))) == [
+        next(own_home.glob(".zshrc.backup.*")).name
+    ]

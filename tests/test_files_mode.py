@@ -380,3 +380,8 @@ def test_case_g027_g111_what_is_encrypted_is_decrypted_rendered_and_written_for_
     ]
     written = json.dumps([ran.finished.plan.document, ran.receipt.document])  # type: ignore[union-attr]
     assert "abc123" not in written and "hunter2" not in written
+
+
+def test_a_bare_tilde_is_nothing_in_yaml_and_the_hint_says_what_to_write(tmp_path: Path) -> None:
+    [problem] = run(tmp_path, STAGE.replace("home: home", "home: ~"), execute=False).error.problems
+    assert '"~"' in problem.hint
