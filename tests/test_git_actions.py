@@ -234,7 +234,19 @@ def test_a_branch_that_follows_none_and_a_detached_head_are_told(place: Place) -
         lambda clone: (git(clone, "update-index", "--assume-unchanged", "file"), (clone / "file").write_text("x")),
         lambda clone: (git(clone, "config", "status.showUntrackedFiles", "no"), (clone / "new").write_text("x")),
     ],
-    ids=["file", "change", "commit", "branch", "ignored", "stash", "worktree", "submodule", "skipped", "assumed", "untold"],
+    ids=[
+        "file",
+        "change",
+        "commit",
+        "branch",
+        "ignored",
+        "stash",
+        "worktree",
+        "submodule",
+        "skipped",
+        "assumed",
+        "untold",
+    ],
 )
 def test_a_clone_that_holds_anything_new_is_not_removed(change: Callable[[Path], object], place: Place) -> None:
     done = place.do(GitClone, CLONE)

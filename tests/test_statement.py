@@ -41,6 +41,17 @@ def test_the_subjects_are_the_receipt_and_what_the_run_gave_out(tmp_path: Path) 
     subprocess.run(["sha256sum", "--quiet", "-c", "subjects"], cwd=tmp_path, check=True)
 
 
+def test_no_name_of_a_file_makes_one_more_subject(tmp_path: Path) -> None:
+    declare(tmp_path, STEPS)
+    receipt = run(tmp_path).receipt
+    forged = f"x\n{0:064}  app.tar\r\u2028y"
+    outputs = {"f": {"file": f"sha256:{1:064x}", "name": forged}}
+    hostile = replace(receipt, nodes=(replace(receipt.nodes[0], outputs=outputs),))
+    told = checksums(hostile, "receipt.json")
+    assert len(told.splitlines()) == 2 and told.splitlines()[1].startswith(f"{1:064x}  x?0")
+    assert len(statement(hostile, "receipt.json")["subject"]) == 2  # type: ignore[arg-type]
+
+
 def test_the_predicate_is_of_its_published_schema_whatever_came_of_the_run(tmp_path: Path) -> None:
     validator = jsonschema_rs.Draft202012Validator(json.loads(SCHEMA.read_text()))
     declare(tmp_path, STEPS)

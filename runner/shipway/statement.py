@@ -69,4 +69,9 @@ def _files(receipt: Receipt) -> Iterator[tuple[str, str]]:
     for result in receipt.nodes:
         for value in map(mapping, result.outputs.values()):
             if set(value) >= {"file", "name"}:
-                yield str(value["name"]), str(value["file"])
+                yield _one_line(str(value["name"])), str(value["file"])
+
+
+def _one_line(name: str) -> str:
+    """A step names its file as it likes; a line end in that would be one more subject, with a digest as it likes."""
+    return "".join(character if character.isprintable() else "?" for character in name)
