@@ -15,7 +15,7 @@ from shipway.declaration import OnCancel
 from shipway.evaluation import Evaluation
 from shipway.events import Events
 from shipway.journal import Journal
-from shipway.nodes import Immediate, Node, Outcome
+from shipway.nodes import Change, Immediate, Node, Outcome
 from shipway.pace import OwnTokens, Tokens
 from shipway.receipt import Attempt, NodeResult, RollbackEntry
 from shipway.step_locks import StepLocks
@@ -116,10 +116,16 @@ class Progress(Struct):
     @property
     def left_something(self) -> bool:
         """Whether there may be something to undo: not where no attempt began its work, or the only one changed nothing."""
-        if not (self.began and self.node.must_be_undone):
+        if not (self.began and (self.node.must_be_undone or self._did_more)):
             return False
         changed_nothing = self.attempts[-1].outcome in (Outcome.UNCHANGED, Outcome.SKIPPED)
         return not changed_nothing or len(self.attempts) - self.taken_back > 1
+
+    @property
+    def _did_more(self) -> bool:
+        """Whether a node that was planned to change nothing changed something: steps before it had changed what it found."""
+        change = self.last.change if self.last is not None else None
+        return self.node.lasting and change not in (None, Change.READ, Change.NOOP)
 
 
 def settle_inputs(progress: Progress, around: Surroundings) -> None:

@@ -111,6 +111,11 @@ class Ledger:
         """JSON-safe undo state, which `Ledger.kept` reads again."""
         return {"entries": [asdict(entry) for entry in self._entries], "is_complete": self._is_complete}
 
+    @property
+    def holds_changes(self) -> bool:
+        """Whether it tells of anything that is not put back."""
+        return len(self._entries) > self._put_back_count
+
     # Changes. Each is noted before it is made.
 
     def make_parents(self, path: Path) -> None:
@@ -492,6 +497,12 @@ def _put_back_left(work: Work) -> None:
         left.put_back()
     except (Drifted, NotUndoable) as error:
         raise ActionFailed(f"what an earlier attempt changed cannot be put back: {error}") from error
+
+
+def has_changed(work: Work) -> bool:
+    """Whether `do` of this node came so far that it changed something, and that was not put back."""
+    ledger = Ledger.kept(work)
+    return ledger is not None and ledger.holds_changes
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from shipway.file_placing import WITHIN, is_ours, leads_to, link_text, target_of
 from shipway.file_records import gone, moved
 from shipway.file_state import Kind, describe, file_sha256, kind_of, locate
 from shipway.nodes import Change, Fidelity, Verified
-from shipway.replacement import changing, faults_told, undo_changes
+from shipway.replacement import changing, faults_told, has_changed, undo_changes
 
 _FREE = "nothing is in the way"
 _UNLESS = ("unless_link_to", "unless_copy_of", "unless_content")
@@ -86,11 +86,11 @@ class FileBackup:
         undo_changes(work)
 
     def verify(self, work: Work) -> Verified:
-        """Whether the backup is there; where its name is not known, whether nothing is left at `path`."""
+        """Whether the backup is there; where its name is not known, whether `path` was moved away."""
         backup = work.outputs.get("path")
         if backup is not None:
             return verified(lambda: kind_of(locate(work.root, backup)) is not Kind.ABSENT)
-        return verified(lambda: kind_of(locate(work.root, work.inputs["path"])) is Kind.ABSENT)
+        return verified(lambda: has_changed(work) and kind_of(locate(work.root, work.inputs["path"])) is Kind.ABSENT)
 
 
 def _is_spared(work: PlanWork | Work, path: Path) -> bool:
