@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
 import pytest
 
+from shipway.canonical import canonical_bytes, digest
 from tests.command_line import Project, make_project
 from tests.contracts.action import tree
 from tests.test_files_mode import STAGE, lay
@@ -103,6 +105,23 @@ def test_case_g113_what_was_changed_since_is_left_alone(project: Project) -> Non
     project.call("run", "--yes", "-q", "--input", "action=decommission")
     assert project.text("home/.zshrc") == "mine by now"
     assert sorted(files(project)) == [".zshrc"]
+
+
+def test_no_record_makes_a_folder_with_all_that_is_in_it_ours(project: Project) -> None:
+    project.call("run", "--yes", "-q")
+    lay(project.root, {"home/theirs/thesis": "mine"})
+    (project.root / "home/theirs").chmod(0o755)
+    [path] = (project.root / ".shipway/receipts").iterdir()
+    data = json.loads(path.read_bytes())
+    records = next(node["records"] for node in data["nodes"] if node.get("records"))
+    records.append({**records[0], "name": "home/theirs", "fingerprint": "directory 0755"})
+    data = {key: value for key, value in data.items() if key not in ("digest", "signatures")}
+    path.write_bytes(canonical_bytes({**data, "digest": digest(data), "signatures": []}))
+    for note in (project.root / ".shipway/heads").glob("*.json"):
+        note.unlink()
+    assert changes(project, "decommission")["theirs"] == "noop"
+    project.call("run", "--yes", "-q", "--input", "action=decommission")
+    assert (project.root / "home/theirs/thesis").read_text() == "mine"
 
 
 def test_decommission_takes_back_only_what_the_state_knows(project: Project) -> None:

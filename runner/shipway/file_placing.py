@@ -92,10 +92,13 @@ def policy_of(work: PlanWork | Work) -> str:
 
 
 def is_ours(node: Node, path: Path) -> bool:
-    """Whether what stands at `path` is what the state says that we put there."""
+    """Whether what stands at `path` is what the state says that we put there.
+
+    A folder never is: its fingerprint says nothing of what is in it.
+    """
     known = node.facts.get(REPLACES)
     try:
-        return known is not None and known == fingerprint(path)
+        return known is not None and kind_of(path) is not Kind.DIRECTORY and known == fingerprint(path)
     except PermissionError:
         return False
 
