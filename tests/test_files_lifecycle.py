@@ -236,3 +236,18 @@ def test_the_example_of_the_page_does_what_the_page_says(tmp_path: Path) -> None
     assert sorted(path.name for path in own_home.iterdir() if path.name.startswith((".zshrc", ".git", ".vim"))) == [
         next(own_home.glob(".zshrc.backup.*")).name
     ]
+
+
+def test_an_input_that_is_no_list_is_shown_how_one_is_written(project: Project) -> None:
+    refused = project.call("plan", "--input", "action=adopt", "--input", "take=.vimrc", code=2).err
+    assert """A list is given as JSON: `--input 'take=["one", "two"]'`""" in refused
+
+
+def test_a_mode_that_somebody_changed_does_not_look_like_a_content_that_goes(project: Project) -> None:
+    project.write({"shipway.yml": (project.root / "shipway.yml").read_text() + '      modes: {a/g: "0600"}\n'})
+    project.commit()
+    project.call("run", "--yes", "-q")
+    (project.root / "home/a/g").chmod(0o644)
+    [node] = [each for each in project.call("plan", "--json").json["nodes"] if each["id"] == "dots/home+a+g"]
+    assert (node["before"]["mode"], node["after"]["mode"]) == ("0644", "0600")
+    assert "content" not in node["before"]

@@ -217,7 +217,12 @@ def test_a_signed_receipt_promotes_and_a_forged_one_does_not(tmp_path: Path) -> 
     listed = subprocess.run(["ssh-keygen", "-l", "-f", str(stranger)], capture_output=True, text=True, check=True)
     signature = {"method": "ssh", "key": listed.stdout.split()[1], "value": made}
     path.write_bytes(canonical_bytes({**data, "signatures": [signature]}))
-    assert prod(project, code=5).json["error"]["reason"] == "not-promoted"
+    error = prod(project, code=5).json["error"]
+    assert error["reason"] == "not-promoted"
+    assert (
+        f"run `{data['run']}` succeeded there with this tree, but its receipt is signed by nobody who counts"
+        in error["message"]
+    )
     assert project.call("verify", "--target", "staging", "--json", code=5).json["reason"] == "unsigned"
 
 

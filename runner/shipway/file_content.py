@@ -111,12 +111,14 @@ def plan_content(work: PlanWork, content: Content | None, why: str, outputs: Map
         is_there = _holds(path, kind, content, mode, owner)
         if not is_there and (alone := left_alone(work, path, kind)) is not None:
             return alone
+        after = _described(content, mode, is_shown)
+        shows_content = isinstance(after, Mapping) and "content" in after
         return Prediction(
             Change.NOOP if is_there else CHANGE_OF[kind],
             Fidelity.EXACT,
             why=remark,
-            before=describe(path, with_content=is_shown),
-            after=_described(content, mode, is_shown),
+            before=describe(path, with_content=shows_content),  # the old one alone would read as if it went
+            after=after,
             outputs=outputs,
             reversible=True,
         )

@@ -305,14 +305,16 @@ class _Voyage:
             return
         repository = self.around.repository
         tree = None if repository.changed else repository.tree
-        missing = [name for name in dict.fromkeys(wanted) if tree is None or not self._is_proven(name, tree)]
+        counts = self._endorsement.counts
+        missing = [name for name in dict.fromkeys(wanted) if tree is None or not self._proof(name, tree, counts)]
         if missing:
-            raise refused(target, missing, tree, request.inputs)
+            uncounted = self._proof(missing[0], tree, lambda receipt: True) if tree else None
+            raise refused(target, missing, tree, request.inputs, uncounted)
 
-    def _is_proven(self, target: str, tree: str) -> bool:
+    def _proof(self, target: str, tree: str, counts: Callable[[Receipt], bool]) -> str | None:
         declared = declarations.load(self.request.file, root=self.around.repository.root, target=target)
         kept = self.around.receipts(self._held.recorded(declared), target)
-        return proves(kept, tree, declared, target, self._endorsement.counts) is not None
+        return proves(kept, tree, declared, target, counts)
 
     @cached_property
     def _endorsement(self) -> Endorsement:

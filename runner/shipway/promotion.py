@@ -32,10 +32,13 @@ def proves(
     return None
 
 
-def refused(target: str, missing: Iterable[str], tree: str | None, inputs: Mapping[str, str]) -> VerificationError:
+def refused(
+    target: str, missing: Iterable[str], tree: str | None, inputs: Mapping[str, str], uncounted: str | None = None
+) -> VerificationError:
     """The refusal of a target before others have proven the tree; `tree` None: there is none to compare.
 
-    `inputs` are those given here, as texts by name.
+    `inputs` are those given here, as texts by name. `uncounted` is the run that would prove it for the first of `missing`, if its
+    receipt were signed by somebody who counts.
     """
     names = list(missing)
     listed = ", ".join(f"`{name}`" for name in names)
@@ -43,6 +46,14 @@ def refused(target: str, missing: Iterable[str], tree: str | None, inputs: Mappi
         why = "and files that are no clean checkout of a commit prove nothing: commit them"
         return VerificationError(f"`{target}` comes after {listed}, {why}", reason=Reason.NOT_PROMOTED)
     given = "".join(f" --input {shlex.quote(f'{name}={text}')}" for name, text in inputs.items())
+    if uncounted is not None:
+        return VerificationError(
+            f"`{target}` comes after {listed}; run `{uncounted}` succeeded there with this tree, but its receipt is signed by "
+            "nobody who counts",
+            reason=Reason.NOT_PROMOTED,
+            next=f"`shipway verify` says who signed; run it there again with a key that counts: `shipway run --target {names[0]}"
+            f"{given}`",
+        )
     return VerificationError(
         f"`{target}` comes after {listed}, and no receipt that can be verified says that the tree `{tree[:12]}` succeeded there",
         reason=Reason.NOT_PROMOTED,
