@@ -93,6 +93,15 @@ def test_no_package_can_pass_for_an_option_or_two_words(manager: str, text: str)
         driver(manager).parse(text)
 
 
+@pytest.mark.parametrize(
+    ("manager", "text"),
+    [("pip", "x.whl"), ("pip", "x.tar.gz"), ("pip", "X.ZIP[more]"), ("npm", "x.tgz"), ("npm", "x.tar.gz@1.0.0")],
+)
+def test_no_name_of_a_file_of_the_checkout_is_a_package(manager: str, text: str) -> None:
+    with pytest.raises(ValueError, match=f"no package for {manager}"):
+        driver(manager).parse(text)
+
+
 @pytest.mark.parametrize("text", ["hello-", "hello=2.10-3-", "libc6:i386-", "hello:amd64=2.10-"])
 def test_apt_takes_no_name_that_would_remove(text: str) -> None:
     with pytest.raises(ValueError, match="no package for apt"):

@@ -12,6 +12,8 @@ from shipway.packages import Call, Listing, Offer, Wanted, Where
 
 # Source: https://docs.npmjs.com/cli/v10/configuring-npm/package-json#name
 _NAME = re.compile(r"(?:@[a-z0-9~-][a-z0-9._~-]*/)?[a-z0-9~][a-z0-9._~-]*")
+# To npm a file of the working directory, which is the checkout. Source: isFilename in npm-package-arg
+_FILE = re.compile(r"\.(tgz|tar|tar\.gz)$", re.IGNORECASE)
 _QUIET = {
     "NPM_CONFIG_AUDIT": "false",
     "NPM_CONFIG_FUND": "false",
@@ -35,7 +37,7 @@ class Npm:
         """`prettier`, `prettier@3.2.5`, `@angular/cli@17.0.0`; an exact version, or none."""
         at = text.find("@", 1)
         name, version = (text, "") if at < 0 else (text[:at], text[at + 1 :])
-        if not _NAME.fullmatch(name) or (at >= 0 and not _is_version(version)):
+        if not _NAME.fullmatch(name) or _FILE.search(name) or (at >= 0 and not _is_version(version)):
             raise ValueError(f"`{text}` is no package for npm: write `name` or `name@version`, the version in full")
         return Wanted(name, version)
 

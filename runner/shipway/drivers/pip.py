@@ -12,6 +12,8 @@ from shipway.packages import Call, Listing, Offer, Wanted, Where
 
 # Source: https://packaging.python.org/en/latest/specifications/name-normalization/
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?(?:\[[A-Za-z0-9._, -]+\])?")
+# To pip a file of the working directory, which is the checkout. Source: ARCHIVE_EXTENSIONS in pip/_internal/utils/filetypes.py
+_FILE = re.compile(r"\.(zip|whl|tar|tgz|tbz|txz|tlz|tar\.(gz|bz2|xz|lz|lzma))(\[|$)", re.IGNORECASE)
 _QUIET = {
     "PIP_DISABLE_PIP_VERSION_CHECK": "1",
     "PIP_NO_INPUT": "1",
@@ -44,7 +46,7 @@ class Pip:
     def parse(self, text: str) -> Wanted:
         """`ruff`, `ruff==0.4.1`, `coverage[toml]`; an exact version, or none."""
         name, equals, version = text.partition("==")
-        if not _NAME.fullmatch(name) or (equals and not _is_version(version)):
+        if not _NAME.fullmatch(name) or _FILE.search(name) or (equals and not _is_version(version)):
             raise ValueError(f"`{text}` is no package for pip: write `name` or `name==version`")
         return Wanted(name, version)
 
