@@ -43,7 +43,7 @@ def standings(project: Project, *options: str, code: int = 0) -> dict[str, str]:
 
 
 def receipts(project: Project) -> list[Path]:
-    return sorted((project.root / ".shipway/receipts").glob("*.json"))
+    return sorted((project.root / ".shipway/receipts").glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
 
 
 def test_what_a_run_made_exists_until_it_is_rolled_back(project: Project) -> None:

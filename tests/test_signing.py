@@ -313,3 +313,20 @@ def test_a_part_is_accounted_for_by_a_signed_receipt_and_by_no_other(tmp_path: P
     assert project.call(*apply, "--skip", "one", "--json", code=5).json["error"]["reason"] == "plan-differs"
     path.write_bytes(kept)
     project.call(*apply, "--skip", "one")
+
+
+def test_receipts_from_before_anybody_signed_count_and_those_after_do_not(tmp_path: Path) -> None:
+    project = make(tmp_path, signing="{policy: 'off'}")
+    staged(project)
+    unsigned = project.text("shipway.yml")
+    signed = unsigned.replace("{policy: 'off'}", "{allowed_signers: allowed, signers: [{file: ~/key}]}")
+    assert signed != unsigned
+    project.write({"shipway.yml": signed})
+    assert project.call("state", "--target", "staging", "--json").json["findings"] == []
+    staged(project)
+    assert project.call("state", "--target", "staging", "--json").json["findings"] == [], "the second covers the first"
+    project.write({"shipway.yml": unsigned})
+    staged(project)
+    project.write({"shipway.yml": signed})
+    [finding] = project.call("state", "--target", "staging", "--json", code=5).json["findings"]
+    assert finding["reason"] == "unsigned"

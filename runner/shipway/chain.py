@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -157,3 +157,14 @@ def _latest(workspace: Workspace, lifecycle: str, target: str) -> str | None:
             if (data.get("lifecycle"), data.get("target")) == (lifecycle, target):
                 found.append((str(data.get("ended")), str(data.get("digest"))))
     return max(found)[1] if found else None
+
+
+def covered_by(signed: Collection[str], previous: Mapping[str, str | None]) -> frozenset[str]:
+    """The digests that signatures cover: those that are `signed`, and all before them, by `previous` of each digest."""
+    found = set()
+    for digest in signed:
+        here: str | None = digest
+        while here is not None and here not in found:
+            found.add(here)
+            here = previous.get(here)
+    return frozenset(found)

@@ -12,7 +12,7 @@ from msgspec import Struct, field
 
 from shipway.attestation import believed
 from shipway.canonical import Json, bytes_digest
-from shipway.chain import Chain
+from shipway.chain import Chain, covered_by
 from shipway.commands.documents import receipt_in
 from shipway.commands.stores import open_store
 from shipway.context import Context
@@ -99,12 +99,27 @@ class Archive:
         declared = self._declared
         if self._target not in (None, receipt.target) or (declared is not None and declared.name != receipt.lifecycle):
             return None
-        if self._ask is not None:
-            signed = self._ask(receipt.digest, receipt.signatures, receipt.ended)
-            if signed.faults or not signed.by:
-                why = "; ".join(signed.faults) or "nobody who is believed has signed it"
-                return Finding(source.place, Reason.UNSIGNED, why)
         return Telling(receipt.digest, receipt)
+
+    def unbelieved(self, tellings: Iterable[Telling]) -> Mapping[str, str]:
+        """Those that do not count for want of a signature, by digest, and why; none where no signature is required.
+
+        A signature covers all receipts before its own, since each one's digest covers that of the one before it. Those of a
+        target where nobody has signed anything yet are from before signatures were required, and count.
+        """
+        if self._ask is None:
+            return {}
+        receipts = [telling.receipt for telling in tellings]
+        asked = {receipt.digest: self._ask(receipt.digest, receipt.signatures, receipt.ended) for receipt in receipts}
+        signed = [receipt for receipt in receipts if asked[receipt.digest].by and not asked[receipt.digest].faults]
+        covered = covered_by({receipt.digest for receipt in signed}, {each.digest: each.previous for each in receipts})
+        begun = {(receipt.lifecycle, receipt.target) for receipt in signed}
+        return {
+            receipt.digest: "; ".join(asked[receipt.digest].faults) or "nobody who is believed has signed it"
+            for receipt in receipts
+            if asked[receipt.digest].faults
+            or (receipt.digest not in covered and (receipt.lifecycle, receipt.target) in begun)
+        }
 
     def missing(self, tellings: Iterable[Telling], known: Collection[str]) -> Iterator[Finding]:
         """What others name, or the notes of this workspace, and what is not among the digests `known`."""
@@ -154,10 +169,19 @@ def gather(declared: Declaration | None, target: str | None, context: Context, r
 def gathered(archive: Archive, sources: Iterable[Source]) -> Gathered:
     """All of an archive, read and verified."""
     found = {source.place: archive.read(source) for source in sources}
-    places = {place: each.digest for place, each in found.items() if isinstance(each, Telling)}
-    ordered = in_chain_order(each for each in found.values() if isinstance(each, Telling))
+    read = {place: each for place, each in found.items() if isinstance(each, Telling)}
+    unbelieved = archive.unbelieved(read.values())
+    places = {place: each.digest for place, each in read.items() if each.digest not in unbelieved}
+    ordered = in_chain_order(read[place] for place in places)
     findings = [each for each in found.values() if isinstance(each, Finding)]
-    return Gathered(tuple(ordered), (*findings, *archive.missing(ordered, set(places.values()))), places)
+    findings += [
+        Finding(place, Reason.UNSIGNED, unbelieved[each.digest])
+        for place, each in read.items()
+        if each.digest in unbelieved
+    ]
+    return Gathered(
+        tuple(ordered), (*findings, *archive.missing(ordered, {each.digest for each in read.values()})), places
+    )
 
 
 def _bytes_of(path: str) -> bytes:

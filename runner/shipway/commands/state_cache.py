@@ -96,7 +96,12 @@ def _load(archive: Archive) -> _Kept | None:
         found = msgspec.msgpack.decode(archive.workspace.cache(_name(archive)).read_bytes(), type=_Kept)
     except (OSError, msgspec.DecodeError):
         return None
-    is_ours = (found.schema, found.version, found.scope) == (_SCHEMA, __version__, archive.scope)
+    # Where signatures decide nothing is ever kept, so that what stands there is not ours.
+    is_ours = archive.scope != "" and (found.schema, found.version, found.scope) == (
+        _SCHEMA,
+        __version__,
+        archive.scope,
+    )
     return found if is_ours else None
 
 
