@@ -349,3 +349,12 @@ steps:
     receipt = run(tmp_path).receipt
     assert {node.outcome for node in receipt.by_id.values()} == {Outcome.SUCCEEDED}
     assert (tmp_path / "tools/bin/tool").read_text() == "tool"
+
+
+@pytest.mark.parametrize(
+    ("address", "why"),
+    [("http://127.0.0.1:1/x", "the connection was refused"), ("http://nowhere.invalid/x", "its host cannot be found")],
+)
+def test_it_is_said_why_there_is_no_connection(tmp_path: Path, address: str, why: str) -> None:
+    ran = run(tmp_path, f"steps: [{{id: a, uses: net.download, with: {{url: '{address}', path: x}}}}]")
+    assert ran["main/a"].error == f"`{address}` cannot be downloaded: {why}"

@@ -456,6 +456,11 @@ def test_what_makes_no_sense_is_refused_when_planned(workspace: Path, slots: str
     assert said in str(planned.error.message)
 
 
+def test_a_virtual_environment_that_is_missing_is_not_looked_for_on_the_path(workspace: Path) -> None:
+    done = run(workspace, steps("it: {uses: pkg.install, with: {manager: pip, prefix: .venv, packages: [x==1]}}"))
+    assert done["main/it"].error == f"`{workspace}/.venv/bin/python` is not there"
+
+
 def by_hand(system: AptRoot, package: str) -> str:
     """A step in which somebody else installs a package behind ours, and then fails."""
     script = f"{' '.join(system.command('install', package))} && exit 1"

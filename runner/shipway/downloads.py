@@ -120,8 +120,15 @@ def _why(error: Exception) -> str:
     if isinstance(error, requests.exceptions.SSLError):
         return "its certificate is not trusted"
     if isinstance(error, requests.ConnectionError):
-        return "the connection failed"
+        return _why_unconnected(str(error))
     return type(error).__name__ if not isinstance(error, OSError) else (error.strerror or type(error).__name__).lower()
+
+
+def _why_unconnected(text: str) -> str:
+    # requests keeps the system's word only inside the text of its error.
+    if "refused" in text:
+        return "the connection was refused"
+    return "its host cannot be found" if "resolve" in text else "the connection failed"
 
 
 def _take(download: Download, part: Part) -> None:

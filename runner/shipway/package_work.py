@@ -173,7 +173,8 @@ class PackageWork:
         try:
             done = run_program(argv, env=env, cwd=self._root, cancelled=self._cancelled)
         except Missing as missing:
-            raise ActionFailed(f"`{missing}` is not on the PATH", is_permanent=True, code="start") from None
+            where = "there" if "/" in str(missing) else "on the PATH"
+            raise ActionFailed(f"`{missing}` is not {where}", is_permanent=True, code="start") from None
         except Stopped:
             raise ActionFailed(f"`{_shown(call)}` was ended before it was done", code="cancelled") from None
         except OSError as error:
