@@ -272,8 +272,9 @@ def test_https_is_never_left_for_http() -> None:
 
     assert _followed("http://a/x", "https://b/y") == "https://b/y"
     assert _followed("https://a/x", "/y") == "https://a/y"
-    with pytest.raises(ActionFailed, match="redirects to `http:`"):
-        _followed("https://a/x", "http://a/x")
+    for url in ("https://a/x", "HTTPS://a/x"):
+        with pytest.raises(ActionFailed, match="redirects to `http:`"):
+            _followed(url, "HTTP://a/x")
 
 
 @pytest.mark.parametrize(

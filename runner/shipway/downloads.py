@@ -186,7 +186,7 @@ def _nobody(request: PreparedRequest) -> PreparedRequest:
 def _followed(url: str, to: str) -> str:
     new = urljoin(url, to)
     scheme = urlsplit(new).scheme
-    if scheme not in ("http", "https") or (scheme == "http" and url.startswith("https:")):
+    if scheme not in ("http", "https") or (scheme == "http" and urlsplit(url).scheme == "https"):
         why = f"`{shown_url(url)}` redirects to `{scheme}:`, which is not followed"
         raise ActionFailed(why, code="redirect", is_permanent=True)
     return new
