@@ -63,7 +63,14 @@ class MadeFolders:
 
     def _is_ours(self, folder: Path) -> bool:
         kind = kind_of(folder)
-        return kind is Kind.ABSENT or (kind is Kind.DIRECTORY and bool(self._claimants(self._claims(folder))))
+        return kind is Kind.ABSENT or (kind is Kind.DIRECTORY and self._is_claimed(folder))
+
+    def _is_claimed(self, folder: Path) -> bool:
+        try:
+            with os.scandir(self._claims(folder)) as claimants:
+                return next(claimants, None) is not None
+        except FileNotFoundError:
+            return False
 
     def _claims(self, folder: Path) -> Path:
         return self._place / _digest(os.path.realpath(folder))
