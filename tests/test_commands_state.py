@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from shipway.canonical import canonical_bytes, digest
 from shipway.nodes import Outcome
+from shipway.render.state import render_entries
 from shipway.state import Entry, HistoryRecord, Identity, Standing
 from shipway.state_tree import trees
 from tests.command_line import Project, make_project
@@ -195,3 +196,11 @@ def test_g101_files_are_a_tree_under_their_root(project: Project) -> None:
     assert walked == [(0, "user", False), (1, ".config", False), (2, "nvim", False), (3, "init.lua", True)]
     project.call("run", "--target", "staging", "--yes")
     assert project.call("state", "--tree").out == "dots on staging: .\n./\n  home/\n    .bashrc  file.link\n"
+
+
+def test_a_narrow_terminal_leaves_out_columns_and_cuts_none() -> None:
+    entry = Entry(Identity("shop", "prod", "file", "a" * 30), Standing.EXISTS)
+    wide = render_entries([entry], with_history=False, colour=False, columns=200).splitlines()[0]
+    narrow = render_entries([entry], with_history=False, colour=False, columns=70).splitlines()
+    assert wide.split()[-1] == "COMMIT" and narrow[0].split()[:4] == ["KIND", "NAME", "TARGET", "STANDING"]
+    assert all(len(line) <= 70 and "…" not in line for line in narrow)

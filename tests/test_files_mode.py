@@ -231,6 +231,13 @@ def test_what_was_put_in_its_place_meanwhile_is_not_given_away(
     assert (tmp_path / "theirs").stat().st_uid == 0
 
 
+def test_a_project_that_no_layer_has_is_refused_with_the_nearest_one(tmp_path: Path) -> None:
+    lay(tmp_path, {"config/base/zsh.Linux/f": "x"})
+    refused = deploy(tmp_path, "projects: [zhs]").error
+    [problem] = refused.problems
+    assert "no layer has a project `zhs`" in problem.text and "did you mean `zsh`" in problem.hint
+
+
 def test_an_owner_that_nobody_knows_is_refused_when_planned(tmp_path: Path) -> None:
     lay(tmp_path, {"config/base/all/f": "x"})
     assert "which this machine does not know" in deploy(tmp_path, "owners: {f: no-such-user}").error.message

@@ -86,6 +86,10 @@ def test_what_is_gone_is_removed_and_folders_and_steps_are_not_counted() -> None
     assert made_words(replace(found, kinds={"repository": 2})) == ["2 repositories", "1 removed"]
 
 
+def test_what_was_there_already_was_not_made() -> None:
+    assert made_words(summarise(of(node("main/a", file("a"), outcome=Outcome.UNCHANGED)))) == []
+
+
 def test_terminal_and_comment_show_what_a_run_made(tmp_path: Path) -> None:
     (tmp_path / "here").write_text("a\n")
     steps = """

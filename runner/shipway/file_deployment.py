@@ -12,7 +12,7 @@ from shipway.builder import NodeHandle
 from shipway.canonical import Json
 from shipway.collisions import Candidate, Settlement, settle
 from shipway.declaration import OutputRule
-from shipway.errors import Position
+from shipway.errors import Position, did_you_mean
 from shipway.file_names import Making
 from shipway.file_placing import REPLACES
 from shipway.file_retirement import retire
@@ -86,6 +86,10 @@ class Deployment:
         found = walk(self._on.site.root, self._on.settings, sorting)
         for fault in found.faults:
             self._on.builder.problem(fault.text, fault.hint, self._wheres[fault.layer])
+        for name in self._on.settings.projects or ():
+            if name not in found.projects:
+                guess = did_you_mean(name, found.projects) or "write the name of a folder in a layer, without suffixes"
+                self._on.problem("projects", f"no layer has a project `{name}`", guess)
         return found
 
     def _dirty(self, settlement: Settlement) -> Sequence[str]:

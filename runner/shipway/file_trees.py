@@ -43,11 +43,12 @@ class TreeFault(Struct, frozen=True):
 
 
 class Found(Struct):
-    """What a walk came upon, in the order of layers, roots and names."""
+    """What a walk came upon, in the order of layers, roots and names. `projects` are all there are, taken or not."""
 
     candidates: list[Candidate]
     left_out: list[LeftOut]
     faults: list[TreeFault]
+    projects: set[str]
 
 
 class Sorting(Struct, frozen=True):
@@ -64,7 +65,7 @@ class Sorting(Struct, frozen=True):
 
 def walk(root: Path, settings: FileSettings, sorting: Sorting) -> Found:
     """Everything in the layers; `root` is the workspace that relative folders are in."""
-    found = Found([], [], [])
+    found = Found([], [], [], set())
     for height, (layer, folder) in enumerate(settings.sources.items()):
         here = _Layer(root, layer, height, folder, sorting, found)
         if not here.place.is_dir():
@@ -103,6 +104,7 @@ class _Layer:
                 self._leave(at, why)
                 continue
             project = take_apart(entry.name)
+            self._found.projects.add(project.project)
             why = self._why_not(project)
             if why:
                 self._leave(at, why)

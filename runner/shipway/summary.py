@@ -14,9 +14,9 @@ from shipway.records import STEP, Record
 class Summary(Struct, frozen=True):
     """A resource counts once, however many nodes it went through; what was undone is counted apart from what is there.
 
-    `changes` are those of nodes that are done, `outcomes` of all; both without zeros. `kinds` counts what is there by kind:
-    files and links, packages, services, …; no folders and no steps. `links` and `copies` are among the files; `templates` and
-    `secrets` are texts that were rendered or decrypted on the way to one.
+    `changes` are those of nodes that are done, `outcomes` of all; both without zeros. `kinds` counts what the run made by kind:
+    files and links, packages, services, …; no folders, no steps, and nothing that was there already. `links` and `copies` are
+    among the files; `templates` and `secrets` are texts that were rendered or decrypted on the way to one.
     """
 
     changes: Mapping[Change, int] = field(default_factory=dict)
@@ -34,12 +34,12 @@ class Summary(Struct, frozen=True):
 
     @property
     def files(self) -> int:
-        """Files and links that are there."""
+        """Files and links that were made."""
         return self.kinds.get("file", 0)
 
     @property
     def packages(self) -> int:
-        """Packages that are there."""
+        """Packages that were installed."""
         return self.kinds.get("package", 0)
 
 
@@ -56,7 +56,7 @@ def summarise(receipt: Receipt) -> Summary:
         for record in result.records:
             if record.kind == STEP or record.facts.get("how") == "directory":
                 continue
-            if result.outcome in DONE:
+            if result.outcome is Outcome.SUCCEEDED:
                 there[record.kind, record.name] = record
             elif result.outcome is Outcome.UNDONE:
                 undone.add((record.kind, record.name))
@@ -82,7 +82,7 @@ def summarise(receipt: Receipt) -> Summary:
 
 
 def made_words(summary: Summary) -> list[str]:
-    """What is there by the run, in words: `5 files (2 links, 1 copy)`, `3 packages`, `1 removed`; those that occur."""
+    """What the run made, in words: `5 files (2 links, 1 copy)`, `3 packages`, `1 removed`; those that occur."""
     of_files = [_plural(summary.links, "link"), _plural(summary.copies, "copy", "copies")]
     of_files += [_plural(summary.templates, "template"), _plural(summary.secrets, "secret")]
     inside = ", ".join(filter(None, of_files))

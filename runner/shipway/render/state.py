@@ -15,6 +15,7 @@ from shipway.whereabouts import Whereabouts
 _HEADS = ("KIND", "NAME", "TARGET", "STANDING", "BY", "SINCE", "RUN", "COMMIT")
 _COLOURS = {Standing.UNCERTAIN: Colour.YELLOW, Standing.GONE: Colour.DIM}
 _COMMIT_CELLS = 9
+_LEAST = 4
 
 
 def render_entries(entries: Sequence[Entry], *, with_history: bool, colour: bool, columns: int) -> str:
@@ -22,7 +23,7 @@ def render_entries(entries: Sequence[Entry], *, with_history: bool, colour: bool
     cells = [[one_line(text) for text in _texts(entry)] for entry in entries]
     blocks = [[_told(record) for record in entry.history] if with_history else [] for entry in entries]
     colours = [_COLOURS.get(entry.standing) for entry in entries]
-    return table(_HEADS, cells, blocks, colours, colour=colour, columns=columns)
+    return table(_HEADS, cells, blocks, colours, colour=colour, columns=columns, least=_LEAST)
 
 
 def render_trees(entries: Iterable[Entry], *, colour: bool, columns: int) -> str:
@@ -59,11 +60,18 @@ def table(
     *,
     colour: bool,
     columns: int,
+    least: int = 0,
 ) -> str:
-    """Lines of cells below the names of the columns, each with its block of lines behind it; nothing where there is none."""
+    """Lines of cells below the names of the columns, each with its block of lines behind it; nothing where there is none.
+
+    With `least`, last columns that find no room are left out, down to that many, instead of cutting each line.
+    """
     if not cells:
         return ""
     widths = [max(map(width, column)) for column in zip(heads, *cells, strict=True)]
+    while least and len(widths) > least and sum(widths) + 2 * (len(widths) - 1) > columns:
+        widths.pop()
+    heads, cells = heads[: len(widths)], [line[: len(widths)] for line in cells]
     lines = [paint(cut(_line(heads, widths), columns), Colour.BOLD, colour)]
     for line, block, tone in zip(cells, blocks, colours, strict=True):
         lines.append(paint(cut(_line(line, widths), columns), tone, colour))
