@@ -330,3 +330,30 @@ def test_receipts_from_before_anybody_signed_count_and_those_after_do_not(tmp_pa
     project.write({"shipway.yml": signed})
     [finding] = project.call("state", "--target", "staging", "--json", code=5).json["findings"]
     assert finding["reason"] == "unsigned"
+
+
+def test_what_a_signer_could_not_sign_is_signed_later_and_counts(tmp_path: Path) -> None:
+    project = make(tmp_path)
+    staged(project)
+    key = tmp_path / "home/key"
+    key.rename(key.with_name("away"))
+    staged(project, code=5)
+    [finding] = project.call("state", "--target", "staging", "--json", code=5).json["findings"]
+    assert finding["reason"] == "unsigned" and "shipway sign" in finding["text"]
+    assert "cannot read the key" in project.call("sign", "--target", "staging", code=5).err
+    key.with_name("away").rename(key)
+    assert "and with it all before it" in project.call("sign", "--target", "staging").out
+    assert project.call("state", "--target", "staging", "--json").json["findings"] == []
+    assert project.call("verify", "--json").json["valid"]
+    assert "is signed already" in project.call("sign", "--target", "staging").out
+
+
+def test_a_receipt_that_this_checkout_did_not_seal_is_not_signed(tmp_path: Path) -> None:
+    project = make(tmp_path, signing="{policy: 'off', signers: [{file: ~/key}]}")
+    staged(project)
+    project.write({"shipway.yml": project.text("shipway.yml").replace("policy: 'off'", "policy: warn")})
+    [path] = receipts(project)
+    forged = {**json.loads(path.read_bytes()), "outcome": "failed"}
+    forged["digest"] = digest(forged)
+    path.write_bytes(canonical_bytes(forged))
+    assert "this checkout has no last receipt" in project.call("sign", "--target", "staging", code=2).err

@@ -25,6 +25,7 @@ from shipway.commands.arguments_runs import (
     add_rollback,
     add_runs,
     add_show,
+    add_sign,
     add_verify,
 )
 from shipway.commands.arguments_state import add_drift, add_state
@@ -85,6 +86,7 @@ def parser() -> argparse.ArgumentParser:
     add_runs(commands)
     add_show(commands)
     add_verify(commands)
+    add_sign(commands)
     add_state(commands)
     add_drift(commands)
     add_why(commands)

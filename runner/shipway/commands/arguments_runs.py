@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from shipway.commands.options import FORMATS, Commands, approve, command, json_option, loudness, on_part, on_run
+from shipway.commands.options import (
+    FORMATS,
+    Commands,
+    approve,
+    command,
+    json_option,
+    loudness,
+    on_lifecycle,
+    on_part,
+    on_run,
+)
 
 
 def add_resume(commands: Commands) -> None:
@@ -160,6 +170,20 @@ def add_show(commands: Commands) -> None:
     made.add_argument("-t", "--target", metavar="NAME", help="the last receipt for this target")
     json_option(made, FORMATS)
     loudness(made, verbose="show attempts, outputs and log of every node", quiet="print nothing: check the seal only")
+
+
+def add_sign(commands: Commands) -> None:
+    """`shipway sign`."""
+    made = command(
+        commands,
+        "sign",
+        "sign a target's last receipt, which its own run could not",
+        changes="signatures of that receipt in .shipway/receipts",
+        examples=(("shipway sign --target prod", "once the signer works again"),),
+        codes=(0, 2, 5, 6),
+    )
+    on_lifecycle(made)
+    loudness(made, verbose="", quiet="say nothing")
 
 
 def add_verify(commands: Commands) -> None:

@@ -110,15 +110,14 @@ class Archive:
         if self._ask is None:
             return {}
         receipts = [telling.receipt for telling in tellings]
-        asked = {receipt.digest: self._ask(receipt.digest, receipt.signatures, receipt.ended) for receipt in receipts}
-        signed = [receipt for receipt in receipts if asked[receipt.digest].by and not asked[receipt.digest].faults]
+        asked = [(each, self._ask(each.digest, each.signatures, each.ended)) for each in receipts]
+        signed = [receipt for receipt, found in asked if found.by and not found.faults]  # one copy of it is enough
         covered = covered_by({receipt.digest for receipt in signed}, {each.digest: each.previous for each in receipts})
         begun = {(receipt.lifecycle, receipt.target) for receipt in signed}
         return {
-            receipt.digest: "; ".join(asked[receipt.digest].faults) or "nobody who is believed has signed it"
-            for receipt in receipts
-            if asked[receipt.digest].faults
-            or (receipt.digest not in covered and (receipt.lifecycle, receipt.target) in begun)
+            receipt.digest: "; ".join(found.faults) or "nobody who is believed has signed it: `shipway sign`"
+            for receipt, found in asked
+            if found.faults or (receipt.digest not in covered and (receipt.lifecycle, receipt.target) in begun)
         }
 
     def missing(self, tellings: Iterable[Telling], known: Collection[str]) -> Iterator[Finding]:
