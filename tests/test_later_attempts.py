@@ -82,6 +82,7 @@ def test_a_run_that_failed_is_gone_on_with_as_well_and_its_journal_lies_beside_i
     assert {path.name for path in Path(first.outputs["artifact-path"]).iterdir()} == {
         "plan.json",
         "receipt.json",
+        "statement.json",
         "journal.bin",
     }
     assert first.report().returncode == 0, "the report reads what it needs and leaves the journal alone"

@@ -359,7 +359,8 @@ def test_g120_low_confidence_needs_consent(workspace: Path, apt: AptRoot) -> Non
 
 
 def test_a_prefix_that_is_not_there_is_told_from_a_package_that_nobody_knows(workspace: Path) -> None:
-    ran = run(workspace, declared("prefixes: {pip: .venv}\npackages: [pip:nowhere]"), execute=False)
+    offline = "    env: {PIP_NO_INDEX: '1'}\n"
+    ran = run(workspace, declared("prefixes: {pip: .venv}\npackages: [pip:nowhere]", behind=offline), execute=False)
     assert "`.venv` is not there, so that pip cannot be asked about `nowhere`" in ran.error.message
     assert "make `.venv` first" in ran.error.message
 

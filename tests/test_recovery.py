@@ -44,6 +44,7 @@ def test_what_a_run_replaced_is_kept_by_renaming_it(tmp_path: Path) -> None:
 def test_it_is_kept_for_the_last_run_of_each_target(tmp_path: Path) -> None:
     prepared(tmp_path)
     first = run(tmp_path, _WRITE).receipt.run
+    (tmp_path / "config").write_text("old")
     other = run(tmp_path, None, Setting(target="other")).receipt.run
     assert set(kept(tmp_path)) == {first, other}
     (tmp_path / "config").write_text("older")
