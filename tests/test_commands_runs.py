@@ -104,6 +104,7 @@ def test_a_killed_run_is_shown_where_the_last_one_is_asked_for_and_no_older_rece
         assert f"run {last(tmp_path)} was killed" in shown.err
     assert older in call(tmp_path, "show", older).out
     assert call(tmp_path, "show", "--target", "other").exit_code == 2
+    assert call(tmp_path, "runs", "repair").exit_code == 0, "what outlived the killed run is ended"
 
 
 def test_a_part_of_the_last_run_that_succeeded_is_run_again_where_it_is_said_from_which_step(tmp_path: Path) -> None:
