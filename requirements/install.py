@@ -125,12 +125,23 @@ def _options(lock: Path) -> list[str]:
 
 
 def _halves(lock: Path, folder: Path) -> list[Path]:
-    """Two locks that together are `lock`, every other pin in each."""
+    """Two locks that together are `lock`, of about the same work: a package with many files has a long index to read."""
     pins = re.split(r"^(?=[a-z])", lock.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]
-    paths = [folder / "even.lock", folder / "odd.lock"]
-    for start, path in enumerate(paths):
-        path.write_text("".join(pins[start::2]), encoding="utf-8")
+    halves: tuple[list[str], list[str]] = ([], [])
+    for pin in sorted(pins, key=_files_of, reverse=True):
+        min(halves, key=lambda half: sum(map(_files_of, half)) + _OF_ANY * len(half)).append(pin)
+    paths = [folder / "one.lock", folder / "other.lock"]
+    for half, path in zip(halves, paths, strict=True):
+        path.write_text("".join(half), encoding="utf-8")
     return paths
+
+
+def _files_of(pin: str) -> int:
+    return pin.count("--hash=")
+
+
+_OF_ANY = 10
+"""What a package costs besides its index, in files of it."""
 
 
 def _refuse(text: str) -> int:
