@@ -145,13 +145,7 @@ class Workspace(Struct, frozen=True):
 
     def write_drill(self, lifecycle: str, content: bytes) -> None:
         """Keep what drills proved. Raises UnreachableError (`unwritable`)."""
-        path = self.drill(lifecycle)
-        try:
-            self._make_own_directory()
-            path.parent.mkdir(mode=0o700, exist_ok=True)
-        except OSError as error:
-            raise unwritable(path, error) from error
-        write_atomically(path, content)
+        self._write_below(self.drill(lifecycle), content)
 
     def cache(self, name: str) -> Path:
         """What can be worked out again from what else is here; it may be removed at any time."""
@@ -159,7 +153,9 @@ class Workspace(Struct, frozen=True):
 
     def write_cache(self, name: str, content: bytes) -> None:
         """Keep something there. Raises UnreachableError (`unwritable`)."""
-        path = self.cache(name)
+        self._write_below(self.cache(name), content)
+
+    def _write_below(self, path: Path, content: bytes) -> None:
         try:
             self._make_own_directory()
             path.parent.mkdir(mode=0o700, exist_ok=True)
