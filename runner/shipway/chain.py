@@ -160,11 +160,17 @@ def _latest(workspace: Workspace, lifecycle: str, target: str) -> str | None:
 
 
 def covered_by(signed: Collection[str], previous: Mapping[str, str | None]) -> frozenset[str]:
-    """The digests that signatures cover: those that are `signed`, and all before them, by `previous` of each digest."""
-    found = set()
+    """The digests that count by signatures: those that are `signed`, and all before the first of them, by `previous` of each.
+
+    One that came between two signed ones does not: no run asks who wrote the receipt that it comes after.
+    """
+    found = set(signed)
     for digest in signed:
-        here: str | None = digest
-        while here is not None and here not in found:
-            found.add(here)
+        before: list[str] = []
+        here = previous.get(digest)
+        while here is not None and here not in found and here not in before:
+            before.append(here)
             here = previous.get(here)
+        if here is None:
+            found.update(before)
     return frozenset(found)

@@ -104,8 +104,8 @@ class Archive:
     def unbelieved(self, tellings: Iterable[Telling]) -> Mapping[str, str]:
         """Those that do not count for want of a signature, by digest, and why; none where no signature is required.
 
-        A signature covers all receipts before its own, since each one's digest covers that of the one before it. Those of a
-        target where nobody has signed anything yet are from before signatures were required, and count.
+        What came before the first signature of a target was made before signatures were required, and counts: that signature
+        covers it, since each receipt's digest covers that of the one before it.
         """
         if self._ask is None:
             return {}

@@ -1,4 +1,4 @@
-"""`shipway sign`: sign the last receipt of a target, which its signer could not, and with it all before it. Runs nothing."""
+"""`shipway sign`: sign the last receipt of a target, which its signer could not. Runs nothing."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def run(arguments: Namespace) -> int:
         _check_journalled(receipt, repository, context)
         signed = _signed(receipt, declared, repository, context)
         write_atomically(path, canonical_bytes(signed.document))
-        text = f"{path.name} is signed by {signed.signatures[0].key}, and with it all before it"
+        text = f"{path.name} is signed by {signed.signatures[0].key}"
     if not arguments.quiet:
         write_out(one_line(text) + "\n")
     return EXIT_DONE
