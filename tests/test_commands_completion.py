@@ -34,6 +34,7 @@ DECLARATION = """
         steps: [{run: 'true'}]
       `touch ran`: {}
     secrets: []
+    locks: {database: run, mirror: step}
     """
 
 BLOCK_TARGETS = """
@@ -42,6 +43,9 @@ BLOCK_TARGETS = """
       staging: {}
       "prod":
         on: [main]
+    locks:
+      - database  # of all
+      - "mirror"
     name: shop
     """
 
@@ -53,6 +57,8 @@ ASKED = [
     ("plan -t |pr", ["prod"]),
     ("plan --stage |", ["build", "release"]),
     ("graph --format |", ["json", "mermaid", "text"]),
+    ("lock |", ["database", "mirror"]),
+    ("unlock |mi", ["mirror"]),
     ("completion |", ["bash", "fish", "zsh"]),
     ("apply |pl", ["plan one.json", "plan.json"]),
     ("show -f |pl", ["plan one.json", "plan.json"]),
@@ -119,6 +125,11 @@ def test_names_are_found_in_block_form_and_without_a_declaration(project: Projec
     project.write({"shipway.yml": BLOCK_TARGETS})
     assert asked_of_bash(project, "plan --target |") == ["prod", "staging"]
     assert asked_of_bash(project, "plan --stage |") == []
+    assert asked_of_bash(project, "lock |") == ["database", "mirror"]
+    project.write({"shipway.yml": "locks: [database, 'x y', mirror] # [more]\nname: shop\n"})
+    assert asked_of_bash(project, "lock |") == ["database", "mirror"]
+    project.write({"shipway.yml": "locks:\n- database\n- mirror\nname: shop\n"})
+    assert asked_of_bash(project, "lock |") == ["database", "mirror"]
     (project.root / "shipway.yml").unlink()
     assert asked_of_bash(project, "plan --target |") == []
 

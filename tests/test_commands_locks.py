@@ -164,6 +164,7 @@ def test_a_wrong_duration_is_refused_before_anything_is_held(project: Project) -
 STEPS = """
     version: 1
     name: {name}
+    locks: {{mirror: step}}
     steps:
       - {{id: mirror, run: "echo {name} >> order; {more}", locks: [mirror], lasting: false}}
 """
@@ -200,7 +201,7 @@ def test_a_step_whose_lock_a_person_holds_fails_with_who_it_is(project: Project)
 
 
 def test_a_step_may_name_a_lock_that_its_run_holds(project: Project) -> None:
-    text = STEPS.format(name="one", more="true").replace("name: one", "name: one\n    locks: [mirror]")
+    text = STEPS.format(name="one", more="true").replace("{mirror: step}", "[mirror]")
     project.write({"shipway.yml": text})
     project.call("run", "--yes", "-q")
     assert project.text("order") == "one\n"

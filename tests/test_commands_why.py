@@ -43,6 +43,7 @@ SHOP = """
             reads: [src/**]
         compensate:
           steps: [{id: tell, run: echo undone}]
+    locks: {shop-db: step}
     """
 
 

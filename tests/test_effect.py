@@ -25,7 +25,7 @@ secrets: [TOKEN, OTHER]
 inputs: {size: {type: integer, default: 1}}
 values: {host: eu-1, all: [a, b]}
 limits: {docker: {parallel: 1}}
-locks: [db]
+locks: {db: run, table: step, tables: step}
 defaults: {parallel: 2, on_cancel: leave, on_failure: drain, rollback: run}
 stages:
   build:
@@ -100,6 +100,11 @@ def edit(old: str, new: str) -> Callable[[Project], None]:
         (project.root / "shipway.yml").write_text(text.replace(old, new))
 
     return change
+
+
+def without_locks(project: Project) -> None:
+    edit("        locks: [table]\n", "")(project)
+    edit("locks: {db: run, table: step, tables: step}", "lock: none")(project)
 
 
 def written(name: str, text: str, *, mode: int = 0o644) -> Callable[[Project], None]:
@@ -261,7 +266,7 @@ ALWAYS: dict[str, tuple[Callable[[Project], None], tuple[str, ...], str]] = {
     "compensation": (edit("{id: tell, run: 'true'", "{id: tell, run: exit 0"), (), "release: compensation"),
     "approval": (edit("    env_from:", "    approval: required\n    env_from:"), (), "release: approval"),
     "policy": (
-        edit("locks: [db]", "locks: [db]\npolicy: {tools: {only_actions: ['*']}}"),
+        edit("\ndefaults:", "\npolicy: {tools: {only_actions: ['*']}}\ndefaults:"),
         (),
         "plan: policies",
     ),
@@ -275,10 +280,11 @@ ALWAYS: dict[str, tuple[Callable[[Project], None], tuple[str, ...], str]] = {
     "retry": (edit("attempts: 2", "attempts: 3"), (), "release/migrate: retry"),
     "timeout": (edit("timeout: 5m", "timeout: 6m"), (), "release/migrate: timeout_ms"),
     "limit": (edit("docker: {parallel: 1}", "docker: {parallel: 2}"), (), "plan: limits"),
-    "lock of the run": (edit("locks: [db]", "locks: [database]"), (), "plan: locks"),
+    "lock of the run": (edit("{db: run", "{database: run"), (), "plan: locks"),
     "lock of a step": (edit("locks: [table]", "locks: [tables]"), (), "release/migrate: locks"),
-    "no lock at all": (edit("locks: [db]", "lock: none"), (), "plan: "),
-    "hook": (edit("locks: [db]", "locks: [db]\nhooks: {on: {node_failed: ./tell}}"), (), "plan: hooks"),
+    "lock of the run that becomes one of steps": (edit("{db: run", "{db: step"), (), "plan: locks"),
+    "no lock at all": (without_locks, (), "plan: "),
+    "hook": (edit("\ndefaults:", "\nhooks: {on: {node_failed: ./tell}}\ndefaults:"), (), "plan: hooks"),
     "exclusive": (edit("retry:", "exclusive: true\n        retry:"), (), "release/migrate: exclusive"),
     "allow_failure": (edit("retry:", "allow_failure: true\n        retry:"), (), "release/migrate: allow_failure"),
     "on_failure": (edit("on_failure: drain", "on_failure: cancel"), (), "plan: on_failure"),

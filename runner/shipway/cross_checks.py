@@ -20,6 +20,8 @@ from shipway.references import References, read_references
 from shipway.scripts import misplaced_expressions
 from shipway.signing_checks import signing_findings
 
+_NAME = re.compile("[a-z0-9][a-z0-9-]*")
+
 
 def cross_findings(data: Json, most: int) -> list[Finding]:
     """Up to `most` findings in declaration `data` of any shape: what the schema refuses is skipped here."""
@@ -32,6 +34,7 @@ def cross_findings(data: Json, most: int) -> list[Finding]:
         _wrong_rates(data),
         _wrong_writes(data, stages),
         _unknown_limits(data, stages),
+        _unknown_locks(data, stages),
         _idle_locks(data),
         _wrong_promotions(data),
         _wrong_state(data),
@@ -90,6 +93,19 @@ def _unknown_limits(data: Json, stages: tuple[StageOutline, ...]) -> Iterator[Fi
                 if name not in known:
                     hint = did_you_mean(name, known) or f"declare it: `limits: {{{name}: {{parallel: 1}}}}`"
                     yield Finding(path, f"unknown limit `{name}` of {place(step.path, data)}", hint, anchor="limits")
+
+
+def _unknown_locks(data: Json, stages: tuple[StageOutline, ...]) -> Iterator[Finding]:
+    top = mapping(data)
+    listed = [name for _, name in texts(top, (), "locks")]
+    known = mapping(top.get("locks")) or dict.fromkeys(listed, "run")
+    shown = "".join(f"{name}: {word}, " for name, word in known.items() if len(known) <= 3)
+    for body in (body for stage in stages for body in stage.bodies):
+        for step in body.steps:
+            for path, name in texts(step.data, step.path, "locks"):
+                if name not in known and _NAME.fullmatch(name):
+                    hint = did_you_mean(name, known) or f"declare it: `locks: {{{shown}{name}: step}}`"
+                    yield Finding(path, f"unknown lock `{name}` of {place(step.path, data)}", hint, anchor="locks")
 
 
 def _wrong_writes(data: Json, stages: tuple[StageOutline, ...]) -> Iterator[Finding]:

@@ -345,7 +345,7 @@ class _Builder:
             values=mapping(self._data.get("values")),
             defaults=self._defaults(mapping(self._data.get("defaults"))),
             limits={name: _limit(mapping(rule)) for name, rule in mapping(self._data.get("limits")).items()},
-            locks=_names(self._data, "locks"),
+            locks=_held_by_run(self._data),
             is_locked=self._data.get("lock") != "none",
             state=_state(self._data.get("state")),
             policies=self._policies(self._data, (), ""),
@@ -496,6 +496,12 @@ class _Builder:
 def _names(data: Mapping[str, Json], key: str) -> tuple[str, ...]:
     """The texts of the list under `key`, each once."""
     return tuple(dict.fromkeys(text for _, text in texts(data, (), key)))
+
+
+def _held_by_run(data: Mapping[str, Json]) -> tuple[str, ...]:
+    """The locks of the whole run: all of a list, in a mapping those that say so. The others belong to the steps that name them."""
+    written = mapping(data.get("locks"))
+    return _names(data, "locks") or tuple(name for name, holder in written.items() if holder == "run")
 
 
 def _output(rule: Json) -> OutputRule:

@@ -19,7 +19,7 @@ _COMPENSATING = 5
 _INNER = (("steps",), ("emits", "steps"))
 """Where the steps inside a step are, behind its path."""
 
-_OWNERS = {"inputs": "input", "limits": "limit", "policy": "policy", "targets": "target"}
+_OWNERS = {"inputs": "input", "limits": "limit", "locks": "lock", "policy": "policy", "targets": "target"}
 _SECTIONS = frozenset(
     [
         "approval",

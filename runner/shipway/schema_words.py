@@ -62,6 +62,7 @@ _FORMS = {
         "`required` or a mapping",
         "write `approval: required`, or `approval: {reviews: 2, from: [maintain]}`",
     ),
+    "locks": ("a list or a mapping", "write `locks: [db]`, or `locks: {db: run, mirror: step}`"),
     "state": ("`local`, `git` or a mapping", "for a database: `state: {store: postgres, url: DATABASE_URL}`"),
     "hook": ("a script or a mapping", "write `node_failed: ./notify`, or `node_failed: {run: ./notify, timeout: 30s}`"),
     "hook name": ("the name of a hook", "use letters, digits, `_`, `-` and `.`, with a letter or `_` first"),

@@ -10,7 +10,7 @@ from shipway.commands.documents import write_out
 from shipway.render.completions import Command, Option, Value, completion_script
 
 _FILES = frozenset({"file", "output", "plan", "document", "before", "after", "against"})
-_NAMES = {"target": Value.TARGET, "stage": Value.STAGE, "skip": Value.STAGE}
+_NAMES = {"target": Value.TARGET, "stage": Value.STAGE, "skip": Value.STAGE, "name": Value.LOCK}
 
 
 def run(arguments: Namespace) -> int:

@@ -17,6 +17,7 @@ class Value(StrEnum):
     TEXT = "text"
     TARGET = "target"
     STAGE = "stage"
+    LOCK = "lock"
 
 
 class Option(Struct, frozen=True):
@@ -38,30 +39,30 @@ class Command(Struct, frozen=True):
     words: tuple[str, ...] = ()
 
 
-# The names below a key of the nearest shipway.yml, in flow or in block form. It reads what people write, and is silent on the rest.
-# Only plain names come out: shells expand some of what they are handed for completion.
+# The names below a key of the nearest shipway.yml, of a mapping or a list, in flow or in block form. It reads what people
+# write, and is silent on the rest. Only plain names come out: shells expand some of what they are handed for completion.
 _AWK = r"""
 function tell(name) { gsub(/[ "]/, "", name); if (name ~ /^[A-Za-z0-9][A-Za-z0-9.-]*$/) print name }
-function flow(text,    i, c, depth, word) {
+function flow(text,    i, c, depth, word, list) {
   for (i = 1; i <= length(text); i++) {
     c = substr(text, i, 1)
-    if (c == "{" || c == "[") { depth++; word = "" }
-    else if (c == "}" || c == "]") depth--
+    if (c == "{" || c == "[") { if (!depth++) list = c == "["; word = "" }
+    else if (c == "}" || c == "]") { if (!--depth) { if (list) tell(word); exit } }
     else if (depth == 1 && c == ":") { tell(word); word = "" }
-    else if (depth == 1 && c == ",") word = ""
+    else if (depth == 1 && c == ",") { if (list) tell(word); word = "" }
     else if (depth == 1) word = word c
   }
 }
 index($0, key ":") == 1 {
   rest = substr($0, length(key) + 2)
-  if (rest ~ /\{/) flow(rest); else inside = 1
+  if (rest ~ /[{[]/) flow(rest); else inside = 1
   next
 }
-inside && /^[^ #]/ { exit }
-inside && /^ +[A-Za-z0-9"]/ {
-  match($0, /^ +/)
-  if (!indent) indent = RLENGTH
-  if (RLENGTH == indent) { name = substr($0, RLENGTH + 1); sub(/:.*/, "", name); tell(name) }
+inside && /^[^ #-]/ { exit }
+inside && /^ *(- +)?[A-Za-z0-9"]/ {
+  match($0, /^ */)
+  if (!indent) indent = RLENGTH + 1
+  if (RLENGTH + 1 == indent) { name = substr($0, indent); sub(/^- +/, "", name); sub(/:.*| #.*/, "", name); tell(name) }
 }
 """
 
@@ -138,6 +139,8 @@ def _bash_value(value: Value, words: Sequence[str]) -> str:
             return '_shipway_words "$(_shipway_names targets)"'
         case Value.STAGE:
             return '_shipway_words "$(_shipway_names stages)"'
+        case Value.LOCK:
+            return '_shipway_words "$(_shipway_names locks)"'
     return ":"
 
 
@@ -153,6 +156,7 @@ def _zsh(commands: Sequence[Command]) -> Iterator[str]:
     yield _FIND
     yield '_shipway_targets() { local -a found; found=(${(f)"$(_shipway_names targets)"}); compadd -a found }'
     yield '_shipway_stages() { local -a found; found=(${(f)"$(_shipway_names stages)"}); compadd -a found }'
+    yield '_shipway_locks() { local -a found; found=(${(f)"$(_shipway_names locks)"}); compadd -a found }'
     yield "_shipway() {"
     yield "  local -a commands"
     yield "  commands=("
@@ -192,6 +196,8 @@ def _zsh_value(value: Value, words: Sequence[str]) -> str:
             return "_shipway_targets"
         case Value.STAGE:
             return "_shipway_stages"
+        case Value.LOCK:
+            return "_shipway_locks"
     return " "
 
 
@@ -232,6 +238,8 @@ def _fish_value(value: Value, words: Sequence[str]) -> str:
             return "-f -a '(__shipway_names targets)'"
         case Value.STAGE:
             return "-f -a '(__shipway_names stages)'"
+        case Value.LOCK:
+            return "-f -a '(__shipway_names locks)'"
     return "-f"
 
 
