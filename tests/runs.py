@@ -30,7 +30,9 @@ from shipway.privilege import has_privilege
 from shipway.receipt import NodeResult, Receipt
 from shipway.registry import Registry
 from shipway.repository import open_repository
+from shipway.shelf import Shelf
 from shipway.state import State
+from shipway.stores.local_files import LocalFiles
 from shipway.takeover import GoOn
 from shipway.undertaking import Finished, Reporter, Request, Surroundings
 from shipway.workspace import Workspace
@@ -200,6 +202,9 @@ def run(
         has_privilege=setting.has_privilege,
         prior=setting.prior,
         journals=lambda: journal_of(root, context, setting.strike),
+        open_shelf=lambda declared, secrets, target: Shelf(
+            declared.name, target, lambda: LocalFiles(Workspace(root).make_records()), is_private=True
+        ),
     )
     request = Request(
         file,

@@ -17,6 +17,7 @@ from shipway.canonical import Json
 from shipway.declaration import OutputRule
 from shipway.nodes import Change, Fidelity, Node, Outcome, Verified
 from shipway.records import Record
+from shipway.shelf import Shelf
 
 
 class SlotType(StrEnum):
@@ -101,7 +102,7 @@ class PlanWork(Struct, frozen=True):
     `inputs` holds every slot that is known (immediate, or promised by a node that predicted it); `unknown` maps the others
     to the node or context they wait for. `env` is the child environment as far as it is known, `unknown_env` its missing
     names. `root` is the directory that relative paths are in. `execute` runs a read-only command and returns its result.
-    `secret` names the slots whose value holds a secret: a plan shows none of them.
+    `secret` names the slots whose value holds a secret: a plan shows none of them. `shelf` holds what earlier runs kept.
     """
 
     node: Node
@@ -112,6 +113,7 @@ class PlanWork(Struct, frozen=True):
     root: Path
     execute: Callable[[Command], Completed]
     secret: frozenset[str] = frozenset()
+    shelf: Shelf | None = None
 
 
 class Completed(Struct, frozen=True):
@@ -129,6 +131,7 @@ class Work(Struct, frozen=True):
     `root` is the workspace; `scratch` a private directory of this node, the same for `do`, `undo` and `verify`, on the same
     file system as `.shipway`, where replaced things may be moved aside: it is kept as long as they may be undone. `started_ms` is
     when this attempt began (Unix time, UTC). `cancelled()` turns True when the node should stop.
+    `shelf` is where to keep what later runs of this lifecycle and target need; None where nothing is kept.
     For `undo`: `outcome` is how `do` ended, `outputs` what it gave, `state` the undo state it left (None: it gave none).
     """
 
@@ -143,6 +146,7 @@ class Work(Struct, frozen=True):
     outcome: Outcome | None = None
     outputs: Mapping[str, Json] = field(default_factory=dict)
     state: Json = None
+    shelf: Shelf | None = None
 
 
 class Done(Struct, frozen=True):

@@ -240,6 +240,7 @@ class Continuation:
             outcome=standing.own,
             outputs=standing.last.outputs if standing.last else {},
             state=standing.last.undo if standing.last else None,
+            shelf=self._around.shelf,
         )
 
     @property

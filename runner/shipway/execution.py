@@ -34,6 +34,7 @@ from shipway.process import most_children
 from shipway.progress import ExecutionOptions, Surroundings
 from shipway.redaction import Redactor
 from shipway.registry import Registry
+from shipway.shelf import Shelf
 from shipway.step_locks import StepLocks
 
 PLAN_COMMAND_TIMEOUT_MS = 300_000
@@ -67,6 +68,7 @@ class ExecutionTools(Struct, frozen=True):
     usual_ms: Mapping[str, int] = field(default_factory=dict)
     fail_after: str = ""
     check_head: Callable[[Plan], None] = lambda plan: None
+    shelf: Shelf | None = None
 
 
 def execute_plan(plan: Plan, tools: ExecutionTools) -> Execution:
@@ -176,6 +178,7 @@ def surroundings_of(
         step_locks=step_locks,
         check_head=lambda: tools.check_head(plan),
         started_unix_ms=int(context.now().timestamp() * 1000) - tools.elapsed_ms,
+        shelf=tools.shelf,
     )
 
 

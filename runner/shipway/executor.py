@@ -529,7 +529,13 @@ class Executor:
             progress.inputs = evaluation.inputs(node, declared)
         around = self._around
         return Work(
-            node, progress.inputs, progress.env, around.root, around.scratch(node.id), started_ms=around.unix_ms()
+            node,
+            progress.inputs,
+            progress.env,
+            around.root,
+            around.scratch(node.id),
+            started_ms=around.unix_ms(),
+            shelf=around.shelf,
         )
 
     def _forward_ended(self, ended: Ended) -> None:

@@ -94,6 +94,7 @@ def _work(standing: Standing, around: Surroundings) -> Work:
         outcome=standing.own,
         outputs=standing.last.outputs if standing.last else {},
         state=standing.last.undo if standing.last else None,
+        shelf=around.shelf,
     )
 
 

@@ -53,6 +53,7 @@ from shipway.rules import Held, approved_as
 from shipway.secrecy import Secrecy, Vault
 from shipway.shared_journal import fetch
 from shipway.shared_state import SharedState
+from shipway.shelf import Shelf
 from shipway.signer import SigningTools
 from shipway.site import site_of
 from shipway.state import Prior
@@ -453,7 +454,15 @@ class _Voyage:
             redact=self.redactor.redact,
             withheld={} if self.request.execute else self._held.withheld,
             prior=self._prior,
+            shelf=self._shelf,
         )
+
+    @cached_property
+    def _shelf(self) -> Shelf | None:
+        shelf = self.around.open_shelf(self._recorded, self.secrets, self.request.target)
+        if shelf is not None:
+            self.cleanups.register("what actions keep", shelf.close)
+        return shelf
 
     def _policy_tools(self) -> PolicyTools:
         commands = PlanCommands(self.context, self.redactor, self.around.grace, self.around.interruption)
@@ -501,6 +510,7 @@ class _Voyage:
             fail_after=self.request.fail_after,
             check_head=self.request.check_head,
             usual_ms=self._logbook.usual_ms,
+            shelf=self._shelf,
         )
 
     def _files(self) -> str:

@@ -23,6 +23,7 @@ from shipway.plan import Plan
 from shipway.redaction import redacted_value
 from shipway.registry import Registry, show
 from shipway.resolution import Resolved
+from shipway.shelf import Shelf
 from shipway.state import Prior, State
 from shipway.vertices import members_of
 
@@ -31,7 +32,8 @@ class PlanTools(Struct, frozen=True):
     """What planning may use: actions and backends, the child environment's base, secrets by name, and a way to run a command.
 
     `redact` masks secrets in what actions and commands say: a plan leaves the machine. `withheld` are secrets, by node as
-    written, that its commands are not handed. `prior` gives what exists before the run, by default nothing.
+    written, that its commands are not handed. `prior` gives what exists before the run, by default nothing;
+    `shelf` what actions kept.
     """
 
     registry: Registry
@@ -43,6 +45,7 @@ class PlanTools(Struct, frozen=True):
     redact: Callable[[str], str]
     withheld: Mapping[str, frozenset[str]] = field(default_factory=dict)
     prior: Prior = State
+    shelf: Shelf | None = None
 
 
 _NO_SLOTS: frozenset[str] = frozenset()
@@ -143,6 +146,7 @@ class Predictor:
             root=self._root,
             execute=lambda command: self._tools.execute(node, command),
             secret=_secret_slots(node),
+            shelf=self._tools.shelf,
         )
         said = asked_again(node, self._ask(action, work))
         fidelity, why = self._honest(node, said, unknown)

@@ -18,6 +18,7 @@ from shipway.journal import Journal
 from shipway.nodes import Change, Immediate, Node, Outcome
 from shipway.pace import OwnTokens, Tokens
 from shipway.receipt import Attempt, NodeResult, RollbackEntry
+from shipway.shelf import Shelf
 from shipway.step_locks import StepLocks
 
 STILL_RUNNING_MS = 60_000
@@ -46,6 +47,7 @@ class Surroundings(Struct, frozen=True):
     `directory` is private to the run and on the workspace's file system, and so is `recovery`, which outlives the run.
     `clock_ms` counts from the start of the run; `fraction()` is random in [0, 1). `passed` gives the variables that
     `env_from` patterns let through. `check_head` raises where what cannot be undone is not to begin any more.
+    `shelf` is where actions keep what later runs need.
     """
 
     root: Path
@@ -64,6 +66,7 @@ class Surroundings(Struct, frozen=True):
     started_unix_ms: int
     tokens: Tokens = field(default_factory=OwnTokens)
     check_head: Callable[[], None] = lambda: None
+    shelf: Shelf | None = None
 
     def scratch(self, node: str) -> Path:
         """The private directory of one node, the same for all that is asked of it."""

@@ -28,6 +28,7 @@ from shipway.registry import Registry
 from shipway.repository import Repository
 from shipway.secrecy import Vault
 from shipway.shared_state import SharedState
+from shipway.shelf import Shelf
 from shipway.state import State
 from shipway.takeover import GoOn
 
@@ -78,7 +79,8 @@ class Surroundings(Struct, frozen=True):
 
     `journals` gives the journal of the workspace, where one is kept: without it a killed run cannot be resumed.
     `open_locks` gives the locks that a declaration asks for, by its secrets; none is taken yet. `open_state` gives the
-    state of its target where that is kept elsewhere than in the workspace, `open_vault` what encrypts to its key.
+    state of its target where that is kept elsewhere than in the workspace, `open_vault` what encrypts to its key,
+    `open_shelf` what its actions keep between runs; nothing is opened before one does.
     `labels` asks the forge for those of the pull request.
     `precedents` are the receipts of the last run that was let through, as each place knows it where receipts are kept.
     `receipts` are those of a target, wherever they are kept, without what cannot be verified. `prior` folds them: it is asked for
@@ -102,6 +104,7 @@ class Surroundings(Struct, frozen=True):
     prior: Callable[[Declaration, str], State] = lambda declaration, target: State()
     precedents: Callable[[Declaration, str], Iterable[Receipt]] = lambda declaration, target: ()
     open_vault: Callable[[Declaration, Mapping[str, str]], Vault | None] = lambda declaration, secrets: None
+    open_shelf: Callable[[Declaration, Mapping[str, str], str], Shelf | None] = lambda *declared: None
 
 
 class Finished(Struct):

@@ -134,6 +134,7 @@ class Undoing:
             outcome=outcome,
             outputs=outputs,
             state=progress.last.undo if progress.last else None,
+            shelf=self._around.shelf,
         )
 
     def _compensation_work(self, progress: Progress, outcome: Outcome) -> Work:
@@ -149,6 +150,7 @@ class Undoing:
             self._around.root,
             self._around.scratch(node.id),
             started_ms=self._around.unix_ms(),
+            shelf=self._around.shelf,
         )
 
     def _entry(

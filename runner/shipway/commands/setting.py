@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from shipway import declaration
 from shipway.attempt import Grace
-from shipway.commands.stores import open_locks, open_state, open_vault, precedents_of, receipts_of
+from shipway.commands.stores import open_locks, open_shelf, open_state, open_vault, precedents_of, receipts_of
 from shipway.context import Context
 from shipway.declaration_files import DEFAULT_FILE
 from shipway.errors import Reason, UsageError
@@ -160,6 +160,7 @@ def surroundings(context: Context, repository: Repository, events: Events, repor
         open_locks=lambda declared, secrets: open_locks(declared, secrets, context, repository),
         open_state=lambda declared, secrets, target: open_state(declared, secrets, target, context, repository),
         open_vault=open_vault,
+        open_shelf=lambda declared, secrets, target: open_shelf(declared, secrets, target, context, repository),
         receipts=lambda declared, target: receipts_of(declared, target, context, repository),
         prior=lambda declared, target: _prior(declared, target, context, repository),
         precedents=lambda declared, target: precedents_of(declared, target, context, repository),

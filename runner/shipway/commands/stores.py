@@ -20,6 +20,7 @@ from shipway.repository import Repository
 from shipway.secrecy import Vault
 from shipway.shared_journal import fetch
 from shipway.shared_state import SharedState, saved_targets
+from shipway.shelf import Shelf
 from shipway.store import Store
 from shipway.workspace import Workspace
 
@@ -59,6 +60,19 @@ def open_vault(declared: Declaration, secrets: Mapping[str, str]) -> Vault | Non
     from shipway.stores.vault import Vault as KeyVault  # late: only who names a key pays for it
 
     return KeyVault(name, secrets[name])
+
+
+def open_shelf(
+    declared: Declaration, secrets: Mapping[str, str], target: str, context: Context, repository: Repository
+) -> Shelf:
+    """What the actions of a lifecycle keep between its runs on a target. Opens nothing before one of them does."""
+    return Shelf(
+        declared.name,
+        target,
+        lambda: open_store(declared.state, secrets, context, repository),
+        open_vault=lambda: open_vault(declared, secrets),
+        is_private=declared.state.store is StateStore.LOCAL,
+    )
 
 
 def receipts_of(declared: Declaration, target: str, context: Context, repository: Repository) -> Iterator[Receipt]:
