@@ -17,7 +17,9 @@ from openapi_core.testing import MockRequest, MockResponse
 _VENDORED = Path(__file__).resolve().parent.parent / "vendor"
 VENDOR = _VENDORED / "github"
 _OURS = Path(__file__).resolve().parent / "gitlab.openapi.json"
-"""GitLab's own description is under CC BY-SA 4.0 and in no package: what is used of it is written down again, in our words."""
+"""GitLab's own description is under CC BY-SA 4.0 and in no package: what is used of it is written down again, in our words, and
+compared with what the vendored names of a client say.
+"""
 
 
 @cache

@@ -171,7 +171,6 @@ class GitLabServer(ForgeServer):
     def _note(self, written: Written) -> dict[str, Any]:
         return {
             "id": written.id,
-            "type": None,
             "body": written.body,
             "author": _account(self.world.accounts.get(written.login, Account(1, written.login))),
             "created_at": _in_milliseconds(written.created_at),
