@@ -26,6 +26,7 @@ def answer(world: World, seen: Seen, grant: Grant) -> Answer | None:
         ("GET", rf"{root}/commits/([^/]+)/check-runs", "checks=read", _checks),
         ("POST", rf"{root}/deployments()", "deployments=write", _create_deployment),
         ("GET", rf"{root}/deployments()", "deployments=read", _deployments),
+        ("DELETE", rf"{root}/deployments/(\d+)", "deployments=write", _delete_deployment),
         ("POST", rf"{root}/deployments/(\d+)/statuses", "deployments=write", _create_status),
         ("GET", rf"{root}/deployments/(\d+)/statuses", "deployments=read", _statuses),
     )
@@ -89,7 +90,8 @@ def _deployments(world: World, seen: Seen, _: str) -> Answer:
         for made in reversed(world.deployments)
         if wanted in (None, made.document["ref"]) and environment in (None, made.document["environment"])
     ]
-    return 200, [_deployment(made) for made in found]
+    size, page = int(seen.query.get("per_page", "30")), int(seen.query.get("page", "1"))
+    return 200, [_deployment(made) for made in found[(page - 1) * size : page * size]]
 
 
 def _deployment(made: Announced) -> dict[str, Any]:
@@ -104,7 +106,30 @@ def _create_status(world: World, seen: Seen, number: str) -> Answer:
     if made is None:
         return 404, None
     made.statuses.append(json.loads(seen.body))
+    if made.statuses[-1]["state"] == "success" and made.statuses[-1].get("auto_inactive", True):
+        for other in world.deployments[: world.deployments.index(made)]:
+            if _is_ended_by(other, made):
+                other.statuses.append({"state": "inactive"})
     return 201, _status(made.statuses[-1])
+
+
+def _is_ended_by(other: Announced, made: Announced) -> bool:
+    """Whether a success makes the other inactive: the same environment, neither transient nor for production, a success before."""
+    sent = other.document
+    is_kept = sent.get("transient_environment") or sent.get("environment", "production") == "production"
+    is_same = sent.get("environment") == made.document.get("environment")
+    return is_same and not is_kept and other.statuses[-1:] != [] and other.statuses[-1]["state"] == "success"
+
+
+def _delete_deployment(world: World, seen: Seen, number: str) -> Answer:
+    """Only an inactive one, unless it is the only one of the repository."""
+    made = next((each for each in world.deployments if each.id == int(number)), None)
+    if made is None:
+        return 404, None
+    if len(world.deployments) > 1 and (not made.statuses or made.statuses[-1]["state"] == "success"):
+        return 422, {"message": "We cannot delete an active deployment unless it is the only one of the repository."}
+    world.deployments.remove(made)
+    return 204, None
 
 
 def _statuses(world: World, seen: Seen, number: str) -> Answer:

@@ -318,6 +318,9 @@ class GitHubServer(ForgeServer):
         document = json.loads(example("pull-request")) | {"number": number, "locked": pull.is_locked}
         document["requested_teams"] = []
         document["head"]["sha"] = pull.head
+        document["head"]["repo"]["id"] = pull.repository
+        is_closed = pull.is_closed or bool(pull.merge_commit)
+        document |= {"state": "closed" if is_closed else "open", "merged": bool(pull.merge_commit)}
         return Reply(200, document)
 
     def _pulls(self, seen: Seen) -> Reply:
@@ -328,6 +331,7 @@ class GitHubServer(ForgeServer):
             if (
                 is_asked_for
                 and not pull.merge_commit
+                and not pull.is_closed
                 and seen.query.get("head", "") in ("", f"{pull.owner}:{pull.branch}")
             ):
                 (document,) = json.loads(example("pull-request-simple-items"))
@@ -511,6 +515,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_PATCH(self) -> None:
         """Any edit."""
+        self._handle()
+
+    def do_DELETE(self) -> None:
+        """Any removal."""
         self._handle()
 
     def date_time_string(self, timestamp: float | None = None) -> str:

@@ -83,6 +83,7 @@ class Pull:
     branch: str = "topic"
     author: str = "octocat"
     base: str = "main"
+    is_closed: bool = False
     labels: list[str] = field(default_factory=list)
     comments: list[Written] = field(default_factory=list)
     reviews: list[Submitted] = field(default_factory=list)

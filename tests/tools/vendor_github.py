@@ -44,6 +44,7 @@ REPOSITORY_PATHS = (
     "commits/{ref}/check-runs",
     "statuses/{sha}",
     "deployments",
+    "deployments/{deployment_id}",
     "deployments/{deployment_id}/statuses",
     "pulls/{pull_number}",
     "pulls/{pull_number}/files",

@@ -9,7 +9,7 @@ from urllib.parse import quote
 from shipway.approvals import Permission, Review
 from shipway.canonical import Json, mapping
 from shipway.errors import Reason
-from shipway.forges import answers, github_checks, github_issues, github_reviews, limits
+from shipway.forges import answers, github_checks, github_issues, github_previews, github_reviews, limits
 from shipway.forges.client import Answer, Client
 from shipway.forges.forge import (
     Artifact,
@@ -28,6 +28,7 @@ from shipway.forges.forge import (
     PullRequest,
 )
 from shipway.forges.issues import Issue
+from shipway.forges.previews import Announced, PullState
 from shipway.redaction import Redacted
 
 _VIEWER = "query { viewer { login databaseId } }"
@@ -237,6 +238,26 @@ class GitHub:
     def remembered(self, lifecycle: str, environment: str) -> str:
         """Out of the addresses that concluded deployments have."""
         return github_checks.remembered(self._client, self._repository, lifecycle, environment)
+
+    def pull(self, number: int) -> PullState:
+        """How a pull request stands now."""
+        return github_previews.pull(self._client, self._repository, number)
+
+    def announce(self, announced: Announced, description: str) -> str:
+        """A deployment to the environment of all previews."""
+        return github_previews.announce(self._client, self._repository, announced, description)
+
+    def tell(self, id: str, announced: Announced, state: DeploymentState, description: str) -> None:
+        """One status more of a preview's deployment."""
+        github_previews.tell(self._client, self._repository, id, announced, state, description)
+
+    def retire(self, lifecycle: str, target: str, *, keep: str = "") -> int:
+        """Takes away the deployments of a preview but one."""
+        return github_previews.retire(self._client, self._repository, lifecycle, target, keep)
+
+    def announced(self, lifecycle: str) -> tuple[tuple[str, str], ...]:
+        """The previews' deployments that are there."""
+        return github_previews.announced(self._client, self._repository, lifecycle)
 
     def dress(self, body: Redacted) -> Redacted:
         """The body as it is: GitHub obeys nothing in a comment."""
