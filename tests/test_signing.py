@@ -27,6 +27,8 @@ DECLARED = """
       - {{id: a, run: "{run}", undo: "true"}}
 """
 SIGNING = "{policy: require, allowed_signers: allowed, signers: [{file: ~/key}]}"
+LOSES = "test ! -e ../home/lose || mv ../home/key ../home/away"
+"""A step that takes the key away from its signer, once `lose` is there."""
 
 
 def make(folder: Path, signing: str = SIGNING, more: str = "", run: str = "true") -> Project:
@@ -45,6 +47,12 @@ def receipts(project: Project) -> list[Path]:
 
 def staged(project: Project, code: int = 0, **env: str) -> Any:
     return project.call("run", "--yes", "--json", "--target", "staging", env=env, code=code)
+
+
+def doctored(project: Project, code: int = 0) -> dict[str, str]:
+    """What `shipway doctor` says of the signers."""
+    checks = project.call("doctor", "--target", "staging", "--json", code=code).json["checks"]
+    return next(check for check in checks if check["name"] == "signing")
 
 
 def test_a_receipt_is_signed_and_its_signature_is_outside_the_digest(tmp_path: Path) -> None:
@@ -111,8 +119,8 @@ def test_a_secret_holds_the_key_which_no_step_gets_and_nobody_can_print(tmp_path
     for path in (project.root / ".shipway").rglob("*"):
         assert not path.is_file() or body.encode() not in path.read_bytes(), path
     assert "SIGNING_KEY" not in project.call("logs").out and "***" in project.call("logs").out
-    later = staged(project, code=5)
-    assert "the secret `SIGNING_KEY` is not set" in later.err
+    later = staged(project, code=5).json["error"]
+    assert "the secret `SIGNING_KEY` is not set" in later["message"]
 
 
 def test_a_key_in_a_file_is_masked_in_what_steps_print(tmp_path: Path) -> None:
@@ -145,16 +153,56 @@ def test_openpgp_signs_through_gpg(tmp_path: Path) -> None:
 
 
 def test_a_signer_that_fails_is_exit_5_after_the_receipt_was_kept_and_nothing_is_undone(tmp_path: Path) -> None:
-    project = make(tmp_path, "{allowed_signers: allowed, signers: [{file: nowhere}, {agent: any}]}")
+    project = make(tmp_path, "{allowed_signers: allowed, signers: [{file: ~/key}, {agent: any}]}", run=LOSES)
+    (tmp_path / "home/lose").touch()
     done = staged(project, code=5)
     assert done.json["outcome"] == "succeeded" and done.json["rollback"] == [] and done.json["signatures"] == []
     said = " ".join(done.err.split())
-    assert "the receipt is not signed: ssh, file `nowhere`: cannot read the key" in said
+    assert "the receipt is not signed: ssh, file `~/key`: cannot read the key" in said
     assert "ssh, agent `any`: there is no SSH agent" in said
     assert json.loads(receipts(project)[0].read_bytes())["digest"] == done.json["digest"]
     [run] = project.call("runs", "--json").json["runs"]
     assert (run["status"], run["receipt"]) == ("succeeded", done.json["digest"])
     assert project.call("verify", "--json", code=5).json["reason"] == "unsigned"
+
+
+@pytest.mark.parametrize(
+    ("signers", "why"),
+    [
+        ("[{file: nowhere}, {agent: any}]", "ssh, file `nowhere`: cannot read the key"),
+        ("[{file: allowed}]", "ssh, file `allowed` is no private key"),
+        ("[{agent: any}]", "there is no SSH agent"),
+        ("[{secret: KEY}]", "the secret `KEY` is not set"),
+        ("[{method: openpgp, key: nobody}]", "openpgp, key `nobody`: gpg"),
+    ],
+)
+def test_nothing_is_executed_where_the_receipt_could_not_be_signed(signers: str, why: str, tmp_path: Path) -> None:
+    project = make(tmp_path, f"{{allowed_signers: allowed, signers: {signers}}}", "secrets: [KEY]", "touch ran")
+    project.call("plan", "--target", "staging", "-o", "plan.json")
+    for call in (("run", "--yes", "--target", "staging"), ("apply", "plan.json")):
+        done = project.call(*call, "--json", code=5)
+        assert done.json["error"]["reason"] == "unsigned"
+        assert "could not be signed" in done.json["error"]["message"] and why in done.json["error"]["message"]
+    assert not (project.root / "ran").exists() and receipts(project) == []
+    assert project.call("runs", "--json").json["runs"] == []
+    signing = doctored(project, code=2)
+    assert signing["verdict"] == "bad" and why in signing["text"]
+
+
+def test_a_run_goes_on_where_signatures_are_not_required_and_is_warned_before_it(tmp_path: Path) -> None:
+    project = make(tmp_path, "{policy: warn, allowed_signers: allowed, signers: [{file: nowhere}]}")
+    done = staged(project, code=5)
+    assert done.json["outcome"] == "succeeded"
+    assert "could not be signed" in done.err and "is not signed" in done.err
+
+
+def test_doctor_says_who_signs_and_whether_that_counts(tmp_path: Path) -> None:
+    project = make(tmp_path)
+    told = doctored(project)
+    assert told["verdict"] == "good" and "which counts as key@example" in told["text"]
+    project.write({"allowed": allowed(ssh_key(tmp_path / "home", "other"))})
+    told = doctored(project)
+    assert told["verdict"] == "look" and "does not count" in told["text"]
 
 
 def test_signers_are_tried_in_order_and_the_first_that_can_signs(tmp_path: Path) -> None:
@@ -336,10 +384,10 @@ def test_receipts_from_before_anybody_signed_count_and_those_after_do_not(tmp_pa
 
 
 def test_what_a_signer_could_not_sign_is_signed_later_and_counts(tmp_path: Path) -> None:
-    project = make(tmp_path)
+    project = make(tmp_path, run=LOSES)
     staged(project)
     key = tmp_path / "home/key"
-    key.rename(key.with_name("away"))
+    (tmp_path / "home/lose").touch()
     staged(project, code=5)
     [finding] = project.call("state", "--target", "staging", "--json", code=5).json["findings"]
     assert finding["reason"] == "unsigned" and "shipway sign" in finding["text"]

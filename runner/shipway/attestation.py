@@ -18,6 +18,10 @@ FindSigner = Callable[[str], Signer]
 """The signer of a method. Raises UsageError where there is none."""
 
 
+PROBE = "shipway asks whether this key signs"
+"""What is signed to find out whether a signer can: no digest, so that the signature is one of nothing."""
+
+
 class Attestor:
     """Signs with the first of the declared signers that can. `failures` are those that could not, and why."""
 
@@ -30,21 +34,29 @@ class Attestor:
 
     def sign(self, receipt: Receipt) -> Receipt:
         """The receipt with a signature, or as it was where nobody signs or could."""
+        signature = self._made(message_of(receipt.digest))
+        return receipt if signature is None else replace(receipt, signatures=(signature,))
+
+    def probe(self) -> Signature | None:
+        """A signature of `PROBE`, by the key that a receipt would be signed with now; None where nobody signs or could."""
+        return self._made(message_of(PROBE))
+
+    def _made(self, message: bytes) -> Signature | None:
         self.failures, self.signed_by = [], ""
         if self._rule.policy is SigningPolicy.OFF:
-            return receipt
+            return None
         for signer in self._rule.signers:
             try:
-                signature = self._find(signer.method).sign(message_of(receipt.digest), signer, self._tools)
+                signature = self._find(signer.method).sign(message, signer, self._tools)
             except ShipwayError as error:
                 self.failures.append(f"{signer.words}: {error.message}" + (f" ({error.next})" if error.next else ""))
                 continue
-            except Exception as error:  # noqa: BLE001 - a signer is somebody else's code, and the run has ended by now
+            except Exception as error:  # noqa: BLE001 - a signer is somebody else's code, and says in any way that it cannot
                 self.failures.append(f"{signer.words}: {type(error).__name__}: {error}")
                 continue
             self.signed_by = f"{signer.words}: {signature.key}"
-            return replace(receipt, signatures=(signature,))
-        return receipt
+            return signature
+        return None
 
     def private_keys(self) -> Iterator[tuple[str, str]]:
         """The private keys in files, by the file's name: nothing that a step prints may hold one."""
@@ -55,14 +67,28 @@ class Attestor:
 
     def refusal(self, *, is_required: bool = False) -> VerificationError | None:
         """The error of a receipt that was to be signed and was not; None where all is as declared, unless it `is_required`."""
-        wants_none = self._rule.policy is SigningPolicy.OFF or not self._rule.signers
-        if self.signed_by or (wants_none and not is_required):
+        if self.signed_by or (self._wants_none and not is_required):
             return None
-        return VerificationError(
-            f"the receipt is not signed: {'; '.join(self.failures) or 'nobody is declared who signs'}",
-            reason=Reason.UNSIGNED,
-            next="what ran stands, and its receipt is kept without a signature: mend the signer; docs/receipts.md#signing",
+        return self._unsigned(
+            "the receipt is not signed",
+            "what ran stands, and its receipt is kept without a signature: mend the signer; docs/receipts.md#signing",
         )
+
+    def early_refusal(self, *, is_required: bool = False) -> VerificationError | None:
+        """The same of a receipt to come, by what the signers can do now: they are asked for a signature of `PROBE`."""
+        if (self._wants_none and not is_required) or self.probe() is not None:
+            return None
+        return self._unsigned(
+            "the receipt of this run could not be signed", "mend the signer: `shipway doctor`, docs/receipts.md#signing"
+        )
+
+    @property
+    def _wants_none(self) -> bool:
+        return self._rule.policy is SigningPolicy.OFF or not self._rule.signers
+
+    def _unsigned(self, what: str, then: str) -> VerificationError:
+        why = "; ".join(self.failures) or "nobody is declared who signs"
+        return VerificationError(f"{what}: {why}", reason=Reason.UNSIGNED, next=then)
 
 
 def believed(rule: SigningRule, find: FindSigner, tools: SigningTools, allowed_signers: str | None = None) -> Believed:
@@ -141,8 +167,20 @@ class Endorsement:
 
     def refusal(self) -> VerificationError | None:
         """The error of a receipt that had to be signed and is not, also where only what held before asks for it."""
-        held = any(rule.policy is SigningPolicy.REQUIRE for rule, _ in self._rules[1:])
-        return self._attestor.refusal(is_required=held)
+        return self._attestor.refusal(is_required=self._is_held)
+
+    def early_refusal(self) -> VerificationError | None:
+        """The error of a run whose receipt could not be signed as it stands; nothing has run yet."""
+        return self._attestor.early_refusal(is_required=self._is_held)
+
+    @property
+    def is_required(self) -> bool:
+        """Whether what is declared, or what held before, says that receipts have to be signed."""
+        return any(rule.policy is SigningPolicy.REQUIRE for rule, _ in self._rules)
+
+    @property
+    def _is_held(self) -> bool:
+        return any(rule.policy is SigningPolicy.REQUIRE for rule, _ in self._rules[1:])
 
     def counts(self, receipt: Receipt) -> bool:
         """Whether another run's receipt is signed as every rule asks for: with `require` by somebody who is believed.

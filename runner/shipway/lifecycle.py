@@ -256,6 +256,7 @@ class _Voyage:
     def prepare(self) -> None:
         """Take the locks of a run; let backends make what is ephemeral, each removal registered before the thing is made."""
         if self.request.execute:
+            self._check_signers()
             self._check_promoted()
             self._lock()
         place = StagePlace(self.around.repository.root, self.request.target)
@@ -297,6 +298,18 @@ class _Voyage:
         self.finished.plan = plan = self._admission.judged(plan)
         if self.request.execute:
             self._check_privilege(plan)
+
+    def _check_signers(self) -> None:
+        """Refuse a run whose receipt has to be signed and could not be. An undo goes on all the same: it counts unsigned."""
+        if self.request.fail_after:
+            return  # a drill's receipt is not kept
+        refusal = self._endorsement.early_refusal()
+        if refusal is None:
+            return
+        if self._endorsement.is_required and not self.request.is_undoing:
+            self._is_refused = True
+            raise refusal
+        self.around.events.emit(Warned(self.redactor.clean(refusal.message)))
 
     def _check_promoted(self) -> None:
         """Refuse a target before the same tree succeeded on those that come first. What was begun may be ended."""

@@ -25,6 +25,7 @@ from shipway.commands.documents import write_out
 from shipway.commands.forge_checks import forge_checks
 from shipway.commands.github_checks import github_checks
 from shipway.commands.setting import find_file, find_target, repository_of, surroundings
+from shipway.commands.signing_check import check_signing
 from shipway.commands.stores import open_store
 from shipway.context import Context, read_context
 from shipway.declaration import Declaration, StateStore
@@ -185,6 +186,7 @@ def _lifecycle_checks(arguments: Namespace, context: Context, repository: Reposi
         named.setdefault(declared.state.url, []).append("state")
     yield check_secrets(named, plan.secrets, [name for name in named if context.env.get(name)])
     yield _check_state(declared, context, repository)
+    yield from check_signing(declared, context, repository)
 
 
 def _check_state(declared: Declaration, context: Context, repository: Repository) -> Check:
