@@ -6,6 +6,7 @@ import json
 import sqlite3
 import subprocess
 import zlib
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -276,3 +277,85 @@ def test_a_remote_that_goes_away_stops_the_run_before_what_could_not_be_probed_a
     assert "refs of the git remote `origin` cannot be " in " ".join(done.err.split())
     assert (tmp_path / "log").read_text() == "one\nundone\n"
     subprocess.run(["mv", f"{bare}.away", str(bare)], check=True)
+
+
+def test_runs_of_other_machines_are_listed_with_where_they_are_kept(
+    machines: tuple[Path, Project, Project], tmp_path: Path
+) -> None:
+    bare, first, second = machines
+    for each in (first, second):
+        each.write({"shipway.yml": "version: 1\nname: shop\nstate: git\nsteps: [{run: 'true'}]\n"})
+    one = first.call("run", "--yes", "--json", "--target", "eu").json["run"]
+    two = second.call("run", "--yes", "--json").json["run"]
+    told = first.call("runs", "--json").json
+    assert {(run["run"], tuple(run["where"]), run["status"]) for run in told["runs"]} == {
+        (one, ("here", "store"), "succeeded"),
+        (two, ("store",), "succeeded"),
+    }
+    assert told["store"] == {"name": "refs of the git remote `origin`", "trouble": None}
+    listed = first.call("runs").out.splitlines()
+    assert listed[0].split()[-1] == "KEPT"
+    assert {line.partition("  ")[0]: line.rpartition("  ")[2] for line in listed[1:]} == {
+        one: "here, store",
+        two: "store",
+    }
+    assert [run["run"] for run in first.call("runs", "--json", "-t", "eu").json["runs"]] == [one]
+    bare.rename(tmp_path / "away")
+    lost = first.call("runs")
+    assert one in lost.out and two not in lost.out
+    assert lost.err.startswith("the store of `state`: refs of the git remote `origin` cannot be read: ")
+
+
+def test_a_run_that_was_killed_elsewhere_is_listed_and_stands_as_the_other_machine_left_it(
+    machines: tuple[Path, Project, Project], tmp_path: Path
+) -> None:
+    _, first, second = machines
+    first.call("run", "--yes", "-q", code=-9)
+    [lost] = second.call("runs", "--json").json["runs"]
+    assert (lost["status"], lost["where"], lost["receipt"]) == ("unsealed", ["store"], None)
+    assert lost["run"].startswith(f"{datetime.fromtimestamp(lost['began_ms'] / 1000, UTC):%Y%m%dT%H%M%S}")
+    assert "not sealed" in second.call("runs").out
+    (tmp_path / "log.again").touch()
+    second.call("unlock", "--force", "-q")
+    done = second.call("resume", "--yes", "--json").json
+    [run] = first.call("runs", "--json").json["runs"]
+    assert (run["run"], run["status"], run["where"]) == (lost["run"], "succeeded", ["here", "store"])
+    assert run["receipt"] == done["digest"]
+
+
+def test_what_does_not_count_in_the_store_is_not_listed_and_said(
+    machines: tuple[Path, Project, Project], tmp_path: Path
+) -> None:
+    bare, first, second = machines
+    (tmp_path / "log.again").touch()
+    first.call("run", "--yes", "-q")
+    work = tmp_path / "work"
+    git(tmp_path, "clone", "-q", str(bare), str(work))
+    ref = "refs/shipway/receipts/shop/default"
+    git(work, "fetch", "-q", "origin", ref)
+    git(work, "checkout", "-q", "FETCH_HEAD")
+    [kept] = list(work.glob("*.json"))
+    kept.write_bytes(kept.read_bytes().replace(b'"shop"', b'"shoq"'))
+    git(work, "commit", "-q", "-a", "--amend", "-m", "forged")
+    git(work, "push", "-q", "-f", "origin", f"HEAD:{ref}")
+    told = second.call("runs", "--json").json
+    assert told["store"]["trouble"] == "1 document does not count: `shipway verify` says why"
+    assert [run["status"] for run in told["runs"]] == ["unsealed"], "its journal is there still"
+    assert "1 document does not count" in second.call("show", "--target", "default", code=2).err
+
+
+def test_the_last_receipt_of_a_target_is_shown_from_the_store_with_where_it_is(
+    machines: tuple[Path, Project, Project], tmp_path: Path
+) -> None:
+    _, first, second = machines
+    (tmp_path / "log.again").touch()
+    one = first.call("run", "--yes", "--json").json["run"]
+    shown = second.call("show", "--json")
+    assert shown.json["run"] == one
+    assert shown.err == f"run {one} by ada is kept in refs of the git remote `origin`, and not here\n"
+    two = second.call("run", "--yes", "--json").json["run"]
+    assert second.call("show", "--json", "--target", "default").err == ""
+    assert first.call("show", "--json").json["run"] == one, "the last run here"
+    for asked in (("--target", "default"), ("-f", "shipway.yml"), (two,)):
+        shown = first.call("show", "--json", *asked)
+        assert (shown.json["run"], two in shown.err) == (two, True)

@@ -123,7 +123,7 @@ def add_runs(commands: Commands) -> None:
     made = command(
         commands,
         "runs",
-        "list the runs of this checkout, and clear up after killed ones",
+        "list the runs of this checkout and its store, and clear up after killed ones",
         changes="nothing; `repair` seals receipts, `prune` forgets old runs",
         examples=(
             ("shipway runs", "all of them, the last first"),
@@ -136,6 +136,7 @@ def add_runs(commands: Commands) -> None:
     made.add_argument(
         "part", nargs="?", choices=("list", "prune", "repair"), default="list", help="what to do (default: list)"
     )
+    made.add_argument("-f", "--file", metavar="FILE", help="only runs of this declaration's lifecycle")
     made.add_argument("-t", "--target", metavar="NAME", help="only runs for this target")
     made.add_argument(
         "--keep", metavar="COUNT", type=int, default=20, help="how many runs of each target `prune` keeps (default: 20)"

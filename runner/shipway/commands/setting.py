@@ -61,6 +61,12 @@ def find_file(arguments: Namespace, context: Context) -> Path:
     )
 
 
+def lifecycle_in(arguments: Namespace, context: Context) -> str:
+    """The name of the lifecycle that the declaration describes which `find_file` finds."""
+    file = find_file(arguments, context)
+    return declaration.load(file, root=repository_of(file, context).root).name
+
+
 def find_target(wanted: str | None, file: Path, repository: Repository) -> str:
     """The target: the one given; else the only one declared; `default` where none is. Raises UsageError where one must be named."""
     if wanted:

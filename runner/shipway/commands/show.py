@@ -6,18 +6,18 @@ import shlex
 from argparse import Namespace
 from pathlib import Path
 
-from shipway import declaration
 from shipway.commands.documents import read_document, show_document, write_out
-from shipway.commands.setting import find_file, journal_of, repository_of, root_here
+from shipway.commands.setting import find_file, journal_of, lifecycle_in, root_here
 from shipway.context import Context, read_context
-from shipway.declaration import StateStore
 from shipway.errors import Reason, UsageError, did_you_mean
 from shipway.plan import Plan
 from shipway.receipt import Receipt
 from shipway.redaction import trusted
 from shipway.render import terminal
 from shipway.render.details import render_details
+from shipway.render.foreign import one_line
 from shipway.sealing import sealed
+from shipway.state_fold import unix_ms
 from shipway.workspace import Workspace
 
 
@@ -58,12 +58,12 @@ def _found(arguments: Namespace, context: Context) -> Path | str | Receipt:
     if not arguments.document:
         return _unended(arguments, context) or _latest(arguments, context)
     path = context.cwd / str(arguments.document)
-    return path if path.is_file() else _of_run(str(arguments.document), context)
+    return path if path.is_file() else _of_run(str(arguments.document), arguments, context)
 
 
 def _unended(arguments: Namespace, context: Context) -> str:
     """The last run that was asked for, if it was killed or is in progress; else empty: then its receipt says more."""
-    lifecycle = _lifecycle(arguments, context) if arguments.file else None
+    lifecycle = lifecycle_in(arguments, context) if arguments.file else None
     for summary in journal_of(root_here(context), context).runs():
         if lifecycle in (None, summary.lifecycle) and arguments.target in (None, summary.target):
             return summary.run if summary.is_alive or summary.has_crashed else ""
@@ -80,15 +80,15 @@ def _unsealed(run: str, context: Context) -> Receipt:
     return sealed(journal.plan(run), journal.read(run), bytes(32))
 
 
-def _of_run(run: str, context: Context) -> Path | str | Receipt:
+def _of_run(run: str, arguments: Namespace, context: Context) -> Path | str | Receipt:
     kept = {_run_of(path): path for path in reversed(_kept(context))}
     if run in kept:
         return kept[run]
     if any(summary.run == run for summary in journal_of(root_here(context), context).runs()):
         return run
-    stored = _stored(run, context)
+    stored = _stored(run, arguments, context)
     if stored is not None:
-        return stored
+        return _from_store(*stored)
     last = f"the last run was `{next(reversed(kept))}`" if kept else "no run left a receipt here yet"
     raise UsageError(
         f"`{run}` is neither a file nor a run whose receipt is here",
@@ -97,28 +97,45 @@ def _of_run(run: str, context: Context) -> Path | str | Receipt:
     )
 
 
-def _stored(run: str, context: Context) -> Receipt | None:
-    """The last receipt of a run that the store of the declaration here has; None where neither is there."""
-    from shipway.commands.kept_receipts import gather  # late: what is kept here needs none of it
+def _stored(run: str | None, arguments: Namespace, context: Context) -> tuple[Receipt, str] | None:
+    """The last receipt of a run, or of all that were asked for, in the store of the declaration here, and what that is called."""
+    from shipway.commands.stored_runs import stored_runs  # late: what is kept here needs none of it
 
     try:
-        file = find_file(Namespace(file=None), context)
-        repository = repository_of(file, context)
-        declared = declaration.load(file, root=repository.root)
+        file = find_file(arguments, context)
     except UsageError:
         return None
-    if declared.state.store is StateStore.LOCAL:
-        return None
-    told = [each.receipt for each in gather(declared, None, context, repository).tellings if each.receipt.run == run]
-    return told[-1] if told else None
+    stored = stored_runs(file, arguments.target, context)
+    found = [each.last for each in stored.runs if each.last is not None and run in (None, each.run)]
+    if stored.trouble:
+        _note(f"{stored.place}: {stored.trouble}")
+    return (found[-1], stored.place) if found else None
 
 
-def _latest(arguments: Namespace, context: Context) -> Path:
-    """The receipt that was sealed last, of the lifecycle and for the target that were asked for."""
-    lifecycle = _lifecycle(arguments, context) if arguments.file else None
-    for path in _kept(context):
-        if _is_of(path, lifecycle, arguments.target):
-            return path
+def _from_store(receipt: Receipt, place: str) -> Receipt:
+    actor = f" by {receipt.by.actor}" if receipt.by.actor else ""
+    _note(f"run {receipt.run}{actor} is kept in {place}, and not here")
+    return receipt
+
+
+def _note(text: str) -> None:
+    terminal.write(terminal.standard_error(), trusted(one_line(text) + "\n"))
+
+
+def _latest(arguments: Namespace, context: Context) -> Path | Receipt:
+    """The receipt that was sealed last, of the lifecycle and for the target that were asked for.
+
+    The store is looked into as well where a lifecycle or target was named, and where there is none here.
+    """
+    lifecycle = lifecycle_in(arguments, context) if arguments.file else None
+    here = next((path for path in _kept(context) if _is_of(path, lifecycle, arguments.target)), None)
+    if here is not None and lifecycle is None and arguments.target is None:
+        return here
+    stored = _stored(None, arguments, context)
+    if stored is not None and not (here and _is_as_late(here, stored[0])):
+        return _from_store(*stored)
+    if here is not None:
+        return here
     of = f" of `{lifecycle}`" if lifecycle else ""
     towards = f" for the target `{arguments.target}`" if arguments.target else ""
     raise UsageError(
@@ -128,6 +145,11 @@ def _latest(arguments: Namespace, context: Context) -> Path:
     )
 
 
+def _is_as_late(path: Path, other: Receipt) -> bool:
+    document = read_document(path)
+    return isinstance(document, Receipt) and unix_ms(document.ended) >= unix_ms(other.ended)
+
+
 def _without_receipt(arguments: Namespace, context: Context) -> str:
     """What to type for the last run, where none that was asked for has left a receipt yet; or empty."""
     if arguments.file:
@@ -135,11 +157,6 @@ def _without_receipt(arguments: Namespace, context: Context) -> str:
     runs = journal_of(root_here(context), context).runs()
     last = next((run.run for run in runs if arguments.target in (None, run.target)), "")
     return f"the last run left none: `shipway show {last}` shows what the journal holds of it" if last else ""
-
-
-def _lifecycle(arguments: Namespace, context: Context) -> str:
-    file = find_file(arguments, context)
-    return declaration.load(file, root=repository_of(file, context).root).name
 
 
 def _kept(context: Context) -> list[Path]:

@@ -11,7 +11,10 @@ from shipway.render.foreign import one_line
 
 
 class RunRow(Struct, frozen=True):
-    """One run: its id, what it was of, how it stands in a word or two, when it began and how long it took."""
+    """One run: its id, what it was of, how it stands in a word or two, when it began and how long it took.
+
+    `kept_in` says where it is known, where there is more than one place to know it.
+    """
 
     run: str
     lifecycle: str
@@ -20,9 +23,10 @@ class RunRow(Struct, frozen=True):
     began: str
     took: str
     colour: Colour | None = None
+    kept_in: str = ""
 
 
-_HEADS = ("RUN", "LIFECYCLE", "TARGET", "STANDING", "BEGAN", "TOOK")
+_HEADS = ("RUN", "LIFECYCLE", "TARGET", "STANDING", "BEGAN", "TOOK", "KEPT")
 
 
 def render_runs(rows: Sequence[RunRow], *, colour: bool, columns: int) -> str:
@@ -34,6 +38,8 @@ def render_runs(rows: Sequence[RunRow], *, colour: bool, columns: int) -> str:
         return ""
     cells = [[one_line(text) for text in _texts(row)] for row in rows]
     heads = list(_HEADS)
+    if not any(row.kept_in for row in rows):
+        heads, cells = heads[:-1], [line[:-1] for line in cells]
     if sum(_widths(heads, cells)) + 2 * (len(heads) - 1) > columns:
         heads, cells = _without_began(heads), [_without_began(line) for line in cells]
     widths = _widths(heads, cells)
@@ -54,7 +60,7 @@ def _without_began(line: Sequence[str]) -> list[str]:
 
 
 def _texts(row: RunRow) -> tuple[str, ...]:
-    return (row.run, row.lifecycle, row.target, row.standing, row.began, row.took)
+    return (row.run, row.lifecycle, row.target, row.standing, row.began, row.took, row.kept_in)
 
 
 def _line(texts: Sequence[str], widths: Sequence[int]) -> str:
