@@ -191,9 +191,7 @@ def _row(run: _Run, stored: StoredRuns) -> RunRow:
     took = format_ms(run.ended_ms - run.began_ms) if run.ended_ms is not None else ""
     began = f"{datetime.fromtimestamp(run.began_ms / 1000, UTC):%Y-%m-%d %H:%M:%SZ}"
     kept = ", ".join(run.where) if stored.place else ""
-    return RunRow(
-        run.run, run.lifecycle, run.target, run.standing, began, took, _COLOURS.get(run.status), kept_in=kept
-    )
+    return RunRow(run.run, run.lifecycle, run.target, run.standing, began, took, _COLOURS.get(run.status), kept_in=kept)
 
 
 def _json(run: _Run) -> dict[str, object]:
