@@ -48,7 +48,8 @@ _GITLAB_EVENTS = {
 class WorkKind(StrEnum):
     """`plan` and report; `drift`: look whether what exists is as receipts say; `run`: plan, compare and execute;
     `publish`: post the plan that another run made, as data;
-    `review`: say in the check how reviews stand; `closed` and `ignore`: nothing to do; `refuse`: exit 2."""
+    `review`: say in the check how reviews stand; `closed` and `ignore`: nothing to do; `refuse`: exit 2.
+    `up`, `stop`, `down`, `reset` and `gc` are of environments of mode `preview`."""
 
     PLAN = "plan"
     DRIFT = "drift"
@@ -58,6 +59,11 @@ class WorkKind(StrEnum):
     CLOSED = "closed"
     IGNORE = "ignore"
     REFUSE = "refuse"
+    UP = "up"
+    STOP = "stop"
+    DOWN = "down"
+    RESET = "reset"
+    GC = "gc"
 
 
 class Work(Struct, frozen=True):
