@@ -131,6 +131,8 @@ class Setting:
     go_on: GoOn | None = None
     approver: Approver = nobody
     strike: Callable[[str], None] = lambda name: None
+    check_head: Callable[[Plan], None] = lambda plan: None
+    checks_each: bool = False
     is_terminal: bool = False
     has_privilege: Callable[[Mapping[str, str]], bool] = has_privilege
     prior: Callable[[Declaration, str], State] = lambda declaration, target: State()
@@ -214,6 +216,8 @@ def run(
         go_on=setting.go_on,
         confirm=setting.confirm,
         approver=setting.approver,
+        check_head=setting.check_head,
+        checks_each=setting.checks_each,
     )
     return Ran(root, run_lifecycle(request, around), seen, events.faults)
 

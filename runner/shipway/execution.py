@@ -68,6 +68,7 @@ class ExecutionTools(Struct, frozen=True):
     usual_ms: Mapping[str, int] = field(default_factory=dict)
     fail_after: str = ""
     check_head: Callable[[Plan], None] = lambda plan: None
+    checks_each: bool = False
     shelf: Shelf | None = None
 
 
@@ -139,6 +140,7 @@ def _options(plan: Plan, tools: ExecutionTools) -> ExecutionOptions:
         on_cancel,
         usual_ms=tools.usual_ms,
         fail_after=tools.fail_after,
+        checks_each=tools.checks_each,
     )
 
 

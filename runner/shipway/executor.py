@@ -494,7 +494,8 @@ class Executor:
         if first is not None:
             self._forward_ended(done_by(first, node, now))
             return
-        if node.must_be_undone and not node.reversible and self._is_refused(node, now):
+        is_final = node.must_be_undone and not node.reversible
+        if (is_final or self._options.checks_each) and self._is_refused(node, now):
             return
         try:
             work = self._work(progress)
@@ -572,7 +573,7 @@ class Executor:
         self._scheduler.stop(retries=True)
 
     def _is_refused(self, node: Node, now_ms: int) -> bool:
-        """Whether a node that cannot be undone is not to begin any more; its attempt has ended then."""
+        """Whether a node is not to begin any more; its attempt has ended then."""
         try:
             self._around.check_head()
         except ShipwayError as error:

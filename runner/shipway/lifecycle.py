@@ -522,6 +522,7 @@ class _Voyage:
             resumption=resumption,
             fail_after=self.request.fail_after,
             check_head=self.request.check_head,
+            checks_each=self.request.checks_each,
             usual_ms=self._logbook.usual_ms,
             shelf=self._shelf,
         )

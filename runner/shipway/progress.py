@@ -29,7 +29,8 @@ class ExecutionOptions(Struct, frozen=True):
     """How to run: on how many processors, with which grace when something is ended, and what a cancellation does.
 
     `most_children` is how many at once the system leaves room for, whatever is asked; `usual_ms` what nodes took in earlier
-    runs, by id, where that is known. `fail_after` is a node that fails once it has succeeded, for a drill.
+    runs, by id, where that is known. `fail_after` is a node that fails once it has succeeded, for a drill. `checks_each`: before
+    each node it is asked whether it is still to run, not only before what cannot be undone.
     """
 
     processors: int
@@ -39,6 +40,7 @@ class ExecutionOptions(Struct, frozen=True):
     still_running_ms: int = STILL_RUNNING_MS
     usual_ms: Mapping[str, int] = field(default_factory=dict)
     fail_after: str = ""
+    checks_each: bool = False
 
 
 class Surroundings(Struct, frozen=True):

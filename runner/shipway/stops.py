@@ -10,14 +10,24 @@ from shipway.receipt import NodeResult
 MOVED, UNKNOWN = "head-moved", "head-unknown"
 """What stands in an attempt's `code` where the node was not begun: its commit is off its branch, or nobody could tell."""
 
+SUPERSEDED = "superseded"
+"""The same where a later run is to have what this one began: nothing of it is taken back."""
+
 
 def is_stop(result: NodeResult) -> bool:
     """Whether the node's last attempt ended the run, whatever tolerates a failure."""
-    return bool(result.attempts) and result.attempts[-1].code in (BROKEN, MOVED, UNKNOWN)
+    return bool(result.attempts) and result.attempts[-1].code in (BROKEN, MOVED, UNKNOWN, SUPERSEDED)
+
+
+def is_superseded(result: NodeResult) -> bool:
+    """Whether the node was left to a later run, which goes on from what was begun."""
+    return bool(result.attempts) and result.attempts[-1].code == SUPERSEDED
 
 
 def code_of(error: ShipwayError) -> str:
     """The word for the answer to whether the commit is where it was."""
+    if error.reason is Reason.RUN_SUPERSEDED:
+        return SUPERSEDED
     return UNKNOWN if isinstance(error, UnreachableError) else MOVED
 
 
@@ -26,6 +36,9 @@ def stop_of(node: Node, result: NodeResult) -> ShipwayError:
     attempt = result.attempts[-1]
     if attempt.code == BROKEN:
         return refusal_of(node, attempt.error)
+    if attempt.code == SUPERSEDED:
+        text, next = f"stopped before `{node.id}`: {attempt.error}", "the later run goes on from what was begun"
+        return VerificationError(text, reason=Reason.RUN_SUPERSEDED, stage=node.stage, next=next)
     text = f"`{node.id}` cannot be undone, so it was not begun: {attempt.error}"
     if attempt.code == UNKNOWN:
         return UnreachableError(

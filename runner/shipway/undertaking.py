@@ -41,7 +41,8 @@ class Request(Struct, frozen=True):
     whatever target: it is not read again where it would be the same. `fail_after` is a node that fails on purpose once it
     has succeeded, so that all is undone: a drill.
     `check_head` raises where what runs is not to run any more: it is asked before anything starts, and again before each node
-    that cannot be undone.
+    that cannot be undone; with `checks_each` before every node. Where it raises `run-superseded`, what was begun is left to the
+    run that comes after.
     `confirm` is asked with the plan before anything starts; saying no ends the lifecycle without a receipt. `approver` says
     who approved a plan that needs it; `accounting` says what of `given` was done before, where only a part of it is left.
     """
@@ -58,6 +59,7 @@ class Request(Struct, frozen=True):
     confirm: Callable[[Plan], bool] = lambda plan: True
     approver: Approver = nobody
     check_head: Callable[[Plan], None] = lambda plan: None
+    checks_each: bool = False
     accounting: Accounting = nothing_done
     breaker: Breaker | None = None
 

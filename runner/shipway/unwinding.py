@@ -25,7 +25,7 @@ from shipway.pace import wait_ms
 from shipway.plan import COMPENSATION_PART, Plan
 from shipway.progress import Progress, Surroundings
 from shipway.receipt import NodeResult, RollbackEntry, stage_outcome
-from shipway.stops import is_stop
+from shipway.stops import is_stop, is_superseded
 from shipway.undoing import Ask, Steps, Undoing
 
 _LOOK_AGAIN_MS = 1_000
@@ -116,6 +116,8 @@ class Unwinding:
     def _order(self, failed: bool, failed_stages: Sequence[str]) -> list[str]:
         if not failed and (not self._struck() or self._on_cancel is OnCancel.LEAVE):
             return []
+        if any(map(is_superseded, self._results.values())):
+            return []  # a later run is to go on from there
         policies = {stage: self._plan.stages_by_id[stage].rollback or self._plan.rollback for stage in failed_stages}
         policy = self._plan.rollback if not policies else Rollback.STAGE
         if Rollback.RUN in policies.values():
