@@ -52,6 +52,36 @@ def test_where_all_holds_nothing_is_planned(project: Project) -> None:
     assert "drift: 6 held, 1 unknown" in done.err
 
 
+def test_where_all_holds_no_run_is_begun(project: Project) -> None:
+    before = project.call("runs", "-q").out
+    done = project.call("run", "--reconcile", "--yes")
+    assert done.out == "" and "nothing to reconcile: `dots` on `default` is as its receipts say" in done.err
+    told = project.call("run", "--reconcile", "--yes", "--json").json
+    assert (told["run"], told["counts"]["held"]) == (None, 6)
+    assert project.call("runs", "-q").out == before
+    (project.root / "home/written").unlink()
+    done = project.call("run", "--reconcile", "--yes", "--skip", "main/write")
+    assert "nothing of what differs can be brought back by what was asked for" in done.err
+    assert project.call("runs", "-q").out == before
+
+
+def test_with_nothing_recorded_it_says_what_to_do_and_begins_no_run(tmp_path: Path) -> None:
+    made = make_project(tmp_path)
+    made.write({"shipway.yml": LIFECYCLE, "src": "a\n", ".gitignore": ".shipway\nhome\n"})
+    made.commit()
+    done = made.call("run", "--reconcile", "--yes")
+    assert "no receipt tells of anything of `dots` on `default`, here" in done.err
+    assert "make it first with `shipway run --target default`" in done.err
+    assert not (made.root / "home").exists() and "no run was begun" in made.call("runs").out
+
+
+def test_the_plan_says_to_reconcile_and_not_what_it_leaves_out(project: Project) -> None:
+    (project.root / "home/written").unlink()
+    told = " ".join(project.call("plan", "--reconcile", "--skip", "main/other").out.split())
+    assert "run it shipway run --target default --reconcile --skip main/other or keep it shipway plan" in told
+    assert told.endswith("--target default --reconcile --skip main/other -o plan.json")
+
+
 def test_only_what_differs_is_planned_with_what_it_takes_outputs_from(project: Project) -> None:
     (project.root / "home/written").write_text("another")
     assert planned(project) == ["write"]

@@ -34,10 +34,12 @@ def run(arguments: Namespace) -> int:
         from shipway.commands.staleness_check import check  # late: a plan alone asks no forge
 
         return check(request, around, arguments.workflow or "", as_json=arguments.json)
+    again = _options(arguments)
     if arguments.reconcile:
         from shipway.commands.reconciling import reconciled  # late: a plan alone looks at no receipt
 
-        request = reconciled(request, arguments, context, repository)
+        request = reconciled(request, arguments, context, repository).request
+        again = f"--reconcile {again}"
     with heeding_signals(around.interruption):
         finished = run_lifecycle(request, around)
     if finished.error is not None:
@@ -55,11 +57,11 @@ def run(arguments: Namespace) -> int:
     is_asked_for = arguments.json or (arguments.format is not None and not arguments.output)
     is_wanted = not arguments.quiet and not (arguments.format and arguments.output)
     if is_asked_for or is_wanted:
-        write_out(_shown(finished.plan, form, arguments, context, repository.root))
+        write_out(_shown(finished.plan, form, arguments, context, repository.root, again))
     return EXIT_CHANGES if arguments.detailed_exitcode and finished.plan.has_changes else EXIT_DONE
 
 
-def _shown(plan: Plan, form: str, arguments: Namespace, context: Context, root: Path) -> str:
+def _shown(plan: Plan, form: str, arguments: Namespace, context: Context, root: Path, again: str) -> str:
     stream = terminal.standard_output()
     if form != "text":
         return show_document(plan, form, context, stream)
@@ -72,7 +74,8 @@ def _shown(plan: Plan, form: str, arguments: Namespace, context: Context, root: 
         expected=expectation.words(plan, root, context),
         proven=words_of_proofs(plan, root),
         file=shlex.quote(arguments.file) if arguments.file else "",
-        options=_options(arguments),
+        options=again,
+        kept_options=_options(arguments),
         kept_as=shlex.quote(arguments.output) if arguments.output else "",
     )
 

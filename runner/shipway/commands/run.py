@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
@@ -40,9 +41,14 @@ def run(arguments: Namespace) -> int:
         approver=approver(arguments, context, "shipway run"),
     )
     if arguments.reconcile:
-        from shipway.commands.reconciling import reconciled  # late: other runs look at no receipt
+        from shipway.commands.reconciling import idle_json, reconciled  # late: other runs look at no receipt
 
-        request = reconciled(request, arguments, context, repository)
+        found = reconciled(request, arguments, context, repository)
+        if found.idle:
+            if arguments.json:
+                write_out(json.dumps(idle_json(found), ensure_ascii=False) + "\n")
+            return EXIT_DONE
+        request = found.request
     return voyage(request, arguments, context, repository)
 
 

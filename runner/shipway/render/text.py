@@ -84,13 +84,14 @@ def render_plan(
     proven: Mapping[str, str] = MappingProxyType({}),
     file: str = "",
     options: str = "",
+    kept_options: str | None = None,
     kept_as: str = "",
 ) -> str:
     """The whole plan, stage by stage, with what a rollback would do; with `has_next`, what to type. Ends with a line end.
 
     As typed, and typed next again: `file` the declaration that was named, `options` what else makes this plan and no other,
-    `kept_as` the file it is kept in. `expected` says how long a run will take, where that is known, `proven` when
-    each undo was last proven by a drill.
+    `kept_as` the file it is kept in, which is applied with `kept_options`, where these are others. `expected` says how long a
+    run will take, where that is known, `proven` when each undo was last proven by a drill.
     """
     page = _Page(columns, colour)
     _plan_head(page, plan, expected)
@@ -112,7 +113,8 @@ def render_plan(
         page.fact("run it", "not before nothing is in the way: move it, adopt it, or say `on_conflict`")
     elif plan.has_changes and has_next:
         what = f"{f'-f {file} ' if file else ''}--target {plan.target}"
-        _what_to_type(page, what, options, kept_as, needs_approval=bool(plan.approval_rules))
+        kept = options if kept_options is None else kept_options
+        _what_to_type(page, what, options, kept, kept_as, needs_approval=bool(plan.approval_rules))
     return page.text()
 
 
@@ -334,14 +336,15 @@ def _verdicts(page: _Page, verdicts: Sequence[Verdict]) -> None:
         page.wrapped(line, "  ", _VERDICT_COLOURS.get(decision))
 
 
-def _what_to_type(page: _Page, what: str, options: str, kept_as: str, *, needs_approval: bool) -> None:
+def _what_to_type(page: _Page, what: str, options: str, kept: str, kept_as: str, *, needs_approval: bool) -> None:
     page.line()
     if kept_as:
-        page.fact("run it", one_line(f"shipway apply {kept_as} {options}"))
+        page.fact("run it", one_line(f"shipway apply {kept_as} {kept}"))
     else:
         page.fact("run it", one_line(f"shipway run {what} {options}"))
         page.fact("or keep it", one_line(f"shipway plan {what} {options} -o plan.json"))
-        page.fact("", one_line(f"shipway apply plan.json {options}"))
+        if kept == options:  # else that is said of the file, once it is there
+            page.fact("", one_line(f"shipway apply plan.json {options}"))
     if needs_approval:
         page.fact("approve it", "add --approve and the effect above")  # which stands there in one piece, to be copied
 
