@@ -56,6 +56,23 @@ def test_case_76_a_target_is_refused_before_the_same_tree_succeeded_on_the_one_b
     assert told(project) == ["staging", "prod"]
 
 
+def test_case_76_the_refusal_says_what_came_nearest(project: Project) -> None:
+    assert refused(project).endswith("has not succeeded there: no verified receipt of a run there is known here")
+    run = project.call("run", "--target", "staging", "--yes", "--stage", "build", "--json").json["run"]
+    assert refused(project).endswith(f": run `{run}` of that tree there left out parts of the lifecycle")
+    run = project.call("run", "--target", "staging", "--yes", "--json").json["run"]
+    project.call("rollback", run, "--yes")
+    assert refused(project).endswith(f": run `{run}` of that tree there was rolled back")
+    commit, tree = (project.git("rev-parse", name).strip() for name in ("HEAD", "HEAD^{tree}"))
+    project.write({"more": "1"})
+    project.commit()
+    assert refused(project).endswith(
+        f": the last run there, `{run}`, was of the tree `{tree[:12]}` of commit `{commit[:7]}`"
+    )
+    error = project.call("run", "--target", "prod", "--yes", "--json", code=5).json["error"]
+    assert error["next"] == "run this tree there first: `shipway run --target staging`"
+
+
 def test_case_76_another_commit_of_the_same_tree_goes_on_and_another_tree_does_not(project: Project) -> None:
     project.call("run", "--target", "staging", "--yes")
     project.git("commit", "-q", "--allow-empty", "-m", "the same tree")

@@ -71,7 +71,8 @@ class Attestor:
             return None
         return self._unsigned(
             "the receipt is not signed",
-            "what ran stands, and its receipt is kept without a signature: mend the signer; docs/receipts.md#signing",
+            "the run stands as it ended, only the signature is missing: mend the signer, then `shipway sign`; "
+            "docs/receipts.md#signing",
         )
 
     def early_refusal(self, *, is_required: bool = False) -> VerificationError | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from functools import cache, cached_property
 from pathlib import Path
@@ -45,7 +45,7 @@ from shipway.policing import PolicyTools
 from shipway.precedent import commit_of, is_of_tree
 from shipway.prediction import PlanTools
 from shipway.preflight import refuse_changed
-from shipway.promotion import proves, refused
+from shipway.promotion import proves, refused, shortfall
 from shipway.receipt import Receipt, RunOutcome
 from shipway.redaction import Redactor
 from shipway.resolution import Resolved, backend_failed, check_stages, resolve
@@ -323,12 +323,15 @@ class _Voyage:
         missing = [name for name in dict.fromkeys(wanted) if tree is None or not self._proof(name, tree, counts)]
         if missing:
             uncounted = self._proof(missing[0], tree, lambda receipt: True) if tree else None
-            raise refused(target, missing, tree, request.inputs, uncounted)
+            lack = shortfall(*self._proofs(missing[0], tree)) if tree else ""
+            raise refused(target, missing, tree, request.inputs, uncounted, lack)
 
     def _proof(self, target: str, tree: str, counts: Callable[[Receipt], bool]) -> str | None:
+        return proves(*self._proofs(target, tree), counts)
+
+    def _proofs(self, target: str, tree: str) -> tuple[Iterable[Receipt], str, Declaration, str]:
         declared = declarations.load(self.request.file, root=self.around.repository.root, target=target)
-        kept = self.around.receipts(self._held.recorded(declared), target)
-        return proves(kept, tree, declared, target, counts)
+        return self.around.receipts(self._held.recorded(declared), target), tree, declared, target
 
     @cached_property
     def _endorsement(self) -> Endorsement:

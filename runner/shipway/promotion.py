@@ -18,13 +18,7 @@ def proves(
     A run that was rolled back or gone on with since has a later receipt, and only that one is asked whether it `counts`: to be
     taken for undone needs no signature, to prove something does.
     """
-    last: dict[str, Receipt] = {}
-    for receipt in receipts:
-        if (receipt.lifecycle, receipt.target) == (declared.name, target):
-            before = last.get(receipt.run)
-            if before is None or receipt.ended > before.ended:
-                last[receipt.run] = receipt
-    for receipt in last.values():
+    for receipt in _last_of_each(receipts, declared.name, target):
         if receipt.outcome is not RunOutcome.SUCCEEDED or not _is_of(receipt, tree):
             continue
         if _is_whole(receipt, declared) and counts(receipt):
@@ -32,13 +26,56 @@ def proves(
     return None
 
 
+def shortfall(receipts: Iterable[Receipt], tree: str, declared: Declaration, target: str) -> str:
+    """What came nearest to a proof that the tree succeeded on a target, and what it lacks; empty where no receipt is of there."""
+    there = sorted(_last_of_each(receipts, declared.name, target), key=lambda receipt: receipt.ended)
+    if not there:
+        return ""
+    same = [receipt for receipt in there if receipt.source.get("tree") == tree]
+    last = (same or there)[-1]
+    if not same:
+        commit = str(last.source.get("commit") or "")[:7]
+        of = f"of the tree `{str(last.source.get('tree'))[:12]}`" + (f" of commit `{commit}`" if commit else "")
+        return f"the last run there, `{last.run}`, was {of if last.source.get('tree') else 'of no commit'}"
+    what = f"run `{last.run}` of that tree there"
+    if last.outcome is not RunOutcome.SUCCEEDED:
+        return f"{what} {_ENDS[last.outcome]}"
+    if last.source.get("dirty") is not False:
+        return f"{what} was made with changes that were not committed"
+    return f"{what} left out parts of the lifecycle"
+
+
+_ENDS = {
+    RunOutcome.FAILED: "failed",
+    RunOutcome.NOT_UNDONE: "failed",
+    RunOutcome.CANCELLED: "was cancelled",
+    RunOutcome.ROLLED_BACK: "was rolled back",
+}
+
+
+def _last_of_each(receipts: Iterable[Receipt], lifecycle: str, target: str) -> Iterable[Receipt]:
+    """Of each run of a target its latest receipt."""
+    last: dict[str, Receipt] = {}
+    for receipt in receipts:
+        if (receipt.lifecycle, receipt.target) == (lifecycle, target):
+            before = last.get(receipt.run)
+            if before is None or receipt.ended > before.ended:
+                last[receipt.run] = receipt
+    return last.values()
+
+
 def refused(
-    target: str, missing: Iterable[str], tree: str | None, inputs: Mapping[str, str], uncounted: str | None = None
+    target: str,
+    missing: Iterable[str],
+    tree: str | None,
+    inputs: Mapping[str, str],
+    uncounted: str | None = None,
+    lack: str = "",
 ) -> VerificationError:
     """The refusal of a target before others have proven the tree; `tree` None: there is none to compare.
 
     `inputs` are those given here, as texts by name. `uncounted` is the run that would prove it for the first of `missing`, if its
-    receipt were signed by somebody who counts.
+    receipt were signed by somebody who counts; `lack` is what `shortfall` says of that one.
     """
     names = list(missing)
     listed = ", ".join(f"`{name}`" for name in names)
@@ -54,11 +91,13 @@ def refused(
             next=f"`shipway verify` says who signed; run it there again with a key that counts: `shipway run --target {names[0]}"
             f"{given}`",
         )
+    on = "there" if len(names) == 1 else f"on {names[0]}"
+    keep = "" if lack else "; on runners that come and go keep receipts with `state: git`"
     return VerificationError(
-        f"`{target}` comes after {listed}, and no receipt that can be verified says that the tree `{tree[:12]}` succeeded there",
+        f"`{target}` comes after {listed}, and the tree `{tree[:12]}` of this checkout has not succeeded {on}: "
+        + (lack or f"no verified receipt of a run {on} is known here"),
         reason=Reason.NOT_PROMOTED,
-        next=f"run it there first: `shipway run --target {names[0]}{given}`; on runners that come and go keep receipts with "
-        "`state: git`",
+        next=f"run this tree {on} first: `shipway run --target {names[0]}{given}`{keep}",
     )
 
 
