@@ -84,7 +84,7 @@ class Prediction(Struct, frozen=True):
     """What an action says about a node when it is planned.
 
     `outputs` are foretold values by output name; `waits_for` names what is missing to know more; `secret` values never
-    stand in `before`, `after` or `outputs`: digest and size do.
+    stand in `before`, `after` or `outputs`: digest and size do. `is_settled`: what is not known yet changes nothing of it.
     """
 
     change: Change
@@ -94,6 +94,7 @@ class Prediction(Struct, frozen=True):
     after: Json = None
     outputs: Mapping[str, Json] = field(default_factory=dict)
     reversible: bool = False
+    is_settled: bool = False
 
 
 class PlanWork(Struct, frozen=True):

@@ -64,6 +64,7 @@ class Predictor:
         self._whys: dict[str, str] = {}
         self._ids = frozenset(plan.by_id)
         self._members = members_of(plan.nodes)
+        self._outputs = {node.id: node.outputs.keys() for node in plan.nodes}
 
     def predict(self, node: Node) -> Node:
         """The node with what its action says of it; what templates say is the same for each of their items."""
@@ -199,7 +200,7 @@ class Predictor:
 
     def _honest(self, node: Node, said: Prediction, unknown: Mapping[str, str]) -> tuple[Fidelity, str]:
         """No node is surer than what it builds on: opaque behind something unknown, predicted behind a prediction."""
-        if unknown and said.fidelity is not Fidelity.OPAQUE:
+        if unknown and said.fidelity is not Fidelity.OPAQUE and not said.is_settled:
             return Fidelity.OPAQUE, "waits for " + ", ".join(dict.fromkeys(unknown.values()))
         promised = [owner_of(need.node) for need in node.needs if need.kind is NeedKind.PROMISE]
         if said.fidelity is Fidelity.EXACT and any(self._fidelity.get(node) is not Fidelity.EXACT for node in promised):
@@ -217,6 +218,8 @@ class Predictor:
                     foretold = self._foretold.get(producer, {})
                     if output is not None and output in foretold:
                         known[name] = foretold[output]
+                    elif output is None and self._is_whole(producer):
+                        known[name] = foretold
                     else:
                         unknown[name] = f"`{producer}`"
                 case Proxy():
@@ -241,6 +244,11 @@ class Predictor:
             known.update(self._evaluation.inputs(probe, {}))
         except Unresolved:
             unknown[name] = "a secret that is not set"
+
+    def _is_whole(self, producer: str) -> bool:
+        """Whether everything that a node hands on was foretold, so that all of it as one object is known."""
+        declared = self._outputs.get(producer)
+        return bool(declared) and declared == self._foretold.get(producer, {}).keys()
 
     def _is_withheld(self, node: Node, reference: Reference) -> bool:
         return bool(self._tools.withheld) and reference.path[-1] in self._tools.withheld.get(written_as(node.id), ())

@@ -1,0 +1,128 @@
+"""Where the checkpoints of one run's nodes are kept: in the record of their environment, what is secret of them sealed."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+from msgspec.structs import replace
+
+from shipway.action import ActionFailed, Work
+from shipway.canonical import Json
+from shipway.environment_record import Checkpoint, EnvironmentRecord, marked_stale, with_checkpoint
+from shipway.environments import Environments
+from shipway.errors import ShipwayError
+from shipway.nodes import Node
+from shipway.secrecy import NotOpened
+from shipway.shelf import Shelf
+
+
+def read_environment(shelf: Shelf | None) -> EnvironmentRecord | None:
+    """The record of the environment, None where there is none. Raises ActionFailed where it cannot be read."""
+    if shelf is None:
+        return None
+    with told_as_failure():
+        return Environments(shelf.store, shelf.lifecycle).read(shelf.target)
+
+
+def change_environment(work: Work, change: Callable[[EnvironmentRecord], EnvironmentRecord]) -> None:
+    """Replace the record by what `change` makes of it, or of a fresh one. Raises ActionFailed where it cannot be kept."""
+    shelf, now_ms = work.shelf, work.started_ms
+    if shelf is None:
+        return
+    fresh = EnvironmentRecord(shelf.lifecycle, shelf.target, created_ms=now_ms, touched_ms=now_ms)
+    with told_as_failure():
+        Environments(shelf.store, shelf.lifecycle).change(shelf.target, lambda record: change(record or fresh))
+
+
+def checkpoint_of(work: Work) -> Checkpoint | None:
+    """What the node left when it was made last, or what it began to leave; None where it never began."""
+    record = read_environment(work.shelf)
+    return record.checkpoints.get(work.node.id) if record else None
+
+
+def mark_begun(work: Work, why: str) -> None:
+    """From now on the node has to run again, because of `why`: should this run be killed, the next one knows."""
+    node = work.node.id
+
+    def change(record: EnvironmentRecord) -> EnvironmentRecord:
+        if node in record.checkpoints:
+            return marked_stale(record, [node], why)
+        return with_checkpoint(record, node, Checkpoint("", made=0, at_ms=work.started_ms, stale=why))
+
+    change_environment(work, change)
+
+
+def keep(work: Work, key: str, parts: Mapping[str, str], outputs: Mapping[str, Json], made: int | None) -> Checkpoint:
+    """Keep what the node made; `made` None: it was made anew, and is given the next number of the environment.
+
+    Secret outputs are kept as they are in files of this machine, elsewhere sealed, or not at all where there is no key.
+    """
+    secret = tuple(sorted(name for name in outputs if _is_secret(work.node, name)))
+    shelf = work.shelf
+    is_plain = shelf is None or shelf.is_private or not secret
+    with told_as_failure():
+        sealed = (
+            "" if is_plain or shelf is None else _sealed(shelf, work.node, {each: outputs[each] for each in secret})
+        )
+    checkpoint = Checkpoint(
+        key=key,
+        outputs={name: value for name, value in outputs.items() if is_plain or name not in secret},
+        sealed=sealed,
+        made=made or 1,
+        at_ms=work.started_ms,
+        secret=secret,
+        parts=parts,
+        is_cached=work.inputs.get("cache") is not False,
+    )
+    kept = [checkpoint]
+
+    def change(record: EnvironmentRecord) -> EnvironmentRecord:
+        kept[0] = checkpoint if made is not None else replace(checkpoint, made=record.made + 1)
+        return with_checkpoint(record, work.node.id, kept[0])
+
+    change_environment(work, change)
+    return kept[0]
+
+
+def opened(work: Work, checkpoint: Checkpoint) -> dict[str, Json]:
+    """Every output of a checkpoint, the secret ones too. Raises ActionFailed where those cannot be read."""
+    if not checkpoint.sealed or work.shelf is None:
+        return dict(checkpoint.outputs)
+    with told_as_failure():
+        vault = work.shelf.vault
+        if vault is None:
+            raise ActionFailed("its secret outputs are encrypted, and `state` names no key", is_permanent=True)
+        try:
+            found = json.loads(vault.open(_about(work.shelf, work.node), base64.b64decode(checkpoint.sealed)))
+        except (NotOpened, binascii.Error) as error:
+            raise ActionFailed(f"its secret outputs cannot be read: {error}", is_permanent=True) from error
+    return {**checkpoint.outputs, **found}
+
+
+@contextmanager
+def told_as_failure() -> Iterator[None]:
+    """What goes wrong with the store or the key is a failure of the node, ActionFailed, and not a bug."""
+    try:
+        yield
+    except ShipwayError as error:
+        text = error.message + (f"; {error.next}" if error.next else "")
+        raise ActionFailed(text, code=error.reason.value.replace("-", "_")) from error
+
+
+def _sealed(shelf: Shelf, node: Node, outputs: Mapping[str, Json]) -> str:
+    vault = shelf.vault
+    return "" if vault is None else base64.b64encode(vault.seal(_about(shelf, node), json.dumps(outputs))).decode()
+
+
+def _about(shelf: Shelf, node: Node) -> str:
+    """What is sealed of one node: nobody who may write the store can put it into another place."""
+    return json.dumps(["shipway", 1, "checkpoint", shelf.lifecycle, shelf.target, node.id])
+
+
+def _is_secret(node: Node, output: str) -> bool:
+    rule = node.outputs.get(output)
+    return rule is not None and rule.type == "secret"

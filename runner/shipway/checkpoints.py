@@ -1,0 +1,248 @@
+"""What a node of an environment left, kept from run to run: whether it has to be made again, why, and what it gave.
+
+Makes, verifies and removes nothing itself: the action that it is called by does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+
+from msgspec import Struct, field
+from msgspec.structs import replace
+
+from shipway.action import ActionFailed, Done, PlanWork, Prediction, Work
+from shipway.canonical import Json, mapping
+from shipway.checkpoint_keys import Given, Producers, changed, parts_of, told
+from shipway.checkpoint_store import change_environment, checkpoint_of, keep, mark_begun, opened, read_environment
+from shipway.environment_record import Checkpoint, marked_stale, with_stuck, without_checkpoint
+from shipway.nodes import FAILURES, Change, Fidelity, Outcome, Verified
+from shipway.records import STEP, Record
+
+MADE = "made"
+"""The output that every node of an environment has: it is greater each time the node was really made anew."""
+
+_KEPT = "inputs unchanged, verified"
+_BEGUN = "a run began to make it and did not say that it was done"
+_UPDATING = "a run began to bring it up to date and did not say that it was done"
+_FAILED_SINCE = "the run that brought it up to date failed"
+_UPDATED, _NEW = "updated", "new"
+
+
+class Made(Struct, frozen=True):
+    """What making a node gave. Without `is_anew` it was only brought up to date: what depends on it stays as it is."""
+
+    outputs: Mapping[str, Json] = field(default_factory=dict)
+    undo: Json = None
+    is_anew: bool = True
+    records: tuple[Record, ...] = ()
+
+
+class Decision(Struct, frozen=True):
+    """Whether a node is kept, and why; `checkpoint` is what it left. To be kept it has to be verified besides.
+
+    `is_in_place`: it has to be brought up to date, `is_repeated`: it has to run again as it did; neither makes it anew.
+    """
+
+    kept: bool
+    key: str
+    why: str
+    checkpoint: Checkpoint | None
+    parts: Mapping[str, str] = field(default_factory=dict)
+    is_in_place: bool = False
+    is_repeated: bool = False
+
+
+Verify = Callable[[Work, Checkpoint], Verified]
+PlanVerify = Callable[[PlanWork, Checkpoint], Verified]
+Make = Callable[[Work, Checkpoint | None], Made]
+Adopt = Callable[[Work], Made | None]
+Remove = Callable[[Work, Checkpoint | None], bool]
+
+
+def decided(
+    work: Work | PlanWork, contract: int, unkeyed: Collection[str] = (), in_place: Collection[str] = ()
+) -> Decision:
+    """What the node's checkpoint says. Reads the record, asks nobody else. Raises ActionFailed where it cannot be read.
+
+    Slots named by `unkeyed` decide nothing; where only slots named by `in_place` changed, it is brought up to date.
+    """
+    record = read_environment(work.shelf)
+    checkpoints = record.checkpoints if record else {}
+    checkpoint = checkpoints.get(work.node.id)
+    parts = parts_of(work.node, contract, _given(work), unkeyed, Producers(checkpoints))
+    if checkpoint is None:
+        return Decision(False, parts.key, "no checkpoint", None, parts.digests)
+    names = changed(checkpoint.parts, parts)
+    found = Decision(False, parts.key, "", checkpoint, parts.digests)
+    if checkpoint.stale:
+        return replace(found, why=checkpoint.stale)
+    if names:
+        inside = {f"slot {name}" for name in in_place}
+        is_in_place = all(" ".join(name.split(" ")[:2]) in inside for name in names)
+        return replace(found, why=told(names, parts.waits), is_in_place=is_in_place)
+    if work.inputs.get("cache") is False:
+        return replace(found, why="its cache is off", is_repeated=True)
+    if not checkpoint.has_secrets:
+        return replace(found, why="its secret outputs were not kept: `state` names no key")
+    return replace(found, kept=True, why=_KEPT)
+
+
+def checkpointed(
+    work: Work,
+    *,
+    contract: int,
+    verify: Verify,
+    make: Make,
+    unkeyed: Collection[str] = (),
+    in_place: Collection[str] = (),
+    adopt: Adopt | None = None,
+    is_one_step: bool = False,
+) -> Done:
+    """Keep what the node left, or have it made; what it hands on either way, `made` included.
+
+    `verify` asks whether it is still there: where that cannot be told, ActionFailed is raised and nothing is made. `make` is
+    given the checkpoint of what may still be there, None where nothing was made or it is gone. `adopt` looks for what a
+    killed run may have left where nothing was ever kept of it. `is_one_step`: it is made whole, or not at all.
+    """
+    decision = decided(work, contract, unkeyed, in_place)
+    checkpoint, why = decision.checkpoint, decision.why
+    if decision.kept and checkpoint is not None:
+        if _holds(work, checkpoint, verify):
+            return Done({**opened(work, checkpoint), MADE: checkpoint.made}, unchanged=True, change=Change.NOOP)
+        why = "inputs unchanged; verify says gone"
+    never_made = checkpoint is None or not checkpoint.made
+    before = None if decision.kept or never_made else checkpoint
+    made = adopt(work) if adopt is not None and never_made else None
+    is_adopted = made is not None
+    if made is None:
+        work.log(f"{work.node.id} runs: {why}\n")
+        if not is_one_step:
+            mark_begun(work, _UPDATING if decision.is_in_place else _BEGUN)
+        made = make(work, before)
+    is_update = before is not None and (decision.is_in_place or not made.is_anew)
+    number = before.made if before is not None and (is_update or decision.is_repeated) else None
+    kept = keep(work, decision.key, decision.parts, made.outputs, number)
+    return Done(
+        {**made.outputs, MADE: kept.made},
+        undo={"how": _UPDATED if is_update else _NEW, "undo": made.undo},
+        unchanged=is_adopted,
+        records=(*made.records, Record(STEP, work.node.id, facts={"why": why, MADE: kept.made})),
+    )
+
+
+def foretold(
+    work: PlanWork,
+    *,
+    contract: int,
+    verify: PlanVerify,
+    change_when_made: Change,
+    unkeyed: Collection[str] = (),
+    in_place: Collection[str] = (),
+    reversible: bool = False,
+) -> Prediction:
+    """What `checkpointed` will do, as far as it can be told; of what is kept, also what it hands on."""
+    decision = decided(work, contract, unkeyed, in_place)
+    checkpoint, why = decision.checkpoint, decision.why
+    if checkpoint is None or not checkpoint.made:
+        return Prediction(change_when_made, Fidelity.OPAQUE, why, reversible=reversible)
+    shown = {name: value for name, value in checkpoint.outputs.items() if name not in checkpoint.secret}
+    if decision.kept:
+        answer, why = _looked(work, checkpoint, verify)
+        if answer is Verified.HOLDS:
+            outputs = {**shown, MADE: checkpoint.made}
+            return Prediction(Change.NOOP, Fidelity.PREDICTED, why, outputs=outputs, is_settled=True)
+        return Prediction(change_when_made, Fidelity.OPAQUE, why, reversible=reversible)
+    outputs = {**(shown if decision.is_in_place else {}), MADE: checkpoint.made}
+    if not decision.is_in_place and not decision.is_repeated:
+        outputs = {}
+    return Prediction(Change.UPDATE, Fidelity.OPAQUE, why, outputs=outputs, reversible=reversible)
+
+
+def renewed(work: Work, *, make: Make) -> Done:
+    """Run something on what is there, as `reset` and `seed` on demand do: its outputs replace those of the checkpoint.
+
+    The key stays, so that the next run keeps what is there now. Raises ActionFailed where nothing was made before.
+    """
+    checkpoint = checkpoint_of(work)
+    if checkpoint is None or not checkpoint.made:
+        raise ActionFailed(
+            f"`{work.node.id}` was never made: nothing is there yet", code="never_made", is_permanent=True
+        )
+    if checkpoint.stale:
+        raise ActionFailed(f"`{work.node.id}` is not whole: {checkpoint.stale}", code="stale", is_permanent=True)
+    mark_begun(work, _BEGUN)
+    made = make(work, checkpoint)
+    kept = keep(work, checkpoint.key, checkpoint.parts, made.outputs, None)
+    return Done({**made.outputs, MADE: kept.made}, undo={"how": _UPDATED}, records=made.records)
+
+
+def removed(work: Work, *, remove: Remove) -> Done:
+    """Take away what the node left. `remove` is given its checkpoint, None where nothing was ever begun; False: nothing was there.
+
+    What cannot be taken away is kept as stuck, and ActionFailed goes on.
+    """
+    checkpoint = checkpoint_of(work)
+    try:
+        was_there = remove(work, checkpoint)
+    except ActionFailed as error:
+        cause = str(error)
+        change_environment(work, lambda record: with_stuck(record, work.node.id, cause))
+        raise
+    change_environment(work, lambda record: without_checkpoint(record, work.node.id))
+    return Done(unchanged=not was_there, records=(Record(STEP, work.node.id, present=False),))
+
+
+def undone(work: Work, *, remove: Remove) -> None:
+    """Take back what this run made; what it kept, or only brought up to date, stays, the latter to be looked at again."""
+    if work.outcome is Outcome.UNCHANGED:
+        return
+    checkpoint = checkpoint_of(work)
+    if mapping(work.state).get("how") == _UPDATED or (checkpoint is not None and checkpoint.stale == _UPDATING):
+        change_environment(work, lambda record: marked_stale(record, [work.node.id], _FAILED_SINCE))
+        return
+    removed(work, remove=remove)
+
+
+def verified(work: Work, *, verify: Verify) -> Verified:
+    """Whether what the node did is there, or, of one that removes, is gone.
+
+    Of one that was begun and never reported: gone, so that it runs again. It keeps what it finds, and only so are its
+    outputs known.
+    """
+    checkpoint = checkpoint_of(work)
+    if work.inputs.get("remove") is True:
+        return Verified.HOLDS if checkpoint is None else Verified.GONE
+    if work.shelf is None and work.outputs:
+        return verify(work, Checkpoint("", work.outputs))
+    if checkpoint is None or work.outcome is Outcome.UNKNOWN:
+        return Verified.GONE
+    if work.outcome in FAILURES:
+        return Verified.HOLDS  # something of it may be there
+    return Verified.GONE if checkpoint.stale else verify(work, checkpoint)
+
+
+def _looked(work: PlanWork, checkpoint: Checkpoint, verify: PlanVerify) -> tuple[Verified, str]:
+    try:
+        answer = verify(work, checkpoint)
+    except ActionFailed as error:
+        return Verified.UNKNOWN, f"inputs unchanged; whether it is there cannot be told: {error}"
+    words = {Verified.HOLDS: _KEPT, Verified.GONE: "inputs unchanged; verify says gone"}
+    return answer, words.get(answer, "inputs unchanged; verify cannot tell")
+
+
+def _holds(work: Work, checkpoint: Checkpoint, verify: Verify) -> bool:
+    """Whether it is there. Raises ActionFailed where that cannot be told: a second one might be made of it."""
+    try:
+        answer = verify(work, checkpoint)
+    except ActionFailed as error:
+        raise ActionFailed(f"whether it is still there cannot be told: {error}", code="verify_unknown") from error
+    if answer is Verified.UNKNOWN:
+        text = "whether it is still there cannot be told: its `verify` says neither that it holds nor that it is gone"
+        raise ActionFailed(text, code="verify_unknown")
+    return answer is Verified.HOLDS
+
+
+def _given(work: Work | PlanWork) -> Given:
+    if isinstance(work, Work):
+        return Given(work.inputs, work.env)
+    return Given(work.inputs, work.env, frozenset(work.unknown), frozenset(work.unknown_env))
