@@ -17,6 +17,7 @@ from shipway.commands.documents import read_document
 from shipway.forges.sticky import parse_marker
 from tests.forge.server import ForgeServer, GitHubServer
 from tests.runs import Lifeline, begin, call
+from tests.signing_keys import allowed, ssh_key
 
 HEAD = "a" * 40
 
@@ -473,3 +474,36 @@ def test_the_forge_remembers_the_last_receipt_so_that_a_missing_one_is_noticed(
     assert finding["flaw"] == "missing" and "the deployment of `default` on GitHub names it" in finding["text"]
     del github.world.tokens["ghs_job"].permissions["deployments"]
     assert "deployments" in json.loads(verify(6))["error"]["next"]
+
+
+def test_promotion_by_signatures_asks_the_forge_which_receipt_was_the_last(
+    tmp_path: Path, github: GitHubServer
+) -> None:
+    github.world.tokens["ghs_job"].permissions["deployments"] = "write"
+    job = Job(tmp_path / "job", github, "push", PUSH)
+    key = ssh_key(tmp_path / "job", "key")
+    signing = "signing: {allowed_signers: allowed, signers: [{file: ~/key}]}\n"
+    targets = "targets: {staging: {}, prod: {after: [staging]}}\n"
+    (job.checkout / "shipway.yml").write_text(LIFECYCLE.replace("steps:", f"{targets}{signing}steps:", 1))
+    (job.checkout / "allowed").write_text(allowed(key))
+    (job.checkout / ".gitignore").write_text(".shipway\n")
+    git(job.checkout, "add", "-A")
+    git(job.checkout, "commit", "-qm", "targets")
+    head = git(job.checkout, "rev-parse", "HEAD").strip()
+    job.env |= {"GITHUB_REF": "refs/heads/main", "GITHUB_REF_NAME": "main", "GITHUB_REF_TYPE": "branch", "CODE": "0"}
+    job.env |= {"GITHUB_SHA": head, "SHIPWAY_INPUT_TARGET": "staging"}
+    for _ in range(2):
+        assert job.part("run").returncode == 0
+        assert job.report().returncode == 0
+    kept = job.checkout / ".shipway"
+    *_, last = sorted((kept / "receipts").iterdir(), key=lambda path: path.stat().st_mtime_ns)
+    last.rename(tmp_path / "last")
+    for note in (kept / "heads").rglob("*staging*.json"):
+        note.unlink()
+    job.env["SHIPWAY_INPUT_TARGET"] = "prod"
+    done = job.part("run")
+    assert done.returncode == 5 and job.outputs["reason"] == "receipt-chain", done
+    assert "the deployment of `staging` on GitHub names" in done.stdout
+    del github.world.tokens["ghs_job"].permissions["deployments"]
+    done = job.part("run")
+    assert done.returncode == 0 and "GitHub was not asked for the last receipt of `staging`" in done.stdout

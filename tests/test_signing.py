@@ -15,6 +15,7 @@ from shipway.registry import Registry
 from shipway.signing import Trust
 from shipway.verification import Standing, check_document
 from tests.command_line import Project, make_project
+from tests.git_remotes import git, make_remote
 from tests.signing_keys import agent, allowed, gpg_home, public, ssh_key, tools_of
 
 DECLARED = """
@@ -283,6 +284,45 @@ def test_a_rollback_whose_receipt_nobody_signed_takes_the_proof_away(tmp_path: P
     [done, undone] = [json.loads(path.read_bytes()) for path in receipts(project)]
     assert (done["outcome"], undone["outcome"], undone["signatures"]) == ("succeeded", "rolled_back", [])
     assert prod(project, code=5).json["error"]["reason"] == "not-promoted"
+
+
+def test_a_rollback_whose_receipt_was_taken_away_does_not_let_the_earlier_success_count_again(tmp_path: Path) -> None:
+    project = make(tmp_path)
+    staged(project)
+    project.call("rollback", "--target", "staging", "--yes")
+    [_, undone] = receipts(project)
+    undone.rename(tmp_path / "away")
+    error = prod(project, code=5).json["error"]
+    assert error["reason"] == "receipt-chain" and "undone since is missing" in error["message"]
+    assert "the note in `.shipway/heads`" in error["message"]
+    assert project.call("state", "--targets", "--json", code=5).json["targets"]["prod"]["waits_for"] == ["staging"]
+    staged(project)
+    assert prod(project).json["outcome"] == "succeeded", "what was lost before the newest proof takes nothing from it"
+
+
+def test_a_receipt_that_another_names_and_is_not_there_takes_the_proof_before_it_away(tmp_path: Path) -> None:
+    """In a store: what was taken out is named by the receipt after it, wherever that is read."""
+    bare, [one, two] = make_remote(tmp_path, clones=2)
+    key, env = ssh_key(tmp_path / "home", "key"), make_project(tmp_path).env
+    first, second = Project(one, env), Project(two, env)
+    declared = DECLARED.format(signing=SIGNING, more="state: git", run="! test -e ../fail")
+    first.write({"shipway.yml": declared, "allowed": allowed(key), ".gitignore": ".shipway\n"})
+    first.commit()
+    first.git("push", "-q")
+    second.git("pull", "-q")
+    staged(first)
+    first.call("rollback", "--target", "staging", "--yes")
+    (tmp_path / "fail").touch()
+    staged(first, code=1)
+    (tmp_path / "fail").unlink()
+    assert prod(second, code=5).json["error"]["reason"] == "not-promoted"
+    ref = "refs/shipway/receipts/shop/staging"
+    [failed, _, proof] = git(bare, "rev-list", ref).split()
+    git(bare, "update-ref", ref, git(bare, "commit-tree", f"{failed}^{{tree}}", "-p", proof, "-m", "cut").strip())
+    error = prod(second, code=5).json["error"]
+    assert error["reason"] == "receipt-chain" and "names as the one before it" in error["message"]
+    staged(second)
+    assert prod(second).json["outcome"] == "succeeded"
 
 
 def test_nobody_can_bring_a_proof_back_by_spoiling_the_signature_of_its_rollback(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ from shipway.policing import PolicyTools
 from shipway.precedent import commit_of, is_of_tree
 from shipway.prediction import PlanTools
 from shipway.preflight import refuse_changed
-from shipway.promotion import proves, refused, shortfall
+from shipway.promotion import gap_after, proves, refused, shortfall, torn
 from shipway.receipt import Receipt, RunOutcome
 from shipway.redaction import Redactor
 from shipway.resolution import Resolved, backend_failed, check_stages, resolve
@@ -324,14 +324,20 @@ class _Voyage:
         if missing:
             uncounted = self._proof(missing[0], tree, lambda receipt: True) if tree else None
             lack = shortfall(*self._proofs(missing[0], tree)) if tree else ""
-            raise refused(target, missing, tree, request.inputs, uncounted, lack)
+            raise refused(target, missing, tree, request.inputs, uncounted.run if uncounted else None, lack)
 
-    def _proof(self, target: str, tree: str, counts: Callable[[Receipt], bool]) -> str | None:
-        return proves(*self._proofs(target, tree), counts)
+    def _proof(self, target: str, tree: str, counts: Callable[[Receipt], bool]) -> Receipt | None:
+        kept, _, declared, _ = self._proofs(target, tree)
+        proof = proves(kept, tree, declared, target, counts)
+        if proof is not None and self._endorsement.is_required:
+            gap = gap_after(proof, kept, self.around.anchors(self._held.recorded(declared), target))
+            if gap:
+                raise torn(self.request.target, target, proof, gap)
+        return proof
 
     def _proofs(self, target: str, tree: str) -> tuple[Iterable[Receipt], str, Declaration, str]:
         declared = declarations.load(self.request.file, root=self.around.repository.root, target=target)
-        return self.around.receipts(self._held.recorded(declared), target), tree, declared, target
+        return list(self.around.receipts(self._held.recorded(declared), target)), tree, declared, target
 
     @cached_property
     def _endorsement(self) -> Endorsement:

@@ -7,22 +7,24 @@ from collections.abc import Callable, Iterable, Mapping
 
 from shipway.declaration import Declaration
 from shipway.errors import Reason, VerificationError
+from shipway.links import Anchor
 from shipway.receipt import Receipt, RunOutcome
 
 
 def proves(
     receipts: Iterable[Receipt], tree: str, declared: Declaration, target: str, counts: Callable[[Receipt], bool]
-) -> str | None:
-    """The run by which all that `declared` says of `target` succeeded there, of this tree and untouched; None where none did.
+) -> Receipt | None:
+    """The latest receipt by which all that `declared` says of `target` succeeded there, of this tree and untouched; or None.
 
     A run that was rolled back or gone on with since has a later receipt, and only that one is asked whether it `counts`: to be
     taken for undone needs no signature, to prove something does.
     """
-    for receipt in _last_of_each(receipts, declared.name, target):
+    there = _last_of_each(receipts, declared.name, target)
+    for receipt in sorted(there, key=lambda each: each.ended, reverse=True):
         if receipt.outcome is not RunOutcome.SUCCEEDED or not _is_of(receipt, tree):
             continue
         if _is_whole(receipt, declared) and counts(receipt):
-            return receipt.run
+            return receipt
     return None
 
 
@@ -62,6 +64,32 @@ def _last_of_each(receipts: Iterable[Receipt], lifecycle: str, target: str) -> I
             if before is None or receipt.ended > before.ended:
                 last[receipt.run] = receipt
     return last.values()
+
+
+def gap_after(proof: Receipt, receipts: Iterable[Receipt], anchors: Iterable[Anchor]) -> str:
+    """What is missing among the receipts of a target that may have come after `proof`; empty where nothing is.
+
+    It may be that of a rollback, taken away so that what was undone counts again. What was lost before `proof` takes nothing
+    from it.
+    """
+    there = list(receipts)
+    known = {receipt.digest for receipt in there}
+    earlier = {receipt.previous for receipt in there if receipt.ended <= proof.ended}
+    for receipt in there:
+        if receipt.previous is not None and receipt.previous not in known and receipt.ended > proof.ended:
+            return f"`{receipt.previous}`, which that of run `{receipt.run}` names as the one before it"
+    lost = (anchor for anchor in anchors if anchor.digest not in known and anchor.digest not in earlier)
+    return next((f"`{anchor.digest}`, which {anchor.place} names" for anchor in lost), "")
+
+
+def torn(target: str, proven: str, proof: Receipt, gap: str) -> VerificationError:
+    """The refusal of a target since a receipt of the one that was to prove its tree is not there."""
+    return VerificationError(
+        f"`{target}` comes after `{proven}`; run `{proof.run}` succeeded there with this tree, but a receipt that may say that "
+        f"it was undone since is missing: {gap}",
+        reason=Reason.RECEIPT_CHAIN,
+        next=f"bring it back from where it is kept as well (`shipway verify --chain --target {proven}`), or run it there again",
+    )
 
 
 def refused(

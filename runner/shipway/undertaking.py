@@ -18,6 +18,7 @@ from shipway.events import Events
 from shipway.holding import Locks, Unguarded
 from shipway.interruption import Interruption
 from shipway.journal import Journals
+from shipway.links import Anchor
 from shipway.nodes import Verified
 from shipway.plan import Plan
 from shipway.planning import Selection
@@ -85,7 +86,8 @@ class Surroundings(Struct, frozen=True):
     `open_shelf` what its actions keep between runs; nothing is opened before one does.
     `labels` asks the forge for those of the pull request.
     `precedents` are the receipts of the last run that was let through, as each place knows it where receipts are kept.
-    `receipts` are those of a target, wherever they are kept, without what cannot be verified. `prior` folds them: it is asked for
+    `receipts` are those of a target, wherever they are kept, without what cannot be verified; `anchors` are who else remembers
+    which was its last. `prior` folds them: it is asked for
     by backends that plan with what exists, and raises ShipwayError where any cannot be verified.
     """
 
@@ -103,6 +105,7 @@ class Surroundings(Struct, frozen=True):
     open_locks: Callable[[Declaration, Mapping[str, str]], Locks] = lambda declaration, secrets: Unguarded()
     open_state: Callable[[Declaration, Mapping[str, str], str], SharedState | None] = lambda *declared: None
     receipts: Callable[[Declaration, str], Iterable[Receipt]] = lambda declaration, target: ()
+    anchors: Callable[[Declaration, str], Iterable[Anchor]] = lambda declaration, target: ()
     prior: Callable[[Declaration, str], State] = lambda declaration, target: State()
     precedents: Callable[[Declaration, str], Iterable[Receipt]] = lambda declaration, target: ()
     open_vault: Callable[[Declaration, Mapping[str, str]], Vault | None] = lambda declaration, secrets: None

@@ -16,13 +16,15 @@ from shipway.attempt import Grace
 from shipway.commands.stores import open_locks, open_shelf, open_state, open_vault, precedents_of, receipts_of
 from shipway.context import Context
 from shipway.declaration_files import DEFAULT_FILE
-from shipway.errors import Reason, UsageError
-from shipway.events import Events
+from shipway.errors import Reason, ShipwayError, UsageError
+from shipway.events import Events, Warned
 from shipway.interruption import Interruption
+from shipway.links import Anchor
 from shipway.plan import Plan
 from shipway.planning import Selection
 from shipway.policy import Labels
 from shipway.receipt import Receipt
+from shipway.redaction import trusted
 from shipway.registry import Registry
 from shipway.repository import Repository, open_repository
 from shipway.state import State
@@ -168,6 +170,7 @@ def surroundings(context: Context, repository: Repository, events: Events, repor
         open_vault=open_vault,
         open_shelf=lambda declared, secrets, target: open_shelf(declared, secrets, target, context, repository),
         receipts=lambda declared, target: receipts_of(declared, target, context, repository),
+        anchors=lambda declared, target: _anchors(declared, target, context, repository, events),
         prior=lambda declared, target: _prior(declared, target, context, repository),
         precedents=lambda declared, target: precedents_of(declared, target, context, repository),
     )
@@ -188,6 +191,18 @@ def _prior(declared: declaration.Declaration, target: str, context: Context, rep
     from shipway.commands.state_cache import prior_state  # late: only a backend that looks back asks for it
 
     return prior_state(declared, target, context, repository)
+
+
+def _anchors(
+    declared: declaration.Declaration, target: str, context: Context, repository: Repository, events: Events
+) -> Iterator[Anchor]:
+    from shipway.commands.anchors import anchor_here, anchor_on_forge  # late: few runs ask for them
+
+    yield from anchor_here(declared, target, repository.root)
+    try:
+        yield from anchor_on_forge(declared.name, target, context)
+    except ShipwayError as error:  # a job need not be allowed to: docs/github.md
+        events.emit(Warned(trusted(f"GitHub was not asked for the last receipt of `{target}`: {error.message}")))
 
 
 def _labels(context: Context) -> Labels:

@@ -13,15 +13,17 @@ from msgspec import Struct
 from shipway import declaration
 from shipway.attestation import Endorsement
 from shipway.canonical import Json
+from shipway.commands.anchors import anchor_here
 from shipway.commands.documents import write_out
 from shipway.commands.kept_receipts import Archive, Finding, Gathered, finding_json, gather
 from shipway.commands.setting import find_file, repository_of, root_here
 from shipway.commands.state_cache import current_state
+from shipway.commands.stores import receipts_of
 from shipway.context import Context, read_context
 from shipway.declaration import Declaration
 from shipway.durations import parse_ms
 from shipway.errors import EXIT_DONE, EXIT_UNVERIFIED, Reason, UsageError
-from shipway.promotion import proves
+from shipway.promotion import gap_after, proves
 from shipway.redaction import trusted
 from shipway.registry import Registry
 from shipway.render import terminal
@@ -144,7 +146,7 @@ def _show_targets(arguments: Namespace, subject: Subject, found: Gathered, conte
     places = whereabouts(telling.receipt for telling in found.tellings)
     concrete = [name for name in declared.targets or () if "*" not in name]
     names = [name for name in dict.fromkeys([*concrete, *places]) if arguments.target in (None, name)]
-    waits = {name: list(_unproven(name, subject, found, context)) for name in names}
+    waits = {name: list(_unproven(name, subject, context)) for name in names}
     if arguments.json:
         data: Json = {
             "targets": {
@@ -166,16 +168,18 @@ def _show_targets(arguments: Namespace, subject: Subject, found: Gathered, conte
         write_out(shown or "no target was run on yet\n")
 
 
-def _unproven(target: str, subject: Subject, found: Gathered, context: Context) -> Iterator[str]:
+def _unproven(target: str, subject: Subject, context: Context) -> Iterator[str]:
     """The targets on which the tree of this checkout has to succeed first, and has not."""
     repository = subject.repository
     tree = None if repository.changed else repository.tree
-    receipts = [telling.receipt for telling in found.tellings]
     tools = SigningTools(repository.root, context.home, context.env, {})
-    counts = Endorsement([(subject.declared.signing, None)], Registry().make_signer, tools).counts
+    endorsement = Endorsement([(subject.declared.signing, None)], Registry().make_signer, tools)
     for name in subject.declared.target_rule(target).after:
         there = declaration.load(subject.file, root=repository.root, target=name)
-        if tree is None or proves(receipts, tree, there, name, counts) is None:
+        kept = list(receipts_of(there, name, context, repository))  # unsigned ones too, as a run asks them
+        proof = proves(kept, tree, there, name, endorsement.counts) if tree is not None else None
+        anchors = anchor_here(there, name, repository.root)
+        if proof is None or (endorsement.is_required and gap_after(proof, kept, anchors)):
             yield name
 
 

@@ -14,6 +14,7 @@ from shipway.attestation import Believed, believed
 from shipway.canonical import Json
 from shipway.chain import Chain
 from shipway.ci import Provider
+from shipway.commands.anchors import NOTE
 from shipway.commands.documents import write_out
 from shipway.commands.setting import find_file, journal_of, repository_of, root_here
 from shipway.commands.stores import github_of, open_store
@@ -31,8 +32,6 @@ from shipway.signer import SigningTools
 from shipway.signing import SigningPolicy, SigningRule, Trust
 from shipway.verification import AskSigned, Checked, Standing, check_document
 from shipway.workspace import Workspace
-
-_NOTE = "the note in `.shipway/heads`"
 
 
 class _Source(Struct, frozen=True):
@@ -119,7 +118,7 @@ def _chain_here(arguments: Namespace, context: Context) -> _Source:
 def _kept(workspace: Workspace, lifecycle: str | None, target: str | None) -> _Source:
     documents = [(path.name, path.read_bytes()) for path in reversed(workspace.kept_receipts())]
     anchors = {
-        (one, other): (Anchor(_NOTE, digest),)
+        (one, other): (Anchor(NOTE, digest),)
         for one, other in workspace.heads_of(lifecycle)
         if target in (None, other) and (digest := Chain(workspace, one, other).last()) is not None
     }
@@ -152,7 +151,7 @@ def _stored(declared: Declaration, target: str | None, context: Context, reposit
             found += reversed(SharedState(store, declared.name, name).receipts())
             head = Chain(Workspace(repository.root), declared.name, name).head()
             if head is not None and head.is_stored:
-                anchors[(declared.name, name)] = (Anchor(_NOTE, head.digest),)
+                anchors[(declared.name, name)] = (Anchor(NOTE, head.digest),)
         return _Source(tuple(found), anchors, is_whole=True)
     finally:
         store.close()
