@@ -6,6 +6,7 @@ changes the process environment or the working directory, and keeps nothing betw
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from enum import Enum, StrEnum
 from pathlib import Path
@@ -16,6 +17,7 @@ from msgspec import Struct, field
 from shipway.canonical import Json
 from shipway.declaration import OutputRule
 from shipway.nodes import Change, Fidelity, Node, Outcome, Verified
+from shipway.notebook import Notebook
 from shipway.records import Record
 from shipway.shelf import Shelf
 
@@ -103,6 +105,7 @@ class PlanWork(Struct, frozen=True):
     `inputs` holds every slot that is known (immediate, or promised by a node that predicted it); `unknown` maps the others
     to the node or context they wait for. `env` is the child environment as far as it is known, `unknown_env` its missing
     names. `root` is the directory that relative paths are in. `execute` runs a read-only command and returns its result.
+    `real` gives the path of a folder without links, and remembers it: the world stands still while it is planned.
     `secret` names the slots whose value holds a secret: a plan shows none of them. `shelf` holds what earlier runs kept.
     """
 
@@ -114,6 +117,7 @@ class PlanWork(Struct, frozen=True):
     root: Path
     execute: Callable[[Command], Completed]
     secret: frozenset[str] = frozenset()
+    real: Callable[[str], str] = os.path.realpath
     shelf: Shelf | None = None
 
 
@@ -133,6 +137,7 @@ class Work(Struct, frozen=True):
     file system as `.shipway`, where replaced things may be moved aside: it is kept as long as they may be undone. `started_ms` is
     when this attempt began (Unix time, UTC). `cancelled()` turns True when the node should stop.
     `shelf` is where to keep what later runs of this lifecycle and target need; None where nothing is kept.
+    `notebook` is where all nodes of the run note what a killed process would else not have told; None: it is not in a run.
     For `undo`: `outcome` is how `do` ended, `outputs` what it gave, `state` the undo state it left (None: it gave none).
     """
 
@@ -148,6 +153,7 @@ class Work(Struct, frozen=True):
     outputs: Mapping[str, Json] = field(default_factory=dict)
     state: Json = None
     shelf: Shelf | None = None
+    notebook: Notebook | None = None
 
 
 class Done(Struct, frozen=True):
@@ -256,6 +262,17 @@ class Observing(Protocol):
 
         `root` is the workspace, `env` the base of every child environment. Raises ActionFailed where it cannot be told.
         """
+
+
+@runtime_checkable
+class Quick(Protocol):
+    """A thread's action whose work takes no longer than handing it to a thread, where what was planned is exact.
+
+    Its `do` then touches a few names and no content. Nodes without a timeout that make something, or find it made, are carried
+    out in the executor's own thread, until one of them lets it wait: then whatever they touch is slow, and the others get threads.
+    """
+
+    is_quick: Literal[True]
 
 
 Action: TypeAlias = ThreadAction | ProcessAction

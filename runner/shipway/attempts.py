@@ -13,13 +13,13 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from shipway.action import Action, ActionFailed, Command, Done, Drifted, NotUndoable, ThreadAction, Verb, Work
+from shipway.action import Action, ActionFailed, Command, Done, Drifted, NotUndoable, Quick, ThreadAction, Verb, Work
 from shipway.attempt import Ended, Grace, Ongoing
 from shipway.canonical import Json
 from shipway.declaration import OutputRule
 from shipway.emission import Conflict
 from shipway.exchange import Exchange, file_name, keep_file
-from shipway.nodes import Change, Outcome, Verified
+from shipway.nodes import Change, Fidelity, Node, Outcome, Verified
 from shipway.outputs import BadOutput, take_outputs
 from shipway.process import INTERRUPT, KILL, TERMINATE, Call, StartFailed, Threads, Waiter, start
 from shipway.records import Record, redacted_record
@@ -29,6 +29,9 @@ from shipway.transcript import Transcript
 _GROUP_POLL_MS = 10
 _AFTER_KILL_MS = 250
 """After this long a killed group counts as gone, even if the kernel still holds on to one of its processes."""
+
+_SLOW_MS = 50
+_QUICK = frozenset({Change.NOOP, Change.CREATE})
 
 ERROR_BYTES = 4096
 """The longest error that is kept of an attempt, in UTF-8."""
@@ -60,6 +63,8 @@ class Attempts:
         self._of_child: dict[int, Ongoing] = {}
         self._of_call: dict[int, Ongoing] = {}
         self._failed_to_start: list[Ended] = []
+        self._may_be_quick = True
+        self._quick: dict[str, bool] = {}
         self._raw, self._logs, self._io = (_made(directory / name) for name in ("raw", "logs", "io"))
 
     @property
@@ -99,7 +104,18 @@ class Attempts:
         work = replace(work, cancelled=lambda: stopped[0], log=attempt.notes.append)
         attempt.call = Call(_body(action, attempt.verb, work))
         self._of_call[id(attempt.call)] = attempt
-        self._threads.submit(attempt.call)
+        if self._may_be_quick and attempt.deadline_ms is None and self._is_quick(attempt.verb, action, work.node):
+            self._threads.carry_out(attempt.call)
+            self._may_be_quick = self._clock_ms() - attempt.started_ms < _SLOW_MS
+        else:
+            self._threads.submit(attempt.call)
+
+    def _is_quick(self, verb: Verb, action: ThreadAction, node: Node) -> bool:
+        if verb is not Verb.DO or node.fidelity is not Fidelity.EXACT or node.change not in _QUICK:
+            return False
+        if node.action not in self._quick:
+            self._quick[node.action] = isinstance(action, Quick)
+        return self._quick[node.action]
 
     def _begin_child(self, attempt: Ongoing, command: Command | None) -> None:
         if command is None:

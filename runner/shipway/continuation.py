@@ -241,6 +241,7 @@ class Continuation:
             outputs=standing.last.outputs if standing.last else {},
             state=standing.last.undo if standing.last else None,
             shelf=self._around.shelf,
+            notebook=self._around.notebook,
         )
 
     @property

@@ -28,6 +28,7 @@ from shipway.holding import Locks, Unguarded
 from shipway.interruption import Interruption, abort
 from shipway.journal import Journal, Unjournalled
 from shipway.nodes import FAILURES, Node, Outcome
+from shipway.notebook import NOTES, Notebook
 from shipway.pace import OwnTokens, Tokens
 from shipway.plan import Plan
 from shipway.process import most_children
@@ -181,6 +182,7 @@ def surroundings_of(
         check_head=lambda: tools.check_head(plan),
         started_unix_ms=int(context.now().timestamp() * 1000) - tools.elapsed_ms,
         shelf=tools.shelf,
+        notebook=Notebook(tools.recovery / NOTES),
     )
 
 

@@ -537,6 +537,7 @@ class Executor:
             around.scratch(node.id),
             started_ms=around.unix_ms(),
             shelf=around.shelf,
+            notebook=around.notebook,
         )
 
     def _forward_ended(self, ended: Ended) -> None:

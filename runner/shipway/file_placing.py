@@ -8,7 +8,17 @@ from pathlib import Path
 
 from shipway.action import ActionFailed, Done, PlanWork, Prediction, SlotRule, SlotType, Work
 from shipway.canonical import Json, object_of
-from shipway.file_state import Kind, Real, describe, fingerprint, is_inside, kind_of, locate, locate_target, real_folder
+from shipway.file_state import (
+    Kind,
+    Real,
+    describe,
+    fingerprint,
+    is_inside,
+    kind_of,
+    locate_target,
+    place_of,
+    real_folder,
+)
 from shipway.nodes import Change, Fidelity, Node
 
 WITHIN = SlotRule(
@@ -32,15 +42,15 @@ def target_of(work: PlanWork | Work, real: Real = real_folder) -> Path:
     place = locate_target(work.root, text, real=real)
     within = work.inputs.get("within")
     if within is not None:
-        confine(place, text, locate(work.root, within, "within", real), within, real)
+        confine(place, text, place_of(work.root, within, "within", real), within, real)
     return place
 
 
-def confine(place: Path, text: Json, folder: Path, shown: Json, real: Real = real_folder) -> None:
+def confine(place: Path, text: Json, folder: str, shown: Json, real: Real = real_folder) -> None:
     """Raises ActionFailed where `place` is not below `folder`, links on its way followed; its last part is not."""
-    if place == folder or not is_inside(str(place), str(folder)):
+    if str(place) == folder or not is_inside(str(place), folder):
         raise ActionFailed(f"`path` `{text}` leads out of `{shown}`")
-    bound = real(str(folder))
+    bound = real(folder)
     if not is_inside(real(os.path.dirname(place)), bound):
         link = next(above for above in reversed(place.parents) if above.is_symlink() and _leads_out(above, bound))
         raise ActionFailed(f"`path` `{text}` leads out of `{shown}`: `{link}` is a link to `{link.readlink()}`")
@@ -62,12 +72,12 @@ def unseen(path: Path) -> Prediction | None:
 
 def link_text(root: Path, path: Path, source: Json, real: Real = real_folder) -> str:
     """What a link at `path` to slot `source` says: relative for a relative one, so that the workspace can be moved."""
-    place = locate(root, source, "source", real)
-    if path == place:
+    place = place_of(root, source, "source", real)
+    if str(path) == place:
         raise ActionFailed(f"the link and what it leads to are the same: `{source}`")
     if os.path.isabs(str(source)):
-        return str(place)
-    end = os.path.join(real(os.path.dirname(place)), place.name)
+        return place
+    end = os.path.join(real(os.path.dirname(place)), os.path.basename(place))
     return os.path.relpath(end, real(os.path.dirname(path)))
 
 

@@ -187,6 +187,14 @@ def real_folder(path: str) -> str:
 def locate(root: Path, text: Json, slot: str = "path", real: Real = real_folder) -> Path:
     """The place that a slot names; its last part, if a link, is not followed.
 
+    As `place_of`, whose text it makes a path of.
+    """
+    return Path(place_of(root, text, slot, real))
+
+
+def place_of(root: Path, text: Json, slot: str = "path", real: Real = real_folder) -> str:
+    """The normalised absolute path that a slot names.
+
     A relative path stays inside `root`, links on its way included; an absolute one is taken as written. Raises ActionFailed
     for a path that is empty or leads out of `root`. `real` gives folders without links: who asks often for one lends a memory.
     """
@@ -194,17 +202,18 @@ def locate(root: Path, text: Json, slot: str = "path", real: Real = real_folder)
         raise ActionFailed(f"`{slot}` is not set: it takes a path")
     base = str(root)
     place = os.path.normpath(os.path.join(base, text))
-    if os.path.isabs(text):
-        return Path(place)
+    if text.startswith("/"):
+        return place
     above = place if place == base else os.path.dirname(place)
     if not is_inside(place, base) or not is_inside(real(above), real(base)):
         raise ActionFailed(f"`{slot}` `{text}` leads out of the workspace; write an absolute path if that is meant")
-    return Path(place)
+    return place
 
 
 def locate_target(root: Path, text: Json, slot: str = "path", real: Real = real_folder) -> Path:
     """Like `locate`, for a place that will be changed: refuses the workspace itself and every folder it is in."""
-    place = locate(root, text, slot, real)
-    if is_inside(real(str(root)), os.path.join(real(os.path.dirname(place)), place.name)):
+    place = place_of(root, text, slot, real)
+    above, _, name = place.rpartition("/")
+    if is_inside(real(str(root)), os.path.join(real(above or "/"), name)):
         raise ActionFailed(f"`{slot}` `{text}` holds the workspace, which is not replaced or removed")
-    return place
+    return Path(place)

@@ -95,6 +95,7 @@ def _work(standing: Standing, around: Surroundings) -> Work:
         outputs=standing.last.outputs if standing.last else {},
         state=standing.last.undo if standing.last else None,
         shelf=around.shelf,
+        notebook=around.notebook,
     )
 
 

@@ -26,7 +26,7 @@ def store(connection: sqlite3.Connection, plan: Plan) -> int:
     if row is not None:
         return int(row[0])
     content, shared = plan.canonical_body, "[]"
-    if len(content) > _SMALL:
+    if len(content) > _SMALL and _has_large_text(content):
         content, shared = _shared_apart(connection, plan)
     cursor = connection.execute(
         "INSERT INTO plan (digest, content, shared) VALUES (?, ?, ?)", (plan.digest, zlib.compress(content, 1), shared)
@@ -73,6 +73,15 @@ def _shared_apart(connection: sqlite3.Connection, plan: Plan) -> tuple[bytes, st
         places.append((path, digest))
         _put(body, path, "")
     return msgspec.json.encode(body), json.dumps(places)
+
+
+def _has_large_text(content: bytes) -> bool:
+    """Whether there may be any, so that the whole plan is not looked through for nothing.
+
+    What is between two quotes is no shorter than the text that is there: with the escaped ones taken away, or one too many,
+    two texts only become one.
+    """
+    return max(map(len, content.replace(b'\\"', b"''").split(b'"'))) > _LARGE_TEXT
 
 
 def _large_texts(value: Json, path: list[str | int]) -> Iterator[tuple[list[str | int], str]]:

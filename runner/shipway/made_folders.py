@@ -6,36 +6,25 @@ Knows no action and no journal; removes no folder that was there before the run,
 from __future__ import annotations
 
 import errno
-import fcntl
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from hashlib import sha256
+from contextlib import suppress
 from pathlib import Path
 
 from shipway.action import Work
-from shipway.file_state import Kind, kind_of
+from shipway.file_state import Kind, kind_of, real_folder
+from shipway.notebook import NOTES, Notebook
 
 _MODE = 0o755
 
 
 class MadeFolders:
-    """The folders that one run made, as one node sees them: per folder, on disk, an empty file for each node that claims it."""
+    """The folders that one run made, as one node sees them: per folder, a note of each node that claims it.
 
-    def __init__(self, work: Work) -> None:
-        self._place = _scratch_of_run(work) / ".made"
-        self._claim = _digest(work.node.id)
+    To be used within `with notebook`: no other node makes, claims or leaves a folder meanwhile.
+    """
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Within it no other node makes, claims or leaves a folder. Ends with the process, should that be killed."""
-        self._place.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self._place / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(descriptor)
+    def __init__(self, node: str, notebook: Notebook) -> None:
+        self._claim = node
+        self._notebook = notebook
 
     def above(self, path: Path) -> list[Path]:
         """The folders above `path`, outermost first, that are missing or that a node of this run made."""
@@ -48,44 +37,35 @@ class MadeFolders:
 
     def make(self, folder: Path) -> None:
         """Claim `folder`, then make it if it is missing."""
-        claims = self._claims(folder)
-        claims.mkdir(exist_ok=True)
-        (claims / self._claim).touch()
+        self._notebook.note(_topic(folder), self._claim, True)
         with suppress(FileExistsError):
             folder.mkdir(_MODE)
 
     def leave(self, folder: Path) -> None:
         """Give up the claim on `folder`, and remove it if no other node claims it and it is empty. May be repeated."""
-        claims = self._claims(folder)
-        if kind_of(folder) is Kind.DIRECTORY and not self._claimants(claims) - {self._claim}:
+        topic = _topic(folder)
+        claims = self._notebook.all(topic)
+        is_others = len(claims) > (self._claim in claims)
+        if kind_of(folder) is Kind.DIRECTORY and not is_others:
             _remove_empty(folder)
-        (claims / self._claim).unlink(missing_ok=True)
+        self._notebook.note(topic, self._claim, None)
 
     def _is_ours(self, folder: Path) -> bool:
         kind = kind_of(folder)
-        return kind is Kind.ABSENT or (kind is Kind.DIRECTORY and self._is_claimed(folder))
-
-    def _is_claimed(self, folder: Path) -> bool:
-        try:
-            with os.scandir(self._claims(folder)) as claimants:
-                return next(claimants, None) is not None
-        except FileNotFoundError:
-            return False
-
-    def _claims(self, folder: Path) -> Path:
-        return self._place / _digest(os.path.realpath(folder))
-
-    def _claimants(self, claims: Path) -> set[str]:
-        try:
-            return set(os.listdir(claims))
-        except FileNotFoundError:
-            return set()
+        return kind is Kind.ABSENT or (kind is Kind.DIRECTORY and bool(self._notebook.all(_topic(folder))))
 
 
-def _scratch_of_run(work: Work) -> Path:
-    """Where the nodes of a run have their scratch, each under its id; that of the node alone where it is not so."""
+def notebook_of(work: Work) -> Notebook:
+    """The notebook of the run that `work` is part of; where nobody handed it one, that beside the scratch of its nodes."""
+    if work.notebook is not None:
+        return work.notebook
     parts = Path(work.node.id).parts
-    return work.scratch.parents[len(parts) - 1] if work.scratch.parts[-len(parts) :] == parts else work.scratch
+    is_of_run = work.scratch.parts[-len(parts) :] == parts
+    return Notebook((work.scratch.parents[len(parts) - 1] if is_of_run else work.scratch) / NOTES)
+
+
+def _topic(folder: Path) -> str:
+    return f"made {real_folder(str(folder))}"
 
 
 def _remove_empty(folder: Path) -> None:
@@ -94,7 +74,3 @@ def _remove_empty(folder: Path) -> None:
     except OSError as error:  # what others put into it since is theirs
         if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
             raise
-
-
-def _digest(name: str) -> str:
-    return sha256(os.fsencode(name)).hexdigest()[:32]

@@ -16,6 +16,7 @@ from shipway.evaluation import Evaluation
 from shipway.events import Events
 from shipway.journal import Journal
 from shipway.nodes import Change, Immediate, Node, Outcome
+from shipway.notebook import Notebook
 from shipway.pace import OwnTokens, Tokens
 from shipway.receipt import Attempt, NodeResult, RollbackEntry
 from shipway.shelf import Shelf
@@ -49,7 +50,7 @@ class Surroundings(Struct, frozen=True):
     `directory` is private to the run and on the workspace's file system, and so is `recovery`, which outlives the run.
     `clock_ms` counts from the start of the run; `fraction()` is random in [0, 1). `passed` gives the variables that
     `env_from` patterns let through. `check_head` raises where what cannot be undone is not to begin any more.
-    `shelf` is where actions keep what later runs need.
+    `shelf` is where actions keep what later runs need, `notebook` what those of this run note before they change something.
     """
 
     root: Path
@@ -69,6 +70,7 @@ class Surroundings(Struct, frozen=True):
     tokens: Tokens = field(default_factory=OwnTokens)
     check_head: Callable[[], None] = lambda: None
     shelf: Shelf | None = None
+    notebook: Notebook | None = None
 
     def scratch(self, node: str) -> Path:
         """The private directory of one node, the same for all that is asked of it."""

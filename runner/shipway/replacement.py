@@ -18,14 +18,17 @@ from msgspec.structs import asdict
 from shipway.action import ActionFailed, Drifted, NotUndoable, Work
 from shipway.canonical import Json, items_of, object_of
 from shipway.file_state import ABSENT, Kind, fingerprint, kind_of, link_fingerprint, mode_of
-from shipway.made_folders import MadeFolders
+from shipway.made_folders import MadeFolders, notebook_of
 
-_LEDGER = "ledger.json"
-_LONG_LINE = 4096
-"""A ledger of more bytes replaces its file each time; to add to a file costs less than to make one."""
+_LEDGER = "ledger"
+"""The topic of ledgers in a run's notebook, by node."""
 
-_PUT_BACK = "put-back"
-"""Holds one byte for each entry, from the last, that needs no putting back any more."""
+_PUT_BACK = "put back"
+"""The topic of how many entries of a node's ledger, from the last, need no putting back any more."""
+
+_FILE = "ledger.json"
+_LONG = 40
+"""A ledger of more entries has a file of its own, which is replaced each time, and the notebook says only that there is one."""
 
 
 class Did(StrEnum):
@@ -69,7 +72,9 @@ class Ledger:
     def __init__(self, work: Work, entries: Sequence[Entry] = (), *, is_complete: bool = False) -> None:
         self._root = work.root
         self._scratch = work.scratch
-        self._made = MadeFolders(work)
+        self._node = work.node.id
+        self._notebook = notebook_of(work)
+        self._made = MadeFolders(work.node.id, self._notebook)
         self._entries = list(entries)
         self._is_complete = is_complete
         self._put_back_count = 0
@@ -79,24 +84,22 @@ class Ledger:
 
     @classmethod
     def kept(cls, work: Work) -> Ledger | None:
-        """The ledger in scratch, which knows best how far an undo came, else what `do` handed over as undo state."""
-        left = cls._left(work)
-        return cls._from_json(work, work.state) if left is None and isinstance(work.state, Mapping) else left
+        """The ledger that was noted, which knows best how far an undo came, else what `do` handed over as undo state."""
+        noted = cls.noted(work)
+        return cls._from_json(work, work.state) if noted is None and isinstance(work.state, Mapping) else noted
 
     @classmethod
-    def _left(cls, work: Work) -> Ledger | None:
-        try:
-            written = (work.scratch / _LEDGER).read_bytes()
-        except FileNotFoundError:
+    def noted(cls, work: Work) -> Ledger | None:
+        """The ledger that was noted, None where none was."""
+        notebook = notebook_of(work)
+        noted = notebook.read(_LEDGER, work.node.id)
+        if noted is True:
+            noted = json.loads((work.scratch / _FILE).read_bytes())
+        if noted is None:
             return None
-        # Killed while it was written, the last line has no end, and what it notes was not done.
-        whole, end, torn = written.rpartition(b"\n")
-        if torn:
-            os.truncate(work.scratch / _LEDGER, len(whole) + len(end))
-        if not end:
-            return None
-        ledger = cls._from_json(work, object_of(json.loads(whole.rpartition(b"\n")[2])))
-        ledger._put_back_count = _size_of(work.scratch / _PUT_BACK)
+        ledger = cls._from_json(work, object_of(noted))
+        count = notebook.read(_PUT_BACK, work.node.id)
+        ledger._put_back_count = count if isinstance(count, int) else 0
         return ledger
 
     @classmethod
@@ -120,8 +123,10 @@ class Ledger:
 
     def make_parents(self, path: Path) -> None:
         """Make the directories above `path` that are missing. Those that the run made stay until no node needs them."""
-        with self._made.locked():
+        with self._notebook:
             folders = self._made.above(path)
+            if not folders:
+                return
             self._entries += (Entry(Did.MADE, self._name(folder)) for folder in folders)
             self._save()
             for folder in folders:
@@ -216,6 +221,7 @@ class Ledger:
                 self.put_aside(placement.path)
         missing = [each for each in placements if each.new is not None or kind_of(each.path) is Kind.ABSENT]
         noted = [(placement, self._noted(placement)) for placement in missing]
+        self._need_scratch()
         if missing and not _are_near(missing[0].path, self._scratch):
             self._temporaries = {self._name(_beside(each.path)) for each in missing}
             self._entries += (Entry(Did.TEMPORARY, name) for name in sorted(self._temporaries))
@@ -279,9 +285,10 @@ class Ledger:
         return count
 
     def complete(self) -> dict[str, Json]:
-        """Note that all is done. Returns the undo state."""
+        """Note that all is done, where putting it back depends on that. Returns the undo state."""
         self._is_complete = True
-        self._save()
+        if any(entry.did in _TELLING or (entry.did is Did.MADE and entry.after) for entry in self._entries):
+            self._save()
         return self.as_json()
 
     # Putting back.
@@ -294,12 +301,11 @@ class Ledger:
         cleared: set[str] = set()
         left = self._entries[: max(0, len(self._entries) - self._put_back_count)]
         standing = [(entry, self._stands(entry, cleared)) for entry in reversed(left)]
-        self._need_scratch()
-        with (self._scratch / _PUT_BACK).open("ab", buffering=0) as put_back:
-            for entry, stands in standing:
-                if stands:
-                    self._reverse(entry)
-                put_back.write(b".")
+        for entry, stands in standing:
+            if stands:
+                self._reverse(entry)
+            self._put_back_count += 1
+            self._notebook.note(_PUT_BACK, self._node, self._put_back_count)
         self._entries = []
         self._save()
 
@@ -377,7 +383,7 @@ class Ledger:
         path = self._at(entry.path)
         match entry.did:
             case Did.MADE if not entry.after:
-                with self._made.locked():
+                with self._notebook:
                     self._made.leave(path)
             case Did.MADE:
                 if not any(path.iterdir()):
@@ -413,7 +419,10 @@ class Ledger:
             _remove(new)
 
     def _name(self, path: Path) -> str:
-        return str(path.relative_to(self._root) if path.is_relative_to(self._root) else path)
+        text, root = str(path), str(self._root)
+        if text == root:
+            return "."
+        return text[len(root) + 1 :] if text.startswith(f"{root}/") else text
 
     def _at(self, name: str) -> Path:
         return self._root / name
@@ -444,17 +453,20 @@ class Ledger:
             self._save()
 
     def _save(self) -> None:
-        """Add the ledger as it is to its file, as one line: the last whole one counts. A long one is written anew."""
-        self._need_scratch()
-        line = json.dumps(self.as_json()).encode() + b"\n"
-        place = os.path.join(self._scratch, _LEDGER)
-        if len(line) <= _LONG_LINE:
-            with open(place, "ab", buffering=0) as file:
-                file.write(line)
+        """Note the ledger as it is."""
+        if len(self._entries) <= _LONG:
+            self._notebook.note(_LEDGER, self._node, self.as_json())
             return
+        self._need_scratch()
+        place = os.path.join(self._scratch, _FILE)
         with open(f"{place}.new", "wb") as file:
-            file.write(line)
+            file.write(json.dumps(self.as_json()).encode())
         os.replace(f"{place}.new", place)
+        self._notebook.note(_LEDGER, self._node, True)
+
+
+_TELLING = frozenset({Did.ASIDE, Did.REMOVING})
+"""Changes of which putting them back asks whether `do` came to its end."""
 
 
 @contextmanager
@@ -465,7 +477,6 @@ def changing(work: Work) -> Iterator[Ledger]:
     """
     with faults_told():
         _put_back_left(work)
-        (work.scratch / _PUT_BACK).unlink(missing_ok=True)
         ledger = Ledger(work)
         try:
             yield ledger
@@ -490,13 +501,14 @@ def _put_back_after(ledger: Ledger, error: BaseException) -> None:
 
 
 def _put_back_left(work: Work) -> None:
-    left = Ledger._left(work)
-    if left is None:
-        return
+    left, notebook = Ledger.noted(work), notebook_of(work)
     try:
-        left.put_back()
+        if left is not None:
+            left.put_back()
     except (Drifted, NotUndoable) as error:
         raise ActionFailed(f"what an earlier attempt changed cannot be put back: {error}") from error
+    if notebook.read(_PUT_BACK, work.node.id) is not None:
+        notebook.note(_PUT_BACK, work.node.id, None)
 
 
 def has_changed(work: Work) -> bool:
@@ -518,13 +530,6 @@ def told(error: OSError) -> str:
     """What the operating system refused, in our words: `permission denied: `/a/b``."""
     reason = (error.strerror or str(error)).lower()
     return f"{reason}: `{error.filename}`" if error.filename is not None else reason
-
-
-def _size_of(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return 0
 
 
 def _beside(path: Path) -> Path:

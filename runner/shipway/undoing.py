@@ -131,6 +131,7 @@ class Undoing:
             self._around.root,
             self._around.scratch(node.id),
             started_ms=self._around.unix_ms(),
+            notebook=self._around.notebook,
             outcome=outcome,
             outputs=outputs,
             state=progress.last.undo if progress.last else None,
@@ -150,6 +151,7 @@ class Undoing:
             self._around.root,
             self._around.scratch(node.id),
             started_ms=self._around.unix_ms(),
+            notebook=self._around.notebook,
             shelf=self._around.shelf,
         )
 

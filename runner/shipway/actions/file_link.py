@@ -37,6 +37,7 @@ class FileLink:
     """
 
     runs_in: Literal["thread"] = "thread"
+    is_quick: Literal[True] = True
     name = "file.link"
     contract = 1
     slots: Mapping[str, SlotRule] = {
@@ -103,7 +104,7 @@ class FileLink:
 
 def _link(work: PlanWork | Work) -> tuple[Path, str]:
     """Where the link stands, and its text."""
-    real = cache(real_folder)
+    real = work.real if isinstance(work, PlanWork) else cache(real_folder)
     path = target_of(work, real)
     return path, link_text(work.root, path, work.inputs["source"], real)
 

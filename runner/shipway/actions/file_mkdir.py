@@ -23,6 +23,7 @@ class FileMkdir:
     """
 
     runs_in: Literal["thread"] = "thread"
+    is_quick: Literal[True] = True
     name = "file.mkdir"
     contract = 1
     slots: Mapping[str, SlotRule] = {
