@@ -170,6 +170,7 @@ def test_case_g113_adopt_moves_a_file_into_its_layer_and_links_back(project: Pro
         ".config+tool+two=adopt": "create",
         ".config+tool+two": "replace",
     }
+    assert "targets    3 to-adopt\n" in project.call("plan", *take).out
     project.call("run", "--yes", "-q", *take)
     assert (project.root / "home/.vimrc").readlink() == Path("../config/personal/own/.vimrc")
     assert project.text("config/personal/own/.vimrc") == "set"
@@ -177,6 +178,22 @@ def test_case_g113_adopt_moves_a_file_into_its_layer_and_links_back(project: Pro
     project.call("rollback", "--yes", "-q")
     assert files(project) == before
     assert tree(project.root / "config") == sources
+
+
+def test_backups_of_what_is_not_in_the_way_are_one_line_in_terminal_and_comment(project: Project) -> None:
+    project.write({"shipway.yml": project.text("shipway.yml") + "      on_conflict: backup\n"})
+    project.commit()
+    lay(project.root, {"home/.zshrc": "mine"})
+    text, comment = project.call("plan").out, project.call("plan", "--format", "markdown").out
+    assert re.findall(".*=backup .*", text)[:2] == [
+        "  ~ update  home+.zshrc=backup  file.backup home/.zshrc         predicted  undo",
+        "  = noop    …=backup × 2  nothing is in the way                 exact",
+    ]
+    assert comment.count("=backup` |") == 1 and "| `…=backup × 2` | dots | noop | exact | – |" in comment
+    assert "home+a+g=backup</code>" not in comment
+    shown = project.call("run", "--yes").out
+    assert "  = …=backup × 2" in shown and "unchanged" in shown
+    assert "  ✓ home+.zshrc=backup" in shown
 
 
 def test_what_was_adopted_is_deployed_once_it_is_committed(project: Project) -> None:

@@ -100,6 +100,8 @@ def _status(node: Node, stands: Stands, fingerprint: str) -> Status | None:
         return Status.ORPHAN if known == fingerprint else Status.MODIFIED
     wanted = _wanted(node)
     if known == fingerprint:
+        if any(need.node == f"{node.id}=adopt" for need in node.needs):
+            return Status.TO_ADOPT
         return Status.STALE if wanted else Status.COPIED
     return Status.MODIFIED if wanted == known else Status.BOTH_CHANGED
 

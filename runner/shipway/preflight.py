@@ -28,7 +28,7 @@ class Status(StrEnum):
 
     `linked`, `copied`: as it is to be. `missing`: nothing is there. `stale`: as we left it, and the source is another by now.
     `modified`: changed since we left it, and the source is the same. `both-changed`: that, and the source is another.
-    `conflict`: we never put it there. `orphan`: we did, and no tree has it any more.
+    `conflict`: we never put it there. `orphan`: we did, and no tree has it any more. `to-adopt`: it becomes a source.
     """
 
     LINKED = "linked"
@@ -39,6 +39,7 @@ class Status(StrEnum):
     BOTH_CHANGED = "both-changed"
     CONFLICT = "conflict"
     ORPHAN = "orphan"
+    TO_ADOPT = "to-adopt"
 
 
 IN_THE_WAY = frozenset({Status.CONFLICT, Status.MODIFIED, Status.BOTH_CHANGED})

@@ -1,4 +1,4 @@
-"""The iterations of large gathers as one line each, where they say the same. Lays nothing out and knows no markup."""
+"""What says the same as one line: iterations of large gathers, idle backups. Lays nothing out and knows no markup."""
 
 from __future__ import annotations
 
@@ -6,34 +6,53 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import TypeVar
 
 from shipway.node_ids import written_as
-from shipway.nodes import Node
+from shipway.nodes import Change, Node, Outcome
 from shipway.receipt import NodeResult
 from shipway.render import wording
 
 MOST_ITERATIONS = 12
 """A gather of more than these is shown by what its iterations have in common."""
 
+_BACKUP = "=backup"
+"""What the id of a node ends with that moves aside what is in the way of a target; see docs/files.md."""
+
 _Thing = TypeVar("_Thing")
 
 
 def folded_nodes(nodes: Sequence[Node]) -> list[list[Node]]:
-    """The nodes, each by itself, but those of large gathers that are planned alike together, where the first stood."""
-    return _folded(nodes, lambda node: node.id, lambda node: (node.change, node.fidelity, wording.undo_word(node)))
+    """The nodes, each by itself, but together, where the first stood, those of large gathers that are planned alike, and
+    backups of a stage with nothing to move.
+    """
+    return _folded(
+        nodes, lambda node: node.id, lambda node: (node.change, node.fidelity, wording.undo_word(node)), is_idle_backup
+    )
 
 
 def folded_results(results: Sequence[NodeResult]) -> list[list[NodeResult]]:
     """The results in the same way; one that a person has to look at stands by itself."""
-    return _folded(results, lambda result: result.node, _result_key)
+    return _folded(results, lambda result: result.node, _result_key, _moved_nothing)
 
 
 def folded_ids(ids: Sequence[str]) -> list[str]:
     """Ids, those of large gathers as `step[…] × 40`."""
-    return [name(found[0], len(found)) for found in _folded(ids, lambda each: each, lambda each: 0)]
+    return [name(found[0], len(found)) for found in _folded(ids, lambda each: each, lambda each: 0, lambda each: False)]
 
 
 def name(node: str, count: int) -> str:
-    """What a line stands for: an id, or `step[…] × 40`."""
+    """What a line stands for: an id, `step[…] × 40`, or `…=backup × 40`."""
+    if count > 1 and node.endswith(_BACKUP):
+        stage, slash, _ = node.rpartition("/")
+        return f"{stage}{slash}…{_BACKUP} × {count}"
     return node if count == 1 else f"{written_as(node).replace('[?]', '[…]')} × {count}"
+
+
+def is_idle_backup(node: Node) -> bool:
+    """Whether it would move aside what is in the way of a target, and nothing is."""
+    return node.change is Change.NOOP and node.action == "file.backup" and node.id.endswith(_BACKUP)
+
+
+def _moved_nothing(result: NodeResult) -> bool:
+    return result.outcome is Outcome.UNCHANGED and result.action == "file.backup" and result.node.endswith(_BACKUP)
 
 
 def _result_key(result: NodeResult) -> Hashable:
@@ -41,7 +60,10 @@ def _result_key(result: NodeResult) -> Hashable:
 
 
 def _folded(
-    things: Iterable[_Thing], node: Callable[[_Thing], str], alike: Callable[[_Thing], Hashable]
+    things: Iterable[_Thing],
+    node: Callable[[_Thing], str],
+    alike: Callable[[_Thing], Hashable],
+    is_idle: Callable[[_Thing], bool],
 ) -> list[list[_Thing]]:
     things = list(things)
     counts: dict[str, int] = {}
@@ -53,10 +75,13 @@ def _folded(
     groups: dict[Hashable, list[_Thing]] = {}
     for thing in things:
         written = written_as(node(thing)) if "[" in node(thing) else ""
-        if counts.get(written, 0) <= MOST_ITERATIONS:
+        if is_idle(thing):
+            key: Hashable = (node(thing).partition("/")[0], _BACKUP)
+        elif counts.get(written, 0) <= MOST_ITERATIONS:
             found.append([thing])
             continue
-        key = (written, alike(thing))
+        else:
+            key = (written, alike(thing))
         if key not in groups:
             groups[key] = []
             found.append(groups[key])

@@ -24,7 +24,7 @@ from shipway.render.columns import cut
 from shipway.render.comparison import change_lines
 from shipway.render.difference import inline
 from shipway.render.escape import code, code_cell, fence, html_code, link, name, prose
-from shipway.render.folding import folded_ids, folded_nodes, folded_results
+from shipway.render.folding import folded_ids, folded_nodes, folded_results, is_idle_backup
 from shipway.render.folding import name as folded_name
 from shipway.render.foreign import lines_of, one_line
 from shipway.render.mermaid import flowchart, stage_flowchart
@@ -144,7 +144,7 @@ _UNSEEN = Detail(Rank.QUIET, "", "")
 
 
 def _plan_details(plan: Plan, proven: Mapping[str, str]) -> list[Detail]:
-    found = folded_nodes((*plan.nodes, *plan.compensations))
+    found = folded_nodes([node for node in (*plan.nodes, *plan.compensations) if not is_idle_backup(node)])
     return [detail for alike in found if (detail := _plan_detail(alike[0], len(alike), proven))]
 
 

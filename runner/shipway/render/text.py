@@ -15,7 +15,7 @@ from shipway.policies import Decision, Verdict
 from shipway.receipt import NodeResult, Receipt, RollbackEntry, RunOutcome, own_outcome
 from shipway.render import targets, wording
 from shipway.render.columns import NARROWEST, Colour, cut, pad, paint, width, wrap
-from shipway.render.folding import folded_ids, folded_nodes, folded_results
+from shipway.render.folding import folded_ids, folded_nodes, folded_results, is_idle_backup
 from shipway.render.folding import name as folded_name
 from shipway.render.foreign import inert, lines_of, one_line
 from shipway.summary import made_words, summarise
@@ -225,10 +225,11 @@ def _compensation(page: _Page, node: Node) -> None:
 
 
 def _node(page: _Page, node: Node, count: int = 1) -> None:
-    """A node, or the first of `count` iterations that are planned alike."""
+    """A node, or the first of `count` that are planned alike."""
+    is_idle = is_idle_backup(node)
     sign = f"  {CHANGE_SIGNS[node.change]} {node.change.value:<8}"
     right = f"{node.fidelity.value:<9}  {wording.undo_word(node):<5}"
-    name, title = one_line(folded_name(node.step, count)), one_line(node.title)
+    name, title = one_line(folded_name(node.step, count)), one_line(node.why if is_idle else node.title)
     room = page.columns - width(sign) - width(right) - 1
     label = cut(f"{name}  {title}" if title and title != name else name, room)
     paints = CHANGE_COLOURS[node.change]
@@ -240,7 +241,7 @@ def _node(page: _Page, node: Node, count: int = 1) -> None:
             paint(sign, paints, page.colour) + label[: len(name)] + paint(label[len(name) :], Colour.DIM, page.colour)
         )
         page.line(shown + " " * (room - width(label) + 1) + right)
-    if node.change in wording.QUIET and not node.why and not node.condition:
+    if is_idle or (node.change in wording.QUIET and not node.why and not node.condition):
         return
     for fact in wording.node_facts(node):
         page.fact(*fact, indent="      ", colour=Colour.DIM)
