@@ -1,0 +1,61 @@
+"""Which access a node has to where its preview lives, by what node `compute` said of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from shipway.action import ActionFailed, PlanWork, Work
+from shipway.canonical import Json, mapping
+from shipway.compute_access import Access, Refused
+from shipway.environment import BASE_NAMES
+from shipway.file_state import locate
+from shipway.local_access import LocalAccess
+from shipway.ssh_access import SshAccess
+from shipway.ssh_control import Control, Host
+
+
+def open_access(compute: Mapping[str, Json], ssh: Json, work: PlanWork | Work) -> Access:
+    """The access to `compute`, the outputs of its node. `ssh` is `{key, known_hosts}`, for a host only.
+
+    Connects to nothing yet. Raises Refused for facts that make no sense.
+    """
+    root = str(compute.get("root") or "")
+    if not root.startswith("/") or "\0" in root:
+        raise Refused(f"`{root}` is not the absolute path of a preview")
+    if compute.get("kind") != "ssh":
+        return LocalAccess(root, base_of(work))
+    return SshAccess(root, control_of(compute, ssh, work))
+
+
+def repository_access(work: PlanWork | Work) -> LocalAccess:
+    """The repository, in which hooks of the provisioner and of the compute run."""
+    return LocalAccess(str(work.root), base_of(work))
+
+
+def control_of(compute: Mapping[str, Json], ssh: Json, work: PlanWork | Work) -> Control:
+    """The connection to the host of `compute`."""
+    given = mapping(ssh)
+    known = str(given.get("known_hosts") or "")
+    try:
+        content = locate(work.root, known, "known_hosts").read_bytes() if known else None
+    except OSError as error:
+        raise ActionFailed(f"`known_hosts`: `{known}` cannot be read: {error.strerror}", is_permanent=True) from error
+    port = compute.get("port") or 22
+    if not isinstance(port, int):
+        raise Refused(f"`{port}` is no port")
+    host = Host(
+        str(compute.get("host") or ""), str(compute.get("user") or ""), port, str(given.get("key") or ""), content
+    )
+    return Control(host, work.env)
+
+
+def base_of(work: PlanWork | Work) -> dict[str, str]:
+    """The part of a node's environment that is the machine's, and is told to no host."""
+    declared = declared_env(work)
+    return {name: value for name, value in work.env.items() if name not in declared}
+
+
+def declared_env(work: PlanWork | Work) -> dict[str, str]:
+    """The part of a node's environment that its declaration names."""
+    named = work.node.env
+    return {name: value for name, value in work.env.items() if name in named or name not in BASE_NAMES}
