@@ -94,7 +94,7 @@ def test_l19_two_stages_of_one_backend_get_two_instances() -> None:
 
 
 def test_l20_a_mode_that_nobody_answers_lists_the_registered_ones_with_a_line_for_each_stage() -> None:
-    world = World({"preview/local": [], "packages/brew": [], "compose/links": []})
+    world = World({"packages/brew": [], "compose/links": []})
     declaration = _declared('stages:\n  a: {mode: image}\n  b: {mode: compose}\n  c: {mode: ""}\n')
     assert _problems(lambda: resolve(declaration, world.registry)) == [
         'shipway.yml:2:13: no backend answers mode "image" (known: compose, files, packages, preview, steps)',
@@ -160,8 +160,8 @@ def test_an_installed_backend_changes_no_stage_that_a_built_in_one_carries_out()
         (StageFacts("steps"), "plan-execute"),
         (StageFacts("steps", rollback=True), "plan-execute rollback"),
         (StageFacts("steps", requires=("container",), approval=True), "plan-execute container dry-run"),
-        (StageFacts("preview", with_={"compute": {"host": "a"}}), "plan-execute remote"),
-        (StageFacts("preview", with_={"compute": "local"}), "plan-execute"),
+        (StageFacts("preview", remote=True), "plan-execute remote"),
+        (StageFacts("preview"), "plan-execute"),
         (StageFacts("files", with_={"scope": "impacted", "cluster": {}}), "plan-execute"),
         (
             StageFacts("steps", with_={"output": "live"}, records_deployment=True),

@@ -13,6 +13,7 @@ from shipway.builder import GraphBuilder
 from shipway.canonical import Json
 from shipway.declaration import Declaration, Stage
 from shipway.errors import Problem
+from shipway.preview_settings import names_host
 from shipway.state import Prior
 
 
@@ -32,7 +33,10 @@ class Capability(StrEnum):
 
 
 class StageFacts(Struct, frozen=True):
-    """What of a stage decides which capabilities it needs. `rollback` : it writes `rollback:` or compensates."""
+    """What of a stage decides which capabilities it needs. `rollback` : it writes `rollback:` or compensates.
+
+    `remote`: what it is about lives on another host, as some stage of the lifecycle says.
+    """
 
     mode: str
     requires: tuple[str, ...] = ()
@@ -40,12 +44,19 @@ class StageFacts(Struct, frozen=True):
     approval: bool = False
     rollback: bool = False
     records_deployment: bool = False
+    remote: bool = False
 
 
-def facts_of(stage: Stage) -> StageFacts:
+def facts_of(stage: Stage, lifecycle: Declaration) -> StageFacts:
     """The facts of a declared stage."""
-    rolls_back = stage.rollback is not None or stage.compensation is not None
-    return StageFacts(stage.mode, stage.requires, stage.with_, approval=stage.approval is not None, rollback=rolls_back)
+    return StageFacts(
+        stage.mode,
+        stage.requires,
+        stage.with_,
+        approval=stage.approval is not None,
+        rollback=stage.rollback is not None or stage.compensation is not None,
+        remote=stage.mode == "preview" and names_host(lifecycle),
+    )
 
 
 _DERIVATION: tuple[tuple[Capability, Callable[[StageFacts], bool]], ...] = (
@@ -53,7 +64,7 @@ _DERIVATION: tuple[tuple[Capability, Callable[[StageFacts], bool]], ...] = (
     (Capability.RECONCILE, lambda stage: stage.mode in ("gitops", "compose", "playbooks")),
     (Capability.IMPACT_ANALYSIS, lambda stage: stage.mode == "gitops" and stage.with_.get("scope") == "impacted"),
     (Capability.CLUSTER_AUTH, lambda stage: stage.mode == "gitops" and "cluster" in stage.with_),
-    (Capability.REMOTE, lambda stage: stage.mode == "preview" and _names_host(stage.with_.get("compute"))),
+    (Capability.REMOTE, lambda stage: stage.remote),
     (Capability.DRY_RUN, lambda stage: stage.approval),
     (Capability.ROLLBACK, lambda stage: stage.rollback),
     (Capability.FORGE_AUTH, lambda stage: stage.records_deployment),
@@ -71,10 +82,6 @@ def derive_required(stage: StageFacts) -> tuple[Capability, ...]:
     derived = [capability for capability, needed in _DERIVATION if needed(stage)]
     head = [capability for capability in derived if capability in (Capability.PLAN_EXECUTE, Capability.RECONCILE)]
     return tuple(dict.fromkeys([*head, *named, *derived]))
-
-
-def _names_host(compute: Json) -> bool:
-    return isinstance(compute, Mapping) and "host" in compute
 
 
 class StagePlace(Struct, frozen=True):

@@ -47,8 +47,8 @@ from shipway.referrer import Referrer, proxy_text
 from shipway.resources import file_patterns
 from shipway.site import Site
 
-_ID = re.compile(r"[a-z0-9][a-z0-9._-]*(\+[A-Za-z0-9._@%+=-]*)?")
-"""Behind a `+` stands a path, as `node_ids.named_by_path` writes it."""
+_ID = re.compile(r"[a-z0-9][a-z0-9._-]*(\+[A-Za-z0-9._@%+=-]*)?|service/[a-z0-9][a-z0-9_-]*|env\[[A-Za-z0-9._@%+=-]+\]")
+"""Behind a `+` stands a path, as `node_ids.named_by_path` writes it; services and env files of a preview are told by their kind."""
 
 
 _STATUS = re.compile(r"\b(always|failure|cancelled)\s*\(", re.IGNORECASE)

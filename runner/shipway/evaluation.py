@@ -48,11 +48,14 @@ class Evaluation:
         self._outputs[node.id] = outputs
         self._outcomes[node.id] = outcome
         body, _, name = node.id.rpartition("/")
-        steps = self._steps.setdefault(body, {})
-        steps[name] = {"outputs": outputs, "outcome": outcome.value}
-        if body != node.stage:
-            return
+        step: dict[str, Value] = {"outputs": outputs, "outcome": outcome.value}
+        self._steps.setdefault(body, {})[name] = step
+        steps = self._steps.setdefault(node.stage, {})
         stage = self._stages.setdefault(node.stage, {"outputs": {}, "steps": steps})
+        if body != node.stage:
+            # What lies deeper is named by all of its id behind the stage: `steps['service/api']`.
+            steps[node.step] = step
+            return
         union = stage["outputs"]
         assert isinstance(union, dict)
         union.update(outputs)

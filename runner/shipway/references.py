@@ -21,6 +21,11 @@ from shipway.source import Path_
 CONTEXTS = ("values", "inputs", "target", "item", "items", "github", "runner", "env", "secrets", "steps", "stages")
 """The contexts that an expression of a declaration may name."""
 
+CONTEXTS_OF_MODE: Mapping[str, tuple[str, ...]] = {
+    "preview": ("self", "services", "infrastructure", "provisioner", "pull_request")
+}
+"""The contexts that only `with` of a stage of a mode may name; what they hold, its backends check."""
+
 _ELSEWHERE = {
     "vars": "declare it under `inputs`, or write it under `values`",
     "needs": "the outputs of another stage are `stages.<id>.outputs.<name>`",
@@ -145,6 +150,8 @@ class _Reader:
 
     def _check(self, site: _Site, reference: Reference) -> None:
         context = _word(reference, 0).lower()
+        if context in _contexts_of(site):
+            return
         if context not in CONTEXTS:
             hint = _ELSEWHERE.get(context) or did_you_mean(context, CONTEXTS) or f"contexts: {_listed(CONTEXTS)}"
             self._complain(site, reference, f"unknown context `{context}`", hint)
@@ -274,6 +281,13 @@ class _Reader:
     def _find(self, site: _Site, text: str, hint: str, span: tuple[int, int]) -> None:
         where = f"{text} in {place(site.path, self._data)}"
         self._result.findings.append(Finding(site.path, where, hint, anchor="expressions", span=span))
+
+
+def _contexts_of(site: _Site) -> tuple[str, ...]:
+    """The contexts that the mode of a stage adds where the text stands."""
+    is_with = site.step is None and site.path[len(site.stage.path) :][:1] == ("with",)
+    mode = site.stage.data.get("mode")
+    return CONTEXTS_OF_MODE.get(mode, ()) if is_with and isinstance(mode, str) else ()
 
 
 def _word(reference: Reference, index: int) -> str:

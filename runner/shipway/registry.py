@@ -87,6 +87,8 @@ _DRIVERS: Mapping[str, str] = {
 _BACKENDS: Mapping[BackendKey, str] = {
     ("files", "tree"): "shipway.backends.files_tree:FilesTree",
     ("packages", "system"): "shipway.backends.packages_system:PackagesSystem",
+    ("preview", "local"): "shipway.backends.preview_local:PreviewLocal",
+    ("preview", "ssh"): "shipway.backends.preview_ssh:PreviewSsh",
     ("steps", "shell"): "shipway.backends.steps_shell:StepsShell",
 }
 

@@ -47,7 +47,7 @@ def check_capabilities(declaration: Declaration, resolved: Mapping[str, Resolved
     problems = []
     for stage in declaration.stages:
         chosen = resolved[stage.id]
-        lacks = _lacks(stage, chosen.backend)
+        lacks = _lacks(stage, chosen.backend, declaration)
         if lacks:
             text = f'stage "{stage.id}": backend {chosen.key[1]} lacks: {", ".join(lacks)}'
             problems.append(_problem(declaration, stage, _where_required(stage, lacks), text))
@@ -102,7 +102,7 @@ def _resolve_stage(stage: Stage, declaration: Declaration, registry: Registry) -
         return _unknown(stage, declaration, registry)
     for installed in (False, True):
         candidates = registry.backends(stage.mode, installed=installed)
-        able = [name for name, backend in candidates.items() if not _lacks(stage, backend)]
+        able = _fitting(stage, candidates, declaration)
         if len(able) == 1:
             return Resolved((stage.mode, able[0]), candidates[able[0]])
         if able:
@@ -110,7 +110,9 @@ def _resolve_stage(stage: Stage, declaration: Declaration, registry: Registry) -
             return _problem(declaration, stage, "mode", text, "name one with `backend:`")
     if not candidates:
         return _unknown(stage, declaration, registry)
-    each = "; ".join(f"{name} lacks: {', '.join(_lacks(stage, backend))}" for name, backend in candidates.items())
+    each = "; ".join(
+        f"{name} lacks: {', '.join(_lacks(stage, backend, declaration))}" for name, backend in candidates.items()
+    )
     text = f'stage "{stage.id}": no backend of mode {stage.mode} has all that is required ({each})'
     return _problem(declaration, stage, "requires" if stage.requires else "mode", text)
 
@@ -123,8 +125,17 @@ def _unknown(stage: Stage, declaration: Declaration, registry: Registry) -> Prob
     return _problem(declaration, stage, "mode", text, did_you_mean(stage.mode, modes))
 
 
-def _lacks(stage: Stage, backend: Backend) -> list[Capability]:
-    return [needed for needed in derive_required(facts_of(stage)) if needed not in backend.capabilities]
+def _fitting(stage: Stage, candidates: Mapping[str, Backend], declaration: Declaration) -> list[str]:
+    """The backends that can carry out a stage; those that do so elsewhere only where none does it here."""
+    able = [name for name, backend in candidates.items() if not _lacks(stage, backend, declaration)]
+    if Capability.REMOTE in derive_required(facts_of(stage, declaration)):
+        return able
+    return [name for name in able if Capability.REMOTE not in candidates[name].capabilities] or able
+
+
+def _lacks(stage: Stage, backend: Backend, declaration: Declaration) -> list[Capability]:
+    needed = derive_required(facts_of(stage, declaration))
+    return [capability for capability in needed if capability not in backend.capabilities]
 
 
 def _where_required(stage: Stage, lacks: Iterable[Capability]) -> str:

@@ -20,8 +20,8 @@ class Site(Struct, frozen=True):
     """What a backend may ask of the machine that it plans on, and nothing else of it.
 
     `root` is the workspace, `home` the home of who plans. `changed` gives the tracked files that differ from the commit.
-    `tracked` gives those that git knows, None outside git. `env` holds the variables that set segments
-    (`SHIPWAY_SEGMENT_…`), no other.
+    `tracked` gives those that git knows, None outside git. `tree` gives the git id of the tree that is planned, empty outside
+    git. `env` holds the variables that set segments (`SHIPWAY_SEGMENT_…`), no other.
     """
 
     root: Path = Path()
@@ -29,6 +29,7 @@ class Site(Struct, frozen=True):
     platform: Platform = Platform("linux", "amd64", "")
     changed: Callable[[], Sequence[str]] = _nothing
     tracked: Callable[[], Collection[str] | None] = lambda: None
+    tree: Callable[[], str] = lambda: ""
     env: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -41,5 +42,6 @@ def site_of(context: Context, repository: Repository) -> Site:
         platform=context.platform,
         changed=lambda: repository.changed,
         tracked=lambda: repository.files.keys() if repository.is_git else None,
+        tree=lambda: repository.tree or "",
         env=env,
     )

@@ -1,0 +1,34 @@
+"""Backend `preview/local`: an environment for each target in a worktree of this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from shipway.backend import Capability, Cleanups, StagePlace
+from shipway.builder import GraphBuilder
+from shipway.canonical import Json
+from shipway.declaration import Declaration, Stage
+from shipway.errors import Problem
+from shipway.preview_planning import plan_preview
+from shipway.preview_shape import shape_faults
+from shipway.state import Prior
+
+
+class PreviewLocal:
+    """Answers mode `preview` where nothing names a host."""
+
+    mode = "preview"
+    name = "local"
+    contract = 1
+    capabilities = frozenset({Capability.PLAN_EXECUTE, Capability.DRY_RUN, Capability.ROLLBACK})
+
+    def validate(self, stage: Stage, lifecycle: Declaration) -> list[Problem]:
+        """What is wrong with `with` as written."""
+        return shape_faults(stage, lifecycle, stage.with_)
+
+    def prepare(self, stage: Stage, place: StagePlace, cleanups: Cleanups) -> None:
+        """The place is made by a node, so that it is journalled."""
+
+    def plan(self, stage: Stage, lifecycle: Declaration, builder: GraphBuilder, prior: Prior) -> Mapping[str, Json]:
+        """The nodes of the stage, in the order in which they have to happen."""
+        return plan_preview(stage, lifecycle, builder)

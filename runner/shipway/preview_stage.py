@@ -1,0 +1,149 @@
+"""A stage of mode `preview` as nodes: its place, ports and hooks, in the order in which they have to happen. Starts nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from shipway.builder import GraphBuilder, NodeHandle, NodeOptions
+from shipway.canonical import Json
+from shipway.declaration import Declaration, OutputRule, Stage
+from shipway.errors import Position
+from shipway.nodes import Need, Promise
+from shipway.preview_expressions import Names, Preview, names_in, rewritten
+from shipway.preview_names import COMPUTE, PORTS, port_variable
+from shipway.preview_settings import HookSettings
+from shipway.source import Path_
+
+MADE = "made"
+"""The output of every node of a preview that counts how often it was made."""
+
+
+class PreviewNodes:
+    """Adds the nodes of one stage to its builder. What belongs to all of them is decided here."""
+
+    def __init__(self, stage: Stage, lifecycle: Declaration, builder: GraphBuilder, preview: Preview) -> None:
+        self.stage = stage
+        self.preview = preview
+        self._lifecycle = lifecycle
+        self._builder = builder
+        self.names: Names = names_in(preview)
+
+    @property
+    def is_home(self) -> bool:
+        """Whether this stage makes the place and leases the ports."""
+        return self.stage.id == self.preview.home and self.preview.manifest is None
+
+    def at(self, *path: str) -> Position:
+        """Where something of `with` was written; in an overlay it is the stage that counts."""
+        where = self._lifecycle.source.locate((*self.stage.path, "with", *path), key=True)
+        return where if where.file == self._lifecycle.file else self.stage.where
+
+    def node(
+        self,
+        action: str,
+        name: str,
+        slots: Mapping[str, object],
+        *,
+        path: Path_,
+        title: str,
+        after: Iterable[NodeHandle] = (),
+        reopened_by: Iterable[NodeHandle | str] = (),
+        hooks: Sequence[HookSettings | None] = (),
+        reads: tuple[str, ...] | None = None,
+        env: Mapping[str, str] | None = None,
+        outputs: Mapping[str, OutputRule] | None = None,
+    ) -> NodeHandle:
+        """Add a node behind those of `after`. `reopened_by` are the nodes, or ids, whose being made anew makes it anew.
+
+        `hooks` are what it runs and what takes that back: the first one's time is the node's, the second one's that of undoing.
+        """
+        made = [f"${{{{ {self._made(each)} }}}}" for each in dict.fromkeys(map(_id_of, reopened_by))]
+        timeouts = [hook.timeout_ms if hook is not None else None for hook in (*hooks, None, None)]
+        usual = self.stage.timeout_ms or self._lifecycle.defaults.timeout_ms or 0
+        timeout = usual if timeouts[0] is None else timeouts[0]
+        options = NodeOptions(
+            title=title,
+            position=self.at(*map(str, path)),
+            lasting=self.stage.lasting is not False,
+            env=env or {},
+            outputs=outputs or {},
+            reads=reads,
+            timeout_ms=timeout,
+            undo_timeout_ms=usual if timeouts[1] is None else timeouts[1],
+        )
+        whole = {"lifecycle": self.preview.lifecycle, "target": self.preview.target, "after": made, **slots}
+        return self._builder.add(action, name, whole, needs=[Need(each.id) for each in after], options=options)
+
+    def compute(self) -> Promise | Mapping[str, Json]:
+        """Where the environment lives, as its node says or, where the stage runs alone, as the manifest does."""
+        manifest = self.preview.manifest
+        if manifest is not None:
+            found = manifest.get("compute")
+            return found if isinstance(found, Mapping) else {}
+        return Promise(self.compute_id)
+
+    @property
+    def tree(self) -> str:
+        """The git id of the tree that is planned; empty outside git."""
+        return self._builder.site.tree()
+
+    @property
+    def compute_id(self) -> str:
+        """The node that makes the place."""
+        return f"{self.preview.home}/{COMPUTE}"
+
+    def in_place(self) -> dict[str, object]:
+        """The slots of what happens where the environment lives."""
+        return {"compute": self.compute(), **self.ssh()}
+
+    def ssh(self) -> dict[str, object]:
+        """The slot with what a connection needs; empty on this machine."""
+        if not self.preview.is_remote:
+            return {}
+        settings = self.preview.provisioner or self.preview.runner
+        return {"ssh": dict(settings.compute.ssh or {}) if settings is not None else {}}
+
+    def port(self, lease: str) -> str:
+        """The port of a lease as a template."""
+        return "${{ " + self._port(lease) + " }}"
+
+    def hook_env(
+        self, action: str, hooks: Iterable[HookSettings | None], *, service: str = "", knows: str = COMPUTE
+    ) -> dict[str, str]:
+        """The variables of a hook: who asks for what, and where things are as far as that is known by then, and its own.
+
+        `knows` is how much that is: `compute` and `ports` once they are made, nothing before.
+        """
+        found = {"SHIPWAY_LIFECYCLE": self.preview.lifecycle, "SHIPWAY_TARGET": self.preview.target}
+        found["SHIPWAY_ACTION"] = action
+        if service:
+            found["SHIPWAY_SERVICE"] = service
+        if knows in (COMPUTE, PORTS):
+            found["SHIPWAY_COMPUTE_ROOT"] = self._root()
+        if knows == PORTS:
+            found |= {port_variable(name): self.port(name) for name in self.preview.leases}
+        for hook in reversed([hook for hook in hooks if hook is not None]):
+            found |= {name: rewritten(text, self.names) for name, text in hook.env.items()}
+        return found
+
+    def _port(self, lease: str) -> str:
+        manifest = self.preview.manifest
+        if manifest is None:
+            return f"stages['{self.preview.home}'].steps.ports.outputs['{lease}']"
+        ports = manifest.get("ports")
+        return str(ports.get(lease, "null")) if isinstance(ports, Mapping) else "null"
+
+    def _root(self) -> str:
+        compute = self.compute()
+        if isinstance(compute, Promise):
+            return f"${{{{ stages['{self.preview.home}'].steps.compute.outputs.root }}}}"
+        return str(compute.get("root", ""))
+
+    @staticmethod
+    def _made(node: str) -> str:
+        stage, _, step = node.partition("/")
+        return f"stages['{stage}'].steps['{step}'].outputs.{MADE}"
+
+
+def _id_of(node: NodeHandle | str) -> str:
+    return node if isinstance(node, str) else node.id
