@@ -399,7 +399,6 @@ class _WrittenNode(Struct, frozen=True):
 def _results(written: Sequence[Json]) -> Iterator[NodeResult]:
     nodes = msgspec.convert(written, tuple[_WrittenNode, ...])
     for node, data in zip(nodes, map(object_of, written), strict=True):
-        records = zip(node.records, map(object_of, items_of(data["records"])), strict=True)
         yield NodeResult(
             node.id,
             node.outcome,
@@ -417,11 +416,18 @@ def _results(written: Sequence[Json]) -> Iterator[NodeResult]:
             node.log,
             node.emitted,
             node.action,
-            tuple(
-                Record(each.kind, each.name, each.present, each.fingerprint, object_of(told["facts"]))
-                for each, told in records
-            ),
+            _records(node.records, data["records"]) if node.records else (),
         )
+
+
+def _records(written: Sequence[_WrittenRecord], told: Json) -> tuple[Record, ...]:
+    facts = [object_of(each)["facts"] for each in items_of(told)]
+    return tuple(
+        [
+            Record(each.kind, each.name, each.present, each.fingerprint, object_of(its))
+            for each, its in zip(written, facts, strict=True)
+        ]
+    )
 
 
 def _attempt_json(attempt: Attempt) -> Json:

@@ -96,7 +96,6 @@ def in_chain_order(tellings: Iterable[Telling]) -> list[Telling]:
 def fold(tellings: Iterable[Telling], wanted: Wanted = EVERYTHING) -> State:
     """The state that receipts come to. They stand in the order of their chain, which decides between records of one time."""
     told: _Told = {}
-    made_by: dict[tuple[str, str, str], dict[Identity, None]] = {}
     silent: list[tuple[Telling, NodeResult]] = []
     count = 0
     for telling in tellings:
@@ -105,10 +104,9 @@ def fold(tellings: Iterable[Telling], wanted: Wanted = EVERYTHING) -> State:
             if not result.records:
                 silent.append((telling, result))
                 continue
-            node = (telling.receipt.lifecycle, telling.receipt.target, result.node)
             for identity, record in telling.records(result):
                 told.setdefault(identity, []).append(record)
-                made_by.setdefault(node, {})[identity] = None
+    made_by = _made_by(told) if silent else {}
     for telling, result in silent:
         # A node that came to nothing names no resource: it is part of the story of what it made at another time.
         node = (telling.receipt.lifecycle, telling.receipt.target, result.node)
@@ -117,6 +115,15 @@ def fold(tellings: Iterable[Telling], wanted: Wanted = EVERYTHING) -> State:
     if wanted != EVERYTHING:
         told, count = _chosen(told, wanted)
     return State(tuple(_entry(identity, told[identity]) for identity in sorted(told)), count)
+
+
+def _made_by(told: _Told) -> dict[tuple[str, str, str], dict[Identity, None]]:
+    """What each node of a lifecycle and target ever told of."""
+    found: dict[tuple[str, str, str], dict[Identity, None]] = {}
+    for identity, records in told.items():
+        for node in {record.node for record in records}:
+            found.setdefault((identity.lifecycle, identity.target, node), {})[identity] = None
+    return found
 
 
 def replay(history: Sequence[HistoryRecord]) -> tuple[Standing, HistoryRecord | None]:
