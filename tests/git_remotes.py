@@ -15,10 +15,10 @@ from urllib.parse import urlsplit
 IDENTITY = ("-c", "user.name=t", "-c", "user.email=t@example.invalid")
 
 
-def git(folder: Path, *arguments: str) -> str:
-    """What git prints."""
-    done = subprocess.run(["git", *IDENTITY, *arguments], cwd=folder, capture_output=True, text=True, check=True)
-    return done.stdout
+def git(folder: Path, *arguments: str, given: str = "") -> str:
+    """What git prints; `given` is its input."""
+    call = ["git", *IDENTITY, *arguments]
+    return subprocess.run(call, cwd=folder, input=given, capture_output=True, text=True, check=True).stdout
 
 
 def make_remote(folder: Path, *, clones: int = 1) -> tuple[Path, list[Path]]:

@@ -11,8 +11,9 @@ import pytest
 
 from shipway.attestation import Believed
 from shipway.canonical import canonical_bytes, digest
+from shipway.later_signatures import added, later_bytes, later_signatures, signed_content
 from shipway.registry import Registry
-from shipway.signing import Trust
+from shipway.signing import Signature, Trust
 from shipway.verification import Standing, check_document
 from tests.command_line import Project, make_project
 from tests.git_remotes import git, make_remote
@@ -437,6 +438,70 @@ def test_what_a_signer_could_not_sign_is_signed_later_and_counts(tmp_path: Path)
     assert project.call("state", "--target", "staging", "--json").json["findings"] == []
     assert project.call("verify", "--json").json["valid"]
     assert "is signed already" in project.call("sign", "--target", "staging").out
+
+
+def test_one_between_two_signed_ones_is_signed_later_in_the_store_too_and_counts_everywhere(tmp_path: Path) -> None:
+    bare, [one, two] = make_remote(tmp_path, clones=2)
+    key, env = ssh_key(tmp_path / "home", "key"), make_project(tmp_path).env
+    first, second = Project(one, env), Project(two, env)
+    declared = DECLARED.format(signing=SIGNING, more="state: git", run=LOSES)
+    first.write({"shipway.yml": declared, "allowed": allowed(key), ".gitignore": ".shipway\n"})
+    first.commit()
+    first.git("push", "-q")
+    second.git("pull", "-q")
+    staged(first)
+    (tmp_path / "home/lose").touch()
+    between = staged(first, code=5).json
+    (tmp_path / "home/lose").unlink()
+    (tmp_path / "home/away").rename(key)
+    staged(first)
+    [finding] = second.call("state", "--target", "staging", "--json", code=5).json["findings"]
+    assert finding["reason"] == "unsigned" and f"`shipway sign {between['run']}`" in finding["text"]
+    before = git(bare, "rev-parse", "refs/shipway/receipts/shop/staging")
+    assert "no sealed run" in second.call("sign", between["run"], code=2).err
+    said = first.call("sign", between["run"]).out
+    assert "is signed by SHA256:" in said and "; in refs of the git remote `origin` too" in said
+    assert git(bare, "rev-parse", "refs/shipway/receipts/shop/staging") == before, "no receipt is written again"
+    assert second.call("state", "--target", "staging", "--json").json["findings"] == []
+    told = second.call("verify", "--chain", "--target", "staging", "--json").json
+    assert told["valid"] and [each["standing"] for each in told["documents"]] == ["valid"] * 3
+    assert "is signed already" in first.call("sign", between["run"]).out
+    assert prod(second).json["outcome"] == "succeeded"
+    # Whoever may write in the store can spoil it, and nothing more.
+    mark = {"method": "ssh", "key": "SHA256:x", "value": "x"}
+    spoilt = canonical_bytes({"kind": "signatures", "schema": 1, "signatures": {between["digest"]: [mark]}})
+    blob = git(bare, "hash-object", "-w", "--stdin", given=spoilt.decode()).strip()
+    tree = git(bare, "mktree", given=f"100644 blob {blob}\trecord\n").strip()
+    ref = "refs/shipway/signatures/shop/staging"
+    git(bare, "update-ref", ref, git(bare, "commit-tree", tree, "-p", ref, "-m", "x").strip())
+    assert second.call("verify", "--target", "staging", "--json", code=5).json["reason"] == "unsigned"
+
+
+def test_a_signature_beside_a_receipt_is_joined_to_its_own_bytes_only() -> None:
+    signature = Signature("ssh", "SHA256:x", "y")
+    receipt = {"digest": "sha256:" + "a" * 64, "kind": "receipt", "signatures": []}
+    content = canonical_bytes(receipt)
+    known = added({}, str(receipt["digest"]), signature)
+    assert added(known, str(receipt["digest"]), signature) == known
+    assert later_signatures(later_bytes(known)) == known
+    joined = json.loads(signed_content(content, known))
+    assert joined == {**receipt, "signatures": [{"method": "ssh", "key": "SHA256:x", "value": "y"}]}
+    assert signed_content(content + b" ", known) == content + b" ", "what was altered is not put right"
+    for other in (
+        canonical_bytes({**receipt, "digest": "sha256:b"}),
+        signed_content(content, known),
+        b"[]",
+        b'{"signatures":[]',
+    ):
+        assert signed_content(other, known) == other
+    for broken in (
+        b"",
+        b"[]",
+        b'{"kind":"signatures","schema":2}',
+        b'{"kind":"signatures","schema":1,"signatures":{"a":"b"}}',
+    ):
+        with pytest.raises(ValueError):
+            later_signatures(broken)
 
 
 def test_a_receipt_that_this_checkout_did_not_seal_is_not_signed(tmp_path: Path) -> None:

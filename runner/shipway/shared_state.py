@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from threading import Event, Lock, Thread
 
 from msgspec import Struct
 
 from shipway.canonical import Json
 from shipway.errors import ShipwayError
+from shipway.later_signatures import added, later_bytes, later_signatures, signed_content
 from shipway.locks import LockLost
+from shipway.signing import Signature
 from shipway.store import Last, Store, StoreError
 
 PAUSE_S = 30.0
@@ -39,6 +42,7 @@ class SharedState:
         self._store = store
         self._journal = f"{_JOURNALS}/{lifecycle}/{target}"
         self._receipts = f"receipts/{lifecycle}/{target}"
+        self._signatures = f"signatures/{lifecycle}/{target}"
         self._version: str | None = None
 
     @property
@@ -77,8 +81,32 @@ class SharedState:
         return self._store.append(self._receipts, name, content, after.version if after else None)
 
     def receipts(self) -> list[tuple[str, bytes]]:
-        """Every receipt that is kept, by name, the latest first."""
-        return list(self._store.appended(self._receipts))
+        """Every receipt that is kept, by name, the latest first; with the signatures that were added to it since."""
+        found = list(self._store.appended(self._receipts))
+        if not any(b'"signatures":[]' in content for _, content in found):
+            return found
+        kept = self._store.read(self._signatures)
+        with suppress(ValueError):  # what cannot be read signs nothing
+            later = later_signatures(kept.content) if kept else {}
+            return [(name, signed_content(content, later)) for name, content in found]
+        return found
+
+    def add_signature(self, digest: str, signature: Signature) -> None:
+        """Keep a signature of a receipt that is kept without, beside it."""
+        for _ in range(_TRIES):
+            kept = self._store.read(self._signatures)
+            try:
+                before = later_signatures(kept.content) if kept else {}
+            except ValueError as error:
+                raise StoreError(
+                    f"the signatures in {self._store.name} cannot be read: {error}",
+                    next="use a later Shipway, or remove their record",
+                ) from error
+            after = added(before, digest, signature)
+            version = kept.version if kept else None
+            if after == before or self._store.swap(self._signatures, version, later_bytes(after)) is not None:
+                return
+        raise StoreError(f"the signatures in {self._store.name} change all the time", next="run it again")
 
     def close(self) -> None:
         """Let go of the store."""

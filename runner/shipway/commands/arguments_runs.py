@@ -178,11 +178,15 @@ def add_sign(commands: Commands) -> None:
     made = command(
         commands,
         "sign",
-        "sign a target's last receipt, which its own run could not",
-        changes="signatures of that receipt in .shipway/receipts",
-        examples=(("shipway sign --target prod", "once the signer works again"),),
+        "sign a receipt, which its own run could not",
+        changes="signatures of that receipt, in .shipway/receipts and in its store",
+        examples=(
+            ("shipway sign --target prod", "once the signer works again"),
+            ("shipway sign 20260301T120000-1a2b3c", "that of an earlier run"),
+        ),
         codes=(0, 2, 5, 6),
     )
+    made.add_argument("run", metavar="RUN", nargs="?", help="the run's id (default: the target's last receipt)")
     on_lifecycle(made)
     loudness(made, verbose="", quiet="say nothing")
 

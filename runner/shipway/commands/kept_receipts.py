@@ -115,7 +115,8 @@ class Archive:
         covered = covered_by({receipt.digest for receipt in signed}, {each.digest: each.previous for each in receipts})
         begun = {(receipt.lifecycle, receipt.target) for receipt in signed}
         return {
-            receipt.digest: "; ".join(found.faults) or "nobody who is believed has signed it: `shipway sign`"
+            receipt.digest: "; ".join(found.faults)
+            or f"nobody who is believed has signed it: `shipway sign {receipt.run}`"
             for receipt, found in asked
             if found.faults or (receipt.digest not in covered and (receipt.lifecycle, receipt.target) in begun)
         }
