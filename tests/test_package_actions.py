@@ -319,6 +319,12 @@ def test_npm_in_a_prefix(npm: NpmRegistry, workspace: Path, tmp_path: Path) -> N
     failed = run(workspace, steps(install, fails=True))
     assert failed.outcomes["it"] == "undone", failed["main/it"].error
     assert has() == {}
+    assert not (workspace / "tools").exists(), "the prefix was not there before"
+    refused = run(
+        workspace, steps(step("pkg.install", "packages: [no-such-tool@1.0.0]").replace("prefix: ", "prefix: new/"))
+    )
+    assert refused.outcomes["it"] == "undone" and "no-such-tool" in refused["main/it"].tail
+    assert not (workspace / "new").exists(), "nothing was installed, and nothing is left"
     done = run(workspace, steps(install))
     assert done["main/it"].outputs["versions"] == {"shiptool": "1.9.0", "shipapp": "2.0.0"}
     assert [each.name for each in done["main/it"].records] == ["npm@tools:shiptool", "npm@tools:shipapp"]

@@ -170,6 +170,10 @@ class Done(Struct, frozen=True):
     records: tuple[Record, ...] = ()
 
 
+PLAN_COMMAND_FAILED = "plan_command_failed"
+"""The code of a plan that failed because a command which was to say what would be done did."""
+
+
 class ActionFailed(Exception):
     """Raised by an action whose work failed; its text is shown to the user. A built-in action leaves nothing half-done.
 

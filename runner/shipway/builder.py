@@ -497,9 +497,19 @@ def _last(node: str) -> str:
 
 def _title(action: str, slots: Mapping[str, Slot]) -> str:
     """What to call a node that was given no name: the first line of its script, or its action and what it acts on."""
-    for name in ("run", "path", "source"):
+    for name in _TELLING:
         slot = slots.get(name)
         if isinstance(slot, Immediate) and isinstance(slot.value, str):
             first = next((line.strip() for line in slot.value.splitlines() if line.strip()), "")
             return first if name == "run" else f"{action} {first}"
+        if isinstance(slot, Immediate) and isinstance(slot.value, list):
+            listed = [str(each) for each in slot.value if isinstance(each, (str, int, float))]
+            more = f" and {len(listed) - _MOST_TOLD} more" if len(listed) > _MOST_TOLD else ""
+            return f"{action} {', '.join(listed[:_MOST_TOLD])}{more}".rstrip()
     return action
+
+
+_TELLING = ("run", "path", "source", "packages", "name", "repo")
+"""The slots that say what an action is about, the most telling first."""
+
+_MOST_TOLD = 3

@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from shipway.action import ActionFailed, Done, Drifted, NotUndoable, Work
-from shipway.canonical import Json, items_of, object_of
+from shipway.canonical import Json, integer_of, items_of, object_of
 from shipway.nodes import Change
 from shipway.package_work import PackageWork
 from shipway.packages import Listing, Wanted
@@ -21,13 +22,15 @@ _BEFORE = "packages.json"
 class Difference(Struct, frozen=True):
     """What one change did to the packages: by key what is `added` and `removed`, and the old and new version of others.
 
-    `spared` are added ones of which settings were there before.
+    `spared` are added ones of which settings were there before. `made` is how many folders, from the prefix upwards, were not
+    there before.
     """
 
     added: Mapping[str, str] = field(default_factory=dict)
     removed: Mapping[str, str] = field(default_factory=dict)
     changed: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     spared: tuple[str, ...] = ()
+    made: int = 0
 
     def __bool__(self) -> bool:
         return bool(self.added or self.removed or self.changed)
@@ -53,6 +56,7 @@ def difference_json(found: Difference) -> dict[str, Json]:
         "removed": dict(found.removed),
         "changed": changed,
         "spared": list(found.spared),
+        "made": found.made,
     }
 
 
@@ -64,6 +68,7 @@ def difference_from_json(data: Mapping[str, Json]) -> Difference:
         {name: str(version) for name, version in object_of(data["removed"]).items()},
         {name: (str(both[0]), str(both[1])) for name, both in pairs.items()},
         tuple(str(name) for name in items_of(data["spared"])),
+        integer_of(data.get("made", 0)),
     )
 
 
@@ -75,8 +80,8 @@ def changed_packages(
     `fault_of` says what is wrong with what it came to, if anything. What a try that never reported found before it is what
     counts as before.
     """
-    before = _noted(work.scratch) or before
-    _note(work.scratch, before)
+    before, made = _noted(work.scratch) or (before, packages.missing_folders())
+    _note(work.scratch, before, made)
     try:
         change()
         after = packages.installed()
@@ -85,9 +90,9 @@ def changed_packages(
             raise ActionFailed(fault)
     except ActionFailed as error:
         if not work.cancelled():
-            _put_back_failed(work, packages, before, error)
+            _put_back_failed(work, packages, before, made, error)
         raise
-    return after, difference(before, after)
+    return after, replace(difference(before, after), made=made)
 
 
 def done_with(
@@ -118,10 +123,10 @@ def undo_packages(work: Work) -> None:
         found = difference_from_json(work.state)
         _refuse_drifted(found, now)
     else:
-        before = _noted(work.scratch)
-        if before is None:
+        noted = _noted(work.scratch)
+        if noted is None:
             return
-        found = difference(before, now)
+        found = replace(difference(noted[0], now), made=noted[1])
     _put_back(packages, found, now)
     (work.scratch / _BEFORE).unlink(missing_ok=True)
 
@@ -143,6 +148,7 @@ def _put_back(packages: PackageWork, found: Difference, now: Listing) -> None:
         said = [f"still there: {', '.join(left)}"] if left else []
         said += [f"not as before: {', '.join(lacking)}"] if lacking else []
         raise ActionFailed("; ".join(said))
+    packages.leave_prefix(found.made)
 
 
 def _refuse_drifted(found: Difference, now: Listing) -> None:
@@ -174,11 +180,11 @@ def _refuse_unobtainable(packages: PackageWork, again: Sequence[Wanted]) -> None
         raise NotUndoable(f"{packages.driver.name} has no more of {shown}")
 
 
-def _put_back_failed(work: Work, packages: PackageWork, before: Listing, error: ActionFailed) -> None:
+def _put_back_failed(work: Work, packages: PackageWork, before: Listing, made: int, error: ActionFailed) -> None:
     """Nothing is left half-done; where it is all the same, the rollback tries once more."""
     try:
         now = packages.installed()
-        _put_back(packages, difference(before, now), now)
+        _put_back(packages, replace(difference(before, now), made=made), now)
         (work.scratch / _BEFORE).unlink(missing_ok=True)
     except (ActionFailed, NotUndoable) as second:
         raise ActionFailed(
@@ -197,18 +203,20 @@ def _record(packages: PackageWork, key: str, version: str | None) -> Record:
     return Record("package", packages.record_name(key), version is not None, version or "", facts)
 
 
-def _note(scratch: Path, before: Listing) -> None:
+def _note(scratch: Path, before: Listing, made: int) -> None:
     file = scratch / _BEFORE
     scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
     part = file.with_suffix(".part")
-    part.write_text(json.dumps({"versions": dict(before.versions), "leftovers": sorted(before.leftovers)}))
+    noted = {"versions": dict(before.versions), "leftovers": sorted(before.leftovers), "made": made}
+    part.write_text(json.dumps(noted))
     part.replace(file)
 
 
-def _noted(scratch: Path) -> Listing | None:
+def _noted(scratch: Path) -> tuple[Listing, int] | None:
     try:
         data = object_of(json.loads((scratch / _BEFORE).read_bytes()))
     except FileNotFoundError:
         return None
     versions = {name: str(version) for name, version in object_of(data["versions"]).items()}
-    return Listing(versions, frozenset(str(name) for name in items_of(data["leftovers"])))
+    before = Listing(versions, frozenset(str(name) for name in items_of(data["leftovers"])))
+    return before, integer_of(data.get("made", 0))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from shipway.action import ActionFailed, PlanWork, SlotRule, SlotType, Work
@@ -73,6 +75,21 @@ class PackageWork:
     def is_there(self) -> bool:
         """Whether the prefix exists, where there is one."""
         return not self._where.prefix or Path(self._where.prefix).exists()
+
+    def missing_folders(self) -> int:
+        """How many folders are missing, from the prefix upwards: 0 where it is there, or there is none."""
+        prefix = Path(self._where.prefix)
+        return sum(not folder.exists() for folder in (prefix, *prefix.parents)) if self._where.prefix else 0
+
+    def leave_prefix(self, made: int) -> None:
+        """Remove what a manager made of `made` folders, from the prefix upwards, as far as nothing is in them."""
+        if not made:
+            return
+        prefix = Path(self._where.prefix)
+        inside = [Path(folder) for folder, _, _ in os.walk(prefix, topdown=False)]
+        for folder in (*inside, *prefix.parents[: made - 1]):
+            with suppress(OSError):  # it holds something, which is somebody's
+                folder.rmdir()
 
     def key(self, wanted: Wanted) -> str:
         """Under which name it is listed."""

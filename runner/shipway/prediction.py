@@ -9,7 +9,7 @@ from pathlib import Path
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from shipway.action import Action, ActionFailed, Command, Completed, PlanWork, Prediction
+from shipway.action import PLAN_COMMAND_FAILED, Action, ActionFailed, Command, Completed, PlanWork, Prediction
 from shipway.backend import Capability
 from shipway.canonical import Json
 from shipway.declaration import Declaration
@@ -192,14 +192,17 @@ class Predictor:
         except ActionFailed as error:
             raise self._failed(work.node, str(error), error) from error
 
-    def _failed(self, node: Node, text: str, error: Exception) -> ShipwayError:
+    def _failed(self, node: Node, text: str, error: ActionFailed) -> ShipwayError:
+        how = "put that right, then plan again"
+        if error.code == PLAN_COMMAND_FAILED:
+            how = "a plan must be able to look without changing anything: correct the command, then plan again"
         return RunFailed(
             f"`{node.id}`: {text}",
             phase="plan",
             stage=node.stage,
             where=node.position,
             line=self._declaration.source.line(node.position),
-            next="a plan must be able to look without changing anything: correct the step, then plan again",
+            next=how,
         )
 
     def _honest(self, node: Node, said: Prediction, unknown: Mapping[str, str]) -> tuple[Fidelity, str]:

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
+from msgspec.structs import replace
+
 from shipway.action import Access, ActionFailed, Done, Drifted, PlanWork, Prediction, SlotRule, SlotType, Work
 from shipway.declaration import OutputRule
 from shipway.file_content import outside, unplanned
@@ -104,7 +106,7 @@ class GitClone:
                     path.chmod(int(mode[0], 8))
                 _remove(beside)
             forget(work)
-        undo_changes(work)
+        undo_changes(replace(work, state=None))  # the state is ours: of the folders above only the notes tell
 
     def verify(self, work: Work) -> Verified:
         """Whether a clone of that address is there."""

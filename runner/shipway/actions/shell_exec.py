@@ -8,7 +8,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from shipway.action import ActionFailed, Command, PlanWork, Prediction, SlotRule, SlotType, Verb, Work
+from shipway.action import (
+    PLAN_COMMAND_FAILED,
+    ActionFailed,
+    Command,
+    PlanWork,
+    Prediction,
+    SlotRule,
+    SlotType,
+    Verb,
+    Work,
+)
 from shipway.canonical import Json
 from shipway.declaration import OutputRule
 from shipway.nodes import Change, Fidelity
@@ -80,7 +90,8 @@ class ShellExec:
         if done.exit_code != 0 or done.error:
             said = [line for line in done.tail.splitlines() if line.strip()][-3:]
             raise ActionFailed(
-                ": ".join([f"its `plan` command failed ({done.error or f'exit {done.exit_code}'})", *said])
+                ": ".join([f"its `plan` command failed ({done.error or f'exit {done.exit_code}'})", *said]),
+                code=PLAN_COMMAND_FAILED,
             )
         return Prediction(
             Change.RUN,
