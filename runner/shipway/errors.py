@@ -60,6 +60,7 @@ class Reason(StrEnum):
     UNWRITABLE = "unwritable"
     LOCK_HELD = "lock-held"
     LEASE_LOST = "lease-lost"
+    QUOTA_REACHED = "quota-reached"
     JOURNAL_DAMAGED = "journal-damaged"
     JOURNAL_NEWER = "journal-newer"
     RUN_UNKNOWN = "run-unknown"

@@ -194,7 +194,7 @@ class _Voyage:
         Raises VerificationError where they are not known.
         """
         ci, target = self.context.ci, self.request.target
-        if ci is None or self.request.is_undoing:
+        if ci is None or self.request.is_undoing or self.request.is_derived:
             return
         if base := rules_base(ci):
             self._hold(base, "")

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from hashlib import sha256
 
+from shipway.canonical import Json
 from shipway.errors import UsageError, did_you_mean
 from shipway.node_ids import escaped, member_of
 from shipway.plan import Plan
@@ -18,6 +19,7 @@ NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 """What a service may be called: in ids, variables, host names and file names alike."""
 
 FIRST_PORT, LAST_PORT, BLOCK, _BLOCKS = 61_000, 64_999, 100, 40
+LOCAL = "127.0.0.1"
 _LABEL = 63
 """The longest label of a host name. Source: RFC 1035, section 2.3.4."""
 
@@ -52,6 +54,13 @@ def host_label(target: str, service: str = "") -> str:
     """The first label of a service's host name, `pr-42--api`: at most 63 characters, another one for each target and service."""
     plain = f"{target}--{service}" if service else target
     return _label(plain, f"{target}/{service}", is_clear="--" not in target)
+
+
+def service_url(target: str, service: str, port: Json, host: str, domain: str) -> str:
+    """Where a service answers: by its own name below `domain` where there is one, else by its port; `host` empty: here."""
+    if domain:
+        return f"https://{host_label(target, service)}.{domain}"
+    return f"http://{host or LOCAL}:{port}"
 
 
 def mark(lifecycle: str, target: str, name: str = "") -> str:

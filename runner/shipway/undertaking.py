@@ -46,6 +46,7 @@ class Request(Struct, frozen=True):
     run that comes after.
     `confirm` is asked with the plan before anything starts; saying no ends the lifecycle without a receipt. `approver` says
     who approved a plan that needs it; `accounting` says what of `given` was done before, where only a part of it is left.
+    `is_derived`: the declaration was made by Shipway out of one that was let through, to take away or renew what that made.
     """
 
     file: Path
@@ -63,6 +64,7 @@ class Request(Struct, frozen=True):
     checks_each: bool = False
     accounting: Accounting = nothing_done
     breaker: Breaker | None = None
+    is_derived: bool = False
 
     @property
     def is_undoing(self) -> bool:

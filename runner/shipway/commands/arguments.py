@@ -16,6 +16,7 @@ from shipway.commands.arguments_plans import (
     add_validate,
     add_why,
 )
+from shipway.commands.arguments_preview import add_preview
 from shipway.commands.arguments_runs import (
     add_cancel,
     add_drill,
@@ -48,18 +49,30 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     top = parser()
     known = commands_of(top)
     if argv[:1] == ["help"]:
-        argv = [*argv[1:2], "--help"]
+        argv = [*argv[1:], "--help"]
     if not argv:
         raise UsageError(f"name a command: {listed(known)}", next="see `shipway --help`")
     found, unknown = top.parse_known_args(list(argv))
     if unknown:
-        raise _unknown_argument(unknown[0], found.command, known[found.command])
+        name = " ".join(filter(None, (found.command, getattr(found, "part", ""))))
+        raise _unknown_argument(unknown[0], name, every_command(top).get(name, known[found.command]))
     return found
 
 
 def commands_of(top: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
     """The parser of each command by its name, in the order of the help."""
     return next(dict(action.choices) for action in top._actions if isinstance(action, argparse._SubParsersAction))
+
+
+def every_command(top: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    """The commands, and behind each its parts under both names: `preview`, `preview up`."""
+    found = {}
+    for name, made in commands_of(top).items():
+        found[name] = made
+        for action in made._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                found |= {f"{name} {part}": each for part, each in dict(action.choices).items()}
+    return found
 
 
 def parser() -> argparse.ArgumentParser:
@@ -87,6 +100,7 @@ def parser() -> argparse.ArgumentParser:
     add_show(commands)
     add_verify(commands)
     add_sign(commands)
+    add_preview(commands)
     add_state(commands)
     add_drift(commands)
     add_why(commands)

@@ -32,15 +32,24 @@ def described() -> list[Command]:
 
 
 def _command(name: str, text: str, made: argparse.ArgumentParser) -> Command:
-    options = tuple(
-        Option(tuple(action.option_strings), action.help or "", _value(action), _words(action))
-        for action in made._actions
+    options = {
+        action.option_strings[0]: Option(
+            tuple(action.option_strings), action.help or "", _value(action), _words(action)
+        )
+        for each in (made, *_parts(made))
+        for action in each._actions
         if action.option_strings
-    )
+    }
     positional = next((action for action in made._actions if not action.option_strings), None)
     if positional is None:
-        return Command(name, text, options)
-    return Command(name, text, options, _value(positional), _words(positional))
+        return Command(name, text, (*options.values(),))
+    return Command(name, text, (*options.values(),), _value(positional), _words(positional))
+
+
+def _parts(made: argparse.ArgumentParser) -> list[argparse.ArgumentParser]:
+    """The parsers of a command's parts, if it has any: their options are offered together."""
+    found = [action for action in made._actions if isinstance(action, argparse._SubParsersAction)]
+    return [part for action in found for part in dict(action.choices).values()]
 
 
 def _value(action: argparse.Action) -> Value:

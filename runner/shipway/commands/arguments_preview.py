@@ -1,0 +1,88 @@
+"""Arguments of `shipway preview` and its parts: an environment for each target, made, used and taken away. Nothing here works."""
+
+from __future__ import annotations
+
+import argparse
+
+from shipway.commands.options import Commands, Parser, command, json_option, loudness
+
+_LOUD = {"verbose": "show each step's whole output", "quiet": "show failures and the receipt only"}
+
+
+def add_preview(commands: Commands) -> None:
+    """`shipway preview` and its parts."""
+    made = command(
+        commands,
+        "preview",
+        "make, use and remove the environment of a branch or pull request",
+        changes="as its parts say: see `shipway preview PART --help`",
+        examples=(
+            ("shipway preview up", "make it, or bring it to the present commit"),
+            ("shipway preview list", "those there are"),
+        ),
+        codes=(0, 1, 2, 3, 4, 5, 6),
+    )
+    made.set_defaults(parts=True)
+    parts = made.add_subparsers(metavar="PART", required=True, dest="part", parser_class=Parser)
+    for add in (_up, _list):
+        add(parts)
+
+
+def _up(parts: Commands) -> None:
+    made = command(
+        parts,
+        "up",
+        "make an environment, or bring it to the present commit",
+        changes="what its plan says; what is as it should be is kept",
+        examples=(
+            ("shipway preview up", "of the branch that is checked out"),
+            ("shipway preview up --target pr-42 --yes", "not asking"),
+            ("shipway preview up --from runner/deploy", "that node and all behind it again"),
+            ("shipway preview up --stage provisioner", "a part of it"),
+        ),
+        codes=(0, 1, 2, 4, 5, 6),
+    )
+    _changing(made, "preview_up")
+    made.add_argument("--stage", metavar="STAGE", action="append", default=[], help="only this stage; repeatable")
+    group = made.add_mutually_exclusive_group()
+    group.add_argument("--from", dest="start_from", metavar="NODE", help="run this node and all behind it again")
+    group.add_argument("--no-cache", action="store_true", help="run every node again; the checkout is kept")
+
+
+def _list(parts: Commands) -> None:
+    made = command(
+        parts,
+        "list",
+        "list the environments of a lifecycle",
+        changes="nothing",
+        examples=(("shipway preview list", ""), ("shipway preview list --all --json", "those that are gone too")),
+        codes=(0, 2, 6),
+    )
+    made.add_argument("-f", "--file", metavar="FILE", help="the declaration (default: the nearest shipway.yml above)")
+    made.add_argument("--all", action="store_true", help="list those that are gone as well")
+    json_option(made)
+    loudness(made, verbose="", quiet="print the targets only")
+    made.set_defaults(module="preview_list", target=None)
+
+
+def _changing(made: argparse.ArgumentParser, module: str) -> None:
+    """What every part takes that changes something, and who carries it out."""
+    _on_environment(made)
+    made.add_argument(
+        "--input", metavar="NAME=VALUE", action="append", default=[], help="give a declared input; repeatable"
+    )
+    made.add_argument("-y", "--yes", action="store_true", help="do not ask")
+    json_option(made)
+    loudness(made, **_LOUD)
+    made.set_defaults(module=module)
+
+
+def _on_environment(made: argparse.ArgumentParser) -> None:
+    """Which declaration, and which of its environments."""
+    made.add_argument("-f", "--file", metavar="FILE", help="the declaration (default: the nearest shipway.yml above)")
+    made.add_argument(
+        "-t",
+        "--target",
+        metavar="NAME",
+        help="the environment (default: the one whose checkout this is, else that of the branch)",
+    )

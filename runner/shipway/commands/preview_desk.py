@@ -1,0 +1,122 @@
+"""What the parts of `shipway preview` begin with: whose environment, where its record is, and what is told to it of a run."""
+
+from __future__ import annotations
+
+import json
+import re
+from argparse import Namespace
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from shipway import declaration
+from shipway.canonical import Json
+from shipway.commands.setting import find_file, names_in, repository_of
+from shipway.commands.stores import clock_of, open_store
+from shipway.context import Context
+from shipway.declaration import Declaration, StateRule
+from shipway.environment_record import EnvironmentRecord
+from shipway.environments import Environments
+from shipway.errors import DeclarationError, Reason, UsageError
+from shipway.preview_names import host_label
+from shipway.repository import Repository, open_repository
+from shipway.workspace import DIRECTORY, Workspace, write_atomically
+
+PREVIEWS = "previews"
+"""The folder below `.shipway` where local environments live, one for each target."""
+
+_TREE = re.compile(rf"(?P<root>.*)/{re.escape(DIRECTORY)}/{PREVIEWS}/(?P<target>[^/]+)/tree(/.*)?")
+
+
+class Desk(Struct, frozen=True):
+    """A declaration, one of its targets and the records of its environments, open until the command is over.
+
+    `declared` is None where the declaration cannot be read: what was made by it can be removed all the same.
+    """
+
+    file: Path
+    repository: Repository
+    lifecycle: str
+    target: str
+    declared: Declaration | None
+    environments: Environments
+    clock_ms: Callable[[], int]
+
+    def record(self) -> EnvironmentRecord | None:
+        """The record of the target, or None where it never was. Raises StoreError."""
+        return self.environments.read(self.target)
+
+    def known(self) -> EnvironmentRecord:
+        """The record of the target. Raises UsageError where there is none."""
+        record = self.record()
+        if record is None:
+            raise UsageError(
+                f"there is no environment `{self.target}` of `{self.lifecycle}`",
+                reason=Reason.RUN_UNKNOWN,
+                next="`shipway preview list` shows those there are; `shipway preview up` makes one",
+            )
+        return record
+
+
+@contextmanager
+def open_desk(
+    arguments: Namespace, context: Context, *, writes: bool = True, names_target: bool = True
+) -> Iterator[Desk]:
+    """The environment that the arguments mean, or without `names_target` all of the lifecycle's. Raises ShipwayError."""
+    here = open_repository(_outer(context.cwd), context.env)
+    around = replace(context, cwd=_outer(context.cwd)) if not arguments.file else context
+    file = find_file(arguments, around)
+    repository = repository_of(file, context)
+    target = (arguments.target or _target_here(context, here)) if names_target else ""
+    declared, lifecycle = _declared(file, repository, target)
+    state = declared.state if declared is not None else StateRule()
+    names = declared.secrets if declared is not None else ()
+    secrets = {name: context.env[name] for name in names if context.env.get(name)}
+    store = open_store(state, secrets, context, repository, writes=writes)
+    clock_ms = clock_of(context)
+    try:
+        yield Desk(file, repository, lifecycle, target, declared, Environments(store, lifecycle), clock_ms)
+    finally:
+        store.close()
+
+
+def derived_file(desk: Desk, action: str, content: Mapping[str, Json]) -> Path:
+    """A declaration that was made of another, as a file that a run of it can be gone on with."""
+    Workspace(desk.repository.root).make_directory()
+    folder = desk.repository.root / DIRECTORY / PREVIEWS / desk.target
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = folder / f"{action}.yml"
+    write_atomically(path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
+    return path
+
+
+def _declared(file: Path, repository: Repository, target: str) -> tuple[Declaration | None, str]:
+    try:
+        declared = declaration.load(file, root=repository.root, target=target or None)
+    except DeclarationError:
+        names = names_in(file, target)
+        if names is None:
+            raise
+        return None, names[0]
+    return declared, declared.name
+
+
+def _outer(cwd: Path) -> Path:
+    """The checkout that an environment belongs to, where this is a directory in the checkout of an environment."""
+    found = _TREE.fullmatch(str(cwd))
+    return Path(found["root"]) if found else cwd
+
+
+def _target_here(context: Context, here: Repository) -> str:
+    """The environment that one stands in; else that of the pull request, or of the branch that is checked out."""
+    found = _TREE.fullmatch(str(context.cwd))
+    if found:
+        return found["target"]
+    if context.ci is not None and context.ci.pull_request is not None:
+        return f"pr-{context.ci.pull_request}"
+    if here.branch is None:
+        raise UsageError("no branch is checked out here", next="name the environment: `--target NAME`")
+    return host_label(here.branch)

@@ -1,0 +1,198 @@
+"""One run on an environment: shown as any run is, and told to the environment's record before and after."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Mapping
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from shipway.canonical import Json, canonical_bytes
+from shipway.commands.documents import KeptReceipts
+from shipway.commands.preview_desk import Desk
+from shipway.commands.run import concluded, confirmed, open_view
+from shipway.commands.setting import heeding_signals, surroundings
+from shipway.context import Context
+from shipway.declaration import Declaration
+from shipway.environment_record import EnvironmentRecord, EnvironmentState, Happening, in_state, with_stuck
+from shipway.errors import EXIT_FAILED, EXIT_NOT_UNDONE, Reason, UnreachableError
+from shipway.events import Events
+from shipway.lifecycle import run_lifecycle
+from shipway.nodes import FAILURES
+from shipway.plan import Plan
+from shipway.preview_names import service_url
+from shipway.receipt import Receipt
+from shipway.undertaking import Finished, Request
+
+MODE = "preview"
+
+
+class Operation(Struct, frozen=True):
+    """What is done to an environment: its name for people, the state that it is in meanwhile, and the one after success.
+
+    `removes`: it takes away, so that a failure is something that is still there.
+    """
+
+    name: str
+    during: EnvironmentState
+    after: EnvironmentState
+    removes: bool = False
+
+
+UP = Operation("up", EnvironmentState.CREATING, EnvironmentState.READY)
+STOP = Operation("stop", EnvironmentState.DESTROYING, EnvironmentState.STOPPED, removes=True)
+DOWN = Operation("down", EnvironmentState.DESTROYING, EnvironmentState.GONE, removes=True)
+
+
+def operate(operation: Operation, request: Request, desk: Desk, arguments: Namespace, context: Context) -> int:
+    """Take the request through its phases with the record of the environment kept; the exit code."""
+    events, keeper = Events(), KeptReceipts(desk.repository.root)
+    view = open_view(arguments, context)
+    events.subscribe(view)
+    events.wants_output = view.wants_output
+    telling = Telling(operation, desk, context)
+
+    def confirm(plan: Plan) -> bool:
+        if not confirmed(plan, arguments, context, must_ask=True):
+            return False
+        view.expect((*plan.nodes, *plan.compensations))
+        telling.begin(plan)
+        return True
+
+    around = surroundings(context, desk.repository, events, keeper)
+    with heeding_signals(around.interruption), view:
+        finished = run_lifecycle(replace(request, execute=True, confirm=confirm), around)
+    telling.end(finished)
+    code = concluded(finished, keeper.path, arguments, context)
+    return EXIT_NOT_UNDONE if operation.removes and code == EXIT_FAILED else code
+
+
+class Telling:
+    """Tells an environment's record what a run does to it: that it begins, under the lock of its target, and how it ended."""
+
+    def __init__(self, operation: Operation, desk: Desk, context: Context) -> None:
+        self._operation = operation
+        self._desk = desk
+        self._context = context
+        self._token = context.random_hex(8)
+        self._has_begun = False
+
+    def begin(self, plan: Plan) -> None:
+        """Note that the run begins. Raises UnreachableError where there are as many environments as there may be."""
+        facts = preview_facts(plan)
+        self._check_quota(facts)
+        self._desk.environments.change(self._desk.target, lambda before: self._begun(before, plan, facts))
+        self._has_begun = True
+
+    def end(self, finished: Finished) -> None:
+        """Note how it ended, unless another run is at it by now. Raises StoreError."""
+        if self._has_begun:
+            self._desk.environments.change(self._desk.target, lambda before: self._ended(before, finished))
+
+    def _check_quota(self, facts: Mapping[str, Json]) -> None:
+        quota = facts.get("quota")
+        if self._operation.removes or not isinstance(quota, int):
+            return
+        records, _ = self._desk.environments.all()
+        others = [each for each in records if each.target != self._desk.target and each.is_alive]
+        if len(others) >= quota:
+            oldest = min(others, key=lambda each: (each.created_ms, each.target))
+            raise UnreachableError(
+                f"`{self._desk.lifecycle}` has {len(others)} environments, and its quota is {quota}:"
+                f" the oldest is `{oldest.target}`",
+                reason=Reason.QUOTA_REACHED,
+                next=f"remove one, for example `shipway preview down --target {oldest.target}`; nothing was started",
+            )
+
+    def _begun(self, before: EnvironmentRecord | None, plan: Plan, facts: Mapping[str, Json]) -> EnvironmentRecord:
+        now, ci, repository = self._desk.clock_ms(), self._context.ci, self._desk.repository
+        record = before or EnvironmentRecord(self._desk.lifecycle, self._desk.target, created_ms=now)
+        if not record.is_alive:
+            record = replace(record, created_ms=now)
+        if not self._operation.removes:
+            declared = self._desk.declared
+            record = replace(
+                record,
+                branch=(ci.head_ref if ci else repository.branch) or record.branch,
+                base=(ci.base_ref if ci else "") or record.base,
+                commit=(ci.head_sha if ci else repository.commit) or "",
+                pull_request=ci.pull_request if ci and ci.pull_request is not None else record.pull_request,
+                backend=str(facts.get("backend", "")),
+                ttl_ms=_integer_or_none(facts.get("ttl_ms")),
+                touched_ms=now,
+                declaration=recorded_text(declared) if declared is not None else record.declaration,
+            )
+        record = replace(record, run=self._token, actor=self._actor)
+        return in_state(record, self._operation.during, self._happening(self._operation.name))
+
+    def _ended(self, before: EnvironmentRecord | None, finished: Finished) -> EnvironmentRecord:
+        assert before is not None
+        if before.run != self._token:
+            return before
+        receipt = finished.receipt
+        has_failed = finished.error is not None or receipt is None or receipt.exit_code != 0
+        cause = _cause(finished)
+        run = receipt.run if receipt is not None else ""
+        record = replace(before, run=run)
+        if receipt is not None and self._operation.removes:
+            for result in receipt.nodes:
+                if result.outcome in FAILURES:
+                    record = with_stuck(record, result.node, result.error or result.outcome.value)
+        state = EnvironmentState.FAILED if has_failed else self._after(finished.plan)
+        if not self._operation.removes and finished.plan is not None and not has_failed:
+            record = replace(record, **_found(finished.plan, receipt))
+        return in_state(
+            record, state, self._happening(f"{self._operation.name}: {state.value}", run, cause), cause=cause
+        )
+
+    def _after(self, plan: Plan | None) -> EnvironmentState:
+        """An environment without its runner is not ready: nothing answers there."""
+        roles = preview_roles(plan) if plan is not None else set()
+        is_part = self._operation is UP and "runner" not in roles
+        return EnvironmentState.CREATING if is_part else self._operation.after
+
+    def _happening(self, what: str, run: str = "", cause: str = "") -> Happening:
+        repository = self._desk.repository
+        return Happening(self._desk.clock_ms(), what, self._actor, run, repository.commit or "", cause)
+
+    @property
+    def _actor(self) -> str:
+        return self._context.ci.actor if self._context.ci else self._context.user
+
+
+def preview_facts(plan: Plan) -> Mapping[str, Json]:
+    """What the preview stages of a plan say of the environment: the context of all of them together."""
+    return {name: value for stage in plan.stages if stage.mode == MODE for name, value in stage.context.items()}
+
+
+def preview_roles(plan: Plan) -> set[str]:
+    """The roles of the preview stages that are in a plan."""
+    return {str(stage.context.get("role", "")) for stage in plan.stages if stage.mode == MODE}
+
+
+def recorded_text(declared: Declaration) -> str:
+    """The merged declaration as the record keeps it."""
+    return canonical_bytes(declared.source.data).decode()
+
+
+def _found(plan: Plan, receipt: Receipt | None) -> dict[str, object]:
+    """Where the environment lives and answers, by the outputs of its nodes."""
+    outputs = {result.node.partition("/")[2]: result.outputs for result in receipt.nodes} if receipt else {}
+    compute, ports = outputs.get("compute", {}), outputs.get("ports", {})
+    host = str(compute.get("host") or "")
+    domain = str(preview_facts(plan).get("domain") or "")
+    names = [node.removeprefix("service/") for node in outputs if node.startswith("service/")]
+    urls = {name: service_url(plan.target, name, port, host, domain) for name in names if (port := ports.get(name))}
+    return {"host": host, "root": str(compute.get("root") or ""), "urls": urls}
+
+
+def _cause(finished: Finished) -> str:
+    if finished.error is not None:
+        return finished.error.message
+    failed = [result for result in finished.receipt.nodes if result.outcome in FAILURES] if finished.receipt else []
+    return f"{failed[0].node}: {failed[0].error or failed[0].outcome.value}" if failed else ""
+
+
+def _integer_or_none(value: Json) -> int | None:
+    return value if isinstance(value, int) else None
