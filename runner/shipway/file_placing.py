@@ -38,22 +38,26 @@ _POLICIES = ("overwrite", "stop", "backup", "skip")
 
 def target_of(work: PlanWork | Work, real: Real = real_folder) -> Path:
     """The place that slot `path` names, for a change of what stands there. Raises ActionFailed where it leads out of `within`."""
-    text = work.inputs["path"]
-    place = locate_target(work.root, text, real=real)
-    within = work.inputs.get("within")
-    if within is not None:
-        confine(place, text, place_of(work.root, within, "within", real), within, real)
+    return confined_target(work, "path", "within", real)
+
+
+def confined_target(work: PlanWork | Work, slot: str, within: str, real: Real = real_folder) -> Path:
+    """The place that a slot names, inside the folder that the slot `within` names, if it does. Raises ActionFailed."""
+    text, folder = work.inputs[slot], work.inputs.get(within)
+    place = locate_target(work.root, text, slot, real)
+    if folder is not None:
+        confine(place, text, place_of(work.root, folder, within, real), folder, real, slot)
     return place
 
 
-def confine(place: Path, text: Json, folder: str, shown: Json, real: Real = real_folder) -> None:
+def confine(place: Path, text: Json, folder: str, shown: Json, real: Real = real_folder, slot: str = "path") -> None:
     """Raises ActionFailed where `place` is not below `folder`, links on its way followed; its last part is not."""
     if str(place) == folder or not is_inside(str(place), folder):
-        raise ActionFailed(f"`path` `{text}` leads out of `{shown}`")
+        raise ActionFailed(f"`{slot}` `{text}` leads out of `{shown}`")
     bound = real(folder)
     if not is_inside(real(os.path.dirname(place)), bound):
         link = next(above for above in reversed(place.parents) if above.is_symlink() and _leads_out(above, bound))
-        raise ActionFailed(f"`path` `{text}` leads out of `{shown}`: `{link}` is a link to `{link.readlink()}`")
+        raise ActionFailed(f"`{slot}` `{text}` leads out of `{shown}`: `{link}` is a link to `{link.readlink()}`")
 
 
 def _leads_out(link: Path, real: str) -> bool:

@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Literal
 
 from shipway.action import Access, ActionFailed, Done, PlanWork, Prediction, SlotRule, SlotType, Work
-from shipway.canonical import Json
 from shipway.declaration import OutputRule
 from shipway.file_content import outside, refuse_other, unplanned
-from shipway.file_placing import leads_to
+from shipway.file_placing import WITHIN, confined_target, leads_to, target_of
 from shipway.file_records import gone, gone_below, moved
-from shipway.file_state import Kind, describe, kind_of, locate_target
+from shipway.file_state import Kind, describe, kind_of
 from shipway.nodes import Change, Fidelity, Verified
 from shipway.replacement import changing, faults_told, undo_changes
 
@@ -30,16 +29,18 @@ class FileMove:
         "path": SlotRule(
             SlotType.STRING, required=True, description="where to; in the workspace, or absolute", access=Access.CLEARS
         ),
+        "source_within": SlotRule(SlotType.STRING, description="the same as `within`, for `source`"),
+        "within": WITHIN,
     }
     outputs: Mapping[str, OutputRule] = {"path": OutputRule("string")}
 
     def plan(self, work: PlanWork) -> Prediction:
         """Exact where the source is there already."""
-        unknown = unplanned(work, Change.UPDATE, "path", "source")
+        unknown = unplanned(work, Change.UPDATE, *self.slots)
         if unknown is not None:
             return unknown
         with faults_told():
-            source, path = _ends(work.root, work.inputs)
+            source, path = _ends(work)
             moved = describe(source, with_content=True)
             missing = f"`{work.inputs['source']}` is not there yet" if moved is None else ""
             return Prediction(
@@ -55,7 +56,7 @@ class FileMove:
     def do(self, work: Work) -> Done:
         """Move it, and make the directories above `path` that are missing. Fails where nothing is at `source`."""
         with changing(work) as ledger:
-            source, path = _ends(work.root, work.inputs)
+            source, path = _ends(work)
             if kind_of(source) is Kind.ABSENT:
                 raise ActionFailed(f"`source` `{work.inputs['source']}` is not there")
             kind = kind_of(path)
@@ -75,7 +76,7 @@ class FileMove:
     def verify(self, work: Work) -> Verified:
         """Whether `path` is there and `source` is not, or is a link to it by now; `unknown` where neither is there."""
         try:
-            ends = _ends(work.root, work.inputs)
+            ends = _ends(work)
             source, path = map(kind_of, ends)
             if path is not Kind.ABSENT and leads_to(ends[0], str(ends[1]), source):
                 return Verified.HOLDS
@@ -86,11 +87,12 @@ class FileMove:
         return Verified.UNKNOWN if path is Kind.ABSENT else Verified.HOLDS
 
 
-def _ends(root: Path, inputs: Mapping[str, Json]) -> tuple[Path, Path]:
-    source = locate_target(root, inputs["source"], "source")
-    path = locate_target(root, inputs["path"])
+def _ends(work: PlanWork | Work) -> tuple[Path, Path]:
+    source = confined_target(work, "source", "source_within")
+    path = target_of(work)
     if source == path or source in path.parents or path in source.parents:
-        raise ActionFailed(f"`source` `{inputs['source']}` and `path` `{inputs['path']}` are one inside the other")
+        named = work.inputs
+        raise ActionFailed(f"`source` `{named['source']}` and `path` `{named['path']}` are one inside the other")
     for end in (source, path):
         refuse_other(end, kind_of(end))
     return source, path
