@@ -25,6 +25,8 @@ from shipway.canonical import (
     parse,
 )
 from shipway.errors import Reason, UsageError, VerificationError
+from shipway.nodes import Immediate, Node, has_odd_value
+from shipway.source import Position
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
 integers = st.integers(-MAX_SAFE_INTEGER, MAX_SAFE_INTEGER)
@@ -252,3 +254,9 @@ def test_every_character_is_written_as_rfc8785_writes_it(character: str) -> None
 def test_control_characters_and_quotes_are_escaped_as_rfc8785_does() -> None:
     text = "".join(map(chr, range(0x100))) + "\u2028\u2029\ufeff\U0001f600"
     assert canonical_bytes(text) == rfc8785.dumps(text)
+
+
+@pytest.mark.parametrize(("value", "is_odd"), [(0.0, True), (-0.0, True), (0, False), (False, False), ("", False)])
+def test_a_node_with_a_fraction_is_written_by_rfc8785_also_where_that_is_zero(value: Json, is_odd: bool) -> None:
+    node = Node("a/b", "a", "c.d", Position("shipway.yml", 1, 1), slots={"with": Immediate(value)})
+    assert has_odd_value(node) is is_odd

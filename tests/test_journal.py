@@ -6,16 +6,18 @@ import os
 import random
 import sqlite3
 import stat
+import zlib
 from pathlib import Path
 
 import pytest
 
+from shipway import journal_plans
 from shipway.action import Verb
 from shipway.errors import Reason, UnreachableError, UsageError
 from shipway.events import Events
 from shipway.interruption import Interruption
 from shipway.journal import LeaseLost, Opening, Owner, RunStatus
-from shipway.journal_schema import opened
+from shipway.journal_schema import Damaged, opened
 from shipway.lifecycle import check_lifecycle
 from shipway.nodes import Outcome
 from shipway.plan import Plan
@@ -230,3 +232,27 @@ def test_d078_a_large_input_that_many_nodes_share_is_stored_once(tmp_path: Path)
     kept = journal.plan("one")
     assert kept.digest == plan.digest
     assert kept.nodes[-1].slots["content"] == plan.nodes[-1].slots["content"]
+
+
+@pytest.mark.parametrize("is_large", [False, True], ids=["whole", "large-texts-apart"])
+def test_a_plan_comes_back_from_the_journal_as_it_was_and_an_altered_one_is_refused(
+    is_large: bool, tmp_path: Path
+) -> None:
+    items = ", ".join(f"i{number}" for number in range(900 if is_large else 2))
+    plan = plan_of(tmp_path, f'- {{id: s, run: "true # {"x" * 5_000}", gather: {{items: [{items}]}}}}')
+    connection = sqlite3.connect(tmp_path / "plans.sqlite")
+    connection.executescript(
+        "CREATE TABLE plan (plan INTEGER PRIMARY KEY, digest TEXT, content BLOB, shared TEXT);"
+        "CREATE TABLE content (digest TEXT PRIMARY KEY, content BLOB)"
+    )
+    key = journal_plans.store(connection, plan)
+    assert bool(connection.execute("SELECT count(*) FROM content").fetchone()[0]) is is_large
+    found = journal_plans.load(connection, key)
+    assert (found.digest, found.effect) == (plan.digest, plan.effect)
+    assert found.document == plan.document
+    [(content,)] = connection.execute("SELECT content FROM plan").fetchall()
+    altered = zlib.compress(zlib.decompress(content).replace(b'"id":"main/s[i1]"', b'"id":"main/s[i0]"'))
+    connection.execute("UPDATE plan SET content=?", (altered,))
+    with pytest.raises(Damaged, match="not the one that was stored"):
+        journal_plans.load(connection, key)
+    connection.close()

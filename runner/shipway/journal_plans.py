@@ -40,11 +40,17 @@ def load(connection: sqlite3.Connection, key: int) -> Plan:
     row = connection.execute("SELECT digest, content, shared FROM plan WHERE plan=?", (key,)).fetchone()
     try:
         digest, content, shared = row
-        data = msgspec.json.decode(zlib.decompress(content))
-        for path, name in json.loads(shared):
+        body = zlib.decompress(content)
+        data = msgspec.json.decode(body)
+        places = json.loads(shared)
+        for path, name in places:
             (text,) = connection.execute("SELECT content FROM content WHERE digest=?", (name,)).fetchone()
             _put(data, path, zlib.decompress(text).decode())
+        if places:
+            body = canonical.canonical_bytes(data)
         plan = plan_from_json(data)
+        # What was kept is not written again to be compared: its bytes are what was digested, its effect is among them.
+        plan.__dict__.update(canonical_body=body, effect=data["effect"])
     except (TypeError, ValueError, KeyError, AssertionError, msgspec.DecodeError, zlib.error) as error:
         raise Damaged("a plan in the journal cannot be read", next="move the journal away") from error
     if plan.digest != digest:

@@ -268,11 +268,15 @@ def slot_from_json(data: Mapping[str, Json]) -> Slot:
 def has_odd_value(node: Node) -> bool:
     """Whether a value in the node is odd, as `canonical.has_odd_value` has it."""
     values = [node.before, node.after, node.timeout_ms, node.undo_timeout_ms, node.every_ms, node.emits]
-    for slot in (*node.slots.values(), *node.env.values()):
-        values.append(slot.value if type(slot) is Immediate else slot.expression if type(slot) is Computed else None)
     values += node.predicted.values()
     values += node.facts.values()
-    if any(value is not None and value != 0 and canonical.has_odd_value(value) for value in values):
+    for slot in (*node.slots.values(), *node.env.values()):
+        if type(slot) is Immediate:
+            values.append(slot.value)
+        elif type(slot) is Computed:
+            values.append(slot.expression)
+    # Most are texts or nothing, of which nobody needs to be asked.
+    if any(map(canonical.has_odd_value, [value for value in values if type(value) is not str and value is not None])):
         return True
     retries = map(_retry_members, {node.retry, node.undo_retry} if node.retry is not node.undo_retry else [node.retry])
     return any(map(canonical.has_odd_value, retries)) or any(map(has_odd_value, node.all_templates()))

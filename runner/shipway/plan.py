@@ -163,7 +163,7 @@ class Plan(Struct, frozen=True, dict=True):
     @cached_property
     def document(self) -> dict[str, Json]:
         """The plan as JSON, digest included; `canonical.canonical_bytes` of it are the file."""
-        return {**self._whole, "digest": canonical.bytes_digest(self.canonical_body)}
+        return {**self._whole, "digest": self.digest}
 
     @property
     def content(self) -> bytes:
@@ -185,10 +185,10 @@ class Plan(Struct, frozen=True, dict=True):
     def _whole(self) -> dict[str, Json]:
         return {**self._body(), "effect": self.effect}
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """`sha256:…` over the whole document; what seals the file."""
-        return str(self.document["digest"])
+        return canonical.bytes_digest(self.canonical_body)
 
     @property
     def lock_word(self) -> str:
