@@ -9,10 +9,16 @@ import pytest
 from msgspec.structs import replace
 
 from shipway.canonical import canonical_bytes, digest
+from shipway.deviation import Drift, Found
+from shipway.links import ChainReport
 from shipway.nodes import Outcome
+from shipway.render.drift import render_drift
 from shipway.render.state import render_entries
+from shipway.render.verification import render_verified
 from shipway.state import Entry, HistoryRecord, Identity, Standing
 from shipway.state_tree import trees
+from shipway.verification import Checked
+from shipway.verification import Standing as Shown
 from tests.command_line import Project, make_project
 from tests.git_remotes import make_remote
 
@@ -196,6 +202,37 @@ def test_g101_files_are_a_tree_under_their_root(project: Project) -> None:
     assert walked == [(0, "user", False), (1, ".config", False), (2, "nvim", False), (3, "init.lua", True)]
     project.call("run", "--target", "staging", "--yes")
     assert project.call("state", "--tree").out == "dots on staging: .\n./\n  home/\n    .bashrc  file.link\n"
+
+
+def test_a_tree_begins_where_paths_part(project: Project) -> None:
+    def tops(*names: str) -> dict[str, list[str]]:
+        entries = [Entry(Identity("dots", "laptop", "file", name), Standing.EXISTS) for name in names]
+        return {key[2]: sorted(top.branches) for key, top in trees(entries).items()}
+
+    assert tops("/home/ada/.config/a", "/home/ada/.vimrc", "x") == {".": ["x"], "/home/ada": [".config", ".vimrc"]}
+    assert tops("/home/ada/.config/tool/a") == {"/home/ada/.config/tool": ["a"]}
+    assert tops("/etc/hosts", "/home/a") == {"/": ["etc", "home"]}
+    assert tops("/etc/x", "/etc/x/y") == {"/etc": ["x"]}
+
+
+def test_no_line_of_history_drift_or_verification_is_wider_than_the_terminal() -> None:
+    record = HistoryRecord(0, "", "2" * 22, "", "release/" + "n" * 40, "file.link", Outcome.SUCCEEDED, Standing.EXISTS)
+    entry = Entry(Identity("shop", "prod", "file", "some/" + "a" * 40), Standing.EXISTS, record, (record,))
+    why = "`verify` says something that nobody has ever heard of before: " + "it is long " * 4
+    found = [Found(entry, Drift.DRIFTED, why)]
+    chain = ChainReport("shop", "prod", 1, 1, ("sha256:" + "0" * 64,))
+    checked = Checked(
+        "shop-" + "x" * 60 + ".json", Shown.VALID, digest="sha256:" + "0" * 64, lifecycle="shop", target="prod"
+    )
+    pages = (
+        render_entries([entry], with_history=True, colour=False, columns=80),
+        render_drift(found, every=False, colour=False, columns=80),
+        render_verified([checked], [chain], verbose=True, colour=False, columns=80),
+    )
+    for page in pages:
+        assert [line for line in page.splitlines() if len(line) > 80] == [] and "…" not in page
+    assert " ".join(pages[1].split()).count(" ".join(why.split())) == 1
+    assert "2" * 22 in pages[0] and pages[2].count("0" * 64) == 2
 
 
 def test_a_narrow_terminal_leaves_out_columns_and_cuts_none() -> None:

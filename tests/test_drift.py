@@ -85,7 +85,7 @@ def test_what_changed_and_what_is_gone_is_told_apart_and_ends_with_3(project: Pr
     (home / "written").unlink()
     assert drift(project, code=3)["home/written"] == ("missing", "it is not there")
     listed = project.call("drift", code=3).out.splitlines()
-    assert listed[0].split() == ["DRIFT", "KIND", "NAME", "RUN", "WHY"]
+    assert listed[0].split() == ["DRIFT", "KIND", "NAME", "WHY", "RUN"]
     assert listed[-1] == "1 drifted, 2 missing, 2 unknown"
     assert "held" not in "".join(listed[:-1])
 

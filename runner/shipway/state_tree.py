@@ -27,8 +27,8 @@ class Branch(Struct):
 def trees(entries: Iterable[Entry]) -> dict[tuple[str, str, str], Branch]:
     """The files among `entries` by lifecycle, target and root, in that order.
 
-    A file's root is the fact of that name; without one it is `/` of an absolute path, and the workspace, `.`, of any other. The
-    tree is called as the root's last part is.
+    A file's root is the fact of that name; without one it is the folder that all with an absolute path are in, and the
+    workspace, `.`, of any other. The tree is called as the root's last part is.
     """
     found: dict[tuple[str, str, str], Branch] = {}
     for entry in entries:
@@ -40,7 +40,23 @@ def trees(entries: Iterable[Entry]) -> dict[tuple[str, str, str], Branch]:
         for part in parts:
             branch = branch.branches.setdefault(part, Branch(part))
         branch.entry = entry
+    for key in [key for key in found if key[2] == "/"]:
+        root, branch = _common_folder(found[key])
+        if (lower := (*key[:2], root)) not in found:
+            del found[key]
+            found[lower] = branch
     return dict(sorted(found.items()))
+
+
+def _common_folder(top: Branch) -> tuple[str, Branch]:
+    """The folder that all below the root of the file system are in, and its tree."""
+    path, here = PurePosixPath("/"), top
+    while len(here.branches) == 1:
+        [below] = here.branches.values()
+        if not below.branches or below.entry is not None:
+            break
+        path, here = path / below.name, below
+    return str(path), here
 
 
 def _placed(entry: Entry) -> tuple[str, tuple[str, ...]]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 
 from shipway.receipt import Receipt
-from shipway.render.columns import Colour, cut, pad, paint, width
+from shipway.render.columns import Colour, cut, pad, paint, width, wrap
 from shipway.render.foreign import one_line
 from shipway.state import Entry, HistoryRecord, Standing
 from shipway.state_tree import trees
@@ -68,15 +68,24 @@ def table(
     """
     if not cells:
         return ""
-    widths = [max(map(width, column)) for column in zip(heads, *cells, strict=True)]
+    widths = _widths(heads, cells)
     while least and len(widths) > least and sum(widths) + 2 * (len(widths) - 1) > columns:
         widths.pop()
     heads, cells = heads[: len(widths)], [line[: len(widths)] for line in cells]
     lines = [paint(cut(_line(heads, widths), columns), Colour.BOLD, colour)]
     for line, block, tone in zip(cells, blocks, colours, strict=True):
         lines.append(paint(cut(_line(line, widths), columns), tone, colour))
-        lines += [paint(cut(f"  {text}", columns), Colour.DIM, colour) for text in block]
+        lines += [paint(part, Colour.DIM, colour) for text in block for part in wrap(text, columns, "  ", "    ")]
     return "\n".join(lines) + "\n"
+
+
+def room(heads: Sequence[str], cells: Sequence[Sequence[str]]) -> int:
+    """How many columns a table of these takes with nothing cut."""
+    return sum(_widths(heads, cells)) + 2 * (len(heads) - 1)
+
+
+def _widths(heads: Sequence[str], cells: Sequence[Sequence[str]]) -> list[int]:
+    return [max(map(width, column)) for column in zip(heads, *cells, strict=True)]
 
 
 def moment(unix_ms: int) -> str:

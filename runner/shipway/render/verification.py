@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from shipway.links import ChainReport
-from shipway.render.columns import Colour, pad, paint, wrap
+from shipway.render.columns import Colour, pad, paint, width, wrap
 from shipway.render.foreign import one_line
 from shipway.verification import Checked, Standing
 
@@ -44,13 +44,21 @@ def _document(each: Checked, verbose: bool, colour: bool, columns: int) -> Itera
     word = paint(pad(each.standing.value, _WIDTH), _COLOURS[each.standing], colour)
     facts = [f"{each.lifecycle} → {each.target}" if each.lifecycle else "", each.outcome.replace("_", " ")]
     facts += [f"signed by {', '.join(each.signed_by)}"] if each.signed_by else []
-    said = "  ".join(filter(None, [each.name, ", ".join(filter(None, facts))]))
-    yield f"{word}{one_line(said)}"
+    name, told = one_line(each.name), one_line(", ".join(filter(None, facts)))
+    if _WIDTH + width(f"{name}  {told}") <= columns:
+        yield f"{word}{name}  {told}".rstrip()
+    else:
+        yield f"{word}{name}"
+        yield from wrap(told, columns, " " * _WIDTH)
     for text in (*each.findings, *each.notes):
         yield from wrap(one_line(text), columns, " " * _WIDTH)
     if verbose:
-        yield from wrap(f"digest {each.digest}", columns, " " * _WIDTH)
-        yield from wrap(f"object {each.object}", columns, " " * _WIDTH)
+        yield from wrap(f"digest {each.digest}", columns, " " * _WIDTH, _DEEPER)
+        yield from wrap(f"object {each.object}", columns, " " * _WIDTH, _DEEPER)
+
+
+_DEEPER = "    "
+"""Before a digest that has a line of its own: it is 71 columns wide."""
 
 
 def _chain(chain: ChainReport, colour: bool, columns: int) -> Iterator[str]:
@@ -61,5 +69,11 @@ def _chain(chain: ChainReport, colour: bool, columns: int) -> Iterator[str]:
         yield f"{head}, {paint('broken', Colour.RED, colour)}"
         for found in chain.findings:
             yield from wrap(one_line(found.text), columns, "  ")
+        return
+    last = one_line(f"the last is {', '.join(chain.last)}")
+    whole = f"{head}, {paint('whole', Colour.GREEN, colour)}"
+    if width(f"{head}, whole; {last}") <= columns:
+        yield f"{whole}; {last}"
     else:
-        yield f"{head}, {paint('whole', Colour.GREEN, colour)}; the last is {', '.join(chain.last)}"
+        yield f"{whole};"
+        yield from wrap(last, columns, "  ", _DEEPER)
