@@ -24,9 +24,8 @@ from shipway.canonical import (
     object_checksum,
     parse,
 )
-from shipway.errors import Reason, UsageError, VerificationError
+from shipway.errors import Position, Reason, UsageError, VerificationError
 from shipway.nodes import Immediate, Node, has_odd_value
-from shipway.source import Position
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
 integers = st.integers(-MAX_SAFE_INTEGER, MAX_SAFE_INTEGER)
