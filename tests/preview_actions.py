@@ -88,10 +88,14 @@ class StandIn:
     def do(self, work: Work) -> Done:
         self._seen[work.node.id] = work
         given: dict[str, Json] = {"kind": "local", "root": "/place", "host": "there", "user": "me", "made": 1}
-        samples: dict[str, Json] = {"integer": 61000, "secret": f"hidden-{work.node.id}"}
-        return Done(
-            {name: given.get(name, samples.get(rule.type, f"{name}'s")) for name, rule in work.node.outputs.items()}
-        )
+        numbered = [name for name in work.node.outputs if name != "made"]
+        outputs: dict[str, Json] = {}
+        for name, rule in work.node.outputs.items():
+            port = 61_000 + numbered.index(name) if name in numbered else 0
+            texts: dict[str, Json] = {"integer": port, "secret": f"hidden-{work.node.id}"}
+            sample = texts.get(rule.type, f"{name}'s")
+            outputs[name] = given.get(name, sample)
+        return Done(outputs)
 
     def undo(self, work: Work) -> None:
         """Nothing was made."""

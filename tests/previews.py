@@ -57,9 +57,11 @@ def workspace(root: Path, compose: str = COMPOSE) -> Path:
     return root
 
 
-def attempt(root: Path, text: str, target: str = "pr-42", *, execute: bool = False) -> Ran:
+def attempt(
+    root: Path, text: str, target: str = "pr-42", *, execute: bool = False, registry: StandIns | None = None
+) -> Ran:
     """Take a declaration through its phases, with stand-ins for what the nodes do."""
-    return run(root, dedent(text), Setting(registry=StandIns(), target=target), execute=execute)
+    return run(root, dedent(text), Setting(registry=registry or StandIns(), target=target), execute=execute)
 
 
 def planned(root: Path, text: str, target: str = "pr-42") -> Plan:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from msgspec import Struct, field
 
@@ -127,3 +127,11 @@ class Backend(Protocol):
         files are. Reading receipts takes time; who does not ask pays nothing. It raises ShipwayError where one cannot be
         verified: pass that on.
         """
+
+
+@runtime_checkable
+class Inspecting(Protocol):
+    """A backend whose checks look at the workspace and the target too. It is no part of what a backend must have."""
+
+    def inspect(self, stage: Stage, lifecycle: Declaration, place: StagePlace) -> list[Problem]:
+        """Everything wrong with the stage there; what `validate` finds may be among it. Read-only."""

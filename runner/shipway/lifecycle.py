@@ -184,7 +184,7 @@ class _Voyage:
 
     def validate(self) -> None:
         """Check capabilities of all stages, then let each backend check its own."""
-        check_stages(self.declaration, self.resolved)
+        check_stages(self.declaration, self.resolved, self.around.repository.root, self.request.target)
         self._listening.find(self.declaration)
         self._hold_base()
 

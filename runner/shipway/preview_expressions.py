@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from enum import Enum
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -24,6 +25,15 @@ from shipway.references import CONTEXTS_OF_MODE
 
 _LOCAL = "127.0.0.1"
 _REQUEST = re.compile("pr-([0-9]+)")
+
+
+class Scope(Enum):
+    """How much there is where a text stands: nothing yet; the ports; all of it."""
+
+    NOTHING = "nothing"
+    PORTS = "ports"
+    ALL = "all"
+
 
 Names = Mapping[tuple[str, ...], str]
 """What may be written, as a path in lower case, and the expression that stands for it."""
@@ -58,6 +68,10 @@ class Preview(Struct, frozen=True):
         """The stage that makes the place a preview lives in, and leases its ports."""
         return self.provisioner_id or self.runner_id
 
+    def settings_of(self, stage: str) -> PreviewSettings | None:
+        """What a stage says; None for one that is not of this preview."""
+        return {self.provisioner_id: self.provisioner, self.runner_id: self.runner}.get(stage) if stage else None
+
     @property
     def manifest(self) -> Mapping[str, Json] | None:
         """What another job has made, where the runner runs alone."""
@@ -79,8 +93,23 @@ def leases_of(container: Container) -> Iterator[tuple[str, ContainerPort]]:
         yield (f"{container.name}-{port.port}{protocol}" if place else container.name), port
 
 
-def names_in(preview: Preview, service: str | None = None) -> Names:
+def names_in(preview: Preview, service: str | None = None, *, scope: Scope = Scope.ALL) -> Names:
     """Every name that may be used, in the texts of a service or, without one, in all others; each once."""
+    found: dict[tuple[str, ...], str] = {}
+    if scope is not Scope.NOTHING:
+        found |= _of_ports(preview)
+    if scope is Scope.ALL:
+        found |= _of_provisioner(preview)
+    if service is not None:
+        found["self", "port"], found["self", "url"] = _port(preview, service), _url(preview, service)
+    request = _REQUEST.fullmatch(preview.target)
+    found["pull_request", "number"] = request[1] if request else "null"
+    found["pull_request", "branch"] = "github.head_ref"
+    found["pull_request", "base"] = "github.base_ref"
+    return {tuple(part.casefold() for part in path): text for path, text in found.items()}
+
+
+def _of_ports(preview: Preview) -> dict[tuple[str, ...], str]:
     found: dict[tuple[str, ...], str] = {}
     for name in preview.runner.services if preview.runner is not None else ():
         found["services", name, "port"] = _port(preview, name)
@@ -90,18 +119,17 @@ def names_in(preview: Preview, service: str | None = None) -> Names:
             if not place:
                 found["infrastructure", container.name, "port"] = _port(preview, name)
             found["infrastructure", container.name, "ports", str(port.port)] = _port(preview, name)
+    return found
+
+
+def _of_provisioner(preview: Preview) -> dict[tuple[str, ...], str]:
+    found: dict[tuple[str, ...], str] = {}
     for name, owned in preview.provisioner.owned.items() if preview.provisioner is not None else ():
         for output in owned.outputs:
             found["provisioner", name, output] = _output(preview.provisioner_id, service_node(name), output)
     for name, outputs in mapping(_manifest(preview, "provisioner")).items():
         found |= {("provisioner", name, output): _literal(value) for output, value in mapping(outputs).items()}
-    if service is not None:
-        found["self", "port"], found["self", "url"] = _port(preview, service), _url(preview, service)
-    request = _REQUEST.fullmatch(preview.target)
-    found["pull_request", "number"] = request[1] if request else "null"
-    found["pull_request", "branch"] = "github.head_ref"
-    found["pull_request", "base"] = "github.base_ref"
-    return {tuple(part.casefold() for part in path): text for path, text in found.items()}
+    return found
 
 
 def rewritten(text: str, names: Names) -> str:
@@ -194,7 +222,9 @@ def _put(node: Node, names: Names) -> Node:
         text = names.get(_chain(node) or ())
         if text is not None:
             return expressions.parse(text, rendered=True).node
-        return replace(node, target=_put(node.target, names), key=_put(node.key, names))
+        # A name is replaced whole or not at all: what stands behind it is no part of what it comes to.
+        target = node.target if _is_of_preview(node) else _put(node.target, names)
+        return replace(node, target=target, key=_put(node.key, names))
     match node:
         case Not():
             return replace(node, operand=_put(node.operand, names))
@@ -205,6 +235,12 @@ def _put(node: Node, names: Names) -> Node:
         case Call():
             return replace(node, arguments=tuple(_put(argument, names) for argument in node.arguments))
     return node
+
+
+def _is_of_preview(node: Node) -> bool:
+    while isinstance(node, Index):
+        node = node.target
+    return isinstance(node, Context) and node.name.casefold() in CONTEXTS_OF_MODE["preview"]
 
 
 def _chain(node: Node) -> tuple[str, ...] | None:

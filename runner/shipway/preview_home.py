@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from shipway.builder import NodeHandle
 from shipway.canonical import Json
 from shipway.declaration import OutputRule
-from shipway.preview_expressions import leases_of, names_in
+from shipway.preview_expressions import Scope, leases_of, names_in
 from shipway.preview_names import AFTER, BEFORE, COMPUTE, INIT, MANIFEST, PORTS, service_node
 from shipway.preview_settings import ComputeSettings, Doing, HookSettings, OwnedSettings, PreviewSettings
 from shipway.preview_stage import PreviewNodes
@@ -39,7 +39,7 @@ def add_hook(
     hook = settings.before if name == BEFORE else settings.after
     if hook is None:
         return []
-    knows = PORTS if after else ""
+    scope = Scope.ALL if after else Scope.NOTHING
     slots = {
         **(on.in_place() if after else {}),
         "run": hook.run,
@@ -58,7 +58,7 @@ def add_hook(
             after=after,
             reopened_by=after if reopened_by is None else reopened_by,
             hooks=[hook],
-            env=on.hook_env(name, [hook], knows=knows),
+            env=on.hook_env(name, [hook], scope=scope),
         )
     ]
 
@@ -86,7 +86,7 @@ def add_place(on: PreviewNodes, compute: ComputeSettings, before: list[NodeHandl
         after=before,
         reopened_by=before,
         hooks=[create, compute.destroy],
-        env=on.hook_env("create", [create, compute.destroy, compute.list], knows=""),
+        env=on.hook_env("create", [create, compute.destroy, compute.list], scope=Scope.NOTHING),
         outputs=compute.outputs,
         reads=on.stage.reads or (),
     )
@@ -195,7 +195,7 @@ def _service(on: PreviewNodes, settings: PreviewSettings, name: str, after: list
         after=after,
         reopened_by=[],
         hooks=hooks,
-        env=on.hook_env(action, [*hooks, rule.seed], service=name, knows=PORTS),
+        env=on.hook_env(action, [*hooks, rule.seed], service=name, scope=Scope.PORTS),
         outputs=rule.outputs,
     )
 
@@ -219,5 +219,5 @@ def _add_init(on: PreviewNodes, settings: PreviewSettings) -> None:
         path=("services", settings.service, INIT),
         title=f"init {settings.service}",
         hooks=[hook],
-        env=on.hook_env(INIT, [hook], service=settings.service, knows=""),
+        env=on.hook_env(INIT, [hook], service=settings.service, scope=Scope.NOTHING),
     )

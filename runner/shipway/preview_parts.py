@@ -11,9 +11,8 @@ from shipway.canonical import Json
 from shipway.compose_file import MAX_BYTES, ComposeFile, read_compose
 from shipway.declaration import Declaration, Stage
 from shipway.errors import Position, Problem
-from shipway.preview_expressions import Names, Preview, names_in, rewritten
+from shipway.preview_expressions import Preview, Scope, names_in, rewritten
 from shipway.preview_settings import PreviewSettings, Role, names_host, preview_settings, role_of
-from shipway.preview_shape import shape_faults
 from shipway.source import Path_
 
 Folding = Callable[[str, Position], Json]
@@ -32,7 +31,7 @@ def stages_of(lifecycle: Declaration) -> dict[Role, Stage]:
 
 def folded_with(stage: Stage, lifecycle: Declaration, target: str, fold: Folding) -> Mapping[str, Json]:
     """`with` of a stage with its texts worked out, but for those that are a node's to work out when it runs, and scripts."""
-    names = names_in(Preview(lifecycle.name, target))
+    names = names_in(Preview(lifecycle.name, target), scope=Scope.NOTHING)
     start: Path_ = (*stage.path, "with")
 
     def folded(value: Json, path: Path_) -> Json:
@@ -57,14 +56,12 @@ def _stays_open(path: Path_) -> bool:
 _HOOKS = ("before", "after", "deploy", "destroy")
 
 
-def read_preview(lifecycle: Declaration, target: str, root: Path, fold: Folding) -> tuple[Preview | None, ComposeFile]:
-    """All that the preview stages say, and the compose file that they name; None where a stage has not the form it must have."""
+def read_preview(lifecycle: Declaration, target: str, root: Path, fold: Folding) -> tuple[Preview, ComposeFile]:
+    """All that the preview stages say, and the compose file that they name; what has not the form it must have is left out."""
     settings: dict[Role, PreviewSettings] = {}
     stages = stages_of(lifecycle)
     for role, stage in stages.items():
         data = folded_with(stage, lifecycle, target, fold)
-        if shape_faults(stage, lifecycle, data):
-            return None, ComposeFile()
         settings[role] = preview_settings(replace(stage, with_=data), lifecycle)
     provisioner, runner = settings.get(Role.PROVISIONER), settings.get(Role.RUNNER)
     compose = compose_of(runner.compose_file, root) if runner is not None and runner.compose_file else ComposeFile()
@@ -89,11 +86,6 @@ def compose_of(name: str, root: Path) -> ComposeFile:
             return read_compose(stream.read(MAX_BYTES + 1), name)
     except OSError:
         return ComposeFile()
-
-
-def text_names(preview: Preview, service: str | None = None) -> Names:
-    """The names that texts of a service, or without one of anything else, may use."""
-    return names_in(preview, service)
 
 
 def once(problems: list[Problem]) -> list[Problem]:

@@ -1,19 +1,42 @@
-"""Phase plan of mode `preview`: what the stages say, checked, becomes nodes. The same for every backend of the mode."""
+"""Phases validate and plan of mode `preview`: what the stages say is checked and becomes nodes. The same for every backend."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+from shipway import expressions
+from shipway.backend import StagePlace
 from shipway.builder import GraphBuilder
 from shipway.canonical import Json
 from shipway.declaration import Declaration, Stage
-from shipway.errors import Position
+from shipway.errors import Position, Problem
+from shipway.expressions import ExpressionError
+from shipway.preview_checks import preview_faults
 from shipway.preview_home import add_provisioner
-from shipway.preview_parts import read_preview
+from shipway.preview_parts import once, read_preview
 from shipway.preview_runner import add_runner
-from shipway.preview_settings import role_of
+from shipway.preview_settings import Role, role_of
 from shipway.preview_shape import shape_faults
 from shipway.preview_stage import PreviewNodes
+
+
+def inspect_preview(stage: Stage, lifecycle: Declaration, place: StagePlace) -> list[Problem]:
+    """Everything wrong with a preview stage, files and other stages included, as far as its texts are known before the plan."""
+    known: dict[str, Json] = {"values": lifecycle.values, "target": place.target}
+
+    def fold(text: str, where: Position) -> Json:
+        try:
+            template = expressions.parse_template(text)
+            return expressions.evaluate_template(template, known) if template.is_known_with(known) else text
+        except ExpressionError:
+            return text  # what is wrong with it is told when it is planned
+
+    found = shape_faults(stage, lifecycle, stage.with_)
+    if role_of(stage) is None:
+        return found
+    preview, compose = read_preview(lifecycle, place.target, place.root, fold)
+    problems = [*found, *preview_faults(stage, lifecycle, preview, place.root)]
+    return once([*problems, *(compose.problems if stage.with_["role"] == Role.RUNNER else ())])
 
 
 def plan_preview(stage: Stage, lifecycle: Declaration, builder: GraphBuilder) -> Mapping[str, Json]:
@@ -25,10 +48,12 @@ def plan_preview(stage: Stage, lifecycle: Declaration, builder: GraphBuilder) ->
     def fold(text: str, where: Position) -> Json:
         return builder.folded(text, where)
 
+    if role_of(stage) is None:
+        return {}
     target = str(builder.known.get("target", ""))
     preview, compose = read_preview(lifecycle, target, builder.site.root, fold)
-    builder.problems += compose.problems
-    if preview is None or builder.problems:
+    builder.problems += once([*preview_faults(stage, lifecycle, preview, builder.site.root), *compose.problems])
+    if builder.problems:
         return {}
     on = PreviewNodes(stage, lifecycle, builder, preview)
     if stage.id == preview.provisioner_id and preview.provisioner is not None:
@@ -38,5 +63,4 @@ def plan_preview(stage: Stage, lifecycle: Declaration, builder: GraphBuilder) ->
         add_runner(on, preview.runner)
         runner = preview.runner
         return {"role": "runner", "domain": runner.domain, "ttl_ms": runner.ttl_ms, "quota": runner.quota}
-    role = role_of(stage)
-    return {} if role is None else {"role": role.value}
+    return {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Mapping
 
 from shipway.builder import NodeHandle
@@ -15,7 +14,6 @@ from shipway.preview_names import (
     BEFORE,
     DEPLOY,
     INFRASTRUCTURE,
-    PORTS,
     compose_project,
     env_node,
     port_variable,
@@ -28,6 +26,7 @@ from shipway.preview_settings import (
     HookSettings,
     PreviewSettings,
     ServiceSettings,
+    env_path,
 )
 from shipway.preview_stage import PreviewNodes
 
@@ -83,7 +82,7 @@ class _Runner:
             after=self._last,
             reopened_by=self._reopened(*_counted(self._last)),
             hooks=[hook, undo],
-            env=on.hook_env(name, [hook, undo], knows=PORTS),
+            env=on.hook_env(name, [hook, undo]),
         )
         self._last = [made]
         return made
@@ -186,11 +185,6 @@ class _Runner:
             after=[*(before or self._last), *needed, *provided],
             reopened_by=self._reopened(*own, *before, *needed, *provided),
         )
-
-
-def env_path(rule: ServiceSettings) -> str:
-    """The env file of a service, from the root of the repository."""
-    return posixpath.normpath(posixpath.join(rule.path, rule.env_file))
 
 
 def env_files(settings: PreviewSettings) -> dict[str, list[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Mapping
 from enum import StrEnum
 
@@ -104,6 +105,11 @@ class PreviewSettings(Struct, frozen=True):
     quota: int | None = None
 
 
+def env_path(rule: ServiceSettings) -> str:
+    """The env file of a service, from the root of the repository."""
+    return posixpath.normpath(posixpath.join(rule.path, rule.env_file))
+
+
 def role_of(stage: Stage) -> Role | None:
     """The role that a stage of mode `preview` says it has; None for any other stage, and where it says none."""
     role = stage.with_.get("role") if stage.mode == "preview" else None
@@ -120,7 +126,10 @@ def names_host(lifecycle: Declaration) -> bool:
 
 
 def preview_settings(stage: Stage, lifecycle: Declaration) -> PreviewSettings:
-    """The settings of a stage that has passed `preview_faults`, and whose texts are folded where they have to be known."""
+    """The settings of a stage that has a role. What has not the form it must have is left out, or empty.
+
+    Texts are folded where they have to be known.
+    """
     return _Reader(stage, lifecycle).settings()
 
 
@@ -138,7 +147,7 @@ class _Reader:
         manifest = data.get("manifest")
         return PreviewSettings(
             role=role,
-            action=Doing(str(data.get("action", "up"))),
+            action=Doing(action) if (action := str(data.get("action", "up"))) in list(Doing) else Doing.UP,
             service=str(data.get("service", "")),
             manifest=manifest if isinstance(manifest, Mapping) else None,
             before=self._hook("before"),
@@ -150,7 +159,7 @@ class _Reader:
             services={} if is_provisioner else {name: self._service(name, mapping(r)) for name, r in services.items()},
             compose_file=str(mapping(data.get("infrastructure")).get("compose_file", "")),
             domain=str(data.get("domain", "")),
-            ttl_ms=parse_ms(str(data["ttl"])) if "ttl" in data else None,
+            ttl_ms=_ms(data.get("ttl")),
             quota=_whole(data["quota"]) if "quota" in data else None,
         )
 
@@ -196,7 +205,7 @@ class _Reader:
             run=str(written.get("run", "")),
             path=(*self._path, *path),
             cache=written.get("cache") is not False,
-            timeout_ms=parse_ms(str(written["timeout"])) if "timeout" in written else None,
+            timeout_ms=_ms(written.get("timeout")),
             env=self._env(path),
             verify=str(verify) if verify is not None else None,
         )
@@ -207,7 +216,9 @@ class _Reader:
     def _text(self, path: tuple[str, ...]) -> str:
         """A scalar where text is wanted: as it was spelled, unless an expression in it has been worked out."""
         value = self._at(path)
-        return value if isinstance(value, str) else self._source.spelling((*self._path, *path))
+        if isinstance(value, str) or not isinstance(value, int | float):
+            return value if isinstance(value, str) else ""
+        return self._source.spelling((*self._path, *path))
 
     def _at(self, path: tuple[str, ...]) -> Json:
         found: Json = self._data
@@ -226,12 +237,19 @@ def _outputs(written: Json) -> dict[str, OutputRule]:
 
 def _ready(written: Mapping[str, Json]) -> Mapping[str, Json]:
     kind = next((key for key in ("http", "run", "tcp") if key in written), "tcp")
-    within, every = written.get("within"), written.get("every")
+    within, every = _ms(written.get("within")), _ms(written.get("every"))
     return {
         kind: written.get(kind, True),
-        "within_ms": parse_ms(str(within)) if within is not None else DEFAULT_WITHIN_MS,
-        "every_ms": parse_ms(str(every)) if every is not None else DEFAULT_EVERY_MS,
+        "within_ms": DEFAULT_WITHIN_MS if within is None else within,
+        "every_ms": DEFAULT_EVERY_MS if every is None else every,
     }
+
+
+def _ms(written: Json) -> int | None:
+    try:
+        return parse_ms(written) if isinstance(written, str) else None
+    except ValueError:
+        return None
 
 
 def _whole(value: Json) -> int:

@@ -9,8 +9,8 @@ from shipway.canonical import Json
 from shipway.declaration import Declaration, OutputRule, Stage
 from shipway.errors import Position
 from shipway.nodes import Need, Promise
-from shipway.preview_expressions import Names, Preview, names_in, rewritten
-from shipway.preview_names import COMPUTE, PORTS, port_variable
+from shipway.preview_expressions import Preview, Scope, names_in, rewritten
+from shipway.preview_names import COMPUTE, port_variable
 from shipway.preview_settings import HookSettings
 from shipway.source import Path_
 
@@ -26,7 +26,6 @@ class PreviewNodes:
         self.preview = preview
         self._lifecycle = lifecycle
         self._builder = builder
-        self.names: Names = names_in(preview)
 
     @property
     def is_home(self) -> bool:
@@ -108,22 +107,19 @@ class PreviewNodes:
         return "${{ " + self._port(lease) + " }}"
 
     def hook_env(
-        self, action: str, hooks: Iterable[HookSettings | None], *, service: str = "", knows: str = COMPUTE
+        self, action: str, hooks: Iterable[HookSettings | None], *, service: str = "", scope: Scope = Scope.ALL
     ) -> dict[str, str]:
-        """The variables of a hook: who asks for what, and where things are as far as that is known by then, and its own.
-
-        `knows` is how much that is: `compute` and `ports` once they are made, nothing before.
-        """
+        """The variables of a hook: who asks for what, and where things are as far as that is known by then, and its own."""
         found = {"SHIPWAY_LIFECYCLE": self.preview.lifecycle, "SHIPWAY_TARGET": self.preview.target}
         found["SHIPWAY_ACTION"] = action
         if service:
             found["SHIPWAY_SERVICE"] = service
-        if knows in (COMPUTE, PORTS):
+        if scope is not Scope.NOTHING:
             found["SHIPWAY_COMPUTE_ROOT"] = self._root()
-        if knows == PORTS:
             found |= {port_variable(name): self.port(name) for name in self.preview.leases}
+        names = names_in(self.preview, scope=scope)
         for hook in reversed([hook for hook in hooks if hook is not None]):
-            found |= {name: rewritten(text, self.names) for name, text in hook.env.items()}
+            found |= {name: rewritten(text, names) for name, text in hook.env.items()}
         return found
 
     def _port(self, lease: str) -> str:

@@ -117,10 +117,12 @@ class Referrer:
             return self._fold_text(value)
         if isinstance(value, Mapping):
             members = {key: self._fold(item) for key, item in value.items()}
-            return {key: item for key, (item, _) in members.items()}, all(known for _, known in members.values())
+            is_known = all(known for _, known in members.values())
+            return {key: _beside(*member, is_known) for key, member in members.items()}, is_known
         if isinstance(value, Sequence):
             items = [self._fold(item) for item in value]
-            return [item for item, _ in items], all(known for _, known in items)
+            is_known = all(known for _, known in items)
+            return [_beside(*item, is_known) for item in items], is_known
         return value, True
 
     def _fold_text(self, text: str) -> tuple[Json, bool]:
@@ -303,6 +305,19 @@ def _not_json(value: object) -> str:
 def _refers_to_env(slot: Computed) -> bool:
     template = expressions.parse_template(str(slot.expression), rendered=True)
     return any(reference.path[0] == "env" for reference in template.references)
+
+
+def _beside(value: Json, is_known: bool, is_all_known: bool) -> Json:
+    """A folded member: beside one that is open it is read as a template again, and a `${{` in its value stays text."""
+    if is_all_known or not is_known:
+        return value
+    if isinstance(value, str):
+        return expressions.plain_template(value)
+    if isinstance(value, Mapping):
+        return {key: _beside(item, True, False) for key, item in value.items()}
+    if isinstance(value, Sequence):
+        return [_beside(item, True, False) for item in value]
+    return value
 
 
 def _shown(value: Json) -> str:

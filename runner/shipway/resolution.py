@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 from msgspec import Struct
 
-from shipway.backend import Backend, Capability, derive_required, facts_of
+from shipway.backend import Backend, Capability, Inspecting, StagePlace, derive_required, facts_of
 from shipway.declaration import Declaration, Stage
 from shipway.errors import DeclarationError, Problem, Reason, RunFailed, ShipwayError, UsageError, did_you_mean
 from shipway.registry import BackendKey, Registry, show, unknown_backend
@@ -55,8 +56,10 @@ def check_capabilities(declaration: Declaration, resolved: Mapping[str, Resolved
         raise _refusal("validate", Reason.CAPABILITY_MISSING, problems)
 
 
-def check_stages(declaration: Declaration, resolved: Mapping[str, Resolved]) -> None:
-    """Phase validate: capabilities of all stages first, then each backend's own checks.
+def check_stages(
+    declaration: Declaration, resolved: Mapping[str, Resolved], root: Path | None = None, target: str = ""
+) -> None:
+    """Phase validate: capabilities of all stages first, then each backend's own checks, in the workspace `root` if there is one.
 
     Raises UsageError or, where a backend found something, DeclarationError with the problems of all stages.
     """
@@ -65,10 +68,14 @@ def check_stages(declaration: Declaration, resolved: Mapping[str, Resolved]) -> 
     for stage in declaration.stages:
         chosen = resolved[stage.id]
         try:
-            problems.extend(chosen.backend.validate(stage, declaration))
+            found = list(chosen.backend.validate(stage, declaration))
+            if root is not None and isinstance(chosen.backend, Inspecting):
+                found += chosen.backend.inspect(stage, declaration, StagePlace(root, target))
+            problems.extend(dict.fromkeys(found))
         except Exception as error:  # a backend is foreign code: whatever it raises is told as its failure
             raise backend_failed("validate", declaration, stage, chosen.key, error) from error
     if problems:
+        problems = sorted(dict.fromkeys(problems), key=declaration.source.order)
         raise _refusal("validate", Reason.DECLARATION_INVALID, problems, DeclarationError)
 
 

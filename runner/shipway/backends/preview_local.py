@@ -9,7 +9,7 @@ from shipway.builder import GraphBuilder
 from shipway.canonical import Json
 from shipway.declaration import Declaration, Stage
 from shipway.errors import Problem
-from shipway.preview_planning import plan_preview
+from shipway.preview_planning import inspect_preview, plan_preview
 from shipway.preview_shape import shape_faults
 from shipway.state import Prior
 
@@ -25,6 +25,10 @@ class PreviewLocal:
     def validate(self, stage: Stage, lifecycle: Declaration) -> list[Problem]:
         """What is wrong with `with` as written."""
         return shape_faults(stage, lifecycle, stage.with_)
+
+    def inspect(self, stage: Stage, lifecycle: Declaration, place: StagePlace) -> list[Problem]:
+        """What is wrong with it in this workspace, for this target."""
+        return inspect_preview(stage, lifecycle, place)
 
     def prepare(self, stage: Stage, place: StagePlace, cleanups: Cleanups) -> None:
         """The place is made by a node, so that it is journalled."""
