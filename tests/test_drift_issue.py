@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import re
+import time
 from pathlib import Path
 
 import pytest
 
+from shipway.canonical import canonical_bytes
+from shipway.commands.drift_rounds import begun_in, in_turn
 from shipway.errors import Reason
 from shipway.forges.forge import Outcome, Posted
 from shipway.forges.issues import settle
 from shipway.forges.sticky import Marker, Note, Purpose, comment_id
 from shipway.redaction import trusted
+from shipway.stores.git_refs import GitRefs, find_remote
 from tests.forge.server import Break, GitHubServer
 from tests.forge.waiting import Clock, forge_of
 from tests.forge.world import JOB_ID, JOB_LOGIN, START, Filed, Run, World
+from tests.git_remotes import git, hook
 from tests.test_action_command import Job
 
 HEAD = "a" * 40
@@ -209,3 +215,48 @@ def test_on_a_schedule_a_plan_is_made_only_where_it_is_named(job: Job) -> None:
 def test_drift_is_refused_on_events_that_are_about_a_change(job: Job) -> None:
     done = job.part("run", SHIPWAY_INPUT_COMMAND="drift", GITHUB_EVENT_NAME="push")
     assert done.returncode == 2 and job.outputs["reason"] == "event-refused"
+
+
+def test_a_schedule_begins_with_the_target_that_was_looked_at_longest_ago(job: Job, tmp_path: Path) -> None:
+    declared = job.checkout / "shipway.yml"
+    declared.write_text(declared.read_text() + "targets: {dev: {}, staging: {}, prod: {}}\nstate: git\n")
+    git(tmp_path, "init", "-q", "--bare", "remote.git")
+    git(job.checkout, "remote", "add", "origin", str(tmp_path / "remote.git"))
+
+    def order() -> list[str]:
+        done = job.part("run", SHIPWAY_INPUT_COMMENT="false")
+        assert done.returncode == 0, done
+        return re.findall(r"^web → (\w+)$", done.stdout, re.MULTILINE)
+
+    assert order() == ["dev", "staging", "prod"]
+    assert job.part("run", SHIPWAY_INPUT_COMMENT="false", SHIPWAY_INPUT_TARGET="dev").returncode == 0
+    assert order() == ["dev", "staging", "prod"], "one that is named is no round"
+    # What a job did that was cut off after the first of them.
+    record = canonical_bytes({"kind": "drift", "schema": 1, "begun": {"dev": 20, "prod": 10}})
+    store = GitRefs(find_remote(job.checkout, job.env, "origin", None, ""), job.env, sleep=time.sleep, redact=str)
+    kept = store.read("drift/web")
+    assert kept is not None and store.swap("drift/web", kept.version, record) is not None
+    assert order() == ["staging", "prod", "dev"]
+    assert set(begun_in(store.read("drift/web").content)) == {"dev", "staging", "prod"}  # type: ignore[union-attr]
+
+
+def test_where_the_store_may_not_be_written_the_targets_come_as_declared_and_that_is_said(
+    job: Job, tmp_path: Path
+) -> None:
+    declared = job.checkout / "shipway.yml"
+    declared.write_text(declared.read_text() + "targets: {dev: {}, prod: {}}\nstate: git\n")
+    git(tmp_path, "init", "-q", "--bare", "remote.git")
+    hook(tmp_path / "remote.git", "pre-receive", "exit 1")
+    git(job.checkout, "remote", "add", "origin", str(tmp_path / "remote.git"))
+    done = job.part("run", SHIPWAY_INPUT_COMMENT="false")
+    assert done.returncode == 0
+    assert re.findall(r"^web → (\w+)$", done.stdout, re.MULTILINE) == ["dev", "prod"]
+    assert "which target was looked at longest ago is not kept" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"[]", b'{"schema": 2, "begun": {"a": 1}}', b'{"schema": 1, "begun": {"a": "1"}}']
+)
+def test_a_record_of_rounds_that_cannot_be_read_says_nothing(content: bytes) -> None:
+    assert begun_in(content) == {}
+    assert in_turn(["b", "a"], begun_in(content)) == ["b", "a"]

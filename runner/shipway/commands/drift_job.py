@@ -13,6 +13,7 @@ from shipway.commands.action_job import Inputs
 from shipway.commands.action_voyage import set_outputs
 from shipway.commands.documents import write_out
 from shipway.commands.drift import exit_code, report_json
+from shipway.commands.drift_rounds import Rounds
 from shipway.commands.drifting import DriftReport, find_drift
 from shipway.commands.setting import DEFAULT_TARGET, find_file, heeding_signals, repository_of
 from shipway.commands.stores import github_of
@@ -38,7 +39,9 @@ def look_for_drift(context: Context, inputs: Inputs, log: WorkflowLog) -> int:
     repository = repository_of(file, context)
     codes: list[int] = []
     reasons: list[str] = []
-    for target in _targets(declaration.load(file, root=repository.root), inputs.target):
+    lifecycle = declaration.load(file, root=repository.root)
+    rounds = Rounds(lifecycle, context, repository)
+    for target in rounds.of(_targets(lifecycle, inputs.target)):
         interruption = Interruption()
         try:
             declared = declaration.load(file, root=repository.root, target=target)
@@ -55,6 +58,8 @@ def look_for_drift(context: Context, inputs: Inputs, log: WorkflowLog) -> int:
         codes.append(exit_code(report))
         reasons += [finding.reason.value for finding in report.findings]
         _tell(report, repository.commit or ci.sha, inputs, context, ci, log)
+    if rounds.fault:
+        say(f"which target was looked at longest ago is not kept: {rounds.fault}", log)
     code = max(codes, default=EXIT_DONE)
     set_outputs(log, {"reason": reasons[0] if reasons else "", "exit-code": str(code)})
     return code
