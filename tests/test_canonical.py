@@ -19,6 +19,7 @@ from shipway.canonical import (
     bytes_digest,
     canonical_bytes,
     digest,
+    json_fault,
     keyed_digest,
     load_sealed,
     object_checksum,
@@ -259,3 +260,31 @@ def test_control_characters_and_quotes_are_escaped_as_rfc8785_does() -> None:
 def test_a_node_with_a_fraction_is_written_by_rfc8785_also_where_that_is_zero(value: Json, is_odd: bool) -> None:
     node = Node("a/b", "a", "c.d", Position("shipway.yml", 1, 1), slots={"with": Immediate(value)})
     assert has_odd_value(node) is is_odd
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "it is empty"),
+        ("no json", "no value stands at character 1"),
+        ("{'a': 1}", "no name in double quotes stands at character 2"),
+        ('{"a": 1,\n "b" 2}', "no `:` stands at line 2, character 6"),
+        ("[1 2]", "no `,` and no end stands at character 4"),
+        ("[1", "no `,` and no end stands at character 3"),
+        ('{"a": 1} {', "something follows behind its end at character 10"),
+        ('["a', "a text without a closing quote begins at character 2"),
+        ('"\t"', "a control character that has to be escaped stands at character 2"),
+        ('"\\x"', "a `\\` with nothing that it escapes stands at character 2"),
+        ("[" * 100_000, "it is nested too deeply"),
+    ],
+)
+def test_what_is_wrong_with_a_json_text_is_said_without_the_words_of_its_reader(text: str, said: str) -> None:
+    with pytest.raises((ValueError, RecursionError)) as raised:
+        parse(text.encode())
+    assert json_fault(raised.value) == said
+
+
+def test_bytes_that_are_no_text_are_said() -> None:
+    with pytest.raises(ValueError) as raised:
+        parse(b'{"a": "\xff"}')
+    assert json_fault(raised.value) == "byte 8 is no UTF-8"

@@ -80,7 +80,7 @@ def test_a_failure_shows_its_last_lines_its_place_and_what_is_still_there() -> N
     text = render_receipt(failed_receipt(), mixed_plan(), colour=False, columns=80)
     assert "  | error: /healthz answered 503\n" in text
     assert "shipway.yml:12:9" in text
-    assert "Still there: release/rollout-us-1." in text
+    assert "Not undone: release/rollout-us-1." in text
     assert "undo failed: exit 1: no route to host" in text
     assert text.rstrip().endswith("--target prod, to begin anew")
 

@@ -84,6 +84,35 @@ def parse(content: bytes) -> Json:
     return value
 
 
+def json_fault(error: Exception) -> str:
+    """What is wrong with a text that `json` does not take, for people: what is missing, and where. Characters count from 1."""
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    if isinstance(error, UnicodeDecodeError):
+        return f"byte {error.start + 1} is no UTF-8"
+    if not isinstance(error, json.JSONDecodeError):
+        return str(error)
+    if not error.doc.strip():
+        return "it is empty"
+    line = f"line {error.lineno}, " if "\n" in error.doc.strip() else ""
+    words = _JSON_FAULTS.get(error.msg, error.msg.lower().removesuffix(" at"))
+    return f"{words} at {line}character {error.colno}"
+
+
+_JSON_FAULTS = {
+    "Expecting value": "no value stands",
+    "Expecting property name enclosed in double quotes": "no name in double quotes stands",
+    "Expecting ',' delimiter": "no `,` and no end stands",
+    "Expecting ':' delimiter": "no `:` stands",
+    "Extra data": "something follows behind its end",
+    "Unterminated string starting at": "a text without a closing quote begins",
+    "Invalid control character at": "a control character that has to be escaped stands",
+    "Invalid \\escape": "a `\\` with nothing that it escapes stands",
+    "Invalid \\uXXXX escape": "a `\\u` without four hexadecimal digits stands",
+}
+"""What Python's reader says, in words that need no knowledge of how it reads. Source: Lib/json/decoder.py, scanner.py"""
+
+
 def _number(text: str) -> int | float:
     # No integer of more digits is a safe one, and reading it as one would take time quadratic in its length.
     whole = int(text) if len(text) <= 17 else None
@@ -103,7 +132,7 @@ def load_sealed(content: bytes, *, kind: str, versions: Sequence[int], reason: R
             value = parse(content)
             data = value if isinstance(value, Mapping) and canonical_bytes(value) == content else None
     except (ValueError, RecursionError, NotCanonical) as error:
-        raise VerificationError(f"not a {kind}: {error}", reason=reason, next=_RENEW[kind]) from error
+        raise VerificationError(f"not a {kind}: {json_fault(error)}", reason=reason, next=_RENEW[kind]) from error
     if data is None:
         raise VerificationError(f"the {kind} is not in canonical form", reason=reason, next=_RENEW[kind])
     if data.get("digest") != digest(data, is_plain=is_plain):

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from shipway.canonical import Json
+from shipway.canonical import Json, json_fault
 from shipway.ci import CiContext, ci_context
 from shipway.errors import UsageError
 
@@ -178,7 +178,7 @@ def read_event(path: str) -> Mapping[str, Json]:
     try:
         payload: Json = json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise _event_error(path, f"is not JSON: {error}") from error
+        raise _event_error(path, f"is not JSON: {json_fault(error)}") from error
     if not isinstance(payload, dict):
         raise _event_error(path, "is not a JSON object")
     return payload

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from shipway.canonical import Json, NotCanonical, canonical_bytes
+from shipway.canonical import Json, NotCanonical, canonical_bytes, json_fault
 from shipway.errors import did_you_mean
 from shipway.growth import Emitted
 from shipway.node_ids import MAX_KEY, escaped
@@ -52,7 +52,7 @@ def _object(line: str, number: int) -> Mapping[str, Json]:
         data: Json = json.loads(line)
         canonical_bytes(data)
     except (ValueError, RecursionError, NotCanonical) as error:
-        raise BadOutput(f"line {number} of $SHIPWAY_EMIT is not JSON ({error})") from None
+        raise BadOutput(f"line {number} of $SHIPWAY_EMIT is not JSON: {json_fault(error)}") from None
     if not isinstance(data, Mapping):
         raise BadOutput(f'line {number} of $SHIPWAY_EMIT is no object: write {{"step": …, "values": …}}')
     for name in data:

@@ -14,6 +14,8 @@ from enum import Enum
 from functools import lru_cache
 from typing import TypeAlias
 
+from shipway.canonical import json_fault
+
 Value: TypeAlias = "None | bool | int | float | str | Sequence[Value] | Mapping[str, Value]"
 """A JSON value. All numbers behave as IEEE doubles; an `int` is only how a whole one is held."""
 
@@ -226,8 +228,7 @@ def read_json(text: str) -> Value:
             parse_constant=_refused_constant,
         )
     except json.JSONDecodeError as error:
-        what = error.msg.lower().removesuffix(" starting at")
-        raise Unworkable(f"not JSON: {what} at character {error.pos + 1}") from error
+        raise Unworkable(f"not JSON: {json_fault(error)}") from error
     return value
 
 

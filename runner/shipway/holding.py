@@ -8,6 +8,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from shipway.canonical import json_fault
 from shipway.errors import Reason
 from shipway.locks import (
     Claim,
@@ -295,7 +296,7 @@ def load_kept(name: str, kept: Kept | None, store: Store) -> Lock:
         return load_lock(kept.content)
     except ValueError as error:
         raise StoreError(
-            f"the record of {told(name)} in {store.name} cannot be read: {error}",
+            f"the record of {told(name)} in {store.name} cannot be read: {json_fault(error)}",
             next="look at what is there; `shipway unlock --force` replaces it",
         ) from error
 

@@ -7,7 +7,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 
-from shipway.canonical import MAX_SAFE_INTEGER, Json, NotCanonical, canonical_bytes
+from shipway.canonical import MAX_SAFE_INTEGER, Json, NotCanonical, canonical_bytes, json_fault
 from shipway.declaration import OutputRule
 from shipway.errors import did_you_mean
 
@@ -102,7 +102,7 @@ def _structure(name: str, text: str, kind: str) -> Json:
     try:
         value: Json = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise BadOutput(f"output `{name}` is declared {kind}; it is not JSON ({error})") from None
+        raise BadOutput(f"output `{name}` is declared {kind}; it is not JSON: {json_fault(error)}") from None
     try:
         canonical_bytes(value)
     except NotCanonical as error:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from shipway.action import ActionFailed, PlanWork, SlotRule, SlotType, Work
-from shipway.canonical import Json
+from shipway.canonical import Json, json_fault
 from shipway.errors import did_you_mean
 from shipway.file_state import locate
 from shipway.packages import HERE, Call, Driver, Listing, Offer, Wanted, Where
@@ -135,7 +135,7 @@ class PackageWork:
         try:
             return self.driver.read_installed(done.out)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ActionFailed(f"`{_shown(call)}` cannot be read: {error or done.said()}") from error
+            raise ActionFailed(f"`{_shown(call)}` cannot be read: {json_fault(error) or done.said()}") from error
 
     def offers(self, wanted: Sequence[Wanted]) -> Mapping[str, Offer]:
         """What could be installed of these; what the manager does not know, or cannot find out now, is left out."""

@@ -13,7 +13,7 @@ from msgspec import Struct
 from requests.auth import AuthBase
 
 from shipway import __version__
-from shipway.canonical import Json
+from shipway.canonical import Json, json_fault
 from shipway.ci import Token, origin
 from shipway.errors import Reason
 from shipway.forges import limits
@@ -41,7 +41,7 @@ class Answer(Struct, frozen=True):
         try:
             value: Json = json.loads(self.body)
         except (ValueError, RecursionError) as error:
-            raise ForgeError(f"`{self.url}` did not answer in JSON: {error}", status=self.status) from error
+            raise ForgeError(f"`{self.url}` did not answer in JSON: {json_fault(error)}", status=self.status) from error
         return value
 
 

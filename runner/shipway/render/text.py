@@ -463,7 +463,7 @@ def _undone(page: _Page, receipt: Receipt) -> None:
     left = wording.not_undone(receipt)
     if left:
         page.line()
-        page.wrapped(f"Still there: {', '.join(one_line(result.node) for result in left)}.", colour=Colour.RED)
+        page.wrapped(f"Not undone: {', '.join(one_line(result.node) for result in left)}.", colour=Colour.RED)
 
 
 def _undo_output(page: _Page, entry: RollbackEntry, run: str) -> None:
@@ -499,9 +499,9 @@ def _next(receipt: Receipt) -> str:
     if receipt.outcome is RunOutcome.NOT_UNDONE and all(
         own_outcome(result) in (*DONE, Outcome.SKIPPED) for result in receipt.nodes
     ):
-        return f"look at what is still there; {again}, to do it again"  # it had succeeded: somebody wanted it undone
+        return f"look at what was not undone; {again}, to do it again"  # it had succeeded: somebody wanted it undone
     if receipt.outcome is RunOutcome.NOT_UNDONE:
-        return f"look at what is still there, then shipway resume; {again}, to begin anew"
+        return f"look at what was not undone, then shipway resume; {again}, to begin anew"
     if any(attempt.code == Reason.PREDICTION_BROKEN for result in receipt.failed for attempt in result.attempts[-1:]):
         return f"shipway plan --target {one_line(receipt.target)}, to look at a new plan; {again}, to run that"
     if receipt.outcome is RunOutcome.CANCELLED:
