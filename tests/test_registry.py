@@ -38,6 +38,8 @@ BUILT_IN = {
     "pkg.update",
     "pkg.upgrade",
     "pkg.version_gte",
+    "preview.manifest",
+    "preview.ports",
     "service.disable",
     "service.enable",
     "service.enabled",

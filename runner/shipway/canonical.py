@@ -164,7 +164,11 @@ def _refuse_fraction(text: str) -> float:
     raise ValueError(f"`{text}` is no integer")
 
 
-_RENEW = {"plan": "make it again with `shipway plan -o FILE`", "receipt": "fetch it again from where it was kept"}
+_RENEW = {
+    "plan": "make it again with `shipway plan -o FILE`",
+    "receipt": "fetch it again from where it was kept",
+    "preview-manifest": "make it again with `shipway preview up`",
+}
 
 
 def object_of(value: Json) -> Mapping[str, Json]:

@@ -25,7 +25,10 @@ _SECRETS = "secrets"
 
 
 class Named(Struct, frozen=True):
-    """An output that a value is made of: its node's id, or its stage's alone; empty of what is no output."""
+    """An output that a value is made of: its node's id, or its stage's alone; empty of what is no output.
+
+    Without `output` it is all of the node's.
+    """
 
     owner: str
     output: str = ""
@@ -38,7 +41,14 @@ class Producers(Struct, frozen=True):
 
     def is_secret(self, named: Named) -> bool:
         """Whether that output is a secret, so that nothing made of it may be kept."""
-        return named.owner == _SECRETS or any(named.output in each.secret for each in self._of(named))
+        if named.owner == _SECRETS:
+            return True
+        return any(named.output in each.secret if named.output else each.secret for each in self._of(named))
+
+    def secret_of(self, node: str) -> tuple[str, ...]:
+        """The names of a node's secret outputs."""
+        found = self.checkpoints.get(node)
+        return found.secret if found is not None else ()
 
     def is_settled(self, named: Named) -> bool:
         """Whether that output is what it was as long as its node is not made anew, which is told by `after`."""
@@ -91,7 +101,7 @@ def parts_of(node: Node, contract: int, given: Given, unkeyed: Collection[str], 
     left_out = NEVER_KEYED | set(unkeyed)
     leaves = [*_slot_leaves(node, given, left_out), *_env_leaves(node, given), *_after_leaves(node, given)]
     for name, form, is_known, value in leaves:
-        named = _named(form, node)
+        named = named_outputs(form, node)
         value_digest = _digest(_as_entered(form, value, node, producers)) if is_known else ""
         digests[name] = value_digest + (f":{_digest(slot_json(form))}" if named else "")
         if not is_known and (name.startswith(_AFTER) or not all(map(producers.is_settled, named))):
@@ -172,7 +182,7 @@ def _after_leaves(node: Node, given: Given) -> Iterator[_Leaf]:
     if isinstance(form, Computed) and isinstance(form.expression, list | tuple):
         for place, text in enumerate(form.expression):
             inner = Computed(text)
-            named = next((each.owner for each in _named(inner, node)), "")
+            named = next((each.owner for each in named_outputs(inner, node)), "")
             at = value[place] if is_known and isinstance(value, list | tuple) and place < len(value) else None
             yield f"{_AFTER}{named or place}", inner, is_known, at
     else:
@@ -201,7 +211,7 @@ def _known_alone(form: Slot) -> tuple[bool, Json]:
 def _as_entered(form: Slot, value: Json, node: Node, producers: Producers) -> Json:
     if isinstance(form, Computed):
         return _text_as_entered(form.expression, value, node, producers)
-    return slot_json(form) if any(producers.is_secret(each) for each in _named(form, node)) else value
+    return slot_json(form) if any(producers.is_secret(each) for each in named_outputs(form, node)) else value
 
 
 def _text_as_entered(expression: Json, value: Json, node: Node, producers: Producers) -> Json:
@@ -210,13 +220,13 @@ def _text_as_entered(expression: Json, value: Json, node: Node, producers: Produ
     if isinstance(expression, list | tuple) and isinstance(value, list | tuple) and len(expression) == len(value):
         pairs = zip(expression, value, strict=True)
         return [_text_as_entered(each, of, node, producers) for each, of in pairs]
-    if any(producers.is_secret(each) for each in _named(Computed(expression), node)):
+    if any(producers.is_secret(each) for each in named_outputs(Computed(expression), node)):
         return {"expression": expression}
     return value
 
 
-def _named(form: Slot, node: Node) -> list[Named]:
-    """What a slot takes its value from."""
+def named_outputs(form: Slot, node: Node) -> list[Named]:
+    """What a slot of `node` takes its value from."""
     if isinstance(form, Promise):
         return [Named(form.node, form.output or "")]
     return [_output_of(each, node) for each in references_of(form.expression)] if isinstance(form, Computed) else []
@@ -230,6 +240,8 @@ def _output_of(reference: Reference, node: Node) -> Named:
             return Named(f"{node.stage}/{step}", output)
         case ("stages", str(stage), "steps", str(step), "outputs", str(output), *_):
             return Named(f"{stage}/{step}", output)
+        case ("stages", str(stage), "steps", str(step), "outputs"):
+            return Named(f"{stage}/{step}")
         case ("stages", str(stage), "outputs", str(output), *_):
             return Named(stage, output)
     return Named("")

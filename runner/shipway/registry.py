@@ -62,6 +62,8 @@ _ACTIONS: Mapping[str, str] = {
     "pkg.update": "shipway.actions.pkg_change:PkgUpdate",
     "pkg.upgrade": "shipway.actions.pkg_change:PkgUpgrade",
     "pkg.version_gte": "shipway.actions.pkg_question:PkgVersionGte",
+    "preview.manifest": "shipway.actions.preview_manifest:PreviewManifest",
+    "preview.ports": "shipway.actions.preview_ports:PreviewPorts",
     "service.disable": "shipway.actions.service_change:ServiceDisable",
     "service.enable": "shipway.actions.service_change:ServiceEnable",
     "service.enabled": "shipway.actions.service_question:ServiceEnabled",

@@ -17,7 +17,7 @@ from shipway.places import Finding
 from shipway.schema_words import Refusal, explain
 from shipway.source import MAX_PROBLEMS, Path_
 
-Kind: TypeAlias = Literal["declaration", "plan", "receipt"]
+Kind: TypeAlias = Literal["declaration", "plan", "receipt", "preview-manifest"]
 
 
 def check(kind: Kind, data: Json) -> list[tuple[Path_, str]]:

@@ -1,0 +1,126 @@
+"""The action `preview.manifest`: writes down what another job needs to run the services of an environment, without a secret."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Literal
+
+from shipway.action import ActionFailed, Done, PlanWork, Prediction, SlotRule, SlotType, Work
+from shipway.canonical import Json, mapping
+from shipway.checkpoint_keys import Producers, named_outputs
+from shipway.checkpoint_store import read_environment, told_as_failure
+from shipway.checkpoints import MADE, Made, checkpointed, foretold, removed, undone, verified
+from shipway.declaration import OutputRule
+from shipway.environment_record import Checkpoint
+from shipway.file_state import locate_target
+from shipway.git_work import git_at
+from shipway.nodes import Change, Computed, Fidelity, Node, Verified
+from shipway.preview_manifest import manifest_bytes, reference, without_counts
+from shipway.preview_slots import COMMON, IN_PLACE, REMOVE
+from shipway.workspace import write_atomically
+
+
+class PreviewManifest:
+    """Writes a file that only its owner may read. What is secret stands in it by the node and output that has it."""
+
+    runs_in: Literal["thread"] = "thread"
+    name = "preview.manifest"
+    contract = 1
+    slots: Mapping[str, SlotRule] = {
+        **COMMON,
+        **IN_PLACE,
+        "values": SlotRule(SlotType.OBJECT, required=True, description="what it says, secrets as references"),
+        "path": SlotRule(SlotType.STRING, description="the file; default: with what is kept of the environment"),
+        **REMOVE,
+    }
+    outputs: Mapping[str, OutputRule] = {MADE: OutputRule("integer")}
+
+    def plan(self, work: PlanWork) -> Prediction:
+        """Foretells what is kept, or that the file goes."""
+        if work.inputs.get("remove") is True:
+            return Prediction(Change.DELETE, Fidelity.PREDICTED, "the file is removed")
+        return foretold(work, contract=self.contract, verify=_verify, change_when_made=Change.CREATE, reversible=True)
+
+    def do(self, work: Work) -> Done:
+        """Write it, or remove it."""
+        if work.inputs.get("remove") is True:
+            return removed(work, remove=_remove)
+        return checkpointed(work, contract=self.contract, verify=_verify, make=_write, is_one_step=True)
+
+    def undo(self, work: Work) -> None:
+        """Remove it."""
+        undone(work, remove=_remove)
+
+    def verify(self, work: Work) -> Verified:
+        """Whether it is there and says what it should."""
+        return verified(work, verify=_verify)
+
+
+def _write(work: Work, before: Checkpoint | None) -> Made:
+    content = _content(work)
+    place = _place(work)
+    try:
+        place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ActionFailed(f"`{place.parent}` cannot be made: {error.strerror or error}") from error
+    with told_as_failure():
+        write_atomically(place, content)
+    # Nobody is made anew by it: who reads it reads it then.
+    return Made(is_anew=before is None)
+
+
+def _remove(work: Work, checkpoint: Checkpoint | None) -> bool:
+    place = _place(work)
+    try:
+        place.unlink()
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise ActionFailed(f"`{place}` cannot be removed: {error.strerror or error}") from error
+    with suppress(OSError):
+        place.parent.rmdir()  # only where nothing else is in it
+    return True
+
+
+def _verify(work: Work | PlanWork, checkpoint: Checkpoint) -> Verified:
+    """Gone is also what says something else: it is written anew. Where a value is not known yet, that it is there is enough."""
+    try:
+        content = _place(work).read_bytes()
+    except OSError:
+        return Verified.GONE
+    if "values" not in work.inputs:
+        return Verified.HOLDS
+    return Verified.HOLDS if content == _content(work) else Verified.GONE
+
+
+def _content(work: Work | PlanWork) -> bytes:
+    record = read_environment(work.shelf)
+    producers = Producers(record.checkpoints if record else {})
+    values = dict(mapping(work.inputs.get("values")))
+    form = work.node.slots.get("values")
+    if isinstance(form, Computed) and isinstance(form.expression, Mapping):
+        values = {name: _public(form.expression.get(name), each, work.node, producers) for name, each in values.items()}
+    values["compute"] = without_counts(values.get("compute"))
+    with told_as_failure():
+        return manifest_bytes(values, git_at(work, work.root).ask("rev-parse", "--verify", "--quiet", "HEAD^{tree}"))
+
+
+def _public(expression: Json, value: Json, node: Node, producers: Producers) -> Json:
+    """The value with a reference in place of each output that is secret, those in an object of all outputs too."""
+    if isinstance(expression, Mapping) and isinstance(value, Mapping):
+        return {name: _public(expression.get(name), each, node, producers) for name, each in value.items()}
+    for named in named_outputs(Computed(expression), node):
+        if named.output and producers.is_secret(named):
+            return reference(named.owner, named.output)
+        secret = producers.secret_of(named.owner) if not named.output else ()
+        if secret and isinstance(value, Mapping):
+            return {name: reference(named.owner, name) if name in secret else each for name, each in value.items()}
+    return value
+
+
+def _place(work: Work | PlanWork) -> Path:
+    path = work.inputs.get("path")
+    default = f".shipway/previews/{work.inputs['target']}/manifest.json"
+    return locate_target(work.root, str(path) if path else default, "path")

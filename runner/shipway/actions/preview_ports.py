@@ -1,0 +1,115 @@
+"""The action `preview.ports`: leases a port for each name on the host that binds it, and gives them back."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from typing import Literal
+
+from shipway.action import ActionFailed, Done, PlanWork, Prediction, SlotRule, SlotType, Work
+from shipway.canonical import Json, mapping
+from shipway.checkpoint_store import told_as_failure
+from shipway.checkpoints import MADE, Made, checkpointed, foretold, removed, undone, verified
+from shipway.declaration import OutputRule
+from shipway.environment_record import Checkpoint
+from shipway.nodes import Change, Fidelity, Verified
+from shipway.port_blocks import Owner, PortsRefused, Wanted, leased, settled
+from shipway.port_leases import PortLeases, listening
+from shipway.preview_slots import COMMON, IN_PLACE, REMOVE
+from shipway.reaching import open_access
+
+
+class PreviewPorts:
+    """Leases ports. A name that has one keeps it; what is fixed gets exactly that, or is refused naming who has it."""
+
+    runs_in: Literal["thread"] = "thread"
+    name = "preview.ports"
+    contract = 1
+    slots: Mapping[str, SlotRule] = {
+        **COMMON,
+        **IN_PLACE,
+        "names": SlotRule(SlotType.LIST, required=True, description="what needs a port: each is an output"),
+        "fixed": SlotRule(SlotType.OBJECT, default={}, description="the ports of names that need a certain one"),
+        **REMOVE,
+    }
+    outputs: Mapping[str, OutputRule] = {MADE: OutputRule("integer")}
+
+    def plan(self, work: PlanWork) -> Prediction:
+        """Foretells what is kept, or that it is given back."""
+        if work.inputs.get("remove") is True:
+            return Prediction(Change.DELETE, Fidelity.PREDICTED, "the leases are given back")
+        return foretold(work, contract=self.contract, verify=_verify, change_when_made=Change.CREATE, reversible=True)
+
+    def do(self, work: Work) -> Done:
+        """Lease them, or give them back."""
+        if work.inputs.get("remove") is True:
+            return removed(work, remove=_release)
+        return checkpointed(work, contract=self.contract, verify=_verify, make=_lease, is_one_step=True)
+
+    def undo(self, work: Work) -> None:
+        """Give them back."""
+        undone(work, remove=_release)
+
+    def verify(self, work: Work) -> Verified:
+        """Whether the leases are what they were."""
+        return verified(work, verify=_verify)
+
+
+def _lease(work: Work, before: Checkpoint | None) -> Made:
+    shelf, host = work.shelf, _host(work)
+    wanted = _wanted(work)
+    access = open_access(mapping(work.inputs.get("compute")), work.inputs.get("ssh"), work)
+    busy = listening(access)
+    try:
+        if shelf is None:
+            ports = leased(settled({}, wanted, busy), wanted.owner)
+        else:
+            with told_as_failure():
+                leases = PortLeases(shelf.store)
+                leases.release(wanted.owner, but=host)
+                ports = leases.take(host, wanted, busy)
+    except PortsRefused as error:
+        raise ActionFailed(f"{error} (host `{host}`)", code="ports_refused", is_permanent=True) from error
+    known = before.outputs if before is not None else {}
+    moved = [name for name, port in ports.items() if known.get(name, port) != port]
+    # A name more changes nothing for the others: what uses them goes on.
+    return Made(ports, is_anew=before is None or bool(moved))
+
+
+def _release(work: Work, checkpoint: Checkpoint | None) -> bool:
+    if work.shelf is None:
+        return checkpoint is not None
+    with told_as_failure():
+        return PortLeases(work.shelf.store).release(_wanted(work).owner)
+
+
+def _verify(work: Work | PlanWork, checkpoint: Checkpoint) -> Verified:
+    ports = {name: port for name, port in checkpoint.outputs.items() if name != MADE}
+    if work.shelf is None:
+        return Verified.HOLDS
+    with told_as_failure():
+        there = PortLeases(work.shelf.store).of(_host(work), _wanted(work).owner)
+    return Verified.HOLDS if there == ports else Verified.GONE
+
+
+def _wanted(work: Work | PlanWork) -> Wanted:
+    names, fixed = work.inputs.get("names"), mapping(work.inputs.get("fixed"))
+    owner = Owner(str(work.inputs["lifecycle"]), str(work.inputs["target"]))
+    at_ms = work.started_ms if isinstance(work, Work) else 0
+    listed = [str(name) for name in names] if isinstance(names, list | tuple) else []
+    return Wanted(owner, listed, {name: _port(name, port) for name, port in fixed.items()}, at_ms)
+
+
+def _port(name: str, port: Json) -> int:
+    if not isinstance(port, int) or isinstance(port, bool) or not 0 < port < 65_536:
+        raise ActionFailed(f"the fixed port of `{name}` is `{port}`, which is none", is_permanent=True)
+    return port
+
+
+def _host(work: Work | PlanWork) -> str:
+    """Where the ports are bound: this machine by its name, so that others that share the store have leases of their own."""
+    compute = mapping(work.inputs.get("compute"))
+    if compute.get("kind") != "ssh":
+        return platform.node() or "localhost"
+    port = compute.get("port") or 22
+    return f"{compute.get('host')}" + ("" if port == 22 else f":{port}")
