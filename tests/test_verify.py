@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -184,6 +185,38 @@ def test_a_folder_of_downloads_is_verified_and_what_is_no_document_of_ours_is_pa
     assert project.call("verify", "down", "--json", code=5).json["reason"] == "receipt-digest"
     assert project.call("verify", "down/a/package.json", "--json", code=5).json["reason"] == "receipt-digest"
     assert "cannot read" in project.call("verify", "nowhere", code=2).err
+
+
+def test_many_altered_receipts_ask_git_and_the_journal_no_oftener_than_few(tmp_path: Path) -> None:
+    project = make_project(tmp_path)
+    project.write({"shipway.yml": f"version: 1\nname: shop\nsteps:\n{STEPS}\n".replace("exit 3", "'true'")})
+    project.commit()
+    for _ in range(4):
+        project.call("run", "--yes")
+    real, seen = shutil.which("git", path=project.env["PATH"]), tmp_path / "seen"
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/git").write_text(f'#!/bin/sh\necho "$@" >> {seen}\nexec {real} "$@"\n')
+    (tmp_path / "bin/git").chmod(0o755)
+    altered = []
+    for path in sorted((project.root / ".shipway/receipts").glob("*.json")):
+        data = json.loads(path.read_bytes())
+        data["nodes"][0]["attempts"][0]["exit_code"] = 7
+        altered.append((path.name, canonical_bytes(data)))
+    asked = []
+    for count in (1, 4):
+        folder = tmp_path / f"{count}"
+        folder.mkdir()
+        for name, content in altered[:count]:
+            (folder / name).write_bytes(content)
+        seen.write_text("")
+        env = {"PATH": f"{tmp_path}/bin:{project.env['PATH']}"}
+        told = project.call("verify", str(folder), "--json", env=env, code=5).json
+        assert (
+            all("what the journal says" in " ".join(each["findings"]) for each in told["documents"])
+            and len(told["documents"]) == count
+        )
+        asked.append(seen.read_text())
+    assert asked[0] == asked[1] != ""
 
 
 def test_nothing_to_verify_is_an_error(tmp_path: Path) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from argparse import Namespace
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -33,6 +35,9 @@ from shipway.signing import SigningPolicy, SigningRule, Trust
 from shipway.verification import AskSigned, Checked, Standing, check_document
 from shipway.workspace import Workspace
 
+if TYPE_CHECKING:
+    from shipway.journal_file import JournalFile
+
 
 class _Source(Struct, frozen=True):
     """Documents of one place. `is_chained`: receipts of it have to hang together; `is_whole`: they are all there ever were."""
@@ -55,7 +60,8 @@ def run(arguments: Namespace) -> int:
     if arguments.forge:
         sources = [_remembered_too(source, arguments, context) for source in sources]
     wants_checksum = arguments.json or arguments.verbose
-    checked = [_checked(source, ask, context, wants_checksum) for source in sources]
+    recollection = _Recollection(context)
+    checked = [_checked(source, ask, recollection, wants_checksum) for source in sources]
     documents = tuple(document for found in checked for document in found)
     chains = tuple(
         chain for source, found in zip(sources, checked, strict=True) for chain in _chains(source, found, arguments)
@@ -228,23 +234,39 @@ def _text(name: str, context: Context) -> str:
         ) from error
 
 
-def _checked(source: _Source, ask: AskSigned, context: Context, wants_checksum: bool) -> list[Checked]:
+class _Recollection:
+    """What the journal of this checkout says of runs. It is opened, and its runs are listed, once for all receipts."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    @cached_property
+    def _journal(self) -> JournalFile:
+        return journal_of(root_here(self._context), self._context)
+
+    @cached_property
+    def _once_executed(self) -> frozenset[str]:
+        try:
+            return frozenset(summary.run for summary in self._journal.runs() if summary.executions == 1)
+        except ShipwayError:
+            return frozenset()
+
+    def of(self, data: Mapping[str, Json]) -> Mapping[str, Json] | None:
+        """The receipt of a run as the journal would have it sealed; None where it knows none that this one could be of."""
+        run = data.get("run")
+        if not isinstance(run, str) or run not in self._once_executed:
+            return None
+        try:
+            return sealed(self._journal.plan(run), self._journal.read(run), bytes(32)).document
+        except ShipwayError:
+            return None
+
+
+def _checked(source: _Source, ask: AskSigned, recollection: _Recollection, wants_checksum: bool) -> list[Checked]:
     return [
-        check_document(name, content, ask, lambda data: _journalled(data, context), wants_checksum=wants_checksum)
+        check_document(name, content, ask, recollection.of, wants_checksum=wants_checksum)
         for name, content in source.documents
     ]
-
-
-def _journalled(data: Mapping[str, Json], context: Context) -> Mapping[str, Json] | None:
-    """What the journal of this checkout says of the run of a receipt; None where it knows none that this one could be of."""
-    journal = journal_of(root_here(context), context)
-    try:
-        summary = next((each for each in journal.runs() if each.run == data.get("run")), None)
-        if summary is None or summary.executions != 1:
-            return None
-        return sealed(journal.plan(summary.run), journal.read(summary.run), bytes(32)).document
-    except ShipwayError:
-        return None
 
 
 def _chains(source: _Source, documents: Sequence[Checked], arguments: Namespace) -> Iterator[ChainReport]:
