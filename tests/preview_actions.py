@@ -114,3 +114,7 @@ class StandIns(Registry):
 
     def find_action(self, name: str) -> Action | None:
         return self._stand_ins.get(name) or super().find_action(name)
+
+    def put(self, *actions: StandIn) -> None:
+        """Let these stand in instead."""
+        self._stand_ins |= {action.name: action for action in actions}

@@ -184,11 +184,17 @@ def journal_of(
 
 
 def run(
-    root: Path, text: str | None = None, setting: Setting | None = None, *, execute: bool = True, live: bool = False
+    root: Path,
+    text: str | None = None,
+    setting: Setting | None = None,
+    *,
+    execute: bool = True,
+    live: bool = False,
+    file: Path | None = None,
 ) -> Ran:
     """Take the lifecycle declared by `text`, or the one that is there, through all its phases in this process."""
     setting = setting or Setting()
-    file = root / "shipway.yml" if text is None else declare(root, text)
+    file = (file or root / "shipway.yml") if text is None else declare(root, text)
     context = context_of(root, environment(**setting.env), is_terminal=setting.is_terminal, speed=setting.speed)
     seen: list[Event] = []
     events = Events(seen.append, *setting.subscribers, wants_output=live)

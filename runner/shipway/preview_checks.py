@@ -30,6 +30,8 @@ def preview_faults(stage: Stage, lifecycle: Declaration, preview: Preview, root:
     """Everything wrong with one stage of a preview beyond its form, each with its place."""
     checks = _Checks(stage, lifecycle, preview, root)
     settings = preview.settings_of(stage.id)
+    if settings is not None and settings.action in (Doing.DOWN, Doing.STOP):
+        return []  # what was made is taken away, whatever the workspace has become
     checks.roles()
     if settings is None:
         return checks.page.problems

@@ -74,8 +74,9 @@ class Preview(Struct, frozen=True):
 
     @property
     def manifest(self) -> Mapping[str, Json] | None:
-        """What another job has made, where the runner runs alone."""
-        return self.runner.manifest if self.runner is not None else None
+        """What is there already, where nothing is made: values in place of what nodes would hand on."""
+        settings = self.runner or self.provisioner
+        return settings.manifest if settings is not None else None
 
     @property
     def leases(self) -> dict[str, int]:
@@ -124,11 +125,15 @@ def _of_ports(preview: Preview) -> dict[tuple[str, ...], str]:
 
 def _of_provisioner(preview: Preview) -> dict[tuple[str, ...], str]:
     found: dict[tuple[str, ...], str] = {}
+    if preview.manifest is not None:
+        for name, outputs in mapping(preview.manifest.get("provisioner")).items():
+            # Where a secret is, a manifest has no value.
+            known = {key: value for key, value in mapping(outputs).items() if not isinstance(value, Mapping | list)}
+            found |= {("provisioner", name, output): _literal(value) for output, value in known.items()}
+        return found
     for name, owned in preview.provisioner.owned.items() if preview.provisioner is not None else ():
         for output in owned.outputs:
             found["provisioner", name, output] = _output(preview.provisioner_id, service_node(name), output)
-    for name, outputs in mapping(_manifest(preview, "provisioner")).items():
-        found |= {("provisioner", name, output): _literal(value) for output, value in mapping(outputs).items()}
     return found
 
 

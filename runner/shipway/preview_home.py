@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from shipway.builder import NodeHandle
 from shipway.canonical import Json
 from shipway.declaration import OutputRule
 from shipway.preview_expressions import Scope, leases_of, names_in
 from shipway.preview_names import AFTER, BEFORE, COMPUTE, INIT, MANIFEST, PORTS, service_node
-from shipway.preview_settings import ComputeSettings, Doing, HookSettings, OwnedSettings, PreviewSettings
+from shipway.preview_settings import ComputeSettings, Doing, OwnedSettings, PreviewSettings
 from shipway.preview_stage import PreviewNodes
 
 
@@ -65,22 +63,11 @@ def add_hook(
 
 def add_place(on: PreviewNodes, compute: ComputeSettings, before: list[NodeHandle]) -> list[NodeHandle]:
     """The nodes that make the place and lease the ports; what follows waits for the last of them."""
-    scripts = {name: hook.run if hook is not None else None for name, hook in _hooks_of(compute).items()}
     create = compute.create
-    slots = {
-        **on.ssh(),
-        **scripts,
-        "root": compute.root or None,
-        "host": compute.host or None,
-        "user": compute.user or None,
-        "port": compute.port or None,
-        "tree": on.tree,
-        "verify_script": create.verify if create is not None else None,
-    }
     made = on.node(
         "preview.compute",
         COMPUTE,
-        slots,
+        {**compute_slots(on, compute), "tree": on.tree},
         path=("compute",),
         title="make the place it lives in" if create is not None else "check out the tree",
         after=before,
@@ -161,8 +148,19 @@ def _handed_out(on: PreviewNodes, name: str, rule: OwnedSettings) -> dict[str, J
     }
 
 
-def _hooks_of(compute: ComputeSettings) -> Mapping[str, HookSettings | None]:
-    return {"create": compute.create, "destroy": compute.destroy, "list": compute.list}
+def compute_slots(on: PreviewNodes, compute: ComputeSettings) -> dict[str, object]:
+    """The slots by which the place is made, and found again."""
+    hooks = {"create": compute.create, "destroy": compute.destroy, "list": compute.list}
+    create = compute.create
+    return {
+        **on.ssh(),
+        **{name: hook.run if hook is not None else None for name, hook in hooks.items()},
+        "root": compute.root or None,
+        "host": compute.host or None,
+        "user": compute.user or None,
+        "port": compute.port or None,
+        "verify_script": create.verify if create is not None else None,
+    }
 
 
 def _service(on: PreviewNodes, settings: PreviewSettings, name: str, after: list[NodeHandle]) -> NodeHandle:

@@ -65,12 +65,11 @@ def read_preview(lifecycle: Declaration, target: str, root: Path, fold: Folding)
         settings[role] = preview_settings(replace(stage, with_=data), lifecycle)
     provisioner, runner = settings.get(Role.PROVISIONER), settings.get(Role.RUNNER)
     compose = compose_of(runner.compose_file, root) if runner is not None and runner.compose_file else ComposeFile()
-    has_manifest = runner is not None and runner.manifest is not None
     preview = Preview(
         lifecycle=lifecycle.name,
         target=target,
-        provisioner_id=stages[Role.PROVISIONER].id if provisioner is not None and not has_manifest else "",
-        provisioner=None if has_manifest else provisioner,
+        provisioner_id=stages[Role.PROVISIONER].id if provisioner is not None else "",
+        provisioner=provisioner,
         runner_id=stages[Role.RUNNER].id if runner is not None else "",
         runner=runner,
         containers=compose.containers,

@@ -14,8 +14,9 @@ from shipway.expressions import ExpressionError
 from shipway.preview_checks import preview_faults
 from shipway.preview_home import add_provisioner
 from shipway.preview_parts import once, read_preview
+from shipway.preview_removal import add_removal
 from shipway.preview_runner import add_runner
-from shipway.preview_settings import Role, role_of
+from shipway.preview_settings import Doing, Role, role_of
 from shipway.preview_shape import shape_faults
 from shipway.preview_stage import PreviewNodes
 
@@ -56,11 +57,16 @@ def plan_preview(stage: Stage, lifecycle: Declaration, builder: GraphBuilder) ->
     if builder.problems:
         return {}
     on = PreviewNodes(stage, lifecycle, builder, preview)
-    if stage.id == preview.provisioner_id and preview.provisioner is not None:
-        add_provisioner(on, preview.provisioner)
-        return {"role": "provisioner"}
-    if stage.id == preview.runner_id and preview.runner is not None:
-        add_runner(on, preview.runner)
-        runner = preview.runner
-        return {"role": "runner", "domain": runner.domain, "ttl_ms": runner.ttl_ms, "quota": runner.quota}
-    return {}
+    settings = preview.settings_of(stage.id)
+    if settings is None:
+        return {}
+    if settings.action in (Doing.DOWN, Doing.STOP):
+        add_removal(on, settings)
+    elif settings.role is Role.RUNNER:
+        add_runner(on, settings)
+    elif settings.manifest is None:
+        add_provisioner(on, settings)
+    context: dict[str, Json] = {"role": settings.role.value}
+    if settings.role is Role.RUNNER:
+        context |= {"domain": settings.domain, "ttl_ms": settings.ttl_ms, "quota": settings.quota}
+    return context

@@ -44,7 +44,7 @@ class _Runner:
 
     def add(self) -> None:
         on, settings = self._on, self._settings
-        if on.is_home:
+        if on.is_home and on.preview.manifest is None:
             self._last = [add_manifest(on, add_place(on, ComputeSettings(), []))]
         self._hook(BEFORE, settings.before)
         env = {path: self._env_file(path, names) for path, names in sorted(env_files(settings).items())}
@@ -165,7 +165,7 @@ class _Runner:
         provided = [
             NodeHandle(f"{on.preview.provisioner_id}/{service_node(need)}", on.preview.provisioner_id)
             for need in rule.needs
-            if need in owned and owned[need].seed is not None
+            if need in owned and owned[need].seed is not None and on.preview.manifest is None
         ]
         slots = {
             **on.in_place(),

@@ -14,7 +14,7 @@ from shipway.durations import parse_ms
 from shipway.errors import Problem, did_you_mean
 from shipway.package_manifest import Page
 from shipway.preview_names import NAME
-from shipway.preview_settings import Role
+from shipway.preview_settings import Doing, Role
 
 _PROVISIONER = ("role", "before", "compute", "services", "after")
 _RUNNER = ("role", "before", "infrastructure", "deploy", "destroy", "services", "after", "domain", "ttl", "quota")
@@ -43,7 +43,7 @@ def shape_faults(stage: Stage, lifecycle: Declaration, data: Mapping[str, Json])
         return page.problems
     is_provisioner = data["role"] == Role.PROVISIONER
     known = _PROVISIONER if is_provisioner else _RUNNER
-    derived = _DERIVED if _is_derived(stage, lifecycle, data) else ()
+    derived = _DERIVED if _is_derived(lifecycle) else ()
     _keys(page, data, (*known, *derived), f"`with` of {of}", _of_the_other(known))
     checks: dict[str, _Check] = {
         **dict.fromkeys(("before", "after", "deploy", "destroy"), _hook),
@@ -53,19 +53,17 @@ def shape_faults(stage: Stage, lifecycle: Declaration, data: Mapping[str, Json])
         "domain": _domain,
         "ttl": _duration,
         "quota": _quota,
+        "action": _action,
     }
     for key, value in data.items():
-        if key in known and key in checks:
+        if key in (*known, *derived) and key in checks:
             checks[key](page.at(key), value, f"`{key}` of {of}")
     return page.problems
 
 
-def _is_derived(stage: Stage, lifecycle: Declaration, data: Mapping[str, Json]) -> bool:
-    """Whether keys that no person writes were put in: they are not in what was read."""
-    written: Json = lifecycle.source.data
-    for key in (*stage.path, "with"):
-        written = mapping(written).get(str(key))
-    return not any(key in mapping(written) for key in _DERIVED if key in data)
+def _is_derived(lifecycle: Declaration) -> bool:
+    """Whether it was made by Shipway out of another, and lies among what is Shipway's."""
+    return lifecycle.file.startswith(".shipway/")
 
 
 def _of_the_other(known: tuple[str, ...]) -> Mapping[str, str]:
@@ -132,6 +130,11 @@ def _whole(page: Page, value: Json, what: str, most: int) -> None:
 
 def _quota(page: Page, value: Json, what: str) -> None:
     _whole(page, value, what, 10_000)
+
+
+def _action(page: Page, value: Json, what: str) -> None:
+    if value not in list(Doing):
+        page.report(f"{what} must be one of {', '.join(f'`{each}`' for each in Doing)}, not {_shown(value)}")
 
 
 def _domain(page: Page, value: Json, what: str) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from shipway.builder import GraphBuilder, NodeHandle, NodeOptions
-from shipway.canonical import Json
+from shipway.canonical import Json, mapping
 from shipway.declaration import Declaration, OutputRule, Stage
 from shipway.errors import Position
-from shipway.nodes import Need, Promise
-from shipway.preview_expressions import Preview, Scope, names_in, rewritten
-from shipway.preview_names import COMPUTE, port_variable
+from shipway.nodes import Need, NeedKind, Promise
+from shipway.preview_expressions import Preview, Scope, names_in, rewritten, unnamed_in
+from shipway.preview_names import COMPUTE, PORTS, port_variable
 from shipway.preview_settings import HookSettings
 from shipway.source import Path_
 
@@ -30,7 +30,7 @@ class PreviewNodes:
     @property
     def is_home(self) -> bool:
         """Whether this stage makes the place and leases the ports."""
-        return self.stage.id == self.preview.home and self.preview.manifest is None
+        return self.stage.id == self.preview.home
 
     def at(self, *path: str) -> Position:
         """Where something of `with` was written; in an overlay it is the stage that counts."""
@@ -51,6 +51,7 @@ class PreviewNodes:
         reads: tuple[str, ...] | None = None,
         env: Mapping[str, str] | None = None,
         outputs: Mapping[str, OutputRule] | None = None,
+        need: NeedKind = NeedKind.NEEDS,
     ) -> NodeHandle:
         """Add a node behind those of `after`. `reopened_by` are the nodes, or ids, whose being made anew makes it anew.
 
@@ -71,7 +72,7 @@ class PreviewNodes:
             undo_timeout_ms=usual if timeouts[1] is None else timeouts[1],
         )
         whole = {"lifecycle": self.preview.lifecycle, "target": self.preview.target, "after": made, **slots}
-        return self._builder.add(action, name, whole, needs=[Need(each.id) for each in after], options=options)
+        return self._builder.add(action, name, whole, needs=[Need(each.id, need) for each in after], options=options)
 
     def compute(self) -> Promise | Mapping[str, Json]:
         """Where the environment lives, as its node says or, where the stage runs alone, as the manifest does."""
@@ -107,20 +108,36 @@ class PreviewNodes:
         return "${{ " + self._port(lease) + " }}"
 
     def hook_env(
-        self, action: str, hooks: Iterable[HookSettings | None], *, service: str = "", scope: Scope = Scope.ALL
+        self,
+        action: str,
+        hooks: Iterable[HookSettings | None],
+        *,
+        service: str = "",
+        scope: Scope = Scope.ALL,
+        skips_unknown: bool = False,
     ) -> dict[str, str]:
-        """The variables of a hook: who asks for what, and where things are as far as that is known by then, and its own."""
+        """The variables of a hook: who asks for what, and where things are as far as that is known by then, and its own.
+
+        With `skips_unknown` one that refers to what is not there any more is left out.
+        """
         found = {"SHIPWAY_LIFECYCLE": self.preview.lifecycle, "SHIPWAY_TARGET": self.preview.target}
         found["SHIPWAY_ACTION"] = action
         if service:
             found["SHIPWAY_SERVICE"] = service
         if scope is not Scope.NOTHING:
             found["SHIPWAY_COMPUTE_ROOT"] = self._root()
-            found |= {port_variable(name): self.port(name) for name in self.preview.leases}
+            found |= {port_variable(name): self.port(name) for name in self._leased()}
         names = names_in(self.preview, scope=scope)
         for hook in reversed([hook for hook in hooks if hook is not None]):
-            found |= {name: rewritten(text, names) for name, text in hook.env.items()}
+            for name, text in hook.env.items():
+                if not skips_unknown or not any(unnamed_in(text, names)):
+                    found[name] = rewritten(text, names)
         return found
+
+    def _leased(self) -> Iterable[str]:
+        """What has a port: by a manifest only what it says."""
+        manifest = self.preview.manifest
+        return self.preview.leases if manifest is None else mapping(manifest.get(PORTS))
 
     def _port(self, lease: str) -> str:
         manifest = self.preview.manifest

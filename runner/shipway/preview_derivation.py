@@ -1,0 +1,170 @@
+"""What is done with a preview besides making it, as declarations made of the one that made it. Data in, data out; pure.
+
+Each is planned, journalled and taken up again like any other. The file it is written to lies below `.shipway`: only there is
+`with.action` another than `up`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from shipway.canonical import Json, mapping
+from shipway.declaration import Declaration
+from shipway.environment_record import Checkpoint
+from shipway.errors import Reason, UsageError, did_you_mean
+from shipway.preview_names import COMPUTE, PORTS
+from shipway.preview_settings import Doing, Role
+from shipway.source import Path_, SourceTree
+
+_REFERS_TO_STAGES = re.compile(r"\$\{\{[^}]*\bstages\s*[.\[]", re.IGNORECASE)
+_REMOVING = ("mode", "backend", "with", "env", "env_from", "timeout", "reads")
+_TOP_OF_REMOVING = ("version", "shipway", "name", "secrets", "values", "limits", "locks", "lock", "state", "signing")
+_HOOK_OF = {Doing.RESET: "reset", Doing.SEED: "seed", Doing.INIT: "init"}
+
+
+def recorded_data(declared: Declaration) -> dict[str, Json]:
+    """The merged declaration as data that is read again as it was written: where text is wanted, in its spelling."""
+    return dict(mapping(_spelled(declared.source.data, (), declared.source)))
+
+
+def known_of(checkpoints: Mapping[str, Checkpoint]) -> dict[str, Json]:
+    """What the checkpoints of an environment say of its place, its ports and what its provisioner handed out, without secrets."""
+    found: dict[str, dict[str, Json]] = {COMPUTE: {}, PORTS: {}, "provisioner": {}}
+    for node, checkpoint in checkpoints.items():
+        step = node.partition("/")[2]
+        outputs = {
+            name: value
+            for name, value in checkpoint.outputs.items()
+            if name != "made" and name not in checkpoint.secret
+        }
+        if step in (COMPUTE, PORTS):
+            found[step] = outputs
+        elif step.startswith("service/") and "log" not in outputs:
+            found["provisioner"][step.removeprefix("service/")] = outputs
+    return dict(found)
+
+
+def derived(
+    data: Mapping[str, Json], doing: Doing, *, service: str = "", known: Mapping[str, Json] | None = None
+) -> dict[str, Json]:
+    """The declaration that takes away (`down`), ends (`stop`) or renews (`reset`, `seed`, `init`) what `data` makes.
+
+    `known` is what `known_of` gave: without it what lies in a place is taken to be nowhere. Raises UsageError where the
+    lifecycle has no preview, no such service, or none with such a hook.
+    """
+    stages = _preview_stages(data)
+    match doing:
+        case Doing.DOWN | Doing.STOP:
+            return _turned(data, stages, doing, known or {})
+        case Doing.RESET | Doing.SEED | Doing.INIT:
+            return _renewing(data, stages, doing, service)
+    return dict(data)
+
+
+def alone(data: Mapping[str, Json], manifest: Mapping[str, Json]) -> dict[str, Json]:
+    """The declaration in which the runner works with a manifest, and nothing is provisioned."""
+    found = {
+        name: {**stage, "with": {**mapping(stage.get("with")), "manifest": manifest}}
+        for name, stage in _preview_stages(data).values()
+    }
+    return {**data, "stages": {name: found.get(name, stage) for name, stage in mapping(data.get("stages")).items()}}
+
+
+def _preview_stages(data: Mapping[str, Json]) -> dict[Role, tuple[str, Mapping[str, Json]]]:
+    found: dict[Role, tuple[str, Mapping[str, Json]]] = {}
+    for name, rule in mapping(data.get("stages")).items():
+        stage = mapping(rule)
+        role = mapping(stage.get("with")).get("role")
+        if stage.get("mode") == "preview" and role in list(Role):
+            found.setdefault(Role(str(role)), (name, stage))
+    if not found:
+        raise UsageError(
+            f"`{data.get('name', '')}` has no preview: no stage has `mode: preview`",
+            reason=Reason.DECLARATION_INVALID,
+            next="see docs/preview.md",
+        )
+    return found
+
+
+def _turned(
+    data: Mapping[str, Json],
+    stages: Mapping[Role, tuple[str, Mapping[str, Json]]],
+    doing: Doing,
+    known: Mapping[str, Json],
+) -> dict[str, Json]:
+    """The runner first, the provisioner behind it whatever became of that; what fails stops nobody."""
+    found: dict[str, Json] = {}
+    before: list[str] = []
+    for role in (Role.RUNNER, Role.PROVISIONER):
+        if role not in stages:
+            continue
+        name, stage = stages[role]
+        with_ = {**mapping(stage.get("with")), "action": doing.value, "manifest": dict(known)}
+        kept = {key: stage[key] for key in _REMOVING if key in stage}
+        turned = {**kept, "with": with_, "on_failure": "continue", "rollback": "none", "needs": [*before]}
+        found[name] = {**_without_stages(turned), **({"if": "always()"} if before else {})}
+        before = [name]
+    top = {key: data[key] for key in _TOP_OF_REMOVING if key in data}
+    inputs = {name: {**mapping(rule), "required": False} for name, rule in mapping(data.get("inputs")).items()}
+    defaults = {**mapping(data.get("defaults")), "on_failure": "continue", "rollback": "none"}
+    return {**top, **({"inputs": inputs} if inputs else {}), "defaults": defaults, "stages": found}
+
+
+def _renewing(
+    data: Mapping[str, Json],
+    stages: Mapping[Role, tuple[str, Mapping[str, Json]]],
+    doing: Doing,
+    service: str,
+) -> dict[str, Json]:
+    name, stage = stages.get(Role.PROVISIONER, ("", {}))
+    services = mapping(mapping(stage.get("with")).get("services"))
+    if service not in services:
+        known = "it has " + ", ".join(f"`{each}`" for each in services) if services else "it has none"
+        raise UsageError(f"the provisioner has no service `{service}`", next=did_you_mean(service, services) or known)
+    hook = _HOOK_OF[doing]
+    if hook not in mapping(services[service]):
+        text = f"service `{service}` has no hook `{hook}`"
+        raise UsageError(text, next=f"declare it: `services: {{{service}: {{{hook}: ./script}}}}`")
+    with_ = {**mapping(stage["with"]), "action": doing.value, "service": service}
+    renewed: dict[str, Json] = {**stage, "with": with_}
+    if doing is not Doing.INIT:
+        return {**data, "stages": {**mapping(data["stages"]), name: renewed}}
+    # It needs nothing but its own hook, and hands nothing out.
+    renewed["with"] = {
+        "role": Role.PROVISIONER.value,
+        "action": doing.value,
+        "service": service,
+        "services": {service: {"outputs": {}, hook: mapping(services[service])[hook]}},
+    }
+    alone = {
+        key: value for key, value in renewed.items() if key not in ("needs", "if", "approval", "policy", "backend")
+    }
+    top = {key: value for key, value in data.items() if key not in ("stages", "targets", "policy")}
+    return {**top, "stages": {name: _without_stages(alone)}}
+
+
+def _without_stages(value: Mapping[str, Json]) -> dict[str, Json]:
+    """Without the variables that refer to stages, which are not there any more."""
+    found: dict[str, Json] = {}
+    for key, inner in value.items():
+        if key == "env":
+            found[key] = {
+                name: text
+                for name, text in mapping(inner).items()
+                if not (isinstance(text, str) and _REFERS_TO_STAGES.search(text))
+            }
+        else:
+            found[key] = _without_stages(inner) if isinstance(inner, Mapping) else inner
+    return found
+
+
+def _spelled(value: Json, path: Path_, source: SourceTree) -> Json:
+    if isinstance(value, Mapping):
+        return {key: _spelled(inner, (*path, key), source) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_spelled(inner, (*path, place), source) for place, inner in enumerate(value)]
+    is_text = len(path) > 1 and (path[-2] == "env" or path[-1] in ("default", "shipway"))
+    if is_text and isinstance(value, int | float):
+        return source.spelling(path) if path[-1] != "default" or isinstance(value, float) else value
+    return value
