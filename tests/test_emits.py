@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from shipway.action import Done, Work
 from shipway.additions import additions
-from shipway.canonical import canonical_bytes
+from shipway.canonical import Json, canonical_bytes
 from shipway.events import NodesAdded
 from shipway.nodes import Fidelity, Need, NeedKind, Outcome
 from shipway.plan import load_plan
@@ -19,6 +21,7 @@ from shipway.room import Bounds, Item
 from shipway.scheduler import Scheduler
 from tests.kills import Mortals
 from tests.runs import Ran, run, stage
+from tests.test_executor import Thing, with_actions
 from tests.test_resume import resume
 
 
@@ -440,3 +443,73 @@ def test_what_is_added_and_writes_one_file_in_no_order_with_another_is_a_conflic
     if conflict:
         assert done["main/find"].error.startswith("emit_conflict: ") and "out/one" in done["main/find"].error
         assert done["main/find"].emitted == ()
+
+
+# By an action in this process.
+
+FINDS = """
+- id: find
+  uses: test.find
+  emits:
+    max: 2
+    steps:
+      deploy: {run: 'echo "deploy $N" >> told', undo: 'echo "undo $N" >> told', env: {N: "${{ item.n }}"}}
+- id: last
+  run: echo last >> told
+"""
+
+
+class Finder(Thing):
+    """An action that may add steps: those that it is made with."""
+
+    is_emitting: Literal[True] = True
+
+    def __init__(self, *entries: Mapping[str, Json], undo: Callable[[Work], None] = lambda work: None) -> None:
+        super().__init__("test.find", lambda work: Done(undo={"was": 1}, emitted=entries), undo)
+
+
+def test_d029_an_action_in_this_process_adds_children_with_its_success(tmp_path: Path) -> None:
+    finder = Finder({"key": "a", "values": {"n": 1}}, {"values": {"n": 2}, "needs": ["a"]})
+    done = run(tmp_path, stage(FINDS), with_actions(finder))
+    assert done.outcomes == {"find": "succeeded", "last": "succeeded", "find[a]": "succeeded", "find[001]": "succeeded"}
+    assert done["main/find"].emitted == ("main/find[a]", "main/find[001]")
+    assert _told(tmp_path) == ["deploy 1", "deploy 2", "last"], "what comes next waits for all that was added"
+
+
+@pytest.mark.parametrize(
+    ("entries", "error"),
+    [
+        (({"step": "deplo"},), "entry 1 of `Done.emitted` names `deplo`, which is not declared under `emits`"),
+        (({"key": "a"}, {"nedds": []}), "entry 2 of `Done.emitted`: unknown key `nedds`; did you mean `needs`?"),
+        (({"values": float("nan")},), "entry 1 of `Done.emitted` is not JSON"),
+        (({"key": "a"}, {"key": "a", "values": 1}), "emit_conflict: entry 2 of `Done.emitted` adds `a` once more"),
+        (({}, {}, {}), "its action adds more than 2, the `max` of `emits`"),
+        (({"needs": ["nobody"]},), "`needs` names `nobody`"),
+    ],
+)
+def test_d031_what_it_may_not_add_fails_it_adds_nothing_and_is_undone(
+    entries: tuple[Mapping[str, Json], ...], error: str, tmp_path: Path
+) -> None:
+    undone: list[Json] = []
+    finder = Finder(*entries, undo=lambda work: undone.append(work.state))
+    done = run(tmp_path, stage(FINDS, lasting=True), with_actions(finder))
+    assert error in done["main/find"].error
+    assert set(done.outcomes) == {"find", "last"} and done.outcomes["last"] == "blocked"
+    assert undone == [{"was": 1}]
+
+
+def test_what_an_action_adds_that_its_step_does_not_declare_fails_it(tmp_path: Path) -> None:
+    done = run(tmp_path, stage("- {id: find, uses: test.find}"), with_actions(Finder({"key": "a"})))
+    assert "the step declares none under `emits`" in done["main/find"].error
+
+
+def test_emits_of_an_action_that_never_adds_steps_is_refused_when_planned(tmp_path: Path) -> None:
+    steps = """
+- id: write
+  uses: file.write
+  with: {path: x, content: x}
+  emits: {steps: {one: {run: 'true'}, two: {run: 'true'}}}
+"""
+    refused = run(tmp_path, stage(steps)).error
+    assert [problem.text for problem in refused.problems] == ["`file.write` of `main/write` never adds steps to a run"]
+    assert "let a `run` find out what to add" in refused.problems[0].hint

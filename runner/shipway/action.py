@@ -159,7 +159,8 @@ class Work(Struct, frozen=True):
 class Done(Struct, frozen=True):
     """What `do` returns. `undo` is JSON-safe state for `undo`; `unchanged`: nothing needed doing; `skipped` says why.
 
-    `records` are the things that are there, or gone, by this node's work, also where nothing needed doing.
+    `records` are the things that are there, or gone, by this node's work, also where nothing needed doing. `emitted` is what an
+    Emitting action adds to the run: mappings with the keys of a line of `$SHIPWAY_EMIT` (docs/declaration.md#emits).
     """
 
     outputs: Mapping[str, Json] = field(default_factory=dict)
@@ -168,6 +169,7 @@ class Done(Struct, frozen=True):
     skipped: str = ""
     change: Change | None = None
     records: tuple[Record, ...] = ()
+    emitted: tuple[Mapping[str, Json], ...] = ()
 
 
 PLAN_COMMAND_FAILED = "plan_command_failed"
@@ -277,6 +279,16 @@ class Quick(Protocol):
     """
 
     is_quick: Literal[True]
+
+
+@runtime_checkable
+class Emitting(Protocol):
+    """A thread's action whose `do` may add nodes to the run, by `Done.emitted`: only its steps may have `emits`.
+
+    A process's action may always: its child writes to `$SHIPWAY_EMIT`.
+    """
+
+    is_emitting: Literal[True]
 
 
 Action: TypeAlias = ThreadAction | ProcessAction

@@ -17,7 +17,7 @@ from shipway.action import Action, ActionFailed, Command, Done, Drifted, NotUndo
 from shipway.attempt import Ended, Grace, Ongoing
 from shipway.canonical import Json
 from shipway.declaration import OutputRule
-from shipway.emission import Conflict
+from shipway.emission import Conflict, checked_emission
 from shipway.exchange import Exchange, file_name, keep_file
 from shipway.nodes import Change, Fidelity, Node, Outcome, Verified
 from shipway.outputs import BadOutput, take_outputs
@@ -400,11 +400,14 @@ class Attempts:
             self._learn_made_of_secrets(attempt, result.outputs)
         try:
             kept = self._kept_files(attempt, result.outputs)
+            emitted = checked_emission(result.emitted, attempt.emitter)
         except BadOutput as error:
-            return self._end(attempt, Outcome.FAILED, error=str(error), word="outputs", done=result)
+            ended = self._end(attempt, Outcome.FAILED, error=str(error), word="outputs", done=result)
+            return replace(ended, is_permanent=isinstance(error, Conflict))
         if kept:
             result = replace(result, outputs={**result.outputs, **kept})
-        return self._end(attempt, Outcome.UNCHANGED if result.unchanged else Outcome.SUCCEEDED, done=result)
+        ended = self._end(attempt, Outcome.UNCHANGED if result.unchanged else Outcome.SUCCEEDED, done=result)
+        return replace(ended, emitted=tuple(entry.to_json() for entry in emitted)) if emitted else ended
 
     def _end(
         self,

@@ -10,7 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from shipway.accesses import accesses_of
-from shipway.action import Action, SlotRule, SlotType
+from shipway.action import Action, Emitting, SlotRule, SlotType
 from shipway.builder_calls import DEFAULT_OPTIONS
 from shipway.builder_calls import GatherOptions as GatherOptions
 from shipway.builder_calls import NodeHandle as NodeHandle
@@ -174,6 +174,11 @@ class GraphBuilder(PackageCalls, ForeignCalls):
         yield
         made = tuple(self._frames.pop().nodes.values())
         node = self._frames.top.nodes[owner.id]
+        action = self._scope.find_action(node.action)
+        is_silent = action is not None and action.runs_in == "thread" and not isinstance(action, Emitting)
+        if is_silent and not node.templates:  # said once
+            hint = "take `emits` away, or let a `run` find out what to add"
+            self._problem(node.position, f"`{node.action}` of `{node.id}` never adds steps to a run", hint)
         self._frames.put(replace(node, emits=most, templates={**node.templates, name: made}))
 
     def order(self, *, before: NodeHandle, after: NodeHandle) -> None:
