@@ -202,6 +202,13 @@ class ActionFailed(Exception):
         return super().__str__() or (str(self.__cause__) if self.__cause__ else "") or self.code
 
 
+class TimedOut(ActionFailed):
+    """Raised by an action that waited for as long as it may: its node is `timed_out`."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text, code="timeout")
+
+
 class NotUndoable(Exception):
     """Raised by `undo` that cannot undo, saying why; the node becomes `not_undoable`."""
 

@@ -13,7 +13,19 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from shipway.action import Action, ActionFailed, Command, Done, Drifted, NotUndoable, Quick, ThreadAction, Verb, Work
+from shipway.action import (
+    Action,
+    ActionFailed,
+    Command,
+    Done,
+    Drifted,
+    NotUndoable,
+    Quick,
+    ThreadAction,
+    TimedOut,
+    Verb,
+    Work,
+)
 from shipway.attempt import Ended, Grace, Ongoing
 from shipway.canonical import Json
 from shipway.declaration import OutputRule
@@ -381,8 +393,9 @@ class Attempts:
         word, is_permanent = "action_error", True
         if isinstance(call.error, ActionFailed):
             word, is_permanent = call.error.code, call.error.is_permanent
+        outcome = Outcome.TIMED_OUT if isinstance(call.error, TimedOut) else Outcome.FAILED
         return self._end(
-            attempt, Outcome.FAILED, error=_text(call.error), word=word, is_permanent=is_permanent, pause_ms=pause_ms
+            attempt, outcome, error=_text(call.error), word=word, is_permanent=is_permanent, pause_ms=pause_ms
         )
 
     def _call_succeeded(self, attempt: Ongoing, result: object) -> Ended:

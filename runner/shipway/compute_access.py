@@ -12,6 +12,9 @@ from shipway.action import ActionFailed
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
+ROOT_MISSING = "root_missing"
+"""The code of the ActionFailed that says that the root is not there."""
+
 
 class Ran(Struct, frozen=True):
     """How a script ended: exit code (negative: the signal), and what it wrote, bounded: of `out` the start, of `err` the end.

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from shipway.access_files import ABSENT, check, delete_script, enter_script, read_script, write_script
 from shipway.action import ActionFailed
-from shipway.compute_access import Ran, checked_names
+from shipway.compute_access import ROOT_MISSING, Ran, checked_names
 from shipway.piped import run_piped
 
 _ARGUMENT_MAX = 100_000
@@ -22,7 +22,7 @@ class LocalAccess:
 
     def __init__(self, root: str, base: Mapping[str, str]) -> None:
         self.root = root
-        self._base = base
+        self.base = base
 
     def run(
         self,
@@ -38,12 +38,12 @@ class LocalAccess:
         """See `Access`. Raises ActionFailed also where the environment is too long for the system."""
         checked_names(env or {})
         if not os.path.isdir(self.root):
-            raise ActionFailed(f"`{self.root}` is not there", code="root_missing")
+            raise ActionFailed(f"`{self.root}` is not there", code=ROOT_MISSING)
         with _argv(enter_script(cwd) + script) as argv:
             try:
                 done = run_piped(
                     argv,
-                    env={**self._base, **(env or {})},
+                    env={**self.base, **(env or {})},
                     cwd=Path(self.root),
                     stdin=stdin,
                     cancelled=cancelled,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from shipway.action import ActionFailed, PlanWork, Work
 from shipway.canonical import Json, mapping
-from shipway.compute_access import Access, Refused
+from shipway.compute_access import ROOT_MISSING, Access, Refused
 from shipway.environment import BASE_NAMES
 from shipway.file_state import locate
 from shipway.local_access import LocalAccess
@@ -25,6 +25,14 @@ def open_access(compute: Mapping[str, Json], ssh: Json, work: PlanWork | Work) -
     if compute.get("kind") != "ssh":
         return LocalAccess(root, base_of(work))
     return SshAccess(root, control_of(compute, ssh, work))
+
+
+def outside_of(access: Access) -> Access:
+    """The same machine from its root, for what has to work where the root of the preview is gone."""
+    if isinstance(access, SshAccess):
+        return SshAccess("/", access.control)
+    assert isinstance(access, LocalAccess)
+    return LocalAccess("/", access.base)
 
 
 def repository_access(work: PlanWork | Work) -> LocalAccess:
@@ -59,3 +67,8 @@ def declared_env(work: PlanWork | Work) -> dict[str, str]:
     """The part of a node's environment that its declaration names."""
     named = work.node.env
     return {name: value for name, value in work.env.items() if name in named or name not in BASE_NAMES}
+
+
+def nothing_there(error: ActionFailed) -> bool:
+    """Whether an error says that the root of the preview is not there, and so nothing in it."""
+    return error.code == ROOT_MISSING

@@ -14,7 +14,7 @@ from threading import Event
 
 from shipway.access_files import ABSENT, check, delete_script, enter_script, read_script, write_script
 from shipway.action import ActionFailed
-from shipway.compute_access import Ran, Refused, Unreachable, checked_names
+from shipway.compute_access import ROOT_MISSING, Ran, Refused, Unreachable, checked_names
 from shipway.piped import Piped, end_group, run_piped
 from shipway.ssh_control import Control
 
@@ -101,7 +101,7 @@ class SshAccess:
         if done.stopped:
             return Ran(done.exit_code, out, err, done.stopped)
         if code == "missing":
-            raise ActionFailed(f"`{self.root}` is not there on `{self.control.host.shown}`", code="root_missing")
+            raise ActionFailed(f"`{self.root}` is not there on `{self.control.host.shown}`", code=ROOT_MISSING)
         if not code.isdigit():
             said = Ran(0, b"", err).said() or f"ssh exit {done.exit_code}"
             raise Unreachable(f"the connection to `{self.control.host.shown}` was lost: {said}")

@@ -91,10 +91,15 @@ class Control:
         self._path = self._folder / hashlib.sha256(told).hexdigest()[:24]
 
     @property
-    def options(self) -> list[str]:
-        """The arguments by which ssh uses the connection, and never makes one of its own."""
+    def command(self) -> list[str]:
+        """The options by which ssh uses the connection, and never makes one of its own."""
         own = {"ControlMaster": "no", "ControlPath": str(self._path), "ProxyCommand": "false"}
-        return _arguments({**_OPTIONS, **own}, self.host)
+        return _arguments({**_OPTIONS, **own}, self.host)[:-2]
+
+    @property
+    def options(self) -> list[str]:
+        """The same, with the host behind."""
+        return [*self.command, "--", self.host.name]
 
     def is_open(self) -> bool:
         """Whether somebody answers at its socket."""

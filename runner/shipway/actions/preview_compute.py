@@ -1,0 +1,274 @@
+"""The action `preview.compute`: where a preview lives. A work tree here, or a checkout on a host that a hook may make first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Literal
+
+from msgspec.structs import replace
+
+from shipway.action import ActionFailed, Done, PlanWork, Prediction, SlotRule, SlotType, Work
+from shipway.canonical import Json
+from shipway.checkouts import (
+    is_checkout,
+    is_pushed,
+    local_place,
+    make_work_tree,
+    push_checkout,
+    remove_pushed,
+    remove_work_tree,
+)
+from shipway.checkpoint_store import change_environment, checkpoint_of
+from shipway.checkpoints import MADE, Made, checkpointed, decided, foretold, removed, undone, verified
+from shipway.compute_access import Refused, Unreachable
+from shipway.declaration import OutputRule
+from shipway.environment import output_variables
+from shipway.environment_record import Checkpoint, with_checkpoint, without_checkpoint
+from shipway.file_state import locate
+from shipway.git_work import git_at
+from shipway.hook_runs import HookRun, ask_hook, hook_env, known_outputs, run_hook
+from shipway.nodes import Change, Verified
+from shipway.preview_folder import remove_folder_script
+from shipway.preview_slots import COMMON, REMOVE, VERIFY_SCRIPT
+from shipway.reaching import control_of, nothing_there, open_access, repository_access
+
+_UNKEYED = ("destroy", "list", "verify_script", "remove")
+_IN_PLACE = ("tree",)
+_FACTS = ("kind", "root", "managed", "host", "user", "port", MADE)
+
+
+class PreviewCompute:
+    """Makes the place, or brings the one that is there to the planned tree. Never makes a second of what may be there."""
+
+    runs_in: Literal["thread"] = "thread"
+    name = "preview.compute"
+    contract = 1
+    slots: Mapping[str, SlotRule] = {
+        **COMMON,
+        "ssh": SlotRule(SlotType.OBJECT, description="`key` and `known_hosts`; it lives on a host where this is given"),
+        "create": SlotRule(SlotType.STRING, description="the script that makes the host", is_script=True),
+        "destroy": SlotRule(SlotType.STRING, description="the script that takes it away", is_script=True),
+        "list": SlotRule(SlotType.STRING, description="the script that says what hosts there are", is_script=True),
+        "root": SlotRule(SlotType.STRING, description="the folder on the host in which previews live"),
+        "host": SlotRule(SlotType.STRING, description="the host; else output HOST of `create`"),
+        "user": SlotRule(SlotType.STRING, description="who to be there; else output USER"),
+        "port": SlotRule(SlotType.INTEGER, description="its port of ssh; else output PORT"),
+        "path": SlotRule(SlotType.STRING, description="a checkout that is there, to be used and not to be removed"),
+        "tree": SlotRule(SlotType.STRING, description="the tree that is planned"),
+        **VERIFY_SCRIPT,
+        **REMOVE,
+    }
+    outputs: Mapping[str, OutputRule] = {
+        "kind": OutputRule("string"),
+        "root": OutputRule("string"),
+        "managed": OutputRule("boolean"),
+        "host": OutputRule("string", required=False),
+        "user": OutputRule("string", required=False),
+        "port": OutputRule("integer", required=False),
+        MADE: OutputRule("integer"),
+    }
+
+    def plan(self, work: PlanWork) -> Prediction:
+        """Kept, brought up to date, or made."""
+        return foretold(
+            work,
+            contract=self.contract,
+            verify=_verify,
+            change_when_made=Change.CREATE,
+            unkeyed=_UNKEYED,
+            in_place=_IN_PLACE,
+            reversible=work.inputs.get("create") is None or work.inputs.get("destroy") is not None,
+        )
+
+    def do(self, work: Work) -> Done:
+        """Make it, or bring it up to date; with `remove` take it away."""
+        if work.inputs.get("remove"):
+            return removed(work, remove=_remove)
+        is_in_place = decided(work, self.contract, _UNKEYED, _IN_PLACE).is_in_place
+        return checkpointed(
+            work,
+            contract=self.contract,
+            verify=_verify,
+            make=lambda given, before: _make(given, before, is_in_place=is_in_place),
+            unkeyed=_UNKEYED,
+            in_place=_IN_PLACE,
+            adopt=_adopt,
+        )
+
+    def undo(self, work: Work) -> None:
+        """Take away what was made."""
+        undone(work, remove=_remove)
+
+    def verify(self, work: Work) -> Verified:
+        """Whether it is there; unknown where its host does not answer."""
+        return verified(work, verify=_verify)
+
+
+def _make(work: Work, before: Checkpoint | None, *, is_in_place: bool) -> Made:
+    if work.inputs.get("ssh") is None:
+        return _make_here(work)
+    given: Mapping[str, Json] = {}
+    is_anew = True
+    if work.inputs.get("create") is not None:
+        # One that has only to get another tree, or to be looked at again (`--no-cache`, a failed run), is not made twice.
+        reused = before if before is not None and (is_in_place or before.stale) and _is_there(work, before) else None
+        is_anew = reused is None
+        given = _created(work) if reused is None else _declared(reused.outputs)
+    return _checked_out(work, given, is_anew=is_anew)
+
+
+def _make_here(work: Work) -> Made:
+    path = work.inputs.get("path")
+    if path is not None:
+        place = locate(work.root, path)
+        if not is_checkout(git_at(work, place)):
+            raise ActionFailed(f"`{path}` is no checkout: there is nothing to attach to", is_permanent=True)
+        return Made({"kind": "local", "root": str(place.resolve()), "managed": False})
+    was_there = is_checkout(git_at(work, local_place(work)))
+    make_work_tree(work)
+    return Made({"kind": "local", "root": str(local_place(work)), "managed": True}, is_anew=not was_there)
+
+
+def _checked_out(work: Work, given: Mapping[str, Json], *, is_anew: bool) -> Made:
+    """The checkout on the host, as the hook and the slots say where that is."""
+    facts = _facts(work, given)
+    control = control_of(facts, work.inputs.get("ssh"), work)
+    if work.inputs.get("path") is None:
+        push_checkout(work, control, str(facts["root"]))
+    else:
+        open_access(facts, work.inputs.get("ssh"), work).run("true")
+    return Made({**given, **facts}, is_anew=is_anew)
+
+
+def _facts(work: Work | PlanWork, given: Mapping[str, Json]) -> dict[str, Json]:
+    inputs = work.inputs
+    found: dict[str, Json] = {"kind": "ssh", "managed": inputs.get("path") is None}
+    for name in ("host", "user", "port"):
+        value = inputs.get(name) if inputs.get(name) is not None else given.get(name.upper())
+        if value not in (None, ""):
+            found[name] = value
+    if not found.get("host"):
+        raise ActionFailed("no host is known: neither `host` nor an output HOST of `create` says it", is_permanent=True)
+    port = found.get("port")
+    if isinstance(port, str):
+        if not (port.isascii() and port.isdigit()):
+            raise Refused(f"output PORT `{port}` of `create` is no port")
+        found["port"] = int(port)
+    above = str(inputs.get("root") or "/srv/shipway").rstrip("/")
+    own = f"{above}/{inputs['lifecycle']}-{inputs['target']}"
+    return {**found, "root": own if inputs.get("path") is None else str(inputs["path"])}
+
+
+def _created(work: Work) -> dict[str, Json]:
+    """What `create` hands on, kept at once: should this run be killed now, the next one knows the host."""
+    rules = {name: rule for name, rule in work.node.outputs.items() if name not in _FACTS}
+    env = hook_env(work, is_here=True, SHIPWAY_ACTION="create")
+    try:
+        given = run_hook(HookRun(str(work.inputs["create"]), repository_access(work), env, rules), work)
+    except ActionFailed as error:
+        if error.code == "exit":  # it said itself that it failed, and may be tried again
+            change_environment(work, lambda record: without_checkpoint(record, work.node.id))
+        raise
+    kept = {name: value for name, value in given.items() if rules[name].type != "secret"}
+    checkpoint = checkpoint_of(work)
+    if checkpoint is not None and not checkpoint.made:
+        noted = replace(checkpoint, outputs=kept)
+        change_environment(work, lambda record: with_checkpoint(record, work.node.id, noted))
+    return given
+
+
+def _adopt(work: Work) -> Made | None:
+    """What a run that was killed left: asked for before anything is made. Raises ActionFailed where it cannot be told."""
+    if work.inputs.get("ssh") is None or work.inputs.get("create") is None:
+        return None
+    begun = checkpoint_of(work)
+    rules = {name: rule for name, rule in work.node.outputs.items() if name not in _FACTS}
+    if (
+        begun is not None
+        and all(name in begun.outputs for name, rule in rules.items() if rule.required)
+        and begun.outputs
+    ):
+        return _checked_out(work, _declared(begun.outputs), is_anew=True)
+    answer, given = _asked(work, begun, rules)
+    if answer is Verified.HOLDS:
+        return _checked_out(work, given, is_anew=True)
+    if begun is not None and answer is Verified.UNKNOWN:
+        text = "a run was ended while it made the host, and whether there is one cannot be told"
+        raise ActionFailed(
+            f"{text}: let `verify` of `create` say so (0 with its outputs, or 3), or run `shipway preview down`",
+            code="verify_unknown",
+        )
+    return None
+
+
+def _asked(
+    work: Work | PlanWork, checkpoint: Checkpoint | None, rules: Mapping[str, OutputRule]
+) -> tuple[Verified, Mapping[str, Json]]:
+    """What `verify_script` says of the host; unknown where there is none."""
+    script = work.inputs.get("verify_script")
+    if script is None:
+        return Verified.UNKNOWN, {}
+    env = hook_env(work, is_here=True, SHIPWAY_ACTION="verify") | output_variables(known_outputs(work, checkpoint))
+    cancelled = work.cancelled if isinstance(work, Work) else lambda: False
+    answer, given = ask_hook(HookRun(str(script), repository_access(work), env, rules), cancelled)
+    if answer is Verified.HOLDS and not all(name in given for name, rule in rules.items() if rule.required):
+        return (Verified.HOLDS if checkpoint is not None and checkpoint.made else Verified.UNKNOWN), {}
+    return answer, given
+
+
+def _verify(work: Work | PlanWork, checkpoint: Checkpoint) -> Verified:
+    if work.inputs.get("ssh") is None:
+        root = Path(str(checkpoint.outputs.get("root", "")))
+        return Verified.HOLDS if is_checkout(git_at(work, root)) else Verified.GONE
+    return _look(work, checkpoint)
+
+
+def _is_there(work: Work, checkpoint: Checkpoint) -> bool:
+    """Raises ActionFailed where that cannot be told: a second one might be made of it."""
+    answer = _look(work, checkpoint)
+    if answer is Verified.UNKNOWN:
+        raise ActionFailed("whether the host is still there cannot be told", code="verify_unknown")
+    return answer is Verified.HOLDS
+
+
+def _look(work: Work | PlanWork, checkpoint: Checkpoint) -> Verified:
+    """What the hook says of the host, and the host of the checkout."""
+    if work.inputs.get("verify_script") is not None:
+        answer, _ = _asked(work, checkpoint, {})
+        if answer is not Verified.HOLDS:
+            return answer
+    access = open_access(checkpoint.outputs, work.inputs.get("ssh"), work)
+    try:
+        if checkpoint.outputs.get("managed") is False:
+            return Verified.HOLDS if access.run("true").exit_code == 0 else Verified.GONE
+        return Verified.HOLDS if is_pushed(access, work) else Verified.GONE
+    except Unreachable:
+        return Verified.UNKNOWN
+    except ActionFailed as error:
+        if nothing_there(error):
+            return Verified.GONE
+        raise
+
+
+def _remove(work: Work, checkpoint: Checkpoint | None) -> bool:
+    outputs = checkpoint.outputs if checkpoint is not None else {}
+    if work.inputs.get("destroy") is not None and work.inputs.get("ssh") is not None:
+        env = hook_env(work, is_here=True, SHIPWAY_ACTION="destroy") | output_variables(known_outputs(work, checkpoint))
+        run_hook(HookRun(str(work.inputs["destroy"]), repository_access(work), env), work)
+        return True
+    if outputs.get("managed") is False:
+        with suppress(ActionFailed):
+            open_access(outputs, work.inputs.get("ssh"), work).run(remove_folder_script())
+        return False
+    if work.inputs.get("ssh") is None:
+        return remove_work_tree(work)
+    if checkpoint is None and work.inputs.get("host") is None:
+        return False
+    facts = outputs if outputs.get("host") else _facts(work, _declared(outputs))
+    return remove_pushed(work, control_of(facts, work.inputs.get("ssh"), work), str(facts["root"]))
+
+
+def _declared(outputs: Mapping[str, Json]) -> dict[str, Json]:
+    return {name: value for name, value in outputs.items() if name not in _FACTS}

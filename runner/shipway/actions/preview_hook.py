@@ -1,0 +1,116 @@
+"""The action `preview.hook`: a script that makes or changes something of a preview, and another that takes that back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from shipway.action import ActionFailed, Done, PlanWork, Prediction, SlotRule, SlotType, Work
+from shipway.canonical import Json, mapping
+from shipway.checkpoints import MADE, Made, checkpointed, foretold, removed, renewed, undone, verified
+from shipway.compute_access import Access
+from shipway.declaration import OutputRule
+from shipway.environment import output_variables
+from shipway.environment_record import Checkpoint
+from shipway.hook_runs import HookRun, ask_hook, hook_env, known_outputs, run_hook
+from shipway.nodes import Change, Verified
+from shipway.preview_slots import COMMON, IN_PLACE, REMOVE, VERIFY_SCRIPT
+from shipway.reaching import open_access, repository_access
+
+_REPOSITORY, _COMPUTE = "repository", "compute"
+_UNKEYED = ("undo", "undo_where", "verify_script", "instead", "action", "remove")
+
+
+class PreviewHook:
+    """Runs `run` in the repository or where the preview lives. Kept while its inputs are the same and `verify_script` agrees."""
+
+    runs_in: Literal["thread"] = "thread"
+    name = "preview.hook"
+    contract = 1
+    slots: Mapping[str, SlotRule] = {
+        **COMMON,
+        **IN_PLACE,
+        "run": SlotRule(SlotType.STRING, required=True, description="the script, POSIX sh", is_script=True),
+        "where": SlotRule(SlotType.STRING, default=_REPOSITORY, description="repository or compute"),
+        "cache": SlotRule(SlotType.BOOLEAN, default=True, description="false: it runs at each up"),
+        "undo": SlotRule(SlotType.STRING, description="the script that takes it back", is_script=True),
+        "undo_where": SlotRule(SlotType.STRING, default=_REPOSITORY, description="repository or compute"),
+        "instead": SlotRule(SlotType.STRING, description="run this on what is there, such as a reset", is_script=True),
+        "service": SlotRule(SlotType.STRING, description="what SHIPWAY_SERVICE says"),
+        "action": SlotRule(SlotType.STRING, default="run", description="what SHIPWAY_ACTION says"),
+        **VERIFY_SCRIPT,
+        **REMOVE,
+    }
+    outputs: Mapping[str, OutputRule] = {MADE: OutputRule("integer")}
+
+    def plan(self, work: PlanWork) -> Prediction:
+        """Kept, or opaque: only running it tells."""
+        reversible = work.inputs.get("undo") is not None
+        return foretold(
+            work,
+            contract=self.contract,
+            verify=_verify,
+            change_when_made=Change.RUN,
+            unkeyed=_UNKEYED,
+            reversible=reversible,
+        )
+
+    def do(self, work: Work) -> Done:
+        """Run it, unless it is kept; with `remove` what takes it back."""
+        if work.inputs.get("remove"):
+            return removed(work, remove=_remove)
+        if work.inputs.get("instead") is not None:
+            return renewed(work, make=lambda given, before: Made(_run(given, str(given.inputs["instead"]))))
+        return checkpointed(work, contract=self.contract, verify=_verify, make=_make, unkeyed=_UNKEYED)
+
+    def undo(self, work: Work) -> None:
+        """Run what takes it back."""
+        undone(work, remove=_remove)
+
+    def verify(self, work: Work) -> Verified:
+        """What `verify_script` says; without one it holds, as far as anybody knows."""
+        return verified(work, verify=_verify)
+
+
+def _make(work: Work, before: Checkpoint | None) -> Made:
+    return Made(_run(work, str(work.inputs["run"])))
+
+
+def _run(work: Work, script: str) -> dict[str, Json]:
+    rules = {name: rule for name, rule in work.node.outputs.items() if name != MADE}
+    return run_hook(_hook(work, script, "where", rules), work)
+
+
+def _verify(work: Work | PlanWork, checkpoint: Checkpoint) -> Verified:
+    script = work.inputs.get("verify_script")
+    if script is None:
+        return Verified.HOLDS
+    given = known_outputs(work, checkpoint)
+    hook = _hook(work, str(script), "where", {}, **output_variables(given))
+    return ask_hook(hook, work.cancelled if isinstance(work, Work) else lambda: False)[0]
+
+
+def _remove(work: Work, checkpoint: Checkpoint | None) -> bool:
+    script = work.inputs.get("undo")
+    if script is None:
+        return checkpoint is not None
+    if work.inputs["undo_where"] == _COMPUTE and not work.inputs.get("compute"):
+        return False  # it was never made, so that nothing is there
+    given = known_outputs(work, checkpoint)
+    run_hook(_hook(work, str(script), "undo_where", {}, SHIPWAY_ACTION="destroy", **output_variables(given)), work)
+    return True
+
+
+def _hook(work: Work | PlanWork, script: str, where: str, rules: Mapping[str, OutputRule], **more: str) -> HookRun:
+    access = _access(work, str(work.inputs.get(where) or _REPOSITORY))
+    is_here = work.inputs.get("ssh") is None or access.root == str(work.root)
+    return HookRun(script, access, {**hook_env(work, is_here=is_here), **more}, rules)
+
+
+def _access(work: Work | PlanWork, where: str) -> Access:
+    if where == _REPOSITORY:
+        return repository_access(work)
+    compute = work.inputs.get("compute")
+    if where != _COMPUTE or not isinstance(compute, Mapping):
+        raise ActionFailed(f"`where` `{where}`: it takes `repository`, or `compute` with one", is_permanent=True)
+    return open_access(mapping(compute), work.inputs.get("ssh"), work)
