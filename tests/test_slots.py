@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from shipway.evaluation import Evaluation
 from shipway.nodes import Immediate, Node, Outcome, Promise, Proxy, Reads, Slot
 from shipway.plan import load_plan
 from shipway.registry import Registry
+from tests.command_line import make_project
 from tests.render_samples import plan_of
 from tests.render_samples import stage as planned_stage
 from tests.runs import run, stage
@@ -129,3 +131,50 @@ steps:
         ("shipway.yml:9:7", "action `file.write` has no slot `contnt`"),
         ("shipway.yml:10:7", "slot `mode` of `main/notes` takes a string, not a list"),
     ]
+
+
+WRONG = """\
+version: 1
+name: shop
+stages:
+  files:
+    steps:
+      - {id: note, uses: file.write, with: {pth: x, content: y}}
+      - {id: other, uses: file.writ, with: {path: x}}
+      - {id: each, gather: {items: [a]}, uses: file.remove, with: {paht: x}}
+      - id: body
+        steps:
+          - {id: inner, uses: file.move, with: {source: x, too: y}}
+    compensate:
+      steps: [{id: back, uses: file.remove, with: {pathh: x}}]
+"""
+SLOTS = [
+    "6:9: slot `path` of `files/note` is not set: it takes a string",
+    "6:45: action `file.write` has no slot `pth` (node `files/note`)",
+    "7:9: unknown action `file.writ`",
+    "8:68: action `file.remove` has no slot `paht` (node `files/each`)",
+    "11:13: slot `path` of `files/inner` is not set: it takes a string",
+    "11:60: action `file.move` has no slot `too` (node `files/inner`)",
+    "13:15: slot `path` of `files/back` is not set: it takes a string",
+    "13:52: action `file.remove` has no slot `pathh` (node `files/back`)",
+]
+
+
+@pytest.mark.parametrize(
+    ("more", "others"),
+    [
+        ("defults: {}\n", ["14:1: unknown key `defults`"]),
+        (
+            "  dots: {mode: files, with: {sorces: {a: b}, roots: {home: home}}}\n",
+            ["14:23: `with` of stage `dots` needs `sources`", "14:30: unknown key `sorces` in `with` of stage `dots`"],
+        ),
+    ],
+    ids=["refused when read", "refused by a backend"],
+)
+def test_wrong_slots_are_told_with_whatever_else_is_wrong(tmp_path: Path, more: str, others: list[str]) -> None:
+    project = make_project(tmp_path)
+    project.write({"shipway.yml": WRONG + more})
+    said = re.findall(
+        r"^shipway\.yml:(.*)$", project.call("validate", code=2, env={"COLUMNS": "300"}).err, re.MULTILINE
+    )
+    assert said == [*SLOTS, *others]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -261,11 +261,14 @@ class Declaration(Struct, frozen=True):
         return TargetRule() if name is None else rules[name]
 
 
-def load(file: Path, *, root: Path, target: str | None = None) -> Declaration:
+def load(
+    file: Path, *, root: Path, target: str | None = None, more: Callable[[SourceTree], Iterable[Problem]] | None = None
+) -> Declaration:
     """The declaration in `file`, with its overlay for `target` merged in; file names are shown relative to `root`.
 
     The overlay of `shipway.yml` for the target `pr-42` is `shipway.pr-42.yml`, else `shipway.pr.yml`, where there is one.
-    Raises DeclarationError with every problem found, in the order of the files, and UsageError where `target` is no name.
+    Raises DeclarationError with every problem found, in the order of the files, and UsageError where `target` is no name. What
+    is refused is looked through by `more` too, so that nobody is told of the rest only when this is put right.
     """
     if target is not None and not _TARGET_NAME.fullmatch(target):
         text = f"`{target}` is not the name of a target"
@@ -274,7 +277,7 @@ def load(file: Path, *, root: Path, target: str | None = None) -> Declaration:
     found = [*schema.findings("declaration", tree.data), *cross_findings(tree.data, MAX_PROBLEMS)]
     found += [*_version_findings(tree), *_target_findings(tree, target)]
     if found or tree.problems:
-        raise _refusal(tree, found)
+        raise _refusal(tree, found, more(tree) if more is not None else ())
     return _Builder(tree).declaration()
 
 
@@ -284,13 +287,15 @@ def is_same_for(declared: Declaration, file: Path, *, root: Path, target: str) -
     return is_one and next(_target_findings(declared.source, target), None) is None
 
 
-def _refusal(tree: SourceTree, found: list[Finding]) -> DeclarationError:
+def _refusal(tree: SourceTree, found: list[Finding], more: Iterable[Problem]) -> DeclarationError:
     """All problems once each, in the order of the files; of two at one place that of reading says enough."""
     unreadable = {problem.where for problem in tree.problems}
     problems = dict.fromkeys(tree.problems)
     problems |= dict.fromkeys(
         problem for problem in (_problem(tree, one) for one in found) if problem.where not in unreadable
     )
+    told = {problem.where for problem in problems}
+    problems |= dict.fromkeys(problem for problem in more if problem.where not in told)
     anchors = {finding.anchor for finding in found} | ({"yaml"} if tree.problems else set())
     anchor = anchors.pop() if len(anchors) == 1 else ""
     return load_failed(sorted(problems, key=tree.order)[:MAX_PROBLEMS], anchor, about(anchor))

@@ -24,7 +24,7 @@ from shipway.coverage import covered
 from shipway.declaration import Declaration, StateStore
 from shipway.drill import drilled
 from shipway.environment import base_environment
-from shipway.errors import Interrupted, Reason, ShipwayError, UsageError, VerificationError, trace_of
+from shipway.errors import Interrupted, Problem, Reason, ShipwayError, UsageError, VerificationError, trace_of
 from shipway.evaluation import secrets_named
 from shipway.events import PhaseFinished, PhaseStarted, Warned
 from shipway.execution import ExecutionTools, PlanCommands, execute_plan
@@ -56,6 +56,8 @@ from shipway.shared_state import SharedState
 from shipway.shelf import Shelf
 from shipway.signer import SigningTools
 from shipway.site import site_of
+from shipway.slot_checks import slot_problems
+from shipway.source import SourceTree
 from shipway.state import Prior
 from shipway.undertaking import Finished, Request, Surroundings
 from shipway.workspace import Workspace
@@ -169,7 +171,7 @@ class _Voyage:
         root, request = self.around.repository.root, self.request
         known = request.declared
         if known is None or not declarations.is_same_for(known, request.file, root=root, target=request.target):
-            known = declarations.load(request.file, root=root, target=request.target)
+            known = declarations.load(request.file, root=root, target=request.target, more=self._slot_problems)
         self._declaration = known
         env = self.context.env
         self.secrets = {name: env[name] for name in self.declaration.secrets if env.get(name)}
@@ -178,13 +180,18 @@ class _Voyage:
             names = ", ".join(f"`{name}`" for name in self.redactor.too_short)
             self.around.events.emit(Warned(f"too short to be masked in what steps print: {names}"))
 
+    def _slot_problems(self, tree: SourceTree) -> Iterable[Problem]:
+        registry = self.around.registry
+        return slot_problems(tree, registry.find_action, registry.action_names)
+
     def resolve(self) -> None:
         """Choose a backend for every stage."""
         self.resolved = resolve(self.declaration, self.around.registry)
 
     def validate(self) -> None:
         """Check capabilities of all stages, then let each backend check its own."""
-        check_stages(self.declaration, self.resolved, self.around.repository.root, self.request.target)
+        root, target = self.around.repository.root, self.request.target
+        check_stages(self.declaration, self.resolved, root, target, self._slot_problems)
         self._listening.find(self.declaration)
         self._hold_base()
 

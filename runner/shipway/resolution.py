@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from msgspec import Struct
@@ -11,6 +11,7 @@ from shipway.backend import Backend, Capability, Inspecting, StagePlace, derive_
 from shipway.declaration import Declaration, Stage
 from shipway.errors import DeclarationError, Problem, Reason, RunFailed, ShipwayError, UsageError, did_you_mean
 from shipway.registry import BackendKey, Registry, show, unknown_backend
+from shipway.source import SourceTree
 
 
 class Resolved(Struct, frozen=True):
@@ -57,11 +58,16 @@ def check_capabilities(declaration: Declaration, resolved: Mapping[str, Resolved
 
 
 def check_stages(
-    declaration: Declaration, resolved: Mapping[str, Resolved], root: Path | None = None, target: str = ""
+    declaration: Declaration,
+    resolved: Mapping[str, Resolved],
+    root: Path | None = None,
+    target: str = "",
+    more: Callable[[SourceTree], Iterable[Problem]] | None = None,
 ) -> None:
     """Phase validate: capabilities of all stages first, then each backend's own checks, in the workspace `root` if there is one.
 
-    Raises UsageError or, where a backend found something, DeclarationError with the problems of all stages.
+    Raises UsageError or, where a backend found something, DeclarationError with the problems of all stages, and what `more`
+    says of a declaration that is refused anyway.
     """
     check_capabilities(declaration, resolved)
     problems: list[Problem] = []
@@ -75,6 +81,7 @@ def check_stages(
         except Exception as error:  # a backend is foreign code: whatever it raises is told as its failure
             raise backend_failed("validate", declaration, stage, chosen.key, error) from error
     if problems:
+        problems += more(declaration.source) if more is not None else ()
         problems = sorted(dict.fromkeys(problems), key=declaration.source.order)
         raise _refusal("validate", Reason.DECLARATION_INVALID, problems, DeclarationError)
 
