@@ -11,6 +11,11 @@ from shipway.credential_shapes import SHAPES, Shape
 from shipway.literals import Place, any_of
 
 
+def may_be_in(text: str) -> bool:
+    """Whether something in `text` begins as a credential does."""
+    return _search().pattern.search(text) is not None
+
+
 def places(text: str) -> Iterator[Place]:
     """Where credentials stand in `text`, from left to right; no two overlap."""
     search = _search()

@@ -82,7 +82,15 @@ def link_text(root: Path, path: Path, source: Json, real: Real = real_folder) ->
     if os.path.isabs(str(source)):
         return place
     end = os.path.join(real(os.path.dirname(place)), os.path.basename(place))
-    return os.path.relpath(end, real(os.path.dirname(path)))
+    return _relative(end, real(os.path.dirname(path)))
+
+
+def _relative(path: str, start: str) -> str:
+    """As `os.path.relpath` of two paths that are absolute and normalised, which thousands of links ask for."""
+    there, here = (text.strip("/").split("/") if text.strip("/") else [] for text in (path, start))
+    shared = next((at for at, (one, other) in enumerate(zip(there, here, strict=False)) if one != other), None)
+    shared = min(len(there), len(here)) if shared is None else shared
+    return "/".join([*[".."] * (len(here) - shared), *there[shared:]]) or "."
 
 
 def leads_to(path: Path, target: str, kind: Kind | None = None) -> bool:

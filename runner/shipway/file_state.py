@@ -201,10 +201,10 @@ def place_of(root: Path, text: Json, slot: str = "path", real: Real = real_folde
     if not isinstance(text, str) or not text or "\0" in text:
         raise ActionFailed(f"`{slot}` is not set: it takes a path")
     base = str(root)
-    place = os.path.normpath(os.path.join(base, text))
     if text.startswith("/"):
-        return place
-    above = place if place == base else os.path.dirname(place)
+        return os.path.normpath(text)
+    place = os.path.normpath(f"{base}/{text}" if base != "/" else f"/{text}")
+    above = place if place == base else place.rpartition("/")[0] or "/"
     if not is_inside(place, base) or not is_inside(real(above), real(base)):
         raise ActionFailed(f"`{slot}` `{text}` leads out of the workspace; write an absolute path if that is meant")
     return place

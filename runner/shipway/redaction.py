@@ -99,8 +99,9 @@ class Redactor:
     def redact(self, text: str) -> Redacted:
         """`text` with every secret replaced by MASK; nothing else is changed."""
         for search in (self._known, credentials):
-            text, count = _masked(text, search.places(text))
-            self._counted(count)
+            if search.may_be_in(text):
+                text, count = _masked(text, search.places(text))
+                self._counted(count)
         return Redacted(text)
 
     def clean(self, text: str) -> Redacted:
@@ -164,7 +165,12 @@ class Stream:
 
 
 class _Search(Protocol):
-    """What finds secrets: `places` from left to right, none overlapping, `undecided` the first where more could follow."""
+    """What finds secrets: `places` from left to right, none overlapping, `undecided` the first where more could follow.
+
+    `may_be_in` says soon that there are none, of nearly every text.
+    """
+
+    def may_be_in(self, text: str) -> bool: ...
 
     def places(self, text: str) -> Iterator[Place]: ...
 
@@ -221,6 +227,10 @@ class _Known:
     def _long(self) -> re.Pattern[str] | None:
         variants = [variant for variant in self._variants if len(variant) >= _BROKEN and "\n" not in variant]
         return re.compile(any_of(variants)) if variants else None
+
+    def may_be_in(self, text: str) -> bool:
+        """See `_Search`."""
+        return self._pattern is not None
 
     def places(self, text: str) -> Iterator[Place]:
         """See `_Search`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -16,7 +17,6 @@ from shipway.file_state import (
     Kind,
     describe,
     describe_link,
-    fingerprint,
     kind_of,
     link_fingerprint,
     locate,
@@ -85,7 +85,8 @@ class FileLink:
             path, target = _link(work)
             kind = kind_of(path)
             if leads_to(path, target, kind):
-                return Done(outputs, unchanged=True, change=Change.NOOP, records=(_record(work, fingerprint(path)),))
+                after = link_fingerprint(os.readlink(path))
+                return Done(outputs, unchanged=True, change=Change.NOOP, records=(_record(work, after),))
             if (ended := decided(work, path, kind)) is not None:
                 return ended
             records = (*gone_below(path, work.inputs["path"]), _record(work, link_fingerprint(target)))
