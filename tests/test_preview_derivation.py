@@ -13,8 +13,8 @@ from shipway.canonical import Json, object_of
 from shipway.declaration import load
 from shipway.environment_record import Checkpoint
 from shipway.errors import UsageError
-from shipway.nodes import NeedKind
-from shipway.preview_derivation import alone, derived, known_of, recorded_data
+from shipway.nodes import Immediate, NeedKind
+from shipway.preview_derivation import alone, attached, derived, known_of, recorded_data
 from shipway.preview_settings import Doing
 from tests.preview_actions import StandIn, StandIns
 from tests.previews import SHOP, attempt, workspace
@@ -58,12 +58,19 @@ def made(root: Path) -> tuple[Ran, Mapping[str, Json]]:
     return ran, known_of(checkpoints)
 
 
-def run_derived(root: Path, data: Mapping[str, Json], registry: StandIns | None = None, *, execute: bool = True) -> Ran:
+def run_derived(
+    root: Path,
+    data: Mapping[str, Json],
+    registry: StandIns | None = None,
+    *,
+    execute: bool = True,
+    env: Mapping[str, str] | None = None,
+) -> Ran:
     folder = root / ".shipway/previews/pr-42"
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "derived.yml"
     file.write_text(json.dumps(data))
-    return run(root, None, Setting(registry=registry or StandIns(), target="pr-42"), execute=execute, file=file)
+    return run(root, None, Setting(env or {}, registry or StandIns(), target="pr-42"), execute=execute, file=file)
 
 
 def nodes_of(ran: Ran) -> list[str]:
@@ -226,17 +233,25 @@ def test_what_is_recorded_is_read_again_as_it_was_written(root: Path) -> None:
     }
 
 
-def test_a_runner_works_alone_with_what_a_manifest_says(root: Path) -> None:
-    text = FULL.replace("            DSN: ${{ provisioner.postgres.DSN }}\n", "").replace(_SECRET, "")
-    data = data_of(root, text)
+def test_p30_a_runner_works_alone_with_what_a_manifest_says(root: Path) -> None:
+    data = data_of(root)
     _, known = made(root)
+    owned = object_of(object_of(known["provisioner"])["postgres"])
+    secret = {"secret": "provisioner/service/postgres#DSN"}
+    manifest = {**known, "provisioner": {"postgres": {**owned, "DSN": secret}}}
     registry = StandIns()
-    ran = run_derived(root, alone(data, known), registry)
+    ran = run_derived(root, alone(data, manifest), registry, env={"POSTGRES_DSN": "pg://hidden@db"})
     assert {node.partition("/")[0] for node in nodes_of(ran)} == {"runner"} and ran.exit_code == 0, ran.outcomes
     api = registry.seen["runner/service/api"].inputs
     assert (object_of(api["compute"])["root"], api["port"]) == ("/place", 61000)
     env = object_of(registry.seen["runner/env[services%2Fapi%2F.env.local]"].inputs["entries"])
-    assert env == {"LISTEN_PORT": "61000", "V": "3.10", "CACHE_PORT": "61001"}
+    assert env == {"LISTEN_PORT": "61000", "V": "3.10", "CACHE_PORT": "61001", "DSN": "pg://hidden@db"}
+
+
+def test_p27_a_checkout_that_is_there_is_attached_to(root: Path) -> None:
+    plan = run_derived(root, attached(data_of(root), "../there"), execute=False).finished.plan
+    assert plan is not None
+    assert plan.by_id["provisioner/compute"].slots["path"] == Immediate("../there")
 
 
 def test_edges_of_a_removal_hold_nobody_back(root: Path) -> None:

@@ -13,7 +13,7 @@ from shipway.canonical import Json, mapping
 from shipway.declaration import Declaration
 from shipway.environment_record import Checkpoint
 from shipway.errors import Reason, UsageError, did_you_mean
-from shipway.preview_names import COMPUTE, PORTS
+from shipway.preview_names import COMPUTE, PORTS, secret_name
 from shipway.preview_settings import Doing, Role
 from shipway.source import Path_, SourceTree
 
@@ -62,13 +62,33 @@ def derived(
     return dict(data)
 
 
+def attached(data: Mapping[str, Json], checkout: str) -> dict[str, Json]:
+    """The declaration that makes everything in a checkout that is there. Raises UsageError where there is no preview."""
+    stages = _preview_stages(data)
+    name, stage = stages.get(Role.PROVISIONER) or stages[Role.RUNNER]
+    home = {**stage, "with": {**mapping(stage.get("with")), "checkout": checkout}}
+    return {**data, "stages": {**mapping(data.get("stages")), name: home}}
+
+
 def alone(data: Mapping[str, Json], manifest: Mapping[str, Json]) -> dict[str, Json]:
-    """The declaration in which the runner works with a manifest, and nothing is provisioned."""
+    """The declaration in which the runner works with a manifest, and nothing is provisioned.
+
+    A secret that the manifest only refers to is to be handed over under the name that `secret_name` gives it.
+    """
+    stages = _preview_stages(data)
     found = {
-        name: {**stage, "with": {**mapping(stage.get("with")), "manifest": manifest}}
-        for name, stage in _preview_stages(data).values()
+        name: {**stage, "with": {**mapping(stage.get("with")), "manifest": manifest}} for name, stage in stages.values()
     }
-    return {**data, "stages": {name: found.get(name, stage) for name, stage in mapping(data.get("stages")).items()}}
+    secrets = [
+        secret_name(service, output)
+        for service, outputs in mapping(manifest.get("provisioner")).items()
+        for output, value in mapping(outputs).items()
+        if isinstance(value, Mapping)
+    ]
+    listed = data.get("secrets")
+    all_secrets = dict.fromkeys([*(map(str, listed) if isinstance(listed, list) else ()), *secrets])
+    whole = {name: found.get(name, stage) for name, stage in mapping(data.get("stages")).items()}
+    return {**data, **({"secrets": [*all_secrets]} if all_secrets else {}), "stages": whole}
 
 
 def _preview_stages(data: Mapping[str, Json]) -> dict[Role, tuple[str, Mapping[str, Json]]]:

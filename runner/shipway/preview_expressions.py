@@ -19,7 +19,7 @@ from shipway.compose_file import Container, ContainerPort
 from shipway.errors import did_you_mean
 from shipway.expression_tree import Call, Compare, Context, Index, Literal, Logic, Node, Not, render
 from shipway.expressions import Reference
-from shipway.preview_names import COMPUTE, PORTS, host_label, service_node
+from shipway.preview_names import COMPUTE, PORTS, host_label, secret_name, service_node
 from shipway.preview_settings import PreviewSettings
 from shipway.references import CONTEXTS_OF_MODE
 
@@ -127,9 +127,12 @@ def _of_provisioner(preview: Preview) -> dict[tuple[str, ...], str]:
     found: dict[tuple[str, ...], str] = {}
     if preview.manifest is not None:
         for name, outputs in mapping(preview.manifest.get("provisioner")).items():
-            # Where a secret is, a manifest has no value.
-            known = {key: value for key, value in mapping(outputs).items() if not isinstance(value, Mapping | list)}
-            found |= {("provisioner", name, output): _literal(value) for output, value in known.items()}
+            for output, value in mapping(outputs).items():
+                # A manifest says of a secret where it is, and nothing of what it is.
+                is_secret = isinstance(value, Mapping)
+                found["provisioner", name, output] = (
+                    f"secrets.{secret_name(name, output)}" if is_secret else _literal(value)
+                )
         return found
     for name, owned in preview.provisioner.owned.items() if preview.provisioner is not None else ():
         for output in owned.outputs:

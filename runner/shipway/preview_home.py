@@ -67,7 +67,7 @@ def add_place(on: PreviewNodes, compute: ComputeSettings, before: list[NodeHandl
     made = on.node(
         "preview.compute",
         COMPUTE,
-        {**compute_slots(on, compute), "tree": on.tree},
+        {**compute_slots(on, compute), "tree": on.tree, "path": on.checkout or None},
         path=("compute",),
         title="make the place it lives in" if create is not None else "check out the tree",
         after=before,

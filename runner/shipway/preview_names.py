@@ -44,6 +44,11 @@ def port_variable(name: str) -> str:
     return "SHIPWAY_PORT_" + re.sub(r"[^A-Z0-9]", "_", name.upper())
 
 
+def secret_name(service: str, output: str) -> str:
+    """The secret by which a job that works with a manifest is handed a secret output: `POSTGRES_DSN`."""
+    return re.sub(r"[^A-Z0-9]", "_", f"{service}_{output}".upper())
+
+
 def compose_project(lifecycle: str, target: str) -> str:
     """What containers of a preview are called together: `shop-pr-42`. Two previews never have one name; at most 63 characters."""
     plain = f"{lifecycle}-{target}"

@@ -86,12 +86,16 @@ class ServiceSettings(Struct, frozen=True):
 
 
 class PreviewSettings(Struct, frozen=True):
-    """A `preview` stage as written. `owned` are the provisioner's services, `services` the runner's, both by name."""
+    """A `preview` stage as written. `owned` are the provisioner's services, `services` the runner's, both by name.
+
+    `checkout` is one that is there, to be used and not to be removed.
+    """
 
     role: Role
     action: Doing = Doing.UP
     service: str = ""
     manifest: Mapping[str, Json] | None = None
+    checkout: str = ""
     before: HookSettings | None = None
     after: HookSettings | None = None
     deploy: HookSettings | None = None
@@ -149,6 +153,7 @@ class _Reader:
             role=role,
             action=Doing(action) if (action := str(data.get("action", "up"))) in list(Doing) else Doing.UP,
             service=str(data.get("service", "")),
+            checkout=str(data.get("checkout", "")),
             manifest=manifest if isinstance(manifest, Mapping) else None,
             before=self._hook("before"),
             after=self._hook("after"),

@@ -18,7 +18,7 @@ from shipway.preview_settings import Doing, Role
 
 _PROVISIONER = ("role", "before", "compute", "services", "after")
 _RUNNER = ("role", "before", "infrastructure", "deploy", "destroy", "services", "after", "domain", "ttl", "quota")
-_DERIVED = ("action", "service", "manifest")
+_DERIVED = ("action", "service", "manifest", "checkout")
 _HOOK = ("run", "cache", "timeout", "env", "verify")
 _OWNED_HOOKS = ("init", "seed", "reset", "destroy")
 _READY = ("tcp", "http", "run")

@@ -88,6 +88,12 @@ class PreviewNodes:
         return self._builder.site.tree()
 
     @property
+    def checkout(self) -> str:
+        """The checkout that is attached to; empty where one is made."""
+        settings = self.preview.settings_of(self.stage.id)
+        return settings.checkout if settings is not None else ""
+
+    @property
     def compute_id(self) -> str:
         """The node that makes the place."""
         return f"{self.preview.home}/{COMPUTE}"

@@ -21,6 +21,7 @@ from shipway.events import Events
 from shipway.lifecycle import run_lifecycle
 from shipway.nodes import FAILURES
 from shipway.plan import Plan
+from shipway.preview_derivation import recorded_data
 from shipway.preview_names import service_url
 from shipway.receipt import Receipt
 from shipway.undertaking import Finished, Request
@@ -173,7 +174,7 @@ def preview_roles(plan: Plan) -> set[str]:
 
 def recorded_text(declared: Declaration) -> str:
     """The merged declaration as the record keeps it."""
-    return canonical_bytes(declared.source.data).decode()
+    return canonical_bytes(recorded_data(declared)).decode()
 
 
 def _found(plan: Plan, receipt: Receipt | None) -> dict[str, object]:
