@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
+from shipway.errors import UsageError
+from shipway.exchange import file_name
 from shipway.nodes import NeedKind, Promise
-from tests.previews import SHOP, attempt, planned, workspace
+from shipway.planning import Selection, select
+from shipway.render.markdown import Links, plan_comment
+from shipway.render.mermaid import flowchart
+from shipway.render.text import render_receipt
+from tests.contracts.backend import CHECKS, BackendCase
+from tests.preview_actions import StandIns
+from tests.previews import COMPOSE, SHOP, attempt, planned, workspace
 
 
 @pytest.fixture
@@ -61,3 +71,104 @@ def test_a_node_is_given_where_things_are_by_promise(root: Path) -> None:
     node = planned(root, SHOP).by_id["runner/service/api"]
     assert node.slots["compute"] == Promise("provisioner/compute")
     assert node.slots["port"] == Promise("provisioner/ports", "api")
+
+
+# Names with more parts than others have.
+
+
+def test_services_and_env_files_are_drawn_and_shown_by_their_names(root: Path) -> None:
+    ran = attempt(root, SHOP, execute=True)
+    plan = ran.finished.plan
+    assert plan is not None
+    chart = flowchart(plan, ran.receipt)
+    assert 'n7["service/api"]' in chart and 'n4["env[services#37;2Fapi#37;2F.env.local]"]' in chart
+    text = render_receipt(ran.receipt, plan, colour=False, columns=120)
+    comment = plan_comment(plan, budget=60_000, links=Links())
+    for name in ("service/api", "env[services%2Fapi%2F.env.local]"):
+        assert name in text and name in comment
+
+
+def test_each_node_keeps_a_log_of_its_own_name() -> None:
+    names = ["runner/service/a", "runner/service/a-b", "runner/env[a%2F.env]", "runner/env[a.env]", "runner/before"]
+    assert [file_name(name) for name in names[:1]] == ["runner.service.a"]
+    assert len({file_name(name).lower() for name in names}) == len(names)
+    assert not any("/" in file_name(name) for name in names)
+
+
+@pytest.mark.parametrize(
+    ("skipped", "left"),
+    [
+        ("runner/service/shopfront", 8),
+        ("runner/service", 7),
+        ("runner/env", 7),
+        ("runner/env[services%2Fapi%2F.env.local]", 8),
+    ],
+)
+def test_a_service_or_all_of_them_may_be_left_out(root: Path, skipped: str, left: int) -> None:
+    plan = planned(root, SHOP.replace("needs: [api]", "needs: []"))
+    stages = list(plan.stages)
+    nodes = [replace(node, needs=tuple(n for n in node.needs if n.kind is NeedKind.NEEDS)) for node in plan.nodes]
+    _, kept = select(stages, nodes, Selection(skip=(skipped,)))
+    assert len(kept) == left
+    with pytest.raises(UsageError, match="there is no stage or step"):
+        select(stages, nodes, Selection(skip=("runner/serv",)))
+
+
+# Which backend carries it out.
+
+
+@pytest.mark.parametrize(
+    ("compute", "backend"),
+    [
+        ("", "local"),
+        ("      compute: {root: previews}\n", "local"),
+        ("      compute: {host: box, ssh: {known_hosts: compose.preview.yaml}}\n", "ssh"),
+        ("      compute: {create: 'true', outputs: {HOST: string}, ssh: {known_hosts: compose.preview.yaml}}\n", "ssh"),
+        ("      compute: {create: 'true', outputs: {HOST: string}}\n", "ssh"),
+    ],
+)
+def test_both_stages_are_carried_out_where_the_place_is(root: Path, compute: str, backend: str) -> None:
+    plan = planned(root, SHOP.replace("      role: provisioner\n", f"      role: provisioner\n{compute}"))
+    assert [stage.backend for stage in plan.stages] == [backend, backend]
+    assert {"ssh" in plan.by_id[node].slots for node in ("provisioner/compute", "runner/service/api")} == {
+        backend == "ssh"
+    }
+
+
+def test_a_backend_that_cannot_reach_the_place_is_refused(root: Path) -> None:
+    text = SHOP.replace("      role: provisioner\n", "      role: provisioner\n      compute: {host: box}\n")
+    text = text.replace("    mode: preview\n", "    mode: preview\n    backend: local\n")
+    ran = attempt(root, text)
+    assert [each.text for each in ran.error.problems] == [
+        'stage "provisioner": backend local lacks: remote',
+        'stage "runner": backend local lacks: remote',
+    ]
+
+
+HEAD = "version: 1\nname: shop\nstages:\n"
+PROVISIONER = HEAD + SHOP[SHOP.index("  provisioner:") : SHOP.index("  runner:")]
+RUNNER = HEAD + SHOP[SHOP.index("  runner:") :].replace("    needs: [provisioner]\n", "").replace(
+    "            DSN: ${{ provisioner.postgres.DSN }}\n", ""
+)
+FILES = {
+    "compose.preview.yaml": COMPOSE,
+    "services/api/serve": "",
+    "services/shopfront/x": "",
+    "scripts/clone-db.sh": "",
+    "scripts/drop-db.sh": "",
+    "known_hosts": "",
+}
+WRONG = "version: 1\nname: shop\nstages:\n  a:\n    mode: preview\n    with: {role: runner, servcies: {}}\n"
+REMOTE = PROVISIONER.replace(
+    "role: provisioner\n", "role: provisioner\n      compute: {host: box, ssh: {known_hosts: known_hosts}}\n"
+)
+CASES = [
+    BackendCase("local", "preview", "local", RUNNER, WRONG, FILES, StandIns),
+    BackendCase("ssh", "preview", "ssh", REMOTE, WRONG, FILES, StandIns),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_the_backends_of_previews_keep_the_contract(check: Callable[[BackendCase], None], case: BackendCase) -> None:
+    check(case)

@@ -250,7 +250,7 @@ def _check_names(stages: Sequence[PlannedStage], nodes: Sequence[Node], selectio
         if name not in ids:
             raise UsageError(f"there is no stage `{name}`", next=did_you_mean(name, ids) or _LIST_THEM)
     for name in selection.skip:
-        if name not in known:
+        if name not in known and not any(_is_in(node.id, (name,)) for node in nodes):
             raise UsageError(f"there is no stage or step `{name}`", next=did_you_mean(name, known) or _LIST_THEM)
 
 
