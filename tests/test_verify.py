@@ -219,6 +219,20 @@ def test_many_altered_receipts_ask_git_and_the_journal_no_oftener_than_few(tmp_p
     assert asked[0] == asked[1] != ""
 
 
+def test_the_bundle_of_an_attestation_beside_a_receipt_is_no_document(tmp_path: Path) -> None:
+    project = _project(tmp_path)
+    project.call("run", "--yes", "-q")
+    [path] = kept(project)
+    bundle = {
+        "mediaType": "application/vnd.dev.sigstore.bundle.v0.3+json",
+        "verificationMaterial": {},
+        "dsseEnvelope": {},
+    }
+    path.with_name("attestation.json").write_text(json.dumps(bundle))
+    [document] = project.call("verify", ".shipway/receipts", "--json").json["documents"]
+    assert document["name"] == path.name
+
+
 def test_nothing_to_verify_is_an_error(tmp_path: Path) -> None:
     assert "there is nothing to verify here" in _project(tmp_path).call("verify", code=2).err.lower()
 
