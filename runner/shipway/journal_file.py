@@ -21,6 +21,7 @@ from shipway.journal import (
     Decided,
     Opening,
     Owner,
+    Recorded,
     RunRecord,
     RunStatus,
     RunSummary,
@@ -318,6 +319,14 @@ class JournalFile:
             if row is None:
                 raise UsageError(f"there is no run `{run}` here", reason=Reason.RUN_UNKNOWN, next="see `shipway runs`")
             return self._record(connection, row)
+
+    def attempts(self, run: str, after: int, also: Collection[int] = ()) -> list[Recorded]:
+        """The attempts of a run whose sequence is greater than `after` or among `also`, in that order."""
+        with self._connected() as connection:
+            found = connection.execute("SELECT run FROM run WHERE id=?", (run,)).fetchone()
+            wanted = f"sequence>? OR sequence IN ({','.join(map(str, map(int, also)))})"
+            rows = connection.execute(f"SELECT * FROM ({ATTEMPTS}) WHERE {wanted}", (*(found or (-1,)), after))
+            return [recorded(attempt) for attempt in rows]
 
     def opening(self, run: str) -> Opening:
         """What was known of a run before it began, without all that came of it."""

@@ -20,6 +20,7 @@ from shipway.commands.arguments_preview import add_preview
 from shipway.commands.arguments_runs import (
     add_cancel,
     add_drill,
+    add_follow,
     add_logs,
     add_resume,
     add_retry,
@@ -96,6 +97,7 @@ def parser() -> argparse.ArgumentParser:
     add_rollback(commands)
     add_drill(commands)
     add_cancel(commands)
+    add_follow(commands)
     add_runs(commands)
     add_show(commands)
     add_verify(commands)

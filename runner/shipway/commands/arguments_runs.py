@@ -118,6 +118,29 @@ def add_cancel(commands: Commands) -> None:
     loudness(made, verbose="", quiet="print nothing where it was stopped")
 
 
+def add_follow(commands: Commands) -> None:
+    """`shipway follow`."""
+    made = command(
+        commands,
+        "follow",
+        "tell what happens in a run that another process carries out",
+        changes="nothing",
+        examples=(
+            ("shipway follow", "the one in progress here, until it ends"),
+            ("shipway follow --once --json", "what there is, and a cursor to go on from"),
+            ("shipway follow --since 20260102T030405-a1b2c3/17", "from there on"),
+        ),
+        codes=(0, 1, 2, 4, 6, 130),
+    )
+    made.add_argument(
+        "run", metavar="RUN", nargs="?", help="the run's id (default: the one in progress, else the last)"
+    )
+    made.add_argument("--since", metavar="CURSOR", help="only what came after, as an earlier call said")
+    made.add_argument("--once", action="store_true", help="tell what there is, and do not wait for more")
+    json_option(made)
+    loudness(made, verbose="", quiet="say nothing of how to go on")
+
+
 def add_runs(commands: Commands) -> None:
     """`shipway runs`."""
     made = command(

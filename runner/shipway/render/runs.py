@@ -1,4 +1,4 @@
-"""The list of runs as plain text. Lays out what it is given; reads no journal and prints nothing."""
+"""The list of runs, and what happens in one, as plain text. Lays out what it is given; reads no journal and prints nothing."""
 
 from __future__ import annotations
 
@@ -6,8 +6,12 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
+from shipway.durations import format_ms
+from shipway.nodes import Outcome
 from shipway.render.columns import Colour, cut, pad, paint, width
 from shipway.render.foreign import one_line
+from shipway.render.text import OUTCOME_SIGNS, outcome_colour
+from shipway.render.wording import outcome_word
 
 
 class RunRow(Struct, frozen=True):
@@ -65,3 +69,28 @@ def _texts(row: RunRow) -> tuple[str, ...]:
 
 def _line(texts: Sequence[str], widths: Sequence[int]) -> str:
     return "  ".join(pad(text, cells) for text, cells in zip(texts, widths, strict=True)).rstrip()
+
+
+_TRYING = {"do": "", "undo": "undo of "}
+
+
+def render_moment(
+    node: str,
+    verb: str,
+    outcome: Outcome | None,
+    *,
+    at_ms: int,
+    took_ms: int,
+    number: int,
+    error: str,
+    colour: bool,
+    columns: int,
+) -> str:
+    """A line on an attempt that began (`outcome` None) or ended `at_ms` after its run began; ends with a line end."""
+    what = f"{_TRYING.get(verb, f'{verb} of ')}{one_line(node)}"
+    again = f", try {number}" if number > 1 else ""
+    if outcome is None:
+        return cut(f"{format_ms(at_ms):>8}  > {what}  started{again}", columns) + "\n"
+    why = f": {one_line(error)}" if error else ""
+    text = f"{format_ms(at_ms):>8}  {OUTCOME_SIGNS[outcome]} {what}  {outcome_word(outcome)} in {format_ms(took_ms)}{again}{why}"
+    return paint(cut(text, columns), outcome_colour(outcome), colour) + "\n"
