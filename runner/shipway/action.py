@@ -209,6 +209,10 @@ class TimedOut(ActionFailed):
         super().__init__(text, code="timeout")
 
 
+class NotBegun(ActionFailed):
+    """Raised by `do` that failed before it changed anything: there is nothing to undo."""
+
+
 class NotUndoable(Exception):
     """Raised by `undo` that cannot undo, saying why; the node becomes `not_undoable`."""
 

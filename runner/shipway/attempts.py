@@ -19,6 +19,7 @@ from shipway.action import (
     Command,
     Done,
     Drifted,
+    NotBegun,
     NotUndoable,
     Quick,
     ThreadAction,
@@ -394,9 +395,10 @@ class Attempts:
         if isinstance(call.error, ActionFailed):
             word, is_permanent = call.error.code, call.error.is_permanent
         outcome = Outcome.TIMED_OUT if isinstance(call.error, TimedOut) else Outcome.FAILED
-        return self._end(
+        ended = self._end(
             attempt, outcome, error=_text(call.error), word=word, is_permanent=is_permanent, pause_ms=pause_ms
         )
+        return replace(ended, began=False) if isinstance(call.error, NotBegun) else ended
 
     def _call_succeeded(self, attempt: Ongoing, result: object) -> Ended:
         if isinstance(result, Verified):

@@ -90,14 +90,19 @@ def keep(work: Work, key: str, parts: Mapping[str, str], outputs: Mapping[str, J
 
 def opened(work: Work, checkpoint: Checkpoint) -> dict[str, Json]:
     """Every output of a checkpoint, the secret ones too. Raises ActionFailed where those cannot be read."""
-    if not checkpoint.sealed or work.shelf is None:
+    return opened_of(work.shelf, work.node.id, checkpoint)
+
+
+def opened_of(shelf: Shelf | None, node: str, checkpoint: Checkpoint) -> dict[str, Json]:
+    """The same of any node. Raises ActionFailed."""
+    if not checkpoint.sealed or shelf is None:
         return dict(checkpoint.outputs)
     with told_as_failure():
-        vault = work.shelf.vault
+        vault = shelf.vault
         if vault is None:
             raise ActionFailed("its secret outputs are encrypted, and `state` names no key", is_permanent=True)
         try:
-            found = json.loads(vault.open(_about(work.shelf, work.node), base64.b64decode(checkpoint.sealed)))
+            found = json.loads(vault.open(_about(shelf, node), base64.b64decode(checkpoint.sealed)))
         except (NotOpened, binascii.Error) as error:
             raise ActionFailed(f"its secret outputs cannot be read: {error}", is_permanent=True) from error
     return {**checkpoint.outputs, **found}
@@ -115,12 +120,12 @@ def told_as_failure() -> Iterator[None]:
 
 def _sealed(shelf: Shelf, node: Node, outputs: Mapping[str, Json]) -> str:
     vault = shelf.vault
-    return "" if vault is None else base64.b64encode(vault.seal(_about(shelf, node), json.dumps(outputs))).decode()
+    return "" if vault is None else base64.b64encode(vault.seal(_about(shelf, node.id), json.dumps(outputs))).decode()
 
 
-def _about(shelf: Shelf, node: Node) -> str:
+def _about(shelf: Shelf, node: str) -> str:
     """What is sealed of one node: nobody who may write the store can put it into another place."""
-    return json.dumps(["shipway", 1, "checkpoint", shelf.lifecycle, shelf.target, node.id])
+    return json.dumps(["shipway", 1, "checkpoint", shelf.lifecycle, shelf.target, node])
 
 
 def _is_secret(node: Node, output: str) -> bool:

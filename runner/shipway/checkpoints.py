@@ -5,12 +5,14 @@ Makes, verifies and removes nothing itself: the action that it is called by does
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from shipway.action import ActionFailed, Done, PlanWork, Prediction, Work
+from shipway.action import ActionFailed, Done, NotBegun, PlanWork, Prediction, Work
 from shipway.canonical import Json, mapping
 from shipway.checkpoint_keys import Given, Producers, changed, parts_of, told
 from shipway.checkpoint_store import change_environment, checkpoint_of, keep, mark_begun, opened, read_environment
@@ -104,7 +106,8 @@ def checkpointed(
     given the checkpoint of what may still be there, None where nothing was made or it is gone. `adopt` looks for what a
     killed run may have left where nothing was ever kept of it. `is_one_step`: it is made whole, or not at all.
     """
-    decision = decided(work, contract, unkeyed, in_place)
+    with _before_anything():
+        decision = decided(work, contract, unkeyed, in_place)
     checkpoint, why = decision.checkpoint, decision.why
     if decision.kept and checkpoint is not None:
         if _holds(work, checkpoint, verify):
@@ -112,12 +115,12 @@ def checkpointed(
         why = "inputs unchanged; verify says gone"
     never_made = checkpoint is None or not checkpoint.made
     before = None if decision.kept or never_made else checkpoint
-    made = adopt(work) if adopt is not None and never_made else None
+    made = _adopted(work, adopt) if adopt is not None and never_made else None
     is_adopted = made is not None
     if made is None:
         work.log(f"{work.node.id} runs: {why}\n")
         if not is_one_step:
-            mark_begun(work, _UPDATING if decision.is_in_place else _BEGUN)
+            _begin(work, _UPDATING if decision.is_in_place else _BEGUN)
         made = make(work, before)
     is_update = before is not None and (decision.is_in_place or not made.is_anew)
     number = before.made if before is not None and (is_update or decision.is_repeated) else None
@@ -170,7 +173,7 @@ def renewed(work: Work, *, make: Make) -> Done:
         )
     if checkpoint.stale:
         raise ActionFailed(f"`{work.node.id}` is not whole: {checkpoint.stale}", code="stale", is_permanent=True)
-    mark_begun(work, _BEGUN)
+    _begin(work, _BEGUN)
     made = make(work, checkpoint)
     kept = keep(work, checkpoint.key, checkpoint.parts, made.outputs, None)
     return Done({**made.outputs, MADE: kept.made}, undo={"how": _UPDATED}, records=made.records)
@@ -193,14 +196,33 @@ def removed(work: Work, *, remove: Remove) -> Done:
 
 
 def undone(work: Work, *, remove: Remove) -> None:
-    """Take back what this run made; what it kept, or only brought up to date, stays, the latter to be looked at again."""
-    if work.outcome is Outcome.UNCHANGED:
+    """Take back what this run made. What it kept stays, and so does what it never began to make.
+
+    What it only brought up to date stays too, to be looked at again.
+    """
+    is_done = work.outcome is Outcome.SUCCEEDED
+    if work.outcome is Outcome.UNCHANGED or not (is_done or _note(work).exists()):
         return
     checkpoint = checkpoint_of(work)
     if mapping(work.state).get("how") == _UPDATED or (checkpoint is not None and checkpoint.stale == _UPDATING):
         change_environment(work, lambda record: marked_stale(record, [work.node.id], _FAILED_SINCE))
         return
     removed(work, remove=remove)
+
+
+def _begin(work: Work, why: str) -> None:
+    """Say that it is begun, to this run and to the next one."""
+    try:
+        work.scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _note(work).touch()
+    except OSError as error:
+        raise ActionFailed(f"`{work.scratch}` cannot be written: {error.strerror or error}") from error
+    mark_begun(work, why)
+
+
+def _note(work: Work) -> Path:
+    """Is there once this run has begun to make the node."""
+    return work.scratch / "begun"
 
 
 def verified(work: Work, *, verify: Verify) -> Verified:
@@ -217,7 +239,7 @@ def verified(work: Work, *, verify: Verify) -> Verified:
     if checkpoint is None or work.outcome is Outcome.UNKNOWN:
         return Verified.GONE
     if work.outcome in FAILURES:
-        return Verified.HOLDS  # something of it may be there
+        return Verified.HOLDS if checkpoint.stale == _BEGUN else Verified.GONE  # something of it may be there
     return Verified.GONE if checkpoint.stale else verify(work, checkpoint)
 
 
@@ -235,11 +257,29 @@ def _holds(work: Work, checkpoint: Checkpoint, verify: Verify) -> bool:
     try:
         answer = verify(work, checkpoint)
     except ActionFailed as error:
-        raise ActionFailed(f"whether it is still there cannot be told: {error}", code="verify_unknown") from error
+        raise NotBegun(f"whether it is still there cannot be told: {error}", code="verify_unknown") from error
     if answer is Verified.UNKNOWN:
         text = "whether it is still there cannot be told: its `verify` says neither that it holds nor that it is gone"
-        raise ActionFailed(text, code="verify_unknown")
+        raise NotBegun(text, code="verify_unknown")
     return answer is Verified.HOLDS
+
+
+def _adopted(work: Work, adopt: Adopt) -> Made | None:
+    with _before_anything():
+        return adopt(work)
+
+
+@contextmanager
+def _before_anything() -> Iterator[None]:
+    """What fails in here is not undone: a host that does not answer is no reason to remove what may be on it."""
+    try:
+        yield
+    except NotBegun:
+        raise
+    except ActionFailed as error:
+        raise NotBegun(
+            str(error), code=error.code, is_permanent=error.is_permanent, retry_after_ms=error.retry_after_ms
+        ) from error
 
 
 def _given(work: Work | PlanWork) -> Given:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -13,12 +14,13 @@ from shipway.action import Verb, Work
 from shipway.attempt import Ended
 from shipway.attempts import Attempts
 from shipway.bodies import regrown, rules_of
+from shipway.canonical import Json
 from shipway.drift import Answer
 from shipway.evaluation import Unresolved
 from shipway.execution import PLAN_COMMAND_TIMEOUT_MS, ExecutionTools, surroundings_of
 from shipway.interruption import abort
 from shipway.journal import RunRecord
-from shipway.nodes import DONE, Verified
+from shipway.nodes import DONE, Outcome, Verified
 from shipway.plan import Plan
 from shipway.progress import Progress, Surroundings, settle_inputs
 from shipway.replay import Standing, stand
@@ -35,6 +37,28 @@ def ask_verify(plan: Plan, record: RunRecord, nodes: Sequence[str], tools: Execu
     """
     grown = regrown(plan, record, rules_of(tools.registry.require_action))
     standings = stand(grown.nodes, record)
+    with _opened(grown, tools) as around:
+        for standing in standings.values():
+            if standing.own in DONE and standing.last is not None:
+                around.evaluation.record(standing.node, standing.own, standing.last.outputs)
+        return _asked([standings[node] for node in nodes if node in standings], around, tools)
+
+
+def ask_left(plan: Plan, left: Mapping[str, Mapping[str, Json]], tools: ExecutionTools) -> dict[str, Answer]:
+    """What `verify` says of the nodes of `plan` that left something, whichever runs that was by: `left` is their outputs.
+
+    Raises Interrupted, once all that was started has ended, where a signal came meanwhile.
+    """
+    with _opened(plan, tools) as around:
+        nodes = [plan.by_id[node] for node in left if node in plan.by_id]
+        for node in nodes:
+            around.evaluation.record(node, Outcome.SUCCEEDED, left[node.id])
+        return _asked([Standing(node, Outcome.SUCCEEDED, Outcome.SUCCEEDED) for node in nodes], around, tools)
+
+
+@contextmanager
+def _opened(plan: Plan, tools: ExecutionTools) -> Iterator[Surroundings]:
+    """What nodes are asked with, in a directory of its own that is removed afterwards."""
     directory = Path(tempfile.mkdtemp(prefix="shipway-drift-"))
     started_ns = tools.context.monotonic_ns()
 
@@ -46,11 +70,7 @@ def ask_verify(plan: Plan, record: RunRecord, nodes: Sequence[str], tools: Execu
     )
     try:
         step_locks = StepLocks(tools.locks, (), attempts.wake)
-        around = surroundings_of(grown, replace(tools, directory=directory), attempts, step_locks, clock_ms)
-        for standing in standings.values():
-            if standing.own in DONE and standing.last is not None:
-                around.evaluation.record(standing.node, standing.own, standing.last.outputs)
-        return _asked([standings[node] for node in nodes if node in standings], around, tools)
+        yield surroundings_of(plan, replace(tools, directory=directory), attempts, step_locks, clock_ms)
     finally:
         attempts.close()
         shutil.rmtree(directory, ignore_errors=True)
