@@ -207,6 +207,14 @@ def test_a_step_may_name_a_lock_that_its_run_holds(project: Project) -> None:
     assert project.text("order") == "one\n"
 
 
+def test_a_lock_that_nobody_declares_is_held_and_said_with_the_nearest_one(project: Project) -> None:
+    project.write({"shipway.yml": SHOP + "    locks: {database: run, mirror: step}\n"})
+    assert project.call("lock", "mirror", "database", "-q").err == ""
+    assert project.call("lock", "miror", "-q").err == "`shop` declares no lock `miror`: did you mean `mirror`?\n"
+    assert "it declares database, mirror" in project.call("lock", "x", "-q").err
+    assert "named/miror" in project.call("locks").out
+
+
 def test_locks_stand_in_columns(project: Project) -> None:
     project.call("lock", "--target", "prod")
     project.call("lock", "db")

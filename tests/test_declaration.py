@@ -202,7 +202,7 @@ def test_a_step_may_refer_to_any_step_before_it(tmp_path: Path) -> None:
 # The schema ----------------------------------------------------------------------------------------------------------
 
 _SAME_KEYS: tuple[tuple[tuple[str, ...], type, set[str], set[str]], ...] = (
-    ((), declaration.Declaration, {"file", "files", "source"}, {"version", "shipway", "steps"}),
+    ((), declaration.Declaration, {"file", "files", "source", "step_locks"}, {"version", "shipway", "steps"}),
     (("properties", "defaults"), declaration.Defaults, set(), set()),
     (("properties", "targets", "additionalProperties"), declaration.TargetRule, set(), set()),
     (("properties", "inputs", "additionalProperties"), declaration.InputRule, set(), set()),

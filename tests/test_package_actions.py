@@ -316,6 +316,9 @@ def test_npm_in_a_prefix(npm: NpmRegistry, workspace: Path, tmp_path: Path) -> N
         return {each["name"]: each["version"] for each in found}
 
     install = step("pkg.install", "packages: [shiptool@1.9.0, shipapp]")
+    planned = run(workspace, steps(install), execute=False).finished.plan
+    assert planned is not None
+    assert planned.by_id["main/it"].title == "pkg.install shiptool@1.9.0, shipapp"
     failed = run(workspace, steps(install, fails=True))
     assert failed.outcomes["it"] == "undone", failed["main/it"].error
     assert has() == {}

@@ -8,6 +8,7 @@ import pytest
 
 from shipway.canonical import Json, object_of
 from tests.command_line import Project, make_project
+from tests.runs import run
 
 LIFECYCLE = """\
 version: 1
@@ -71,3 +72,10 @@ def test_g073_a_secret_that_is_to_be_written_is_planned_by_digest_and_size(proje
     assert after["size"] == len("PASSWORD=correct-horse")
     assert str(after["digest"]).startswith("sha256:")
     assert "correct-horse" not in project.call("plan", "--json", env={"PASSWORD": "correct-horse"}).out
+
+
+def test_only_a_plan_command_that_failed_is_told_how_plans_look(tmp_path: Path) -> None:
+    failed = run(tmp_path, "steps: [{run: 'true', plan: exit 3}]", execute=False).error
+    assert failed.next.startswith("a plan must be able to look without changing anything")
+    refused = run(tmp_path, "steps: [{uses: pkg.install, with: {manager: atp, packages: [x]}}]", execute=False).error
+    assert refused.next == "put that right, then plan again"

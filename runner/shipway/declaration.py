@@ -233,7 +233,7 @@ class Declaration(Struct, frozen=True):
 
     `source` finds positions and spellings by path (`("stages", "build", "steps", 0, "run")`).
     `targets` is None where the declaration gives no closed list. `locks` are held for the whole run, as is that of lifecycle
-    and target unless `is_locked` is False.
+    and target unless `is_locked` is False; `step_locks` by the steps that name them.
     """
 
     name: str
@@ -248,6 +248,7 @@ class Declaration(Struct, frozen=True):
     defaults: Defaults = field(default_factory=Defaults)
     limits: Mapping[str, Limit] = field(default_factory=dict)
     locks: tuple[str, ...] = ()
+    step_locks: tuple[str, ...] = ()
     is_locked: bool = True
     state: StateRule = field(default_factory=StateRule)
     policies: tuple[Policy, ...] = ()
@@ -350,7 +351,8 @@ class _Builder:
             values=mapping(self._data.get("values")),
             defaults=self._defaults(mapping(self._data.get("defaults"))),
             limits={name: _limit(mapping(rule)) for name, rule in mapping(self._data.get("limits")).items()},
-            locks=_held_by_run(self._data),
+            locks=_names(self._data, "locks") or _held_by(self._data, "run"),
+            step_locks=_held_by(self._data, "step"),
             is_locked=self._data.get("lock") != "none",
             state=_state(self._data.get("state")),
             policies=self._policies(self._data, (), ""),
@@ -503,10 +505,9 @@ def _names(data: Mapping[str, Json], key: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(text for _, text in texts(data, (), key)))
 
 
-def _held_by_run(data: Mapping[str, Json]) -> tuple[str, ...]:
-    """The locks of the whole run: all of a list, in a mapping those that say so. The others belong to the steps that name them."""
-    written = mapping(data.get("locks"))
-    return _names(data, "locks") or tuple(name for name, holder in written.items() if holder == "run")
+def _held_by(data: Mapping[str, Json], holder: str) -> tuple[str, ...]:
+    """The locks of a mapping that `run` or `step` holds; none of a list, which the run holds."""
+    return tuple(name for name, word in mapping(data.get("locks")).items() if word == holder)
 
 
 def _output(rule: Json) -> OutputRule:

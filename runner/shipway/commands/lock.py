@@ -10,10 +10,12 @@ from shipway.commands.lock_desk import Desk, open_desk
 from shipway.commands.stores import holder_of
 from shipway.context import read_context
 from shipway.durations import parse_ms
-from shipway.errors import EXIT_DONE, UsageError
+from shipway.errors import EXIT_DONE, UsageError, did_you_mean
 from shipway.holding import Holding
 from shipway.locks import Claim, KeptBy, Lock, lock_json, moment, told, unlock_command
-from shipway.redaction import strip_control
+from shipway.redaction import strip_control, trusted
+from shipway.render import terminal
+from shipway.render.foreign import inert
 
 
 def run(arguments: Namespace) -> int:
@@ -24,6 +26,8 @@ def run(arguments: Namespace) -> int:
     except ValueError as error:
         raise UsageError(f"`--for`: {error}") from error
     with open_desk(arguments, context, writes=True) as desk:
+        for name in arguments.name:
+            _say_unknown(name, desk)
         holder = holder_of(context, " ".join(strip_control(arguments.reason or "").split()))
         holding = Holding(desk.store, Claim(holder, KeptBy.HAND, lease_ms), desk.clock_ms, desk.life)
         holding.take(desk.names)
@@ -33,6 +37,19 @@ def run(arguments: Namespace) -> int:
         elif not arguments.quiet:
             write_out("".join(_line(lock, desk) for lock in taken))
     return EXIT_DONE
+
+
+def _say_unknown(name: str, desk: Desk) -> None:
+    """Say of a lock that the declaration names nowhere that it may be another one. It is held all the same.
+
+    A lifecycle elsewhere may name it, or the commit before, by whose rules a run takes it still.
+    """
+    declared = desk.declared
+    known = (*declared.locks, *declared.step_locks)
+    if name not in known:
+        hint = did_you_mean(name, known) or (f"it declares {', '.join(known)}" if known else "it declares none")
+        said = f"`{declared.name}` declares no lock `{name}`: {hint}\n"
+        terminal.write(terminal.standard_error(), trusted(inert(said)))
 
 
 def _line(lock: Lock, desk: Desk) -> str:
