@@ -29,7 +29,7 @@ from shipway.environment_record import Checkpoint, with_checkpoint, without_chec
 from shipway.file_state import locate
 from shipway.git_work import git_at
 from shipway.hook_runs import HookRun, ask_hook, hook_env, known_outputs, run_hook
-from shipway.nodes import Change, Verified
+from shipway.nodes import Change, Fidelity, Verified
 from shipway.preview_folder import remove_folder_script
 from shipway.preview_slots import COMMON, REMOVE, VERIFY_SCRIPT
 from shipway.reaching import control_of, nothing_there, open_access, repository_access
@@ -71,7 +71,9 @@ class PreviewCompute:
     }
 
     def plan(self, work: PlanWork) -> Prediction:
-        """Kept, brought up to date, or made."""
+        """Kept, brought up to date, or made; or that it goes."""
+        if work.inputs.get("remove"):
+            return Prediction(Change.DELETE, Fidelity.PREDICTED, "the place and what is in it are removed")
         return foretold(
             work,
             contract=self.contract,

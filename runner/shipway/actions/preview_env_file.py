@@ -13,7 +13,7 @@ from shipway.env_files import EnvFile
 from shipway.env_text import env_text
 from shipway.environment_record import Checkpoint
 from shipway.expression_values import to_text
-from shipway.nodes import Change, Verified
+from shipway.nodes import Change, Fidelity, Verified
 from shipway.preview_slots import COMMON, IN_PLACE, REMOVE
 from shipway.reaching import nothing_there, open_access
 
@@ -36,7 +36,11 @@ class PreviewEnvFile:
     outputs: Mapping[str, OutputRule] = {MADE: OutputRule("integer")}
 
     def plan(self, work: PlanWork) -> Prediction:
-        """Kept, or written."""
+        """Kept, or written; or that it goes."""
+        if work.inputs.get("remove"):
+            return Prediction(
+                Change.DELETE, Fidelity.PREDICTED, "the file is removed, and what was there before is put back"
+            )
         return foretold(
             work,
             contract=self.contract,

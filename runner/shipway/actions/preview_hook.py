@@ -13,7 +13,7 @@ from shipway.declaration import OutputRule
 from shipway.environment import output_variables
 from shipway.environment_record import Checkpoint
 from shipway.hook_runs import HookRun, ask_hook, hook_env, known_outputs, run_hook
-from shipway.nodes import Change, Verified
+from shipway.nodes import Change, Fidelity, Verified
 from shipway.preview_slots import COMMON, IN_PLACE, REMOVE, VERIFY_SCRIPT
 from shipway.reaching import open_access, repository_access
 
@@ -45,6 +45,8 @@ class PreviewHook:
 
     def plan(self, work: PlanWork) -> Prediction:
         """Kept, or opaque: only running it tells."""
+        if work.inputs.get("remove"):
+            return Prediction(Change.RUN, Fidelity.OPAQUE, "the hook that takes it back is run")
         reversible = work.inputs.get("undo") is not None
         return foretold(
             work,

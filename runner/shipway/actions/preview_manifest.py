@@ -85,13 +85,13 @@ def _remove(work: Work, checkpoint: Checkpoint | None) -> bool:
 
 
 def _verify(work: Work | PlanWork, checkpoint: Checkpoint) -> Verified:
-    """Gone is also what says something else: it is written anew. Where a value is not known yet, that it is there is enough."""
+    """Gone is also what says something else: it is written anew. Of one with a value that is not known yet its tree is compared."""
     try:
         content = _place(work).read_bytes()
     except OSError:
         return Verified.GONE
     if "values" not in work.inputs:
-        return Verified.HOLDS
+        return Verified.HOLDS if f'"tree":"{_tree(work)}"'.encode() in content else Verified.GONE
     return Verified.HOLDS if content == _content(work) else Verified.GONE
 
 
@@ -104,7 +104,11 @@ def _content(work: Work | PlanWork) -> bytes:
         values = {name: _public(form.expression.get(name), each, work.node, producers) for name, each in values.items()}
     values["compute"] = without_counts(values.get("compute"))
     with told_as_failure():
-        return manifest_bytes(values, git_at(work, work.root).ask("rev-parse", "--verify", "--quiet", "HEAD^{tree}"))
+        return manifest_bytes(values, _tree(work))
+
+
+def _tree(work: Work | PlanWork) -> str:
+    return git_at(work, work.root).ask("rev-parse", "--verify", "--quiet", "HEAD^{tree}")
 
 
 def _public(expression: Json, value: Json, node: Node, producers: Producers) -> Json:

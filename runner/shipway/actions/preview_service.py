@@ -13,7 +13,7 @@ from shipway.checkpoints import MADE, Made, checkpointed, foretold, removed, und
 from shipway.compute_access import Access, Refused
 from shipway.declaration import OutputRule
 from shipway.environment_record import Checkpoint
-from shipway.nodes import Change, Verified
+from shipway.nodes import Change, Fidelity, Verified
 from shipway.preview_folder import log_path
 from shipway.preview_slots import COMMON, IN_PLACE, REMOVE, STOP
 from shipway.reaching import nothing_there, open_access, outside_of
@@ -45,7 +45,9 @@ class PreviewService:
     outputs: Mapping[str, OutputRule] = {"log": OutputRule("string"), MADE: OutputRule("integer")}
 
     def plan(self, work: PlanWork) -> Prediction:
-        """Kept while it runs and answers, else started anew."""
+        """Kept while it runs and answers, else started anew; or that it ends."""
+        if work.inputs.get("remove") or work.inputs.get("stop"):
+            return Prediction(Change.DELETE, Fidelity.PREDICTED, "its processes are ended")
         return foretold(
             work,
             contract=self.contract,
