@@ -209,11 +209,11 @@ class Shop:
         done = subprocess.run(command, cwd=self.work, env=known, capture_output=True, text=True, check=False)
         assert "Traceback" not in done.stderr, done.stderr
         return Acted(
-            done.returncode, _outputs(job / "output"), done.stdout + done.stderr, (job / "summary").read_text()
+            done.returncode, step_outputs(job / "output"), done.stdout + done.stderr, (job / "summary").read_text()
         )
 
 
-def _outputs(path: Path) -> dict[str, str]:
+def step_outputs(path: Path) -> dict[str, str]:
     """Step outputs from the heredoc form."""
     found: dict[str, str] = {}
     lines = iter(path.read_text().splitlines())

@@ -100,3 +100,16 @@ def test_a_pull_request_asks_for_nothing_else(command: str) -> None:
 def test_other_forges_bring_nothing_up_by_themselves() -> None:
     ci = replace(pulled("opened"), provider=Provider.FORGEJO)
     assert kind("auto", ci, "pr-42") is None
+
+
+def test_by_hand_another_target_than_a_pull_requests_is_brought_up_from_where_it_may_be_only() -> None:
+    topic = job("workflow_dispatch", "refs/heads/topic", body=REPOSITORY)
+    assert kind("up", topic, "pr-42") is WorkKind.UP
+    for command in ("up", "reset"):
+        refused = preview_work(command, topic, "demo")
+        assert refused is not None
+        assert (refused.kind, refused.reason) == (WorkKind.REFUSE, Reason.TARGET_REFUSED)
+        allowed = preview_work(command, topic, "demo", ("topic",))
+        assert allowed is not None and allowed.kind is WorkKind(command)
+    assert kind("up", job("workflow_dispatch", "refs/heads/main", body=REPOSITORY), "demo") is WorkKind.UP
+    assert kind("down", topic, "demo") is WorkKind.DOWN, "what was recorded is taken away, whatever is checked out"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from shipway.ci import CiContext, Provider
 from shipway.declaration import Declaration
 from shipway.errors import Reason
-from shipway.trigger import Work, WorkKind
+from shipway.trigger import Work, WorkKind, may_execute
 
 MODE = "preview"
 
@@ -25,6 +25,9 @@ PUSH_THE_BRANCH = (
     " A maintainer who has looked at the code may push the branch to the repository itself, and open a pull request from there"
 )
 
+_RUNS_WHAT_IS_HERE = ("up", "reset")
+"""What carries out the declaration that is checked out. What is taken away is so by the one that was recorded."""
+
 _UP_ACTIONS = ("opened", "reopened", "synchronize")
 _SET_UP = "docs/preview.md#pull-requests"
 
@@ -39,13 +42,13 @@ def own_target(ci: CiContext) -> str:
     return "" if ci.pull_request is None else f"pr-{ci.pull_request}"
 
 
-def preview_work(command: str, ci: CiContext, target: str) -> Work | None:
+def preview_work(command: str, ci: CiContext, target: str, on_patterns: tuple[str, ...] = ()) -> Work | None:
     """What event and input `command` lead to for a lifecycle with previews; None where that is as for any lifecycle.
 
-    `target` is that of the job, empty where none was named and the event names none.
+    `target` is that of the job, empty where none was named and the event names none; `on_patterns` are its own.
     """
     if command in BY_COMMAND:
-        return _by_hand(command, ci, target)
+        return _by_hand(command, ci, target, on_patterns)
     if command != "auto" or ci.provider is not Provider.GITHUB:
         return None
     if ci.event == "pull_request":
@@ -57,7 +60,7 @@ def preview_work(command: str, ci: CiContext, target: str) -> Work | None:
 
 def refused_work(command: str, ci: CiContext) -> Work | None:
     """Why a command on an environment is refused in this job before any file is looked at; None where it may go on."""
-    work = _by_hand(command, ci, own_target(ci) or "pr-1") if command in BY_COMMAND else None
+    work = _by_hand(command, ci, own_target(ci) or "pr-1", ()) if command in BY_COMMAND else None
     return work if work is not None and work.kind is WorkKind.REFUSE else None
 
 
@@ -76,7 +79,7 @@ def _pull_request_work(ci: CiContext, target: str) -> Work | None:
     return None
 
 
-def _by_hand(command: str, ci: CiContext, target: str) -> Work:
+def _by_hand(command: str, ci: CiContext, target: str, on_patterns: tuple[str, ...]) -> Work:
     if ci.event == "pull_request" and command in ("up", "down"):
         found = _pull_request_work(ci, target)
         if found is not None and (found.kind is BY_COMMAND[command] or found.kind is WorkKind.PLAN):
@@ -84,6 +87,10 @@ def _by_hand(command: str, ci: CiContext, target: str) -> Work:
         return Work(WorkKind.IGNORE, f"`{command}` has nothing to do on `{ci.action}` of this pull request")
     is_fit = ci.event == "workflow_dispatch" or (ci.event == "schedule" and command == "gc")
     if is_fit and _is_own(ci):
+        may, why = may_execute(ci, on_patterns)
+        if command in _RUNS_WHAT_IS_HERE and not target.startswith("pr-") and not may:
+            next = "start the workflow on the branch that may, or see `on` of the target"
+            return Work(WorkKind.REFUSE, f"`{command}` of `{target}` is refused: {why}", Reason.TARGET_REFUSED, next)
         return Work(BY_COMMAND[command], f"`{command}` was asked for")
     return Work(
         WorkKind.REFUSE,

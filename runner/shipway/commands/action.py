@@ -17,6 +17,9 @@ from shipway.commands.drift_job import look_for_drift
 from shipway.commands.earlier import keep_journal, run_of_attempt
 from shipway.commands.gitlab_job import plain_log, uploaded_by_gitlab
 from shipway.commands.handover import artifact_name, make_folder, read_handover
+from shipway.commands.preview_delivery import deliver_preview
+from shipway.commands.preview_job import environment_job
+from shipway.commands.preview_sweep import is_sweep, sweep
 from shipway.commands.publish import comment_output, publish, published_lines
 from shipway.commands.reporting import annotate_error
 from shipway.commands.review_check import tell_reviews
@@ -37,6 +40,7 @@ from shipway.errors import (
 )
 from shipway.events import Events
 from shipway.lifecycle import check_lifecycle
+from shipway.preview_trigger import WORK as ENVIRONMENT_WORK
 from shipway.redaction import Redactor, trusted
 from shipway.render import failure, terminal
 from shipway.render.plain_log import PlainLog
@@ -84,11 +88,15 @@ def _run(context: Context, inputs: Inputs, log: WorkflowLog, arguments: Namespac
         told = told_by_event(context, inputs)
         if told.kind is WorkKind.PUBLISH:
             return _publish(context, inputs, told, log)
+        if is_sweep(context, inputs, told):
+            return sweep(context, inputs, log)
         if told.kind is WorkKind.DRIFT:
             terminal.write(log.stream, trusted(f"{WorkKind.DRIFT.value}: {told.why}\n"))
             return look_for_drift(context, inputs, log)
         job = job_of(context, inputs, log)
         terminal.write(log.stream, trusted(f"{job.ci.event} → {job.work.kind.value}: {job.work.why}\n"))
+        if job.work.kind in ENVIRONMENT_WORK:
+            return environment_job(job, inputs, log, arguments)
         if inputs.command == "check" and job.work.kind is WorkKind.PLAN:
             return _checked(job, log)
         if job.work.kind is WorkKind.PLAN or job.work.kind is WorkKind.RUN:
@@ -170,7 +178,8 @@ def _publish(context: Context, inputs: Inputs, work: Work, log: WorkflowLog) -> 
 def _keep(context: Context, inputs: Inputs, log: WorkflowLog) -> int:
     """Copy this attempt's journal into what is uploaded. Never fails the job: without it a later attempt begins anew."""
     try:
-        if told_by_event(context, inputs).kind in (WorkKind.PUBLISH, WorkKind.DRIFT):
+        told = told_by_event(context, inputs)
+        if told.kind in (WorkKind.PUBLISH, WorkKind.DRIFT) or is_sweep(context, inputs, told):
             return EXIT_DONE
         job = job_of(context, inputs, log)
         if job.work.kind is not WorkKind.RUN:
@@ -203,7 +212,11 @@ def _report(context: Context, inputs: Inputs, log: WorkflowLog, *, is_dry: bool)
         write_out(comment_body(handover, context))
         return EXIT_DONE
     secrets = {name: context.env[name] for name in handover.secrets if context.env.get(name)}
-    delivered = deliver(handover, context, Redactor(secrets).redact, comment=inputs.comment)
+    redact, environment = Redactor(secrets).redact, handover.facts.preview
+    if environment is not None:
+        delivered = deliver_preview(handover, environment, context, redact, comment=inputs.comment)
+    else:
+        delivered = deliver(handover, context, redact, comment=inputs.comment)
     tell_check(delivered.check, log)
     if delivered.deployment:
         say(f"how the deployment ended is not told: {delivered.deployment}", log)

@@ -20,14 +20,14 @@ from shipway.commands.handover import Facts, outputs_of, write_handover
 from shipway.commands.head_check import HeadCheck
 from shipway.commands.previous import Previous, find_previous
 from shipway.commands.proofs import words_of_proofs
-from shipway.commands.reporting import annotate_error, annotate_failures, summarise
+from shipway.commands.reporting import annotate_error, annotate_failures, summarise, summarise_preview
 from shipway.commands.reviewing import reviewer
 from shipway.commands.setting import heeding_signals, surroundings
 from shipway.commands.telling import say, tell_failure
 from shipway.comparison import Comparison, compare
 from shipway.context import Context
 from shipway.coverage import Uncovered
-from shipway.errors import EXIT_DONE, EXIT_NOT_UNDONE, VerificationError
+from shipway.errors import EXIT_DONE, EXIT_FAILED, EXIT_NOT_UNDONE, VerificationError
 from shipway.events import Events
 from shipway.lifecycle import run_lifecycle
 from shipway.plan import Plan
@@ -36,6 +36,7 @@ from shipway.redaction import Redactor, trusted
 from shipway.render import failure, terminal, text
 from shipway.render.comparison import comparison_markdown, render_comparison
 from shipway.render.foreign import inert
+from shipway.render.preview_comment import PreviewReport
 from shipway.render.wording import approved_words
 from shipway.render.workflow import Level, WorkflowLog
 from shipway.trigger import WorkKind
@@ -77,28 +78,29 @@ def voyage(job: Job, inputs: Inputs, log: WorkflowLog, arguments: Namespace) -> 
     with heeding_signals(around.interruption), view:
         request = replace(request, confirm=show, approver=approve, check_head=_head_check(job, log))
         finished = run_lifecycle(request, around)
-    deployment, why = announcement.result(is_cancelled=_is_cancelled(finished))
+    deployment, why = announcement.result(is_cancelled=is_cancelled(finished))
     if why:
         say(f"no deployment is announced: {why}", log)
-    _check_fence(fence, finished, log)
+    check_fence(fence, finished, log)
     if finished.plan is not None and not executes:
         show(finished.plan)
     previous = None
     if finished.plan is not None and not executes and job.work.is_trusted:
         redact = Redactor({"GITHUB_TOKEN": job.ci.token.value} if job.ci.token else {}).redact
         previous = find_previous(job.lifecycle, job.target, job.context, redact, lambda why: say(why, log))
-    return _handed_over(job, finished, _facts(job, finished, deployment, previous), previous, log)
+    return handed_over(job, finished, _facts(job, finished, deployment, previous), previous, log)
 
 
 def _head_check(job: Job, log: WorkflowLog) -> HeadCheck:
     return HeadCheck(job.context, job.ci, lambda text: terminal.write(log.stream, trusted(inert(f"{text}\n"))))
 
 
-def _is_cancelled(finished: Finished) -> bool:
+def is_cancelled(finished: Finished) -> bool:
+    """Whether the run was interrupted."""
     return finished.receipt is not None and finished.receipt.outcome is RunOutcome.CANCELLED
 
 
-def _check_fence(fence: Fence, finished: Finished, log: WorkflowLog) -> None:
+def check_fence(fence: Fence, finished: Finished, log: WorkflowLog) -> None:
     """Take back what steps told the runner; that one changed Shipway itself is the error of this run."""
     for name in fence.put_back():
         log.annotate(Level.WARNING, trusted(f"a step wrote to {name}: it was taken back"), title="Shipway")
@@ -138,9 +140,21 @@ def _changed(job: Job, plan: Plan, previous: Previous) -> tuple[str, ...] | None
 _MOST_FILES = 2_000
 
 
-def _handed_over(job: Job, finished: Finished, facts: Facts, previous: Previous | None, log: WorkflowLog) -> int:
-    """Write documents, summary, annotations and outputs; what the report needs is left beside the documents."""
+def handed_over(
+    job: Job,
+    finished: Finished,
+    facts: Facts,
+    previous: Previous | None,
+    log: WorkflowLog,
+    *,
+    failed: int = EXIT_FAILED,
+) -> int:
+    """Write documents, summary, annotations and outputs; what the report needs is left beside the documents.
+
+    The exit code; `failed` is that of a run in which something failed.
+    """
     code = finished.receipt.exit_code if finished.receipt else EXIT_DONE
+    code = failed if code == EXIT_FAILED else code
     if finished.receipt is not None and finished.receipt.nodes:
         write_out(text.render_receipt(finished.receipt, finished.plan, colour=False, columns=job.context.columns))
         annotate_failures(finished.receipt, finished.plan, log)
@@ -157,7 +171,11 @@ def _handed_over(job: Job, finished: Finished, facts: Facts, previous: Previous 
         set_outputs(log, {"reason": finished.error.reason.value, "exit-code": str(code)})
         return code
     handover = write_handover(job.context, job.ci, job.target, finished, facts, previous.plan if previous else None)
-    summarise(view_of(handover, job.ci), job.context, log)
+    if (environment := facts.preview) is not None:
+        report = PreviewReport(environment, job.ci.head_sha, finished.plan, finished.receipt, facts.why)
+        summarise_preview(report, job.context, log)
+    else:
+        summarise(view_of(handover, job.ci), job.context, log)
     outputs = outputs_of(finished, handover, code)
     if finished.plan is not None:
         outputs["environment-url"] = environment_url(job.ci, finished.plan, finished.receipt)

@@ -13,6 +13,7 @@ from shipway.canonical import Json, canonical_bytes
 from shipway.ci import CiContext
 from shipway.commands.documents import read_document
 from shipway.context import Context
+from shipway.environment_record import EnvironmentRecord, load_environment
 from shipway.errors import Reason, UnreachableError
 from shipway.plan import Plan, change_counts, fidelity_counts
 from shipway.receipt import Receipt, outcome_counts
@@ -44,7 +45,8 @@ class Facts(Struct, frozen=True):
 
     `expected` is how long a run takes, `proven` by node when its undo was last seen to work, in words. `reason` and `said`
     are of the error that keeps the plan from being executed, empty where there is none. `changed` are the files that differ
-    from those of the plan before, None where they are not known.
+    from those of the plan before, None where they are not known. `environment` is the record of the preview that the run was on, as
+    a store keeps it but without what its nodes left, and `why` a sentence about what was done to it.
     """
 
     is_trusted: bool
@@ -56,6 +58,13 @@ class Facts(Struct, frozen=True):
     proven: Mapping[str, str] = field(default_factory=dict)
     history: tuple[Shown, ...] = ()
     changed: tuple[str, ...] | None = None
+    environment: str = ""
+    why: str = ""
+
+    @property
+    def preview(self) -> EnvironmentRecord | None:
+        """The record of the preview that the run was on; None where it was on none."""
+        return load_environment(self.environment.encode()) if self.environment else None
 
 
 class Handover(Struct, frozen=True):

@@ -11,6 +11,7 @@ from shipway.receipt import Receipt, own_outcome
 from shipway.redaction import trusted
 from shipway.render import markdown
 from shipway.render.foreign import one_line
+from shipway.render.preview_comment import PreviewReport, preview_body
 from shipway.render.wording import outcome_word
 from shipway.render.workflow import Level, WorkflowLog
 from shipway.view import View
@@ -23,6 +24,12 @@ def summarise(view: View, context: Context, log: WorkflowLog) -> None:
     """Write the report into the job summary, within what it takes."""
     links = links_of(context.ci, view.plan) if context.ci else markdown.Links()
     log.write_summary(markdown.body(view, budget=min(SUMMARY_BUDGET, log.summary_room()), links=links))
+
+
+def summarise_preview(report: PreviewReport, context: Context, log: WorkflowLog) -> None:
+    """Write what became of an environment into the job summary, within what it takes."""
+    links = links_of(context.ci, report.plan) if context.ci else markdown.Links()
+    log.write_summary(preview_body(report, budget=min(SUMMARY_BUDGET, log.summary_room()), links=links))
 
 
 def annotate_error(error: ShipwayError, log: WorkflowLog) -> None:

@@ -30,11 +30,12 @@ _MARKER = re.compile(
 
 
 class Purpose(StrEnum):
-    """What a comment is for; each has its own comment, and drift its own issue."""
+    """What a comment is for; each has its own comment, and drift its own issue. `preview`: of an environment, run after run."""
 
     PLAN = "plan"
     RECEIPT = "receipt"
     DRIFT = "drift"
+    PREVIEW = "preview"
 
 
 class Marker(Struct, frozen=True):

@@ -1,0 +1,42 @@
+"""What is asked of a lifecycle where an environment is taken down, stopped, or a service of it made anew: derived declarations."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+from shipway.canonical import mapping
+from shipway.commands.preview_desk import PREVIEWS, Desk, derived_file
+from shipway.environment_record import EnvironmentRecord
+from shipway.errors import UsageError
+from shipway.preview_derivation import derived, known_of, recorded_data
+from shipway.preview_settings import Doing
+from shipway.undertaking import Request
+from shipway.workspace import DIRECTORY
+
+
+def ending_request(doing: Doing, desk: Desk, record: EnvironmentRecord) -> Request:
+    """`down` or `stop` as the environment was declared when it was made. Raises UsageError where its record does not say."""
+    if not record.declaration:
+        raise UsageError(
+            f"the record of `{record.target}` does not say what it was made of",
+            next="bring it up again, then take it down",
+        )
+    data = mapping(json.loads(record.declaration))
+    content = derived(data, doing, known=known_of(record.checkpoints))
+    return Request(derived_file(desk, doing.value, content), desk.target, execute=True)
+
+
+def clear_folder(desk: Desk) -> None:
+    """Remove what is kept of an environment in the checkout, once it is gone: the declarations that were derived of it."""
+    record = desk.record()
+    if record is not None and not record.is_alive:
+        shutil.rmtree(desk.repository.root / DIRECTORY / PREVIEWS / desk.target, ignore_errors=True)
+
+
+def renewing_request(doing: Doing, service: str, desk: Desk) -> Request:
+    """`reset`, `seed` or `init` of one service, as it is declared now. Raises UsageError."""
+    if desk.declared is None:
+        raise UsageError("the declaration cannot be read", next="`shipway validate` says why")
+    content = derived(recorded_data(desk.declared), doing, service=service)
+    return Request(derived_file(desk, doing.value, content), desk.target, execute=True)
