@@ -55,6 +55,18 @@ def test_what_a_killed_process_noted_is_seen_by_one_that_had_looked_before(path:
     assert notebook.read("ledger", "mine") == 1
 
 
+def test_a_notebook_that_was_closed_is_opened_again_and_leaves_no_file_open(path: Path) -> None:
+    notebook = Notebook(path)
+    before = sorted(os.listdir("/dev/fd"))
+    notebook.close()
+    for number in range(3):
+        notebook.note("ledger", f"{number}", number)
+        notebook.close()
+    assert [notebook.read("ledger", f"{number}") for number in range(3)] == [0, 1, 2]
+    notebook.close()
+    assert sorted(os.listdir("/dev/fd")) == before
+
+
 def test_a_killed_holder_keeps_nobody_waiting(path: Path) -> None:
     notebook = Notebook(path)
     notebook.note("ledger", "mine", 1)

@@ -111,6 +111,7 @@ def execute_plan(plan: Plan, tools: ExecutionTools) -> Execution:
     finally:
         attempts.close()
         step_locks.close()
+        around.notebook.close()
 
 
 def with_added(plan: Plan, grown: Plan, execution: Execution) -> Execution:

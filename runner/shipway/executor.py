@@ -79,6 +79,11 @@ class Execution(Struct, frozen=True):
     refusal: ShipwayError | None = None
 
     @property
+    def found_all_done(self) -> bool:
+        """Whether no node had anything to do, in its only attempt."""
+        return all(result.outcome is Outcome.UNCHANGED and len(result.attempts) == 1 for result in self.results)
+
+    @property
     def leaves_something(self) -> bool:
         """Whether there may be something that can still be undone later."""
         stopped = self.failed or self.cancelled

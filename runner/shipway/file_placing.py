@@ -76,7 +76,11 @@ def unseen(path: Path) -> Prediction | None:
 
 def link_text(root: Path, path: Path, source: Json, real: Real = real_folder) -> str:
     """What a link at `path` to slot `source` says: relative for a relative one, so that the workspace can be moved."""
-    place = place_of(root, source, "source", real)
+    return link_to(place_of(root, source, "source", real), path, source, real)
+
+
+def link_to(place: str, path: Path, source: Json, real: Real = real_folder) -> str:
+    """As `link_text`, where it is known at which place slot `source` is."""
     if str(path) == place:
         raise ActionFailed(f"the link and what it leads to are the same: `{source}`")
     if os.path.isabs(str(source)):

@@ -70,7 +70,11 @@ def _opened(plan: Plan, tools: ExecutionTools) -> Iterator[Surroundings]:
     )
     try:
         step_locks = StepLocks(tools.locks, (), attempts.wake)
-        yield surroundings_of(plan, replace(tools, directory=directory), attempts, step_locks, clock_ms)
+        around = surroundings_of(plan, replace(tools, directory=directory), attempts, step_locks, clock_ms)
+        try:
+            yield around
+        finally:
+            around.notebook.close()
     finally:
         attempts.close()
         shutil.rmtree(directory, ignore_errors=True)

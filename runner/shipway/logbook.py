@@ -172,6 +172,8 @@ class Logbook:
         if not execution.leaves_something:
             self.workspace.remove_recovery(self.run)
             return
+        if execution.found_all_done and not plan.compensations:
+            return  # nothing can be undone of it, and nobody has to read it again to know that
         others = [run for run in self.workspace.kept_recoveries() if run != self.run]
         if others and self._around.journals is not None:
             journals = self._journals

@@ -11,7 +11,7 @@ import json
 import os
 import threading
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 
@@ -35,6 +35,7 @@ class Notebook:
         self._lock = threading.RLock()
         self._depth = 0
         self._descriptor: int | None = None
+        self._closing: Callable[[], object] = lambda: None
         self._read = 0
         self._notes: dict[str, dict[str, Json]] = {}
 
@@ -79,6 +80,14 @@ class Notebook:
             self._read += len(line)
             self._keep(topic, name, value)
 
+    def close(self) -> None:
+        """Give the file back; whoever reads or notes something later opens it again."""
+        with self._lock:
+            self._closing()
+            self._descriptor = None
+            self._read = 0
+            self._notes.clear()
+
     def _opened(self) -> int:
         if self._descriptor is None:
             flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
@@ -87,7 +96,7 @@ class Notebook:
             except FileNotFoundError:
                 self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                 self._descriptor = os.open(self._path, flags, 0o600)
-            weakref.finalize(self, os.close, self._descriptor)
+            self._closing = weakref.finalize(self, os.close, self._descriptor)
         return self._descriptor
 
     def _hold(self, descriptor: int) -> None:

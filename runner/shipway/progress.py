@@ -66,11 +66,11 @@ class Surroundings(Struct, frozen=True):
     events: Events
     journal: Journal
     step_locks: StepLocks
+    notebook: Notebook
     started_unix_ms: int
     tokens: Tokens = field(default_factory=OwnTokens)
     check_head: Callable[[], None] = lambda: None
     shelf: Shelf | None = None
-    notebook: Notebook | None = None
 
     def scratch(self, node: str) -> Path:
         """The private directory of one node, the same for all that is asked of it."""

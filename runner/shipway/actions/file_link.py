@@ -11,7 +11,7 @@ from typing import Literal
 from shipway.action import Access, ActionFailed, Done, PlanWork, Prediction, SlotRule, SlotType, Work
 from shipway.declaration import OutputRule
 from shipway.file_content import CHANGE_OF, outside, refuse_other, unplanned, verified
-from shipway.file_placing import ON_CONFLICT, WITHIN, decided, leads_to, left_alone, link_text, target_of, unseen
+from shipway.file_placing import ON_CONFLICT, WITHIN, decided, leads_to, left_alone, link_to, target_of, unseen
 from shipway.file_records import gone_below, here
 from shipway.file_state import (
     Kind,
@@ -19,7 +19,7 @@ from shipway.file_state import (
     describe_link,
     kind_of,
     link_fingerprint,
-    locate,
+    place_of,
     real_folder,
 )
 from shipway.nodes import Change, Fidelity, Verified
@@ -58,7 +58,7 @@ class FileLink:
         if unknown is not None:
             return unknown
         with faults_told():
-            path, target = _link(work)
+            path, target, _ = _link(work)
             if (unknown := unseen(path)) is not None:
                 return unknown
             kind = kind_of(path)
@@ -80,9 +80,9 @@ class FileLink:
         """Make the link, and the directories above it that are missing. Fails where there is nothing to link to."""
         outputs = {"path": work.inputs["path"]}
         with changing(work) as ledger:
-            if kind_of(locate(work.root, work.inputs["source"], "source")) is Kind.ABSENT:
+            path, target, source = _link(work)
+            if kind_of(source) is Kind.ABSENT:
                 raise ActionFailed(f"`source` `{work.inputs['source']}` is not there")
-            path, target = _link(work)
             kind = kind_of(path)
             if leads_to(path, target, kind):
                 after = link_fingerprint(os.readlink(path))
@@ -100,14 +100,15 @@ class FileLink:
 
     def verify(self, work: Work) -> Verified:
         """Whether the link is there and leads to `source`."""
-        return verified(lambda: leads_to(*_link(work)))
+        return verified(lambda: leads_to(*_link(work)[:2]))
 
 
-def _link(work: PlanWork | Work) -> tuple[Path, str]:
-    """Where the link stands, and its text."""
+def _link(work: PlanWork | Work) -> tuple[Path, str, Path]:
+    """Where the link stands, its text, and where its source is."""
     real = work.real if isinstance(work, PlanWork) else cache(real_folder)
     path = target_of(work, real)
-    return path, link_text(work.root, path, work.inputs["source"], real)
+    place = place_of(work.root, work.inputs["source"], "source", real)
+    return path, link_to(place, path, work.inputs["source"], real), Path(place)
 
 
 def _record(work: Work, after: str) -> Record:
