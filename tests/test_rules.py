@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -432,6 +433,72 @@ def test_case_77_a_second_push_does_not_rid_itself_of_the_rule_that_refused_the_
     project.commit()
     assert planned(project, push(project, head)).weakens == ()
     project.call("run", "--yes", env=push(project, head))
+
+
+@pytest.mark.parametrize(
+    "moved",
+    [
+        ("state: git\n", ""),
+        ("name: shop\n", "name: other\n"),
+        ("name: shop\n", "name: other\n", "state: git\n", "state: local\n"),
+    ],
+    ids=["to where nothing is kept", "by another name", "both"],
+)
+def test_case_77_a_second_push_is_held_to_the_rule_also_where_the_first_moved_what_was_recorded(
+    moved: tuple[str, ...], project: Project, tmp_path: Path
+) -> None:
+    origin = tmp_path / "origin.git"
+    project.git("init", "-q", "--bare", str(origin))
+    project.git("remote", "add", "origin", str(origin))
+    base = ran_once(project, "state: git\n")
+    text = LOOSE + "state: git\n"
+    for before, after in zip(moved[::2], moved[1::2], strict=True):
+        text = text.replace(before, after)
+    project.write({"shipway.yml": text})
+    project.commit()
+    check_refused(project, base)
+    loosened = project.git("rev-parse", "HEAD").strip()
+    for number in range(2):
+        shutil.rmtree(project.root / ".shipway")  # another runner
+        project.write({"README": f"another change, {number}\n"})
+        project.commit()
+        check_refused(project, loosened)
+    # Once it was approved and run so, where its receipts are kept says nothing more against it.
+    head = push(project, loosened)
+    project.call("run", "--yes", "--approve", planned(project, head).effect, env=head)
+    if "state: git" in text:
+        project.write({"README": "and another one\n"})
+        project.commit()
+        assert planned(project, push(project, loosened)).weakens == ()
+
+
+def test_case_77_a_second_push_is_held_to_the_rule_also_where_the_first_renamed_the_target(
+    project: Project, tmp_path: Path
+) -> None:
+    project.write({"shipway.yml": APPROVED + "targets:\n  prod: {}\n"})
+    project.commit()
+    base = project.git("rev-parse", "HEAD").strip()
+    plan = planned(project, push(project, base), "--target", "prod")
+    project.call("run", "--yes", "--target", "prod", "--approve", plan.effect, env=push(project, base))
+    project.write({"shipway.yml": LOOSE + "targets:\n  live: {}\n"})
+    project.commit()
+    check_refused(project, base, "--target", "live")
+    loosened = project.git("rev-parse", "HEAD").strip()
+    project.write({"README": "another change\n"})
+    project.commit()
+    check_refused(project, loosened, "--target", "live")
+
+
+def test_a_store_that_was_given_up_long_ago_keeps_nothing_from_being_run(project: Project) -> None:
+    project.write({"shipway.yml": LOOSE + "state: {store: git, remote: gone}\n"})
+    project.commit()
+    project.write({"shipway.yml": LOOSE})
+    project.commit()
+    base = project.git("rev-parse", "HEAD").strip()
+    project.write({"README": "another change\n"})
+    project.commit()
+    done = project.call("run", "--yes", env=push(project, base))
+    assert "the rules of the last run that was let through are not known" in done.out + done.err
 
 
 def test_case_77_what_is_started_by_hand_has_the_rules_of_the_last_run_too(project: Project) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
 from functools import reduce
 from pathlib import Path
@@ -48,6 +49,35 @@ def held_by(
     return promoted(
         held, target, before.target_rule(_target_in(before, declared, target)), declared.target_rule(target)
     )
+
+
+def stood_before(declared: Declaration, target: str, repository: Repository) -> Iterator[tuple[Declaration, str]]:
+    """Declarations that stood here and whose runs left receipts elsewhere, with what the target was called, the latest first.
+
+    They have another name, kept what they recorded in another store, or had another target in place of this one. Looked at
+    are the last changes of such lines.
+    """
+    if Path(declared.file).is_absolute():
+        return
+    paths = [declared.file, *(path.as_posix() for path in overlays(Path(declared.file), target))]
+    seen = {(declared.name, replace(declared.state, key=""), target)}
+    for commit in repository.before_changes(paths, f"{_MOVES}|{re.escape(target)}", _CHANGES_LOOKED_AT):
+        try:
+            before = declaration_at(commit, declared, target, repository)
+        except VerificationError:
+            continue  # not in this clone: what a change is put upon is asked for anyway
+        if not isinstance(before, Declaration):
+            continue
+        name = _target_in(before, declared, target)
+        place = (before.name, replace(before.state, key=""), name)
+        if name and place not in seen:
+            seen.add(place)
+            yield before, name
+
+
+_MOVES = "^[\"']?(name|state)[\"']?[ \t]*:|^[{]"
+"""The lines at the top of a declaration by which its receipts come to lie elsewhere."""
+_CHANGES_LOOKED_AT = 100
 
 
 def _signed(held: Held, commit: str, before: SigningRule, declared: Declaration, repository: Repository) -> Held:

@@ -15,7 +15,7 @@ from shipway.admission import Admission
 from shipway.assembly import OutputSeal, RunFacts, assemble, failed_receipt
 from shipway.attestation import Endorsement
 from shipway.backend import StagePlace
-from shipway.baseline import gone_with_run, held_by, unknown
+from shipway.baseline import gone_with_run, held_by, stood_before, unknown
 from shipway.chain import Chain
 from shipway.ci import Provider, rules_base
 from shipway.cleanup import CleanupStack
@@ -213,13 +213,27 @@ class _Voyage:
 
     def _precedents(self) -> tuple[Receipt, ...]:
         try:
-            return tuple(self.around.precedents(self._recorded, self.request.target))
+            found = tuple(self.around.precedents(self._recorded, self.request.target))
         except ShipwayError as error:
             if self.request.execute:
                 raise
-            text = f"the rules of the last run that was let through are not known: {error.message}"
-            self.around.events.emit(Warned(self.redactor.clean(text)))
+            self._warn_of_precedents(error)
             return ()
+        return found or self._precedents_elsewhere()
+
+    def _precedents_elsewhere(self) -> tuple[Receipt, ...]:
+        """Where the lifecycle had another name, or its store was another: a change that was refused may have moved them."""
+        for before, target in stood_before(self._recorded, self.request.target, self.around.repository):
+            try:
+                if found := tuple(self.around.precedents(before, target)):
+                    return found
+            except ShipwayError as error:
+                self._warn_of_precedents(error)  # a store that was given up must not keep all from being run
+        return ()
+
+    def _warn_of_precedents(self, error: ShipwayError) -> None:
+        text = f"the rules of the last run that was let through are not known: {error.message}"
+        self.around.events.emit(Warned(self.redactor.clean(text)))
 
     def _hold(self, commit: str, run: str) -> None:
         """Let the rules of a commit hold as well; `run` is what executed it, if that is why."""

@@ -146,6 +146,20 @@ class Repository(Struct, frozen=True, dict=True):
             return ()
         return tuple(sorted(entry.removeprefix(f"{commit}:") for entry in listed.split("\0") if entry))
 
+    def before_changes(self, paths: Sequence[str], pattern: str, most: int) -> tuple[str, ...]:
+        """The parents of the commits that added or took a line of `paths` that matches an extended pattern, the latest first.
+
+        Of `most` such commits; empty outside git, and where nothing is known.
+        """
+        asked = ("--full-history", "-m", "--no-ext-diff", "--no-textconv", "--format=%P", f"--max-count={most}")
+        if not self.is_git:
+            return ()
+        try:
+            listed = _git(self.root, self.env, "log", *asked, "-G", pattern, "HEAD", "--", *paths)
+        except (UsageError, FileNotFoundError):
+            return ()
+        return tuple(dict.fromkeys(listed.split()))
+
     def digest_of(self, patterns: Iterable[str], without: Iterable[str] = ()) -> str:
         """`sha256:…` over path, mode and content digest of the files that match, the files in `without` left out.
 
