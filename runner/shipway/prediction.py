@@ -67,7 +67,7 @@ class Predictor:
         self._real = cache(real_folder)
         self._ids = frozenset(plan.by_id)
         self._members = members_of(plan.nodes)
-        self._outputs = {node.id: node.outputs.keys() for node in plan.nodes}
+        self._sure = {node.id: {name for name, rule in node.outputs.items() if rule.required} for node in plan.nodes}
 
     def predict(self, node: Node) -> Node:
         """The node with what its action says of it; what templates say is the same for each of their items."""
@@ -253,9 +253,9 @@ class Predictor:
             unknown[name] = "a secret that is not set"
 
     def _is_whole(self, producer: str) -> bool:
-        """Whether everything that a node hands on was foretold, so that all of it as one object is known."""
-        declared = self._outputs.get(producer)
-        return bool(declared) and declared == self._foretold.get(producer, {}).keys()
+        """Whether everything that a node surely hands on was foretold, so that all of it as one object is known."""
+        sure = self._sure.get(producer, set())
+        return bool(sure) and sure <= self._foretold.get(producer, {}).keys()
 
     def _is_withheld(self, node: Node, reference: Reference) -> bool:
         return bool(self._tools.withheld) and reference.path[-1] in self._tools.withheld.get(written_as(node.id), ())
