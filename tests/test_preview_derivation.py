@@ -228,8 +228,8 @@ def test_what_is_recorded_is_read_again_as_it_was_written(root: Path) -> None:
     first = attempt(root, FULL).finished.plan
     second = run_derived(root, data_of(root), execute=False).finished.plan
     assert first is not None and second is not None
-    assert {node.id: (node.slots, node.env) for node in second.nodes} == {
-        node.id: (node.slots, node.env) for node in first.nodes
+    assert {node.id: (node.slots, node.env, node.reads.digest) for node in second.nodes} == {
+        node.id: (node.slots, node.env, node.reads.digest) for node in first.nodes
     }
 
 

@@ -172,3 +172,16 @@ CASES = [
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 def test_the_backends_of_previews_keep_the_contract(check: Callable[[BackendCase], None], case: BackendCase) -> None:
     check(case)
+
+
+def test_p36_what_is_made_of_an_output_is_opened_again_with_who_gave_it(root: Path) -> None:
+    text = SHOP.replace(
+        "      ttl: 72h", '      after: {run: "true", env: {H: "${{ provisioner.postgres.HOST }}"}}\n      ttl: 72h'
+    )
+    plan = planned(root, text)
+    made = "${{ stages.provisioner.steps['service/postgres'].outputs.made }}"
+    opened = {node.id for node in plan.nodes if made in str(node.slots["after"])}
+    assert opened == {"provisioner/manifest", "runner/env[services%2Fapi%2F.env.local]", "runner/after"}
+    compute = "${{ stages.provisioner.steps.compute.outputs.made }}"
+    kept = {node.id for node in plan.nodes if compute not in str(node.slots["after"])}
+    assert kept == {"provisioner/compute", "provisioner/service/postgres", "provisioner/manifest"}

@@ -154,6 +154,13 @@ def rewritten_text(text: str, names: Names) -> str:
     return changed if single is None else f"${{{{ format('{{0}}', {single.text}) }}}}"
 
 
+def owners_in(text: str) -> Iterator[str]:
+    """The services of the provisioner whose outputs a text refers to. Raises ExpressionError."""
+    for reference in expressions.parse_template(text).references if expressions.has_expression(text) else ():
+        if reference.path[0] == "provisioner" and len(reference.path) > 1:
+            yield str(reference.path[1]).casefold()
+
+
 def unnamed_in(text: str, names: Names) -> Iterator[Unnamed]:
     """Every reference to a context of a preview that is no name; none for a text that cannot be read, which others report."""
     try:

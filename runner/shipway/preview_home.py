@@ -75,7 +75,7 @@ def add_place(on: PreviewNodes, compute: ComputeSettings, before: list[NodeHandl
         hooks=[create, compute.destroy],
         env=on.hook_env("create", [create, compute.destroy, compute.list], scope=Scope.NOTHING),
         outputs=compute.outputs,
-        reads=on.stage.reads or (),
+        reads=on.reads_of_place,
     )
     leases = on.preview.leases
     if not leases:

@@ -55,7 +55,7 @@ class _Runner:
         self._services(env, [each for each in (infrastructure, deployed) if each is not None])
         self._hook(AFTER, settings.after)
 
-    def _reopened(self, *more: NodeHandle) -> list[NodeHandle | str]:
+    def _reopened(self, *more: NodeHandle | str) -> list[NodeHandle | str]:
         """Whatever runs lies in the place that it runs in."""
         return [*([self._on.compute_id] if self._on.preview.manifest is None else []), *more]
 
@@ -90,6 +90,7 @@ class _Runner:
     def _env_file(self, path: str, names: list[str]) -> NodeHandle:
         on = self._on
         entries: dict[str, str] = {}
+        texts = [text for name in names for text in self._settings.services[name].env.values()]
         for name in names:
             known = names_in(on.preview, name)
             entries |= {key: rewritten_text(text, known) for key, text in self._settings.services[name].env.items()}
@@ -100,7 +101,7 @@ class _Runner:
             path=("services", names[0], "env"),
             title=f"write {path}",
             after=self._last,
-            reopened_by=self._reopened(*_counted(self._last)),
+            reopened_by=self._reopened(*_counted(self._last), *on.makers(texts)),
             reads=(),
         )
 

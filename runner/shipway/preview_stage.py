@@ -8,9 +8,9 @@ from shipway.builder import GraphBuilder, NodeHandle, NodeOptions
 from shipway.canonical import Json, mapping
 from shipway.declaration import Declaration, OutputRule, Stage
 from shipway.errors import Position
-from shipway.nodes import Need, NeedKind, Promise
-from shipway.preview_expressions import Preview, Scope, names_in, rewritten, unnamed_in
-from shipway.preview_names import COMPUTE, PORTS, port_variable
+from shipway.nodes import WHOLE_TREE, Need, NeedKind, Promise
+from shipway.preview_expressions import Preview, Scope, names_in, owners_in, rewritten, unnamed_in
+from shipway.preview_names import COMPUTE, PORTS, port_variable, service_node
 from shipway.preview_settings import HookSettings
 from shipway.source import Path_
 
@@ -57,7 +57,10 @@ class PreviewNodes:
 
         `hooks` are what it runs and what takes that back: the first one's time is the node's, the second one's that of undoing.
         """
-        made = [f"${{{{ {self._made(each)} }}}}" for each in dict.fromkeys(map(_id_of, reopened_by))]
+        anew = dict.fromkeys(
+            [*map(_id_of, reopened_by), *self.makers(text for h in hooks if h for text in h.env.values())]
+        )
+        made = [f"${{{{ {self._made(each)} }}}}" for each in anew if need is NeedKind.NEEDS]
         timeouts = [hook.timeout_ms if hook is not None else None for hook in (*hooks, None, None)]
         usual = self.stage.timeout_ms or self._lifecycle.defaults.timeout_ms or 0
         timeout = usual if timeouts[0] is None else timeouts[0]
@@ -88,6 +91,12 @@ class PreviewNodes:
         return self._builder.site.tree()
 
     @property
+    def reads_of_place(self) -> tuple[str, ...]:
+        """The files that decide how the place is made: those that the stage names. All of the tree is brought there anyhow."""
+        named = self.stage.reads or ()
+        return () if WHOLE_TREE[0] in named else named
+
+    @property
     def checkout(self) -> str:
         """The checkout that is attached to; empty where one is made."""
         settings = self.preview.settings_of(self.stage.id)
@@ -97,6 +106,18 @@ class PreviewNodes:
     def compute_id(self) -> str:
         """The node that makes the place."""
         return f"{self.preview.home}/{COMPUTE}"
+
+    def makers(self, texts: Iterable[str]) -> list[str]:
+        """The nodes whose outputs texts refer to: should one be made anew, what is made of them is not what it was."""
+        provisioner = self.preview.provisioner
+        if provisioner is None or self.preview.manifest is not None:
+            return []
+        named = dict.fromkeys(owner for text in texts for owner in owners_in(text))
+        return [
+            f"{self.preview.provisioner_id}/{service_node(name)}"
+            for name, rule in sorted(provisioner.owned.items())
+            if name in named and rule.seed is not None
+        ]
 
     def in_place(self) -> dict[str, object]:
         """The slots of what happens where the environment lives."""

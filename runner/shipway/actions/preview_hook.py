@@ -48,6 +48,9 @@ class PreviewHook:
         if work.inputs.get("remove"):
             return Prediction(Change.RUN, Fidelity.OPAQUE, "the hook that takes it back is run")
         reversible = work.inputs.get("undo") is not None
+        if work.inputs.get("instead") is not None:
+            # What it hands out then is not what it handed out before.
+            return Prediction(Change.UPDATE, Fidelity.OPAQUE, "it was asked for", reversible=reversible)
         return foretold(
             work,
             contract=self.contract,

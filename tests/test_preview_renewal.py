@@ -1,0 +1,104 @@
+"""Shows what renews a preview with the actions that really make one: a worktree, hooks, env files, a supervised service."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from shipway.declaration import load
+from shipway.environments import Environments
+from shipway.preview_derivation import derived, known_of, recorded_data
+from shipway.preview_settings import Doing
+from shipway.stores.local_files import LocalFiles
+from shipway.workspace import Workspace
+from tests.runs import Ran, Setting, declare, run
+
+DECLARED = """
+stages:
+  place:
+    mode: preview
+    with:
+      role: provisioner
+      services:
+        db:
+          outputs: {DSN: secret}
+          seed: echo "DSN=first" >> "$SHIPWAY_OUTPUT"
+          reset: echo "DSN=again" >> "$SHIPWAY_OUTPUT"
+          destroy: echo gone > "$SHIPWAY_ROOT/dropped"
+  app:
+    needs: [place]
+    mode: preview
+    with:
+      role: runner
+      services:
+        api:
+          path: api
+          command: exec sleep 1000
+          env: {DSN: "${{ provisioner.db.DSN }}"}
+          ready: {run: "true"}
+"""
+ENV_FILE = "app/env[api%2F.env.local]"
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "work"
+    (folder / "api").mkdir(parents=True)
+    (folder / "api/x").write_text("")
+    (folder / ".gitignore").write_text(".shipway/\n")
+    declare(folder, DECLARED)
+    git = ["git", "-c", "user.name=t", "-c", "user.email=t@example.com", "-C", str(folder)]
+    for command in (["init", "-q", "-b", "main"], ["add", "-A"], ["commit", "-q", "-m", "first"]):
+        subprocess.run([*git, *command], check=True)
+    yield folder
+    down(folder)
+
+
+def up(root: Path) -> Ran:
+    return run(root, None, Setting(target="pr-7"))
+
+
+def do(root: Path, doing: Doing, service: str = "") -> Ran:
+    file = root / "shipway.yml"
+    data = recorded_data(load(file, root=root, target="pr-7"))
+    record = Environments(LocalFiles(Workspace(root).make_records()), "test").read("pr-7")
+    made = root / ".shipway/previews/pr-7/derived.yml"
+    made.parent.mkdir(parents=True, exist_ok=True)
+    made.write_text(
+        json.dumps(derived(data, doing, service=service, known=known_of(record.checkpoints if record else {})))
+    )
+    return run(root, None, Setting(target="pr-7"), file=made)
+
+
+def down(root: Path) -> Ran:
+    return do(root, Doing.DOWN)
+
+
+def dsn(root: Path) -> str:
+    text = (root / ".shipway/previews/pr-7/tree/api/.env.local").read_text()
+    return text.partition("DSN=")[2].splitlines()[0]
+
+
+def test_p55_what_follows_a_reset_follows_and_the_next_up_keeps_it(root: Path) -> None:
+    assert up(root).exit_code == 0 and dsn(root) == "first"
+    ran = do(root, Doing.RESET, "db")
+    assert ran.exit_code == 0, ran.outcomes
+    assert dsn(root) == "again"
+    assert ran["app/service/api"].outcome == "succeeded"
+    again = up(root)
+    assert set(again.outcomes.values()) == {"unchanged"}, again.outcomes
+    assert dsn(root) == "again"
+
+
+def test_p86_down_leaves_nothing_and_may_be_asked_twice(root: Path) -> None:
+    assert up(root).exit_code == 0
+    first = down(root)
+    assert first.exit_code == 0, first.outcomes
+    assert (root / "dropped").read_text() == "gone\n"
+    assert not (root / ".shipway/previews/pr-7/tree").exists()
+    second = down(root)
+    assert second.exit_code == 0, second.outcomes
