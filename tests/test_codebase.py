@@ -301,3 +301,15 @@ def _scripts(value: object) -> Iterator[str]:
     elif isinstance(value, list):
         for member in value:
             yield from _scripts(member)
+
+
+@pytest.mark.parametrize("command", ["validate", "plan", "graph"])
+def test_what_works_on_windows_needs_nothing_that_only_unix_has(command: str, tmp_path: Path) -> None:
+    steps = "steps: [{run: 'true'}, {uses: file.link, with: {path: b, source: shipway.yml}}]"
+    (tmp_path / "shipway.yml").write_text(f"version: 1\nname: test\n{steps}\n")
+    program = (
+        "import sys; sys.modules.update(dict.fromkeys(('fcntl', 'grp', 'pwd', 'resource', 'termios')));"
+        f" from shipway.cli import main; main(['{command}'])"
+    )
+    done = subprocess.run([sys.executable, "-I", "-c", program], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")

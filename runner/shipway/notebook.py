@@ -6,7 +6,6 @@ Knows nothing of what is noted. Survives a killed process, not a power cut.
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import os
 import threading
@@ -55,7 +54,7 @@ class Notebook:
     ) -> None:
         self._depth -= 1
         if not self._depth and self._descriptor is not None:
-            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+            _lock(self._descriptor, is_mine=False)
         self._lock.release()
 
     def read(self, topic: str, name: str) -> Json:
@@ -90,7 +89,7 @@ class Notebook:
 
     def _opened(self) -> int:
         if self._descriptor is None:
-            flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+            flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
             try:
                 self._descriptor = os.open(self._path, flags, 0o600)
             except FileNotFoundError:
@@ -101,7 +100,7 @@ class Notebook:
 
     def _hold(self, descriptor: int) -> None:
         """Wait until nobody else is at it, then read what they added. Ends with the process, should that be killed."""
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        _lock(descriptor, is_mine=True)
         size = os.fstat(descriptor).st_size
         if size <= self._read:
             return
@@ -120,3 +119,9 @@ class Notebook:
             notes.pop(name, None)
         else:
             notes[name] = value
+
+
+def _lock(descriptor: int, *, is_mine: bool) -> None:
+    import fcntl  # late: there is none on Windows, where plans are made
+
+    fcntl.flock(descriptor, fcntl.LOCK_EX if is_mine else fcntl.LOCK_UN)
