@@ -372,6 +372,26 @@ def test_a_value_that_is_not_known_and_no_secret_is_waited_for(world: World) -> 
     assert world.do(world.work("runner/env[.env]", slots, values)).unchanged
 
 
+def test_a_plan_verifies_where_the_environment_lives_also_while_that_is_not_known_as_a_whole(world: World) -> None:
+    world.do(world.work("provisioner/compute", outputs=SECRET), {"root": "/srv", **_outputs("pg://secret")})
+    slots: dict[str, Slot] = {"compute": Promise("provisioner/compute"), "run": Immediate("./deploy")}
+    world.do(world.work(slots=slots, inputs={"compute": {"root": "/srv"}}))
+    asked: list[Json] = []
+
+    def verify(work: PlanWork, checkpoint: Checkpoint) -> Verified:
+        asked.append(work.inputs["compute"])
+        return Verified.HOLDS
+
+    work = world.work(slots=slots)
+    unknown = {"compute": "`provisioner/compute`"}
+    planned = PlanWork(
+        work.node, work.inputs, unknown, {}, {}, world.folder, lambda command: Completed(0), shelf=work.shelf
+    )
+    said = foretold(planned, contract=1, verify=verify, change_when_made=Change.CREATE)
+    assert said.change is Change.NOOP
+    assert [each["root"] for each in asked if isinstance(each, Mapping)] == ["/srv"]
+
+
 def test_without_a_shelf_everything_is_made(world: World) -> None:
     work = replace(world.work(), shelf=None)
     assert [world.do(work, {"A": 1}).outputs for _ in range(2)] == [{"A": 1, "made": 1}] * 2

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from shipway.action import Done, Work
+from shipway.action import Completed, Done, PlanWork, Work
 from shipway.actions.preview_manifest import PreviewManifest
 from shipway.canonical import Json, canonical_bytes, digest
 from shipway.environment_record import Checkpoint, EnvironmentRecord, with_checkpoint
 from shipway.environments import Environments
 from shipway.errors import ShipwayError, UsageError, VerificationError
-from shipway.nodes import Computed, Immediate, Slot, Verified
+from shipway.nodes import Change, Computed, Immediate, Slot, Verified
 from shipway.preview_manifest import load_manifest, manifest_bytes, secrets_in, split_reference, with_references
 from shipway.shelf import Shelf
 from shipway.stores.local_files import LocalFiles
@@ -170,9 +170,20 @@ def test_it_is_kept_while_it_says_what_it_should_and_written_anew_for_another_tr
     git(place.root, "add", "new")
     git(place.root, "commit", "-q", "-m", "second")
     tree = git(place.root, "rev-parse", "HEAD^{tree}").strip()
-    assert not place.do().unchanged
+    assert planned(place) is Change.CREATE, "the plan knows it too, while its values are not known"
+    again = place.do()
+    assert not again.unchanged
+    assert again.outputs == first.outputs, "nothing is made anew by it"
+    assert planned(place) is Change.NOOP
     load_manifest(place.file.read_bytes(), lifecycle="shop", target="pr-42", tree=tree)
     assert first.outputs["made"] == 1
+
+
+def planned(place: Place) -> Change:
+    work = place.work()
+    known = {name: value for name, value in work.inputs.items() if name != "values"}
+    told = PlanWork(work.node, known, {"values": "`a/b`"}, work.env, {}, place.root, lambda command: Completed(0))
+    return PreviewManifest().plan(replace(told, shelf=place.shelf)).change
 
 
 def test_it_is_removed_and_what_is_not_there_is_no_error(place: Place) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from msgspec import Struct
 
 from shipway import canonical
+from shipway.action import PlanWork, Work
 from shipway.canonical import Json
 from shipway.environment_record import Checkpoint
 from shipway.evaluation import references_of
@@ -74,6 +75,13 @@ class Given(Struct, frozen=True):
     env: Mapping[str, str]
     unknown: frozenset[str] = frozenset()
     unknown_env: frozenset[str] = frozenset()
+
+
+def given_to(work: Work | PlanWork) -> Given:
+    """What an action is given."""
+    if isinstance(work, Work):
+        return Given(work.inputs, work.env)
+    return Given(work.inputs, work.env, frozenset(work.unknown), frozenset(work.unknown_env))
 
 
 class Parts(Struct, frozen=True):

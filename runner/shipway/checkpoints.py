@@ -14,10 +14,10 @@ from msgspec.structs import replace
 
 from shipway.action import ActionFailed, Done, NotBegun, PlanWork, Prediction, Work
 from shipway.canonical import Json, mapping
-from shipway.checkpoint_keys import Given, Producers, changed, parts_of, told
+from shipway.checkpoint_keys import Producers, changed, given_to, parts_of, told
 from shipway.checkpoint_store import change_environment, checkpoint_of, keep, mark_begun, opened, read_environment
 from shipway.environment_record import Checkpoint, marked_stale, with_stuck, without_checkpoint
-from shipway.nodes import FAILURES, Change, Fidelity, Outcome, Verified
+from shipway.nodes import FAILURES, Change, Fidelity, Outcome, Promise, Verified
 from shipway.records import STEP, Record
 
 MADE = "made"
@@ -31,7 +31,10 @@ _UPDATED, _NEW = "updated", "new"
 
 
 class Made(Struct, frozen=True):
-    """What making a node gave. Without `is_anew` it was only brought up to date: what depends on it stays as it is."""
+    """What making a node gave. Without `is_anew` it was only brought up to date, or is as good as what was there before.
+
+    What depends on it stays as it is then.
+    """
 
     outputs: Mapping[str, Json] = field(default_factory=dict)
     undo: Json = None
@@ -71,7 +74,7 @@ def decided(
     record = read_environment(work.shelf)
     checkpoints = record.checkpoints if record else {}
     checkpoint = checkpoints.get(work.node.id)
-    parts = parts_of(work.node, contract, _given(work), unkeyed, Producers(checkpoints))
+    parts = parts_of(work.node, contract, given_to(work), unkeyed, Producers(checkpoints))
     if checkpoint is None:
         return Decision(False, parts.key, "no checkpoint", None, parts.digests)
     names = changed(checkpoint.parts, parts)
@@ -122,8 +125,10 @@ def checkpointed(
         if not is_one_step:
             _begin(work, _UPDATING if decision.is_in_place else _BEGUN)
         made = make(work, before)
-    is_update = before is not None and (decision.is_in_place or not made.is_anew)
-    number = before.made if before is not None and (is_update or decision.is_repeated) else None
+    is_known = checkpoint is not None and not never_made
+    is_update = is_known and (not made.is_anew or (decision.is_in_place and before is not None))
+    stays = is_update or (decision.is_repeated and before is not None)
+    number = checkpoint.made if checkpoint is not None and stays else None
     kept = keep(work, decision.key, decision.parts, made.outputs, number)
     return Done(
         {**made.outputs, MADE: kept.made},
@@ -150,7 +155,7 @@ def foretold(
         return Prediction(change_when_made, Fidelity.OPAQUE, why, reversible=reversible)
     shown = {name: value for name, value in checkpoint.outputs.items() if name not in checkpoint.secret}
     if decision.kept:
-        answer, why = _looked(work, checkpoint, verify)
+        answer, why = _looked(_placed(work), checkpoint, verify)
         if answer is Verified.HOLDS:
             outputs = {**shown, MADE: checkpoint.made}
             return Prediction(Change.NOOP, Fidelity.PREDICTED, why, outputs=outputs, is_settled=True)
@@ -243,6 +248,15 @@ def verified(work: Work, *, verify: Verify) -> Verified:
     return Verified.GONE if checkpoint.stale else verify(work, checkpoint)
 
 
+def _placed(work: PlanWork) -> PlanWork:
+    """The work with what its place handed on when it was made last, where all that is not known yet: it is still that one."""
+    form, record = work.node.slots.get("compute"), read_environment(work.shelf)
+    if "compute" in work.inputs or not isinstance(form, Promise) or record is None:
+        return work
+    place = record.checkpoints.get(form.node)
+    return work if place is None else replace(work, inputs={**work.inputs, "compute": place.outputs})
+
+
 def _looked(work: PlanWork, checkpoint: Checkpoint, verify: PlanVerify) -> tuple[Verified, str]:
     try:
         answer = verify(work, checkpoint)
@@ -280,9 +294,3 @@ def _before_anything() -> Iterator[None]:
         raise NotBegun(
             str(error), code=error.code, is_permanent=error.is_permanent, retry_after_ms=error.retry_after_ms
         ) from error
-
-
-def _given(work: Work | PlanWork) -> Given:
-    if isinstance(work, Work):
-        return Given(work.inputs, work.env)
-    return Given(work.inputs, work.env, frozenset(work.unknown), frozenset(work.unknown_env))

@@ -27,12 +27,10 @@ from shipway.process_identity import carried, group_of
 from shipway.programs import run_program
 from shipway.store import Store
 from shipway.store_leftovers import leases, locks, unlock
+from shipway.supervision import MARK
 from shipway.survivors import Survivor, end
 from shipway.sweeping import Found, Kind, machines_in, owner_of, variables_of
 from shipway.workspace import DIRECTORY
-
-MARK = "SHIPWAY_PREVIEW"
-"""The variable that every process of an environment's services bears: `<lifecycle>/<target>/<service>`."""
 
 LABEL = "shipway.preview"
 """What the containers of an environment are labelled with: `<lifecycle>/<target>`."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from shipway.action import ActionFailed, Done, PlanWork, Prediction, SlotRule, SlotType, Work
-from shipway.canonical import Json, mapping
+from shipway.canonical import Json, mapping, parse
 from shipway.checkpoint_keys import Producers, named_outputs
 from shipway.checkpoint_store import read_environment, told_as_failure
 from shipway.checkpoints import MADE, Made, checkpointed, foretold, removed, undone, verified
@@ -67,8 +67,7 @@ def _write(work: Work, before: Checkpoint | None) -> Made:
         raise ActionFailed(f"`{place.parent}` cannot be made: {error.strerror or error}") from error
     with told_as_failure():
         write_atomically(place, content)
-    # Nobody is made anew by it: who reads it reads it then.
-    return Made(is_anew=before is None)
+    return Made(is_anew=False)  # nobody is made anew by it: who reads it reads it then
 
 
 def _remove(work: Work, checkpoint: Checkpoint | None) -> bool:
@@ -85,14 +84,24 @@ def _remove(work: Work, checkpoint: Checkpoint | None) -> bool:
 
 
 def _verify(work: Work | PlanWork, checkpoint: Checkpoint) -> Verified:
-    """Gone is also what says something else: it is written anew. Of one with a value that is not known yet its tree is compared."""
+    """Gone is also what says something else: it is written anew. While its values are not known, its tree has to do."""
     try:
         content = _place(work).read_bytes()
     except OSError:
         return Verified.GONE
-    if "values" not in work.inputs:
-        return Verified.HOLDS if f'"tree":"{_tree(work)}"'.encode() in content else Verified.GONE
-    return Verified.HOLDS if content == _content(work) else Verified.GONE
+    is_right = content == _content(work) if "values" in work.inputs else _tree_in(content) == _tree(work)
+    return Verified.HOLDS if is_right else Verified.GONE
+
+
+def _tree_in(content: bytes) -> Json:
+    try:
+        return mapping(parse(content)).get("tree")
+    except (ValueError, RecursionError):
+        return None
+
+
+def _tree(work: Work | PlanWork) -> str:
+    return git_at(work, work.root).ask("rev-parse", "--verify", "--quiet", "HEAD^{tree}")
 
 
 def _content(work: Work | PlanWork) -> bytes:
@@ -105,10 +114,6 @@ def _content(work: Work | PlanWork) -> bytes:
     values["compute"] = without_counts(values.get("compute"))
     with told_as_failure():
         return manifest_bytes(values, _tree(work))
-
-
-def _tree(work: Work | PlanWork) -> str:
-    return git_at(work, work.root).ask("rev-parse", "--verify", "--quiet", "HEAD^{tree}")
 
 
 def _public(expression: Json, value: Json, node: Node, producers: Producers) -> Json:
