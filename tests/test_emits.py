@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -17,10 +18,12 @@ from shipway.canonical import Json, canonical_bytes
 from shipway.events import NodesAdded
 from shipway.nodes import Fidelity, Need, NeedKind, Outcome
 from shipway.plan import load_plan
+from shipway.reopening import Wish
 from shipway.room import Bounds, Item
 from shipway.scheduler import Scheduler
+from shipway.takeover import GoOn
 from tests.kills import Mortals
-from tests.runs import Ran, run, stage
+from tests.runs import Ran, journal_of, run, stage
 from tests.test_executor import Thing, with_actions
 from tests.test_resume import resume
 
@@ -464,8 +467,18 @@ class Finder(Thing):
 
     is_emitting: Literal[True] = True
 
-    def __init__(self, *entries: Mapping[str, Json], undo: Callable[[Work], None] = lambda work: None) -> None:
-        super().__init__("test.find", lambda work: Done(undo={"was": 1}, emitted=entries), undo)
+    def __init__(
+        self,
+        *entries: Mapping[str, Json],
+        undo: Callable[[Work], None] = lambda work: None,
+        asked: list[str] | None = None,
+    ) -> None:
+        def do(work: Work) -> Done:
+            if asked is not None:
+                asked.append(work.node.id)
+            return Done(undo={"was": 1}, emitted=entries)
+
+        super().__init__("test.find", do, undo)
 
 
 def test_d029_an_action_in_this_process_adds_children_with_its_success(tmp_path: Path) -> None:
@@ -513,3 +526,20 @@ def test_emits_of_an_action_that_never_adds_steps_is_refused_when_planned(tmp_pa
     refused = run(tmp_path, stage(steps)).error
     assert [problem.text for problem in refused.problems] == ["`file.write` of `main/write` never adds steps to a run"]
     assert "let a `run` find out what to add" in refused.problems[0].hint
+
+
+def test_d032_what_an_action_added_is_there_when_its_run_is_gone_on_with_and_is_not_asked_for_again(
+    tmp_path: Path,
+) -> None:
+    steps = FINDS.replace("run: 'echo", "run: 'test -e mended && echo")
+    setting = with_actions(Finder({"key": "a", "values": {"n": 1}}))
+    failed = run(tmp_path, "defaults: {rollback: none}\n" + stage(steps), setting)
+    assert failed.outcomes["find"] == "succeeded" and failed.outcomes["find[a]"] == "failed"
+    (tmp_path / "mended").touch()
+    name = journal_of(tmp_path).runs()[0].run
+    asked: list[str] = []
+    again = Finder(asked=asked)
+    setting = replace(with_actions(again), go_on=GoOn(name, Wish({}, None)))
+    done = run(tmp_path, None, setting)
+    assert done.outcomes == {"find": "succeeded", "last": "succeeded", "find[a]": "succeeded"}
+    assert asked == [] and _told(tmp_path) == ["deploy 1", "last"]
