@@ -50,15 +50,16 @@ class Evaluation:
         body, _, name = node.id.rpartition("/")
         step: dict[str, Value] = {"outputs": outputs, "outcome": outcome.value}
         self._steps.setdefault(body, {})[name] = step
-        steps = self._steps.setdefault(node.stage, {})
-        stage = self._stages.setdefault(node.stage, {"outputs": {}, "steps": steps})
+        stage = self._stages.get(node.stage)
+        if stage is None:
+            stage = self._stages[node.stage] = {"outputs": {}, "steps": self._steps.setdefault(node.stage, {})}
         if body != node.stage:
             # What lies deeper is named by all of its id behind the stage: `steps['service/api']`.
-            steps[node.step] = step
-            return
-        union = stage["outputs"]
-        assert isinstance(union, dict)
-        union.update(outputs)
+            self._steps[node.stage][node.step] = step
+        elif outputs:
+            union = stage["outputs"]
+            assert isinstance(union, dict)
+            union.update(outputs)
 
     def outputs_of(self, node: Node, members: Sequence[str]) -> dict[str, Json]:
         """What a node hands on whose members have all ended: of a gather, lists in the order of `members`, null for none."""

@@ -84,7 +84,7 @@ class FileStage:
     def known(self, path: str) -> Entry | None:
         """What the state says of a target; it is asked only where something stands there that has to be told apart."""
         try:
-            if not os.path.lexists(self.site.root / path):
+            if not os.path.lexists(os.path.join(self.site.root, path)):
                 return None
         except OSError:
             return None
