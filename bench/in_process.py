@@ -14,7 +14,6 @@ from shipway.context import read_context
 from shipway.declaration import OutputRule
 from shipway.events import Events
 from shipway.execution import ExecutionTools, execute_plan
-from shipway.executor import Execution
 from shipway.interruption import Interruption
 from shipway.journal import Journal, Opening, RunStatus, Unjournalled
 from shipway.journal_file import JournalFile
@@ -26,6 +25,7 @@ from shipway.receipt import Receipt
 from shipway.redaction import Redactor
 from shipway.registry import Registry
 from shipway.repository import open_repository
+from shipway.results import Execution
 from shipway.secrecy import NOTHING_SECRET
 from shipway.undertaking import Reporter, Request, Surroundings
 from shipway.workspace import Workspace

@@ -10,7 +10,6 @@ from msgspec.structs import replace
 
 from shipway.approvals import AccountedNode, Approval
 from shipway.canonical import Json, bytes_digest, canonical_bytes, keyed_digest
-from shipway.executor import Execution
 from shipway.node_ids import owner_of
 from shipway.nodes import WHOLE, NeedKind, Node, Outcome
 from shipway.plan import Plan
@@ -18,6 +17,7 @@ from shipway.policies import BreakGlass, Verdict
 from shipway.receipt import MAX_OUTPUT_BYTES, NodeResult, RanBy, Receipt, RollbackEntry, RunOutcome
 from shipway.records import STEP, Record
 from shipway.redaction import redacted_value
+from shipway.results import Execution
 from shipway.saga import is_whole
 
 TAIL_LINES = 30

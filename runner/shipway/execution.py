@@ -23,7 +23,7 @@ from shipway.declaration import OnCancel
 from shipway.environment import base_environment, passed_through
 from shipway.evaluation import Evaluation
 from shipway.events import Events
-from shipway.executor import Execution, Executor
+from shipway.executor import Executor
 from shipway.holding import Locks, Unguarded
 from shipway.interruption import Interruption, abort
 from shipway.journal import Journal, Unjournalled
@@ -35,6 +35,7 @@ from shipway.process import most_children
 from shipway.progress import ExecutionOptions, Surroundings
 from shipway.redaction import Redactor
 from shipway.registry import Registry
+from shipway.results import Execution
 from shipway.shelf import Shelf
 from shipway.step_locks import StepLocks
 

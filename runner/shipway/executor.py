@@ -5,10 +5,9 @@ Decides nothing by itself: order is the scheduler's, undo order the saga's, dela
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
-from msgspec import Struct, field
 from msgspec.structs import replace
 
 from shipway.action import Verb, Work
@@ -20,15 +19,11 @@ from shipway.dedup import dedup_key
 from shipway.errors import Reason, ShipwayError
 from shipway.evaluation import Unresolved
 from shipway.events import (
-    NodeFinished,
     NodeOutput,
     NodesAdded,
     NodeStarted,
     NodeStillRunning,
     RunStarted,
-    StageFinished,
-    StageReopened,
-    StageStarted,
     Stopping,
 )
 from shipway.foretold import BROKEN, broken
@@ -39,12 +34,13 @@ from shipway.judging import Judging
 from shipway.lock_waits import LockWaits
 from shipway.locks import LockLost
 from shipway.node_ids import gate_of, is_gate, owner_of
-from shipway.nodes import DONE, FAILURES, WHOLE, Immediate, Node, Outcome, Verified
+from shipway.nodes import DONE, FAILURES, Immediate, Node, Outcome
 from shipway.pacing import Pacing
 from shipway.plan import Plan
 from shipway.products import BadItems
 from shipway.progress import ExecutionOptions, Known, Progress, Surroundings
-from shipway.receipt import Attempt, NodeResult, RollbackEntry, StageResult, own_outcome, stage_outcome
+from shipway.receipt import Attempt, NodeResult, RollbackEntry, StageResult, own_outcome
+from shipway.results import Execution, Results
 from shipway.retrying import Retrying
 from shipway.schedule import bounds_of, growth_items, items_of, members_of
 from shipway.scheduler import Scheduler, default_parallel
@@ -56,38 +52,6 @@ _SETTLED_MS = 10
 """After this long without an end it pays to note in the journal which process groups there are."""
 
 _QUIET_TICK_MS = 1_000
-
-
-class Execution(Struct, frozen=True):
-    """What came of it: one result per node of the plan in declared order, stage outcomes, and the undos in order.
-
-    Behind a node that `added` others come the results of those. `refusal` is why a run was stopped that nothing was wrong
-    with, but that it did not come out as planned. `verdicts` are what `verify` says of each undone node after
-    all of a drill.
-    """
-
-    results: tuple[NodeResult, ...]
-    stages: tuple[StageResult, ...]
-    rollback: tuple[RollbackEntry, ...]
-    left_behind: tuple[str, ...]
-    cancelled: bool
-    failed: bool
-    duration_ms: int
-    fault: Exception | None = None
-    added: tuple[Node, ...] = ()
-    verdicts: Mapping[str, Verified] = field(default_factory=dict)
-    refusal: ShipwayError | None = None
-
-    @property
-    def found_all_done(self) -> bool:
-        """Whether no node had anything to do, in its only attempt."""
-        return all(result.outcome is Outcome.UNCHANGED and len(result.attempts) == 1 for result in self.results)
-
-    @property
-    def leaves_something(self) -> bool:
-        """Whether there may be something that can still be undone later."""
-        stopped = self.failed or self.cancelled
-        return not stopped or bool(self.left_behind) or any(entry.outcome not in WHOLE for entry in self.rollback)
 
 
 DRILLED = "it succeeded, and failed on purpose: this is a drill"
@@ -119,9 +83,8 @@ class Executor:
         self._pacing = Pacing(self._scheduler, plan.limits, around.tokens, self._emit)
         self._bodies = Bodies(plan, rules_of(around.require_action))
         self._progress = {node.id: Progress(node) for node in plan.nodes}
-        self._results: dict[str, NodeResult] = {}
-        self._stage_left = {stage: len(nodes) for stage, nodes in members_of(plan).items()}
-        self._stages_started: set[str] = set()
+        self._outcomes = Results(members_of(plan), self._progress, self._emit)
+        self._results = self._outcomes.by_node
         self._started = 0
         self._cancellations = 0
         self._heeded = 0
@@ -133,7 +96,13 @@ class Executor:
         self._recall(known)
         self._has_ungrouped = False
         self._retrying = Retrying(
-            plan, around, self._scheduler, self._progress, lambda: self._cancellations, self._finish, self._reopened
+            plan,
+            around,
+            self._scheduler,
+            self._progress,
+            lambda: self._cancellations,
+            self._finish,
+            self._outcomes.reopen,
         )
         self._judging = Judging(plan, self._scheduler, self._conditions, lambda: self.is_cancelled)
         self._locks = LockWaits(around, self._scheduler, self._progress, self._retrying.is_to_undo)
@@ -197,8 +166,7 @@ class Executor:
             if progress.node.is_group and found.outcome is Outcome.SUCCEEDED:
                 continue  # it was opened; its result is that of its members
             if found.outcome is not None:
-                self._results[node] = found.result
-                self._stage_left[progress.node.stage] -= 1
+                self._outcomes.recall(progress.node, found.result)
                 failed = own_outcome(found.result) in FAILURES
                 if failed and is_stop(found.result):
                     self._stops.append(node)
@@ -374,13 +342,6 @@ class Executor:
         """The nodes that run forward: what is undone before it is tried again is not to be stopped half-way."""
         return tuple(node for node in self._attempts.running() if not self._retrying.is_undoing(node))
 
-    def _reopened(self, stage: str, nodes: Iterable[str]) -> None:
-        """All nodes of a stage begin anew: what had become of them stands in their attempts only."""
-        again = tuple(node for node in nodes if self._results.pop(node, None) is not None)
-        self._stage_left[stage] += len(again)
-        self._stages_started.discard(stage)
-        self._emit(StageReopened(stage, again))
-
     def _settle(self) -> None:
         if self._scheduler.stopping:
             self._scheduler.settle()
@@ -481,9 +442,7 @@ class Executor:
         if len(progress.attempts) == progress.tried_before:
             progress.order = self._started
             self._started += 1
-            if node.stage not in self._stages_started:
-                self._stages_started.add(node.stage)
-                self._emit(StageStarted(node.stage))
+            self._outcomes.begin(node.stage)
         now = self._around.clock_ms()
         progress.attempts.append(Attempt(number, Outcome.UNKNOWN, now, now))
         self._around.journal.begun(node, number, now)
@@ -664,7 +623,7 @@ class Executor:
             self._decide(self._progress[stale].node, Outcome.SKIPPED, f"`{node.id}` did not add it again")
         self._bodies.add(node, children)
         self._progress.update((child.id, Progress(child)) for child in children)
-        self._stage_left[node.stage] += len(children)
+        self._outcomes.add(node.stage, len(children))
         self._emit(NodesAdded(node.id, tuple(child.id for child in children)))
         return ended
 
@@ -693,33 +652,9 @@ class Executor:
         )
 
     def _keep(self, result: NodeResult, exit_code: int | None = None) -> None:
-        self._results[result.node] = result
-        node = self._progress[result.node].node
-        latest = result.attempts[self._progress[result.node].tried_before :]
-        self._emit(
-            NodeFinished(
-                node=result.node,
-                outcome=result.outcome.value,
-                at_ms=self._around.clock_ms(),
-                duration_ms=(result.ended_ms or 0) - latest[0].started_ms if latest else result.duration_ms,
-                cause=result.cause,
-                error=result.error,
-                warning=result.warning,
-                log=result.log,
-                tail=result.tail,
-                exit_code=exit_code,
-            )
-        )
-        self._stage_left[node.stage] -= 1
-        if not self._stage_left[node.stage]:
-            self._emit(StageFinished(node.stage, self._stage_outcome(node.stage).value))
+        self._outcomes.keep(result, self._around.clock_ms(), exit_code)
 
     # The whole.
-
-    def _stage_outcome(self, stage: str) -> Outcome:
-        return stage_outcome(
-            {result.outcome for node, result in self._results.items() if self._progress[node].node.stage == stage}
-        )
 
     def _execution(self, unwinding: Unwinding, rollback: list[RollbackEntry]) -> Execution:
         stopped = self._failed or self._cancellations > 0
@@ -727,7 +662,7 @@ class Executor:
             results=tuple(self._results[node.id] for node in self._bodies.nodes),
             added=tuple(node for node in self._bodies.nodes if node.id not in self._plan.by_id),
             stages=tuple(
-                StageResult(stage.id, self._stage_outcome(stage.id), self._retrying.stage_attempts[stage.id])
+                StageResult(stage.id, self._outcomes.of_stage(stage.id), self._retrying.stage_attempts[stage.id])
                 for stage in self._plan.stages
             ),
             rollback=tuple(rollback),

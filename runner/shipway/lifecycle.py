@@ -28,7 +28,6 @@ from shipway.errors import Interrupted, Problem, Reason, ShipwayError, UsageErro
 from shipway.evaluation import secrets_named
 from shipway.events import PhaseFinished, PhaseStarted, Warned
 from shipway.execution import ExecutionTools, PlanCommands, execute_plan
-from shipway.executor import Execution
 from shipway.foretold import keeping
 from shipway.holding import Locks, Unguarded
 from shipway.inputs import read_inputs
@@ -49,6 +48,7 @@ from shipway.promotion import gap_after, proves, refused, shortfall, torn
 from shipway.receipt import Receipt, RunOutcome
 from shipway.redaction import Redactor
 from shipway.resolution import Resolved, backend_failed, check_stages, resolve
+from shipway.results import Execution
 from shipway.rules import Held, approved_as
 from shipway.secrecy import Secrecy, Vault
 from shipway.shared_journal import fetch

@@ -18,7 +18,6 @@ from shipway.context import Context
 from shipway.continuation import Resumption
 from shipway.errors import UsageError
 from shipway.events import Warned
-from shipway.executor import Execution
 from shipway.journal import UNFINISHED, Journals, Opening, RunJournal, RunRecord, RunStatus
 from shipway.nodes import Node
 from shipway.pace import OwnTokens, Tokens
@@ -27,6 +26,7 @@ from shipway.policy import Clearance
 from shipway.receipt import RanBy, Receipt, RunOutcome, by_json
 from shipway.replay import last_moment_ms
 from shipway.repository import Repository
+from shipway.results import Execution
 from shipway.secrecy import Secrecy
 from shipway.shared_journal import SharedJournal
 from shipway.shared_state import SharedState
