@@ -473,6 +473,7 @@ class _Voyage:
             platform=f"{self.context.platform.os}/{self.context.platform.arch}",
             durability=self._durability(),
             site=site_of(self.context, self.around.repository),
+            derived_from=self.request.derived_from,
         )
 
     def _durability(self) -> Durability:
@@ -559,7 +560,9 @@ class _Voyage:
 
     def _files(self) -> str:
         """The digest of all files as they are now."""
-        return replace(self.around.repository).digest_of(WHOLE_TREE, self.declaration.files)
+        return replace(self.around.repository).digest_of(
+            WHOLE_TREE, (*self.declaration.files, *self.request.derived_from)
+        )
 
     def _check_privilege(self, plan: Plan) -> None:
         needing = [each for node in plan.nodes for each in (node, *node.all_templates()) if each.privileged]

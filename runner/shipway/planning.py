@@ -41,7 +41,8 @@ class Selection(Struct, frozen=True):
 class PlanRequest(Struct, frozen=True):
     """What a plan is made from. `repository_name` is `owner/name` if known; `base` the commit a pull request starts from.
 
-    Without a `site` nothing is known of the machine but where the workspace is.
+    Without a `site` nothing is known of the machine but where the workspace is. `derived_from` are files of the declaration that
+    this one was made of.
     """
 
     declaration: Declaration
@@ -54,12 +55,13 @@ class PlanRequest(Struct, frozen=True):
     platform: str
     durability: Durability = Durability.PROCESS
     site: Site | None = None
+    derived_from: tuple[str, ...] = ()
 
 
 def build(request: PlanRequest, tools: PlanTools) -> Plan:
     """The plan without predictions: every node, slot and edge checked. Raises DeclarationError with all problems at once."""
     declaration = request.declaration
-    reads = _FileDigests(request.repository, declaration.files)
+    reads = _FileDigests(request.repository, (*declaration.files, *request.derived_from))
     site = request.site or Site(request.repository.root)
     known: dict[str, Json] = {"values": declaration.values, "inputs": request.inputs, "target": request.target}
     planned: dict[str, Sequence[Node]] = {}

@@ -46,7 +46,8 @@ class Request(Struct, frozen=True):
     run that comes after.
     `confirm` is asked with the plan before anything starts; saying no ends the lifecycle without a receipt. `approver` says
     who approved a plan that needs it; `accounting` says what of `given` was done before, where only a part of it is left.
-    `is_derived`: the declaration was made by Shipway out of one that was let through, to take away or renew what that made.
+    `is_derived`: the declaration was made by Shipway out of one that was let through, to end or take away what that made.
+    `derived_from` are the files of the one that it was made of: as with its own, no node reads them unless it says so.
     """
 
     file: Path
@@ -65,6 +66,7 @@ class Request(Struct, frozen=True):
     accounting: Accounting = nothing_done
     breaker: Breaker | None = None
     is_derived: bool = False
+    derived_from: tuple[str, ...] = ()
 
     @property
     def is_undoing(self) -> bool:

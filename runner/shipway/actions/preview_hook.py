@@ -14,6 +14,7 @@ from shipway.environment import output_variables
 from shipway.environment_record import Checkpoint
 from shipway.hook_runs import HookRun, ask_hook, hook_env, known_outputs, run_hook
 from shipway.nodes import Change, Fidelity, Verified
+from shipway.preview_names import INIT
 from shipway.preview_slots import COMMON, IN_PLACE, REMOVE, VERIFY_SCRIPT
 from shipway.reaching import open_access, repository_access
 
@@ -51,6 +52,8 @@ class PreviewHook:
         if work.inputs.get("instead") is not None:
             # What it hands out then is not what it handed out before.
             return Prediction(Change.UPDATE, Fidelity.OPAQUE, "it was asked for", reversible=reversible)
+        if work.inputs.get("action") == INIT:
+            return Prediction(Change.RUN, Fidelity.OPAQUE, "only running it tells")
         return foretold(
             work,
             contract=self.contract,
@@ -66,6 +69,8 @@ class PreviewHook:
             return removed(work, remove=_remove)
         if work.inputs.get("instead") is not None:
             return renewed(work, make=lambda given, before: Made(_run(given, str(given.inputs["instead"]))))
+        if work.inputs.get("action") == INIT:  # once for a lifecycle: it belongs to no environment
+            return Done({**_run(work, str(work.inputs["run"])), MADE: 1})
         return checkpointed(work, contract=self.contract, verify=_verify, make=_make, unkeyed=_UNKEYED)
 
     def undo(self, work: Work) -> None:

@@ -19,12 +19,13 @@ def add_preview(commands: Commands) -> None:
         examples=(
             ("shipway preview up", "make it, or bring it to the present commit"),
             ("shipway preview list", "those there are"),
+            ("shipway preview down", "remove it, and keep its history"),
         ),
         codes=(0, 1, 2, 3, 4, 5, 6),
     )
     made.set_defaults(parts=True)
     parts = made.add_subparsers(metavar="PART", required=True, dest="part", parser_class=Parser)
-    for add in (_up, _list):
+    for add in (_up, _attach, _stop, _down, _reset, _seed, _init, _list):
         add(parts)
 
 
@@ -86,3 +87,103 @@ def _on_environment(made: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="the environment (default: the one whose checkout this is, else that of the branch)",
     )
+
+
+def _attach(parts: Commands) -> None:
+    made = command(
+        parts,
+        "attach",
+        "make an environment of a checkout that is there already",
+        changes="as `up` does; the checkout stays when the environment goes",
+        examples=(("shipway preview attach ../shop-login", "its branch is the target"),),
+        codes=(0, 1, 2, 4, 5, 6),
+    )
+    made.add_argument("path", metavar="DIR", help="the checkout")
+    _changing(made, "preview_up")
+    made.set_defaults(stage=[], start_from=None, no_cache=False)
+
+
+def _stop(parts: Commands) -> None:
+    made = command(
+        parts,
+        "stop",
+        "end the services and containers of an environment, and keep the rest",
+        changes="its processes and containers; ports, data and checkout stay",
+        examples=(("shipway preview stop", "`up` starts them again"),),
+        codes=(0, 2, 4, 6),
+    )
+    _changing(made, "preview_down")
+
+
+def _down(parts: Commands) -> None:
+    made = command(
+        parts,
+        "down",
+        "remove an environment as it was declared when it was made",
+        changes="all that it made; its history and receipts stay",
+        examples=(
+            ("shipway preview down", ""),
+            ("shipway preview down --target pr-42 --yes", "again, where something is left"),
+        ),
+        codes=(0, 2, 4, 6),
+    )
+    _changing(made, "preview_down")
+
+
+def _reset(parts: Commands) -> None:
+    _service(parts, "reset", "make a provisioner's service anew, by its `reset` hook", "what that hook does")
+
+
+def _seed(parts: Commands) -> None:
+    _service(parts, "seed", "run the `seed` hook of a provisioner's service on demand", "what that hook does")
+
+
+def _init(parts: Commands) -> None:
+    _service(parts, "init", "run the `init` hook of a provisioner's service, once per lifecycle", "what that hook does")
+
+
+def _service(parts: Commands, name: str, text: str, changes: str) -> None:
+    made = command(
+        parts,
+        name,
+        text,
+        changes=changes,
+        examples=((f"shipway preview {name} postgres", ""),),
+        codes=(0, 1, 2, 4, 5, 6),
+    )
+    made.add_argument("service", metavar="SERVICE", help="a service of the stage with `role: provisioner`")
+    _changing(made, "preview_service")
+
+
+def _logs(parts: Commands) -> None:
+    made = command(
+        parts,
+        "logs",
+        "show what a service has printed",
+        changes="nothing",
+        examples=(("shipway preview logs api", ""), ("shipway preview logs api --lines 200", "")),
+        codes=(0, 2, 6),
+    )
+    made.add_argument("service", metavar="SERVICE", help="a service of the stage with `role: runner`")
+    _on_environment(made)
+    made.add_argument("--lines", metavar="COUNT", type=int, default=50, help="how many of the last (default: 50)")
+    loudness(made, verbose="", quiet="the same: nothing is added to what it printed")
+    made.set_defaults(module="preview_exec")
+
+
+def _exec(parts: Commands) -> None:
+    made = command(
+        parts,
+        "exec",
+        "run a command where an environment lives, or get a shell there",
+        changes="what the command does",
+        examples=(
+            ("shipway preview exec", "a shell"),
+            ("shipway preview exec -- npm test", ""),
+            ("shipway preview exec --target pr-42 -- env", ""),
+        ),
+        codes=(0, 2, 6),
+    )
+    _on_environment(made)
+    made.add_argument("words", metavar="COMMAND", nargs="*", help="behind `--`: the command (default: a shell)")
+    made.set_defaults(module="preview_exec")

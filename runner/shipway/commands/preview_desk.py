@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Mapping
@@ -28,6 +29,7 @@ from shipway.workspace import DIRECTORY, Workspace, write_atomically
 PREVIEWS = "previews"
 """The folder below `.shipway` where local environments live, one for each target."""
 
+_LONGEST_TARGET = 40
 _TREE = re.compile(rf"(?P<root>.*)/{re.escape(DIRECTORY)}/{PREVIEWS}/(?P<target>[^/]+)/tree(/.*)?")
 
 
@@ -44,6 +46,13 @@ class Desk(Struct, frozen=True):
     declared: Declaration | None
     environments: Environments
     clock_ms: Callable[[], int]
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The declaration and its overlay, as far as it can be read."""
+        if self.declared is not None:
+            return self.declared.files
+        return (os.path.relpath(self.file, self.repository.root),)
 
     def record(self) -> EnvironmentRecord | None:
         """The record of the target, or None where it never was. Raises StoreError."""
@@ -77,8 +86,11 @@ def open_desk(
     secrets = {name: context.env[name] for name in names if context.env.get(name)}
     store = open_store(state, secrets, context, repository, writes=writes)
     clock_ms = clock_of(context)
+    desk = Desk(file, repository, lifecycle, target, declared, Environments(store, lifecycle), clock_ms)
     try:
-        yield Desk(file, repository, lifecycle, target, declared, Environments(store, lifecycle), clock_ms)
+        if names_target and not arguments.target:
+            _check_branch(desk, here)
+        yield desk
     finally:
         store.close()
 
@@ -119,4 +131,19 @@ def _target_here(context: Context, here: Repository) -> str:
         return f"pr-{context.ci.pull_request}"
     if here.branch is None:
         raise UsageError("no branch is checked out here", next="name the environment: `--target NAME`")
-    return host_label(here.branch)
+    return target_of_branch(here.branch)
+
+
+def target_of_branch(branch: str) -> str:
+    """What the environment of a branch is called: `feat/login` is `feat-login`, a long name is cut."""
+    return re.sub(r"[^a-z0-9.]+", "-", branch.lower()).strip("-.")[:_LONGEST_TARGET].rstrip("-.") or host_label(branch)
+
+
+def _check_branch(desk: Desk, here: Repository) -> None:
+    """Refuse to take another branch's environment for this one's: two branches may come to one name. Raises UsageError."""
+    record = desk.record()
+    if record is not None and record.is_alive and here.branch and record.branch not in ("", here.branch):
+        raise UsageError(
+            f"the environment `{desk.target}` is of the branch `{record.branch}`, not of `{here.branch}`",
+            next="name the one that is meant: `--target NAME`",
+        )

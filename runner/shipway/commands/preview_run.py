@@ -9,7 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from shipway.canonical import Json, canonical_bytes
-from shipway.commands.documents import KeptReceipts
+from shipway.commands.documents import KeptReceipts, write_out
 from shipway.commands.preview_desk import Desk
 from shipway.commands.run import concluded, confirmed, open_view
 from shipway.commands.setting import heeding_signals, surroundings
@@ -66,6 +66,9 @@ def operate(operation: Operation, request: Request, desk: Desk, arguments: Names
         finished = run_lifecycle(replace(request, execute=True, confirm=confirm), around)
     telling.end(finished)
     code = concluded(finished, keeper.path, arguments, context)
+    record = telling.record
+    if record is not None and record.state is EnvironmentState.READY and not arguments.json and not arguments.quiet:
+        write_out("".join(f"{name}: {url}\n" for name, url in sorted(record.urls.items())))
     return EXIT_NOT_UNDONE if operation.removes and code == EXIT_FAILED else code
 
 
@@ -78,6 +81,7 @@ class Telling:
         self._context = context
         self._token = context.random_hex(8)
         self._has_begun = False
+        self.record: EnvironmentRecord | None = None
 
     def begin(self, plan: Plan) -> None:
         """Note that the run begins. Raises UnreachableError where there are as many environments as there may be."""
@@ -89,7 +93,8 @@ class Telling:
     def end(self, finished: Finished) -> None:
         """Note how it ended, unless another run is at it by now. Raises StoreError."""
         if self._has_begun:
-            self._desk.environments.change(self._desk.target, lambda before: self._ended(before, finished))
+            change = self._desk.environments.change
+            self.record = change(self._desk.target, lambda before: self._ended(before, finished))
 
     def _check_quota(self, facts: Mapping[str, Json]) -> None:
         quota = facts.get("quota")
@@ -191,8 +196,11 @@ def _found(plan: Plan, receipt: Receipt | None) -> dict[str, object]:
 def _cause(finished: Finished) -> str:
     if finished.error is not None:
         return finished.error.message
-    failed = [result for result in finished.receipt.nodes if result.outcome in FAILURES] if finished.receipt else []
-    return f"{failed[0].node}: {failed[0].error or failed[0].outcome.value}" if failed else ""
+    for result in finished.receipt.nodes if finished.receipt is not None else ():
+        own = result.attempts[-1].outcome if result.attempts else result.outcome  # that of one that was undone says so
+        if own in FAILURES:
+            return f"{result.node}: {result.error or own.value}"
+    return ""
 
 
 def _integer_or_none(value: Json) -> int | None:

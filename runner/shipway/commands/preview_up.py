@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from argparse import Namespace
+from pathlib import Path
 
-from shipway.commands.preview_desk import Desk, open_desk
+from shipway.canonical import mapping
+from shipway.commands.preview_desk import Desk, derived_file, open_desk, target_of_branch
 from shipway.commands.preview_run import UP, operate
 from shipway.commands.setting import Unreported, inputs_of, refuse_on_windows, refuse_strangers, surroundings
 from shipway.context import Context, read_context
-from shipway.environment_record import EnvironmentRecord, marked_stale
+from shipway.environment_record import Checkpoint, EnvironmentRecord, marked_stale
+from shipway.errors import Reason, UsageError
 from shipway.events import Events
 from shipway.lifecycle import check_lifecycle
 from shipway.planning import Selection
-from shipway.preview_names import found_node
+from shipway.preview_derivation import attached, recorded_data
+from shipway.preview_names import COMPUTE, found_node
+from shipway.repository import open_repository
 from shipway.undertaking import Request
 
 
@@ -21,13 +27,63 @@ def run(arguments: Namespace) -> int:
     context = read_context()
     refuse_on_windows(context)
     refuse_strangers(context)
+    path = _checkout_at(context.cwd / arguments.path, context) if arguments.part == "attach" else None
+    if path is not None and not arguments.target:
+        arguments.target = _target_of(path, context)
     with open_desk(arguments, context) as desk:
-        request = Request(
-            desk.file, desk.target, inputs=inputs_of(arguments), selection=Selection(tuple(arguments.stage))
-        )
+        request = up_request(desk, arguments, path)
         if arguments.no_cache or arguments.start_from:
             _open_again(request, desk, arguments, context)
         return operate(UP, request, desk, arguments, context)
+
+
+def up_request(desk: Desk, arguments: Namespace, attach: Path | None = None) -> Request:
+    """What is asked for: the declaration as it is or, for a checkout that is not ours, one that names it."""
+    checkout = _foreign_checkout(desk, attach)
+    file = desk.file
+    derived_from: tuple[str, ...] = ()
+    if checkout and desk.declared is not None:
+        file = derived_file(desk, "up", attached(recorded_data(desk.declared), checkout))
+        derived_from = desk.files
+    selection = Selection(tuple(arguments.stage))
+    return Request(file, desk.target, inputs=inputs_of(arguments), selection=selection, derived_from=derived_from)
+
+
+def compute_of(record: EnvironmentRecord) -> Checkpoint | None:
+    """What the node that made the place has left."""
+    return next((each for node, each in record.checkpoints.items() if node.partition("/")[2] == COMPUTE), None)
+
+
+def _foreign_checkout(desk: Desk, attach: Path | None) -> str:
+    """The checkout that the environment lives in, where it is not ours; empty for one that Shipway makes. Raises UsageError."""
+    record = desk.record()
+    compute = compute_of(record) if record is not None and record.is_alive else None
+    before = str(mapping(compute.outputs).get("root", "")) if compute is not None else ""
+    if attach is None:
+        outputs = compute.outputs if compute is not None else {}
+        return before if outputs.get("managed") is False and not outputs.get("host") else ""
+    if before and before != str(attach):
+        raise UsageError(
+            f"the environment `{desk.target}` lives in `{before}`, not in `{attach}`",
+            reason=Reason.TARGET_REFUSED,
+            next=f"remove it first: `shipway preview down --target {desk.target}`; or name another target",
+        )
+    return str(attach)
+
+
+def _checkout_at(path: Path, context: Context) -> Path:
+    """The root of the checkout that was named. Raises UsageError where there is none."""
+    found = Path(os.path.realpath(path))
+    if not found.is_dir() or not open_repository(found, context.env).is_git:
+        raise UsageError(
+            f"`{path}` is no git checkout", next="name a checkout: `git worktree add ../other BRANCH` makes one"
+        )
+    return open_repository(found, context.env).root
+
+
+def _target_of(path: Path, context: Context) -> str | None:
+    branch = open_repository(path, context.env).branch
+    return target_of_branch(branch) if branch else None
 
 
 def _open_again(request: Request, desk: Desk, arguments: Namespace, context: Context) -> None:

@@ -1,0 +1,206 @@
+"""`shipway preview` as a person uses it: a real repository, services that answer, a database that hooks make."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.command_line import Project
+from tests.preview_shop import SECRET, Shop, changes_of, open_shop
+
+SERVICES = ("runner/service/api", "runner/service/web")
+pytestmark = pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="processes are looked up in /proc")
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[Shop]:
+    with open_shop(tmp_path) as opened:
+        yield opened
+
+
+def test_up_makes_what_answers_and_down_leaves_nothing(shop: Shop) -> None:
+    said = shop.call("up").out
+    assert re.search(r"^web: http://127\.0\.0\.1:\d+$", said, re.MULTILINE)
+    assert shop.page("feat-login", "web") == "web of rows of feat-login 1\n"
+    assert len(shop.worktrees()) == 1
+
+    shop.call("down")
+    assert (shop.processes(), shop.worktrees(), [*shop.data.glob("*.db")]) == ([], [], [])
+    found = shop.environments()["feat-login"]
+    assert (found["state"], found["urls"]) == ("gone", {})
+    assert shop.log == ["seed feat-login", "destroy feat-login"]
+
+
+def test_p32_a_second_up_changes_nothing(shop: Shop) -> None:
+    shop.call("up")
+    before = shop.processes()
+    again = changes_of(shop.call("up", "--json"))
+    assert set(again.values()) == {"unchanged"}
+    assert shop.processes() == before
+    assert shop.log == ["seed feat-login"]
+
+
+def test_p33_without_cache_every_node_runs_in_the_checkout_that_is_there(shop: Shop) -> None:
+    shop.call("up")
+    trees = shop.worktrees()
+    again = changes_of(shop.call("up", "--no-cache", "--json"))
+    assert {node for node, outcome in again.items() if outcome == "unchanged"} <= {"provisioner/compute"}
+    assert shop.worktrees() == trees
+    assert shop.log == ["seed feat-login", "seed feat-login"]
+
+
+def test_p34_from_a_node_runs_it_and_what_is_behind_it(shop: Shop) -> None:
+    shop.call("up")
+    done = shop.call("up", "--from", "runner/service/api", "--json")
+    assert {node for node, outcome in changes_of(done).items() if outcome == "succeeded"} == set(SERVICES)
+    assert shop.log == ["seed feat-login"]
+    assert set(changes_of(shop.call("up", "--json")).values()) == {"unchanged"}
+
+
+def test_p35_from_a_node_that_is_none_lists_them(shop: Shop) -> None:
+    said = shop.call("up", "--from", "nosuch", code=2).err
+    assert "`nosuch`" in said and "`provisioner/compute`, `provisioner/ports`" in said
+    assert shop.processes() == []
+
+
+def test_p37_only_what_reads_a_changed_file_runs_again(shop: Shop) -> None:
+    shop.call("up")
+    shop.project.write({"web/server.py": (shop.project.root / "web/server.py").read_text() + "# changed\n"})
+    shop.project.commit()
+    found = changes_of(shop.call("up", "--json"))
+    assert found["provisioner/service/data"] == "unchanged"
+    assert found["runner/service/web"] == "succeeded"
+    assert shop.log == ["seed feat-login"]
+    shop.project.commit()  # another commit, and the same tree
+    assert set(changes_of(shop.call("up", "--json")).values()) == {"unchanged"}
+
+
+def test_p36_a_changed_value_rewrites_its_env_file_and_restarts_what_reads_it(shop: Shop) -> None:
+    shop.call("up")
+    text = shop.project.text("shipway.yml")
+    (shop.project.root / "shipway.yml").write_text(text.replace("API: ", "MORE: changed, API: "))
+    shop.project.commit()
+    found = changes_of(shop.call("up", "--json"))
+    ran = {node for node, outcome in found.items() if outcome == "succeeded"}
+    assert {"runner/service/web", "runner/env[web%2F.env.local]"} <= ran
+    assert "provisioner/service/data" not in ran and "runner/env[api%2F.env.local]" not in ran
+
+
+def test_stop_ends_services_and_up_starts_them_on_the_same_ports(shop: Shop) -> None:
+    shop.call("up")
+    before = shop.environments()["feat-login"]["urls"]
+    shop.call("stop")
+    assert shop.processes() == []
+    assert shop.environments()["feat-login"]["state"] == "stopped"
+    assert "nothing to do" in shop.call("stop").out
+    shop.call("up")
+    assert shop.environments()["feat-login"]["urls"] == before
+    assert shop.log == ["seed feat-login"]
+
+
+def test_p55_reset_renews_the_database_and_what_depends_on_it(shop: Shop) -> None:
+    shop.call("up")
+    shop.call("reset", "data")
+    assert shop.log == ["seed feat-login", "reset feat-login"]
+    assert shop.page("feat-login", "api") == "rows of feat-login 2\n"
+    assert set(changes_of(shop.call("up", "--json")).values()) == {"unchanged"}
+    assert "no service `nosuch`" in shop.call("reset", "nosuch", code=2).err
+    assert "there is no environment `other`" in shop.call("reset", "data", "--target", "other", code=2).err
+
+
+def test_p56_init_needs_no_environment(shop: Shop) -> None:
+    shop.call("init", "data")
+    assert shop.log == ["init"]
+    assert shop.environments() == {}
+
+
+def test_p88_down_of_nothing_and_down_again_have_nothing_to_do(shop: Shop) -> None:
+    assert "nothing to do" in shop.call("down").out
+    shop.call("up")
+    shop.call("down")
+    assert "nothing to do" in shop.call("down").out
+    assert shop.environments()["feat-login"]["history"]
+
+
+def test_p89_what_cannot_be_removed_is_kept_and_removed_by_the_next_down(shop: Shop) -> None:
+    shop.call("up")
+    database = shop.data / "feat-login.db"
+    database.unlink()  # the hook's `rm` fails
+    shop.call("down", code=4)
+    found = shop.environments()["feat-login"]
+    assert found["state"] == "failed" and "provisioner/service/data" in str(found["stuck"])
+    assert (shop.processes(), shop.worktrees()) == ([], [])
+    database.touch()
+    again = changes_of(shop.call("down", "--json"))
+    assert again["provisioner/service/data"] == "succeeded"
+    assert shop.environments()["feat-login"]["state"] == "gone"
+
+
+def test_p90_down_goes_by_what_was_declared_then(shop: Shop) -> None:
+    shop.call("up")
+    (shop.project.root / "shipway.yml").write_text(
+        "version: 1\nname: shop\nstages: {broken: {mode: nosuch, wrong: 1}}\n"
+    )
+    shop.call("down", "--target", "feat-login")
+    assert (shop.processes(), shop.worktrees(), [*shop.data.glob("*.db")]) == ([], [], [])
+
+
+def test_p44_a_first_up_that_fails_is_taken_back_whole(shop: Shop) -> None:
+    shop.project.write({"web/server.py": "raise SystemExit(3)\n"})
+    shop.project.commit()
+    shop.call("up", code=1)
+    assert (shop.processes(), shop.worktrees(), [*shop.data.glob("*.db")]) == ([], [], [])
+    found = shop.environments()["feat-login"]
+    assert found["state"] == "failed" and "runner/service/web" in str(found["cause"])
+
+
+def test_p28_a_checkout_is_attached_used_and_left_alone(shop: Shop) -> None:
+    shop.project.git("worktree", "add", "-q", "-b", "other", "../other")
+    shop.call("attach", "../other")
+    assert shop.page("other", "web") == "web of rows of other 1\n"
+    assert "lives in" in shop.call("attach", ".", "--target", "other", code=2).err
+    assert set(changes_of(shop.call("attach", "../other", "--json")).values()) == {"unchanged"}
+    assert set(changes_of(shop.call("up", "--target", "other", "--json")).values()) == {"unchanged"}
+    shop.call("down", "--target", "other")
+    other = Project(shop.project.root.parent / "other", shop.project.env)
+    assert other.git("status", "--short", "--ignored") == ""
+
+
+def test_p51_a_secret_stands_in_the_env_file_and_the_closed_record_only(shop: Shop) -> None:
+    said = shop.call("up", "--verbose")
+    assert SECRET not in said.out + said.err
+    found = {
+        path.relative_to(shop.project.root).as_posix(): oct(path.stat().st_mode & 0o777)
+        for path in (shop.project.root / ".shipway").rglob("*")
+        if path.is_file() and f"{SECRET}feat".encode() in path.read_bytes()
+    }
+    assert found == {
+        ".shipway/previews/feat-login/tree/api/.env.local": "0o600",
+        ".shipway/records/previews@shop@feat-login.json": "0o600",
+    }
+
+
+def test_p81_the_checkout_one_stands_in_names_the_environment(shop: Shop) -> None:
+    shop.call("up", "--target", "pr-7")
+    found = shop.project.call("preview", "stop", "--yes", "--json", cwd=".shipway/previews/pr-7/tree/api").json
+    assert found["target"] == "pr-7"
+
+
+def test_p99_no_more_environments_than_the_quota(shop: Shop) -> None:
+    text = shop.project.text("shipway.yml")
+    (shop.project.root / "shipway.yml").write_text(text.replace("quota: 3", "quota: 1"))
+    shop.project.commit()
+    shop.call("up", "--target", "pr-1")
+    said = shop.call("up", "--target", "pr-2", code=6).err
+    assert "its quota is 1" in said and "`pr-1`" in said
+    assert [*shop.environments()] == ["pr-1"]
+    assert set(changes_of(shop.call("up", "--target", "pr-1", "--json")).values()) == {"unchanged"}
+
+
+def test_two_branches_with_one_name_are_not_taken_for_each_other(shop: Shop) -> None:
+    shop.call("up")
+    shop.project.git("checkout", "-q", "-b", "feat_login")
+    assert "of the branch `feat/login`, not of `feat_login`" in shop.call("up", code=2).err
