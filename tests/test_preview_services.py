@@ -48,7 +48,12 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[PreviewWor
     found.make_compute()
     yield found
     found.do(ACTION, NODE, {"name": "api", "command": "true", "remove": True})
-    assert carrying(MARK) == []
+    assert running(found) == []
+
+
+def running(world: PreviewWorld) -> list[int]:
+    """The processes of the service in this place: other tests may run at the same time."""
+    return sorted({*carrying(MARK)} & {*carrying(f"SHIPWAY_PREVIEW_ROOT={world.place}")})
 
 
 def free_port() -> int:
@@ -85,11 +90,11 @@ def test_case_25_a_service_runs_with_its_env_file_and_log_and_is_gone_after_down
     done = world.do(ACTION, NODE, slots)
     assert answer(port) == 'it\'s "api" $HOME\nthe second'
     leader = int((world.place / ".shipway/preview/api.pid").read_text().split()[0])
-    assert group_of(leader) == leader and leader in carrying(MARK) and len(carrying(MARK)) > 1
+    assert group_of(leader) == leader and leader in running(world) and len(running(world)) > 1
     assert "listens" in (world.place / str(done.outputs["log"])).read_text()
     assert world.do(ACTION, NODE, slots).unchanged
     assert not world.do(ACTION, NODE, {**slots, "remove": True}).unchanged
-    assert carrying(MARK) == []
+    assert running(world) == []
     assert world.do(ACTION, NODE, {**slots, "remove": True}).unchanged
 
 
@@ -109,7 +114,7 @@ def test_case_26_a_service_that_answers_503_is_timed_out_and_ended(world: Previe
     slots = given(world, port, ready={"http": "/healthz", "within_ms": 3_000, "every_ms": 50})
     with pytest.raises(TimedOut, match="was not ready within 3s"):
         world.do(ACTION, NODE, slots)
-    assert carrying(MARK) == []
+    assert running(world) == []
 
 
 def test_a_service_that_ends_is_told_at_once_with_its_log(world: PreviewWorld) -> None:
@@ -142,7 +147,7 @@ def test_a_changed_command_ends_the_old_one_first(world: PreviewWorld) -> None:
     world.do(ACTION, NODE, given(world, port))
     world.do(ACTION, NODE, given(world, port, command="WHO=new; export WHO; exec python3 server.py"))
     assert answer(port) == "new"
-    assert len(carrying(MARK)) == 1
+    assert len(running(world)) == 1
 
 
 def test_what_ignores_signals_and_left_its_group_is_ended_by_its_mark(world: PreviewWorld) -> None:
@@ -150,7 +155,20 @@ def test_what_ignores_signals_and_left_its_group_is_ended_by_its_mark(world: Pre
     command = "trap '' INT TERM; setsid sh -c \"trap '' INT TERM; sleep 1000\" & python3 server.py & wait; wait"
     world.do(ACTION, NODE, given(world, port, command=command))
     world.do(ACTION, NODE, given(world, port, remove=True))
-    assert carrying(MARK) == []
+    assert running(world) == []
+
+
+def test_one_of_the_same_name_in_another_clone_is_left_alone(world: PreviewWorld, tmp_path: Path) -> None:
+    other = PreviewWorld(tmp_path / "other", world.host)
+    other.make_compute()
+    given_there: dict[str, Json] = {"name": "api", "command": "exec sleep 1000"}
+    other.do(ACTION, NODE, given_there)
+    there = running(other)
+    world.do(ACTION, NODE, given_there)
+    assert len(running(world)) == len(there) == 1
+    world.do(ACTION, NODE, {**given_there, "remove": True})
+    assert (running(world), running(other)) == ([], there)
+    other.do(ACTION, NODE, {**given_there, "remove": True})
 
 
 def test_one_that_was_started_in_a_place_that_is_gone_is_ended_all_the_same(world: PreviewWorld) -> None:
@@ -158,7 +176,7 @@ def test_one_that_was_started_in_a_place_that_is_gone_is_ended_all_the_same(worl
     world.do(ACTION, NODE, slots)
     subprocess.run(["rm", "-rf", world.place], check=True)
     assert not world.do(ACTION, NODE, {**slots, "remove": True}).unchanged
-    assert carrying(MARK) == []
+    assert running(world) == []
 
 
 def test_a_number_that_belongs_to_another_process_by_now_is_left_alone(world: PreviewWorld) -> None:
@@ -182,13 +200,13 @@ def test_case_39_a_host_that_does_not_answer_is_unknown_not_stopped(tmp_path: Pa
         slots: dict[str, Json] = {"name": "api", "command": "exec sleep 1000"}
         work = world.node(ACTION, NODE, slots)
         world.action(ACTION).do(work)
-        before = carrying(MARK)
+        before = running(world)
         own.stop()
         with pytest.raises(ActionFailed, match="cannot be told"):
             world.action(ACTION).do(work)
         own.start()
         assert world.action(ACTION).do(work).unchanged
-        assert carrying(MARK) == before
+        assert running(world) == before
         world.do(ACTION, NODE, {**slots, "remove": True})
 
 

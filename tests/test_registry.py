@@ -41,6 +41,7 @@ BUILT_IN = {
     "preview.compute",
     "preview.env_file",
     "preview.hook",
+    "preview.infrastructure",
     "preview.manifest",
     "preview.ports",
     "preview.service",

@@ -65,6 +65,7 @@ _ACTIONS: Mapping[str, str] = {
     "preview.compute": "shipway.actions.preview_compute:PreviewCompute",
     "preview.env_file": "shipway.actions.preview_env_file:PreviewEnvFile",
     "preview.hook": "shipway.actions.preview_hook:PreviewHook",
+    "preview.infrastructure": "shipway.actions.preview_infrastructure:PreviewInfrastructure",
     "preview.manifest": "shipway.actions.preview_manifest:PreviewManifest",
     "preview.ports": "shipway.actions.preview_ports:PreviewPorts",
     "preview.service": "shipway.actions.preview_service:PreviewService",

@@ -18,6 +18,9 @@ from shipway.preview_folder import FOLDER, log_path, make_folder_script
 MARK = "SHIPWAY_PREVIEW"
 """The variable that every process of a service bears: `<lifecycle>/<target>/<service>`."""
 
+MARK_ROOT = "SHIPWAY_PREVIEW_ROOT"
+"""Beside it: the root of the preview. Another clone of the repository on this machine may have a target of the same name."""
+
 _GONE = 3
 _GRACE_TICKS = "INT:40 TERM:100 KILL:100"
 _TICK = "sleep 0.05 2>/dev/null || sleep 1"
@@ -30,10 +33,14 @@ PRELUDE = f"""started() {{
 }}
 known() {{ p=; s=; [ -f "$1" ] && read -r p s < "$1" && case "$p" in ''|*[!0-9]*) p=; false ;; esac; }}
 lives() {{ known "$1" && [ -n "$s" ] && [ "$(started "$p")" = "$s" ]; }}
-marked() {{ grep -lzxF -- "{MARK}=$1" /proc/[0-9]*/environ 2>/dev/null | tr -dc '0-9\\n'; }}
+marked() {{
+    for e in $(grep -lzxF -- "{MARK}=$1" /proc/[0-9]*/environ 2>/dev/null); do
+        if grep -qzxF -- "{MARK_ROOT}=$2" "$e" 2>/dev/null; then e=${{e#/proc/}}; echo "${{e%/environ}}"; fi
+    done
+}}
 tick() {{ {_TICK}; }}
 """
-"""`lives FILE`: the process that a file names runs. `marked MARK`: the numbers of those that bear it."""
+"""`lives FILE`: the process that a file names runs. `marked MARK ROOT`: the numbers of those that bear both."""
 
 
 class Grouped(StrEnum):
@@ -60,7 +67,7 @@ class Service(Struct, frozen=True):
 
 def start(access: Access, service: Service) -> None:
     """Start it in a session of its own, its output in its log. Raises ActionFailed where it cannot be started."""
-    ran = access.run(_start_script(service), env={MARK: service.mark})
+    ran = access.run(_start_script(service), env={MARK: service.mark, MARK_ROOT: access.root})
     if ran.exit_code != 0:
         raise ActionFailed(f"`{service.name}` cannot be started: {_told(ran)}", code="start")
 
@@ -78,7 +85,7 @@ def stop(outside: Access, root: str, service: Service) -> bool:
 
     `outside` has the root `/`, since the root of the preview may be gone. Raises ActionFailed for what cannot be ended.
     """
-    ran = outside.run(_stop_script(f"{root}/{service.pid_file}", service.mark))
+    ran = outside.run(_stop_script(root, service))
     if ran.exit_code not in (0, _GONE):
         raise ActionFailed(f"`{service.name}` cannot be ended: {_told(ran)}", code="stop")
     return ran.exit_code == 0
@@ -135,12 +142,12 @@ def _detached() -> str:
     )
 
 
-def _stop_script(pid_file: str, mark: str) -> str:
+def _stop_script(root: str, service: Service) -> str:
     return (
-        f"{PRELUDE}m={quote(mark)}; f={quote(pid_file)}; g=\n"
+        f"{PRELUDE}m={quote(service.mark)}; r={quote(root)}; f=$r/{quote(service.pid_file)}; g=\n"
         'if lives "$f"; then g=$p; fi\n'
-        '[ -n "$g$(marked "$m")" ] || { rm -f -- "$f"; exit 3; }\n'
-        'left() { w=$(marked "$m"); if [ -n "$g" ] && [ -n "$(started "$g")" ]; then w="$w $g"; fi; [ -n "$w" ]; }\n'
+        '[ -n "$g$(marked "$m" "$r")" ] || { rm -f -- "$f"; exit 3; }\n'
+        'left() { w=$(marked "$m" "$r"); if [ -n "$g" ] && [ -n "$(started "$g")" ]; then w="$w $g"; fi; [ -n "$w" ]; }\n'
         f"for n in {_GRACE_TICKS}; do\n"
         "    t=${n#*:}; n=${n%:*}\n"
         "    left || break\n"

@@ -30,9 +30,11 @@ from shipway.file_state import locate
 from shipway.git_work import git_at
 from shipway.hook_runs import HookRun, ask_hook, hook_env, known_outputs, run_hook
 from shipway.nodes import Change, Fidelity, Verified
+from shipway.port_blocks import Owner
 from shipway.preview_folder import remove_folder_script
 from shipway.preview_slots import COMMON, REMOVE, VERIFY_SCRIPT
 from shipway.reaching import control_of, nothing_there, open_access, repository_access
+from shipway.sweeping import machines_in
 
 _UNKEYED = ("destroy", "list", "verify_script", "remove")
 _IN_PLACE = ("tree",)
@@ -211,13 +213,31 @@ def _asked(
     """What `verify_script` says of the host; unknown where there is none."""
     script = work.inputs.get("verify_script")
     if script is None:
-        return Verified.UNKNOWN, {}
+        return _listed(work), {}
     env = hook_env(work, is_here=True, SHIPWAY_ACTION="verify") | output_variables(known_outputs(work, checkpoint))
     cancelled = work.cancelled if isinstance(work, Work) else lambda: False
     answer, given = ask_hook(HookRun(str(script), repository_access(work), env, rules), cancelled)
     if answer is Verified.HOLDS and not all(name in given for name, rule in rules.items() if rule.required):
         return (Verified.HOLDS if checkpoint is not None and checkpoint.made else Verified.UNKNOWN), {}
     return answer, given
+
+
+def _listed(work: Work | PlanWork) -> Verified:
+    """Gone where the hook `list` names no host of this preview. Raises ActionFailed where it names one: it is not made twice."""
+    script = work.inputs.get("list")
+    if script is None:
+        return Verified.UNKNOWN
+    env = hook_env(work, is_here=True, SHIPWAY_ACTION="list")
+    ran = repository_access(work).run(str(script), env=env)
+    owner = Owner(str(work.inputs["lifecycle"]), str(work.inputs["target"]))
+    there = next((found.name for found in machines_in(ran.text, "") if found.owner == owner), None)
+    if there is not None:
+        raise ActionFailed(
+            f"`list` names the host `{there}`, of which nothing is known: let `verify` of `create` hand out its outputs, "
+            "or run `shipway preview down`",
+            code="verify_unknown",
+        )
+    return Verified.GONE if ran.exit_code == 0 else Verified.UNKNOWN
 
 
 def _verify(work: Work | PlanWork, checkpoint: Checkpoint) -> Verified:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Literal
 
+from msgspec.structs import replace
+
 from shipway.action import ActionFailed, Done, PlanWork, Prediction, SlotRule, SlotType, Work
 from shipway.canonical import mapping
 from shipway.checkpoints import MADE, Made, checkpointed, foretold, removed, undone, verified
@@ -69,7 +71,9 @@ class PreviewService:
 
     def verify(self, work: Work) -> Verified:
         """Whether it runs and answers."""
-        return verified(work, verify=_verify)
+        is_ending = bool(work.inputs.get("stop"))
+        given = replace(work, inputs={**work.inputs, "remove": True}) if is_ending else work
+        return verified(given, verify=_verify)
 
 
 def _make(work: Work, before: Checkpoint | None) -> Made:
