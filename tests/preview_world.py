@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -85,6 +87,23 @@ class PreviewWorld:
 
     def do(self, action: str, id_: str, inputs: Mapping[str, Json], **more: Mapping[str, object]) -> Done:
         return self.action(action).do(self.node(action, id_, inputs, **more))  # type: ignore[arg-type]
+
+    def killed(self, action: str, id_: str, inputs: Mapping[str, Json], **more: Mapping[str, object]) -> None:
+        """Another process does it, and is killed once a file `began` is there, in the repository or the place."""
+        places = [self.root / "began", self.place / "began"]
+        for began in places:
+            began.unlink(missing_ok=True)
+        child = os.fork()
+        if child == 0:
+            try:
+                self.do(action, id_, inputs, **more)
+            finally:
+                os._exit(1)
+        while not any(began.exists() for began in places):
+            assert os.waitpid(child, os.WNOHANG) == (0, 0), "it ended by itself"
+            time.sleep(0.01)
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
 
     def plan(self, work: Work) -> Prediction:
         planned = PlanWork(

@@ -220,6 +220,14 @@ def test_case_39_an_outage_during_verify_is_unknown_and_makes_nothing_again(tmp_
         assert (world.place / "count").read_text() == "ran\n"
 
 
+def test_case_41_what_a_killed_run_left_of_a_hook_is_ended_before_it_runs_again(world: PreviewWorld) -> None:
+    env = {"MARK": str(world.place)}
+    world.killed(HOOK, NODE, {"run": "touch began; sleep 1000", "where": "compute"}, env=env)
+    assert carrying(f"MARK={world.place}") != []
+    assert not world.do(HOOK, NODE, {"run": "echo again", "where": "compute"}).unchanged
+    assert carrying(f"MARK={world.place}") == []
+
+
 def test_a_hook_in_a_place_that_was_never_made_has_nothing_to_take_back(tmp_path: Path) -> None:
     world = PreviewWorld(tmp_path)
     given: dict[str, Json] = {

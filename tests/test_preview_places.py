@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +14,7 @@ from shipway.canonical import Json
 from shipway.compute_access import Refused, Unreachable
 from shipway.declaration import OutputRule
 from shipway.nodes import Change, Outcome, Verified
+from shipway.process_identity import carrying
 from tests.git_remotes import git
 from tests.preview_world import PreviewWorld
 from tests.remote_host import RemoteHost, remote_host
@@ -258,7 +256,7 @@ def test_case_41_a_run_that_was_killed_in_create_asks_verify_before_anything_els
 ) -> None:
     world = PreviewWorld(tmp_path, host)
     slots = _hooked(world, host)
-    _killed_in(world, {**slots, "create": CREATE + 'touch "$SHIPWAY_ROOT/began"; sleep 1000'})
+    world.killed(COMPUTE, NODE, {**slots, "create": CREATE + 'touch "$SHIPWAY_ROOT/began"; sleep 1000'}, outputs=RULES)
     assert made(world) == 1
     checkpoint = world.checkpoint(NODE)
     assert checkpoint is not None and checkpoint.made == 0 and checkpoint.stale
@@ -266,29 +264,13 @@ def test_case_41_a_run_that_was_killed_in_create_asks_verify_before_anything_els
         world.do(COMPUTE, NODE, slots, outputs=RULES)
     answering = {**slots, "verify_script": CREATE.replace("echo made >>", ": >>")}
     done = world.do(COMPUTE, NODE, answering, outputs=RULES)
+    assert carrying(f"SHIPWAY_ROOT={world.root}") == [], "what was still being made is ended first"
     assert (done.outputs["host"], done.unchanged) == ("127.0.0.1", True)
     assert made(world) == 1
     world.do(COMPUTE, NODE, {**slots, "remove": True}, outputs=RULES)
-    _killed_in(world, {**slots, "create": 'touch "$SHIPWAY_ROOT/began"; sleep 1000'})
+    world.killed(COMPUTE, NODE, {**slots, "create": 'touch "$SHIPWAY_ROOT/began"; sleep 1000'}, outputs=RULES)
     world.do(COMPUTE, NODE, {**slots, "verify_script": "exit 3"}, outputs=RULES)
     assert made(world) == 2
-
-
-def _killed_in(world: PreviewWorld, slots: dict[str, Json]) -> None:
-    """Another process does it, and is killed once its hook has written `began`."""
-    began = world.root / "began"
-    began.unlink(missing_ok=True)
-    child = os.fork()
-    if child == 0:
-        try:
-            world.do(COMPUTE, NODE, slots, outputs=RULES)
-        finally:
-            os._exit(1)
-    while not began.exists():
-        assert os.waitpid(child, os.WNOHANG) == (0, 0), "it ended by itself"
-        time.sleep(0.01)
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
 
 
 def test_case_41_the_host_is_known_from_the_moment_that_create_says_it(host: RemoteHost, tmp_path: Path) -> None:

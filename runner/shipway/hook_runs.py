@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from shlex import quote
@@ -22,6 +23,7 @@ from shipway.nodes import Verified
 from shipway.outputs import BadOutput, parse_output_file, take_outputs
 from shipway.reaching import declared_env
 from shipway.redaction import MASK
+from shipway.supervision import PRELUDE
 
 _VERDICTS = {0: Verified.HOLDS, 3: Verified.GONE}
 _SHORTEST_SECRET = 4
@@ -41,7 +43,7 @@ def run_hook(hook: HookRun, work: Work) -> dict[str, Json]:
 
     Raises ActionFailed where it fails, is stopped, or does not hand on what was declared, and Unreachable.
     """
-    ran = hook.access.run(_wrapped(hook.script), env=hook.env, cancelled=work.cancelled)
+    ran = hook.access.run(_wrapped(hook.script, _own_folder(hook.access, work)), env=hook.env, cancelled=work.cancelled)
     mask = _masking(hook, ran)
     log = mask(ran.err.decode("utf-8", "replace"))
     if log:
@@ -54,10 +56,15 @@ def run_hook(hook: HookRun, work: Work) -> dict[str, Json]:
     return _outputs(hook, ran, work.log)
 
 
+def end_left_over(access: Access, work: Work) -> None:
+    """End what a killed run left running of the hook of this node in `access`: what it does now nobody would take back."""
+    access.run(_ending(access, work))
+
+
 def ask_hook(hook: HookRun, cancelled: Callable[[], bool] = lambda: False) -> tuple[Verified, dict[str, Json]]:
     """What a `verify` script says: exit 0 holds, 3 gone, anything else unknown; with the outputs that it chose to hand on."""
     try:
-        ran = hook.access.run(_wrapped(hook.script), env=hook.env, cancelled=cancelled)
+        ran = hook.access.run(_wrapped(hook.script, _any_folder()), env=hook.env, cancelled=cancelled)
     except Unreachable:
         return Verified.UNKNOWN, {}
     answer = _VERDICTS.get(ran.exit_code, Verified.UNKNOWN) if not ran.stopped else Verified.UNKNOWN
@@ -111,16 +118,44 @@ def check_stopped(ran: Ran) -> Ran:
     return ran
 
 
-def _wrapped(script: str) -> str:
-    """The hook with a file for its outputs, which is printed behind it: all that it prints itself goes to stderr."""
+def _wrapped(script: str, folder: str) -> str:
+    """The hook with a file for its outputs, which is printed behind it: all that it prints itself goes to stderr.
+
+    `folder` makes the private folder `$d` for that file.
+    """
     return (
-        'd=$(umask 077; mktemp -d "${TMPDIR:-/tmp}/shipway-hook.XXXXXX") || exit 1\n'
+        f"{folder}"
         """trap 'rm -rf -- "$d"; exit 130' INT TERM HUP\n"""
         'export SHIPWAY_OUTPUT="$d/output"\n'
         f"( set -e; eval {quote(script)}\n) >&2 </dev/null\n"
         "c=$?\n"
         f'if [ -f "$d/output" ]; then head -c {MAX_OUTPUT_FILE_BYTES + 1} "$d/output"; fi\n'
         'rm -rf -- "$d"\nexit $c\n'
+    )
+
+
+def _any_folder() -> str:
+    return 'd=$(umask 077; mktemp -d "${TMPDIR:-/tmp}/shipway-hook.XXXXXX") || exit 1\n'
+
+
+def _own_folder(access: Access, work: Work) -> str:
+    """Always the same for one hook: the number of its group is in it, so that what a killed run left behind is ended first."""
+    return (
+        f'{_ending(access, work)}rm -rf -- "$d"; mkdir -m 700 -- "$d" && echo "$$ $(started $$)" > "$d/pid" || exit 1\n'
+    )
+
+
+def _ending(access: Access, work: Work) -> str:
+    inputs = work.inputs
+    key = (access.root, str(inputs.get("lifecycle")), str(inputs.get("target")), work.node.id)
+    name = hashlib.sha256("\0".join(key).encode("utf-8", "surrogateescape")).hexdigest()[:24]
+    return (
+        f"{PRELUDE}b=${{TMPDIR:-/tmp}}/shipway-hooks-$(id -u)\n"
+        '(umask 077; mkdir -p -- "$b") && [ -O "$b" ] && [ ! -L "$b" ] || { echo "$b is not ours alone" >&2; exit 1; }\n'
+        f"d=$b/{name}\n"
+        'if lives "$d/pid"; then\n'
+        '    echo "ending what a killed run left running of this hook" >&2; end_group "$p"\n'
+        "fi\n"
     )
 
 

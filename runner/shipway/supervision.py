@@ -39,8 +39,18 @@ marked() {{
     done
 }}
 tick() {{ {_TICK}; }}
+end_group() {{
+    for n in {_GRACE_TICKS}; do
+        t=${{n#*:}}; i=0
+        kill -"${{n%:*}}" -"$1" 2>/dev/null || return 0
+        while [ $i -lt $t ] && kill -0 -"$1" 2>/dev/null; do i=$((i+1)); tick; done
+    done
+}}
 """
-"""`lives FILE`: the process that a file names runs. `marked MARK ROOT`: the numbers of those that bear both."""
+"""`lives FILE`: the process that a file names runs; its number is in `$p`. `end_group NUMBER`: interrupt, terminate, kill.
+
+`marked MARK ROOT`: the numbers of those that bear both.
+"""
 
 
 class Grouped(StrEnum):

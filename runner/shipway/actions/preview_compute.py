@@ -28,7 +28,7 @@ from shipway.environment import output_variables
 from shipway.environment_record import Checkpoint, with_checkpoint, without_checkpoint
 from shipway.file_state import locate
 from shipway.git_work import git_at
-from shipway.hook_runs import HookRun, ask_hook, hook_env, known_outputs, run_hook
+from shipway.hook_runs import HookRun, ask_hook, end_left_over, hook_env, known_outputs, run_hook
 from shipway.nodes import Change, Fidelity, Verified
 from shipway.port_blocks import Owner
 from shipway.preview_folder import remove_folder_script
@@ -188,6 +188,8 @@ def _adopt(work: Work) -> Made | None:
     if work.inputs.get("ssh") is None or work.inputs.get("create") is None:
         return None
     begun = checkpoint_of(work)
+    if begun is not None:
+        end_left_over(repository_access(work), work)
     rules = {name: rule for name, rule in work.node.outputs.items() if name not in _FACTS}
     if (
         begun is not None
