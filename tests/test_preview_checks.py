@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from pathlib import Path
+from random import Random
+from typing import Any
 
 import pytest
+import yaml
 
 from shipway.canonical import object_of
 from shipway.nodes import Computed, Immediate
 from tests.preview_actions import StandIns
 from tests.previews import SHOP, attempt, planned, refused, workspace
+from tests.runs import call
 
 
 @pytest.fixture
@@ -366,3 +371,85 @@ def test_a_number_of_a_pull_request_is_known_from_the_target(root: Path) -> None
     text = with_(SHOP, "${{ provisioner.postgres.DSN }}", "n${{ pull_request.number || 'none' }}")
     assert entries(root, text, API_ENV)["DSN"] == "n42"
     assert entries(root, text, API_ENV, "prod")["DSN"] == "nnone"
+
+
+# Whatever it holds.
+
+ODD: list[object] = [
+    None,
+    True,
+    0,
+    -1,
+    3.5,
+    "",
+    "x",
+    "${{",
+    "${{ self.port }}",
+    "/",
+    "../x",
+    [],
+    [None],
+    ["a"],
+    {},
+    {"a": 1},
+]
+ODD += [{"run": None}, {"type": {}}, "é" * 70, {"": ""}, [[]]]
+
+
+def places(value: object, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    """The path of every value inside mappings."""
+    if not isinstance(value, dict):
+        return [path]
+    return [path, *(found for key, inner in value.items() for found in places(inner, (*path, key)))]
+
+
+def put(data: dict[str, Any], path: tuple[str, ...], value: object) -> None:
+    for key in path[:-1]:
+        data = data[key]
+    data[path[-1]] = value
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_whatever_stands_in_it_is_a_problem_with_a_place_or_a_plan(root: Path, seed: int) -> None:
+    rng = Random(seed)
+    text = with_(SHOP, "      ttl: 72h", "      deploy: {run: 'true', verify: 'true', env: {A: b}}\n      ttl: 72h")
+    text = with_(
+        text, "      role: provisioner\n", "      role: provisioner\n      compute: {create: a, outputs: {X: string}}\n"
+    )
+    whole = yaml.safe_load(text)
+    inside = [path for path in places(whole) if "with" in path[:-1] or path[-1:] == ("with",)]
+    for _ in range(12):
+        data = copy.deepcopy(whole)
+        path = rng.choice(inside)
+        value = rng.choice(ODD)
+        put(data, path, value)
+        ran = attempt(root, yaml.safe_dump(data, allow_unicode=True), rng.choice(["pr-42", "prod"]))
+        error = ran.finished.error
+        if error is None:
+            assert ran.finished.plan is not None
+            continue
+        assert error.exit_code == 2, (path, value, error.message, error.trace)
+        assert error.problems and all(each.where for each in error.problems), (path, value, error.message)
+
+
+def test_a_problem_is_shown_with_its_line_and_a_caret(root: Path) -> None:
+    text = "version: 1\nname: shop\n" + with_(SHOP, "needs: [cache]", "needs: [cachr]")
+    (root / "shipway.yml").write_text(text)
+    called = call(root, "validate", "--target", "pr-42")
+    assert (called.exit_code, called.out) == (2, "")
+    assert called.err == (
+        "shipway.yml:24:19: unknown name `cachr` in `needs` of service `api`\n"
+        "    24 |           needs: [cachr]\n"
+        "       |                   ^^^^^ did you mean `cache`?\n"
+        "validate failed with 1 problem; nothing was planned\n"
+    )
+
+
+def test_p10_an_empty_declaration_lacks_more_than_one_thing_and_says_how_many(root: Path) -> None:
+    (root / "shipway.yml").write_text("{}\n")
+    called = call(root, "validate", "--target", "pr-42")
+    assert called.exit_code == 2 and "needs `version`" in called.err and "needs `name`" in called.err
+    assert re.search("load failed with [2-9] problems", called.err)
+    (root / "shipway.yml").write_text("version: 2\nname: shop\n" + SHOP)
+    found = call(root, "validate", "--target", "pr-42").err
+    assert "shipway.yml:1:10: `version` must be `1`, not `2`" in found

@@ -67,6 +67,23 @@ def test_p24_a_service_waits_for_what_it_needs(root: Path) -> None:
     assert found["runner/service/shopfront"] == ["runner/infrastructure", "runner/service/api"]
 
 
+def test_p23_services_come_behind_what_they_need_else_by_name(root: Path) -> None:
+    def order(**needs: str) -> list[str]:
+        rules = "".join(
+            f"        {name}: {{path: services/api, command: x, needs: [{listed}]}}\n" for name, listed in needs.items()
+        )
+        text = f"stages:\n  app:\n    mode: preview\n    with:\n      role: runner\n      services:\n{rules}"
+        text += "      infrastructure: {compose_file: compose.preview.yaml}\n"
+        plan = planned(root, text)
+        return [node.step.removeprefix("service/") for node in plan.nodes if "service/" in node.step]
+
+    assert order(backend="", web="backend") == ["backend", "web"]
+    assert order(backend="zeta", zeta="") == ["zeta", "backend"]
+    assert order(d="b, c", c="a", b="a", a="") == ["a", "b", "c", "d"]
+    assert order(c="", b="", a="") == ["a", "b", "c"]
+    assert order(web="cache", backend="cache, web") == ["web", "backend"]
+
+
 def test_a_node_is_given_where_things_are_by_promise(root: Path) -> None:
     node = planned(root, SHOP).by_id["runner/service/api"]
     assert node.slots["compute"] == Promise("provisioner/compute")
