@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from shipway.errors import UsageError
 from shipway.exchange import file_name
+from shipway.explanation import explain
 from shipway.nodes import NeedKind, Promise
 from shipway.planning import Selection, select
 from shipway.render.markdown import Links, plan_comment
@@ -103,6 +104,10 @@ def test_services_and_env_files_are_drawn_and_shown_by_their_names(root: Path) -
     comment = plan_comment(plan, budget=60_000, links=Links())
     for name in ("service/api", "env[services%2Fapi%2F.env.local]"):
         assert name in text and name in comment
+
+
+def test_a_service_is_inside_of_no_other_node(root: Path) -> None:
+    assert explain(planned(root, SHOP), "runner/service/api").inside == ()
 
 
 def test_each_node_keeps_a_log_of_its_own_name() -> None:

@@ -15,7 +15,7 @@ from shipway.preview_derivation import derived, known_of, recorded_data
 from shipway.preview_settings import Doing
 from shipway.stores.local_files import LocalFiles
 from shipway.workspace import Workspace
-from tests.runs import Ran, Setting, declare, run
+from tests.runs import Ran, Setting, call, declare, run
 
 DECLARED = """
 stages:
@@ -102,3 +102,10 @@ def test_p86_down_leaves_nothing_and_may_be_asked_twice(root: Path) -> None:
     assert not (root / ".shipway/previews/pr-7/tree").exists()
     second = down(root)
     assert second.exit_code == 0, second.outcomes
+
+
+def test_a_run_that_made_a_preview_is_rolled_back(root: Path) -> None:
+    assert call(root, "run", "--target", "pr-7", "--yes").exit_code == 0
+    called = call(root, "rollback", "--target", "pr-7", "--yes")
+    assert called.exit_code == 0, called
+    assert (root / "dropped").exists() and not (root / ".shipway/previews/pr-7/tree").exists()

@@ -94,7 +94,7 @@ def explain(
         node,
         waits=tuple(_waits(node, sites or {})),
         waited_for_by=_followers(plan, subject),
-        inside=tuple(bodies_of(subject)),
+        inside=tuple(_bodies(plan, subject)),
     )
     if earlier is None:
         return explained
@@ -114,6 +114,11 @@ def explain(
         tuple(change for change in around if change is not None),
         tuple(_upstream(plan, node, comparison)) if kind is SubjectKind.NODE else (),
     )
+
+
+def _bodies(plan: Plan, subject: str) -> Iterator[str]:
+    """The nodes that it is inside of: a service is named behind a word of its kind, which is no node."""
+    return (body for body in bodies_of(subject) if _found(plan, body) is not None)
 
 
 def _found(plan: Plan, subject: str) -> Node | None:
