@@ -304,7 +304,9 @@ def test_case_98_a_deployment_without_an_environment_is_taken_away_by_the_sweep_
     forge = forge_of(shop.github, Clock())
     forge.announce(Announced("shop", "pr-5", "a" * 40, "sha256:" + "e" * 64, "77", "https://e/run"), "up")
     forge.announce(Announced("shop-admin", "pr-5", "a" * 40, "sha256:" + "e" * 64, "77", "https://e/run"), "up")
-    assert "pr-5: a deployment without an environment" in shop.by_hand("gc").text
+    assert "left over: deployment" in (listed := shop.by_hand("gc").text)
+    assert "`pr-5` of `shop`" in listed
+    assert "shop-admin" not in listed
     assert shop.sweep().code == 0
     (left,) = shop.github.world.deployments
     assert left.document["payload"]["shipway"] == "shop-admin"

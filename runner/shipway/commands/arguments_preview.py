@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from shipway.commands.arguments_preview_views import add_gc, add_status
 from shipway.commands.options import Commands, Parser, command, json_option, loudness
 
 _LOUD = {"verbose": "show each step's whole output", "quiet": "show failures and the receipt only"}
@@ -25,7 +26,7 @@ def add_preview(commands: Commands) -> None:
     )
     made.set_defaults(parts=True)
     parts = made.add_subparsers(metavar="PART", required=True, dest="part", parser_class=Parser)
-    for add in (_up, _attach, _stop, _down, _reset, _seed, _init, _list):
+    for add in (_up, _attach, _stop, _down, _reset, _seed, _init, _list, add_status, add_gc):
         add(parts)
 
 

@@ -24,7 +24,8 @@ def ending_request(doing: Doing, desk: Desk, record: EnvironmentRecord) -> Reque
         )
     data = mapping(json.loads(record.declaration))
     content = derived(data, doing, known=known_of(record.checkpoints))
-    return Request(derived_file(desk, doing.value, content), desk.target, execute=True)
+    file = derived_file(desk, doing.value, content)
+    return Request(file, desk.target, execute=True, is_derived=True, derived_from=desk.files)
 
 
 def clear_folder(desk: Desk) -> None:
@@ -39,4 +40,5 @@ def renewing_request(doing: Doing, service: str, desk: Desk) -> Request:
     if desk.declared is None:
         raise UsageError("the declaration cannot be read", next="`shipway validate` says why")
     content = derived(recorded_data(desk.declared), doing, service=service)
-    return Request(derived_file(desk, doing.value, content), desk.target, execute=True)
+    file = derived_file(desk, f"{doing.value}-{service}", content)
+    return Request(file, desk.target, execute=True, derived_from=desk.files)

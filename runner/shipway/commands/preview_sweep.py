@@ -13,7 +13,8 @@ from shipway.commands.action_job import Inputs, speaks_of_previews
 from shipway.commands.action_voyage import set_outputs
 from shipway.commands.delivery import open_forge
 from shipway.commands.preview_delivery import post_preview, pull_request_of, settle_deployment, without_outputs
-from shipway.commands.preview_desk import open_desk
+from shipway.commands.preview_desk import Desk, open_desk
+from shipway.commands.preview_ground import clear, left_over, open_ground
 from shipway.commands.preview_job import Asked, executed
 from shipway.commands.preview_requests import ending_request
 from shipway.commands.preview_run import DOWN
@@ -34,6 +35,7 @@ from shipway.render import failure, terminal
 from shipway.render.escape import code
 from shipway.render.preview_comment import PreviewReport
 from shipway.render.workflow import WorkflowLog
+from shipway.sweeping import told
 from shipway.trigger import Work, WorkKind
 from shipway.undertaking import Finished
 
@@ -41,9 +43,9 @@ ANY_TARGET = "pr-0"
 """Stands for the target of any pull request where a declaration is read for none in particular."""
 
 
-def is_sweep(context: Context, inputs: Inputs, told: Work) -> bool:
+def is_sweep(context: Context, inputs: Inputs, work: Work) -> bool:
     """Whether the job is to sweep: it was asked to, or it is the schedule of a lifecycle with previews. Raises ShipwayError."""
-    if inputs.command != "gc" and (inputs.command != "auto" or told.kind is not WorkKind.DRIFT):
+    if inputs.command != "gc" and (inputs.command != "auto" or work.kind is not WorkKind.DRIFT):
         return False
     assert context.ci is not None
     file = find_file(Namespace(file=inputs.file), context)
@@ -53,8 +55,8 @@ def is_sweep(context: Context, inputs: Inputs, told: Work) -> bool:
         declared = declaration.load(file, root=repository_of(file, context).root, target=inputs.target or ANY_TARGET)
     except UsageError:
         return inputs.command == "gc"
-    work = preview_work(inputs.command, context.ci, inputs.target) if has_previews(declared) else None
-    return work is not None and work.kind is WorkKind.GC
+    asked = preview_work(inputs.command, context.ci, inputs.target) if has_previews(declared) else None
+    return asked is not None and asked.kind is WorkKind.GC
 
 
 class Swept(Struct, frozen=True):
@@ -78,8 +80,8 @@ def sweep(context: Context, inputs: Inputs, log: WorkflowLog) -> int:
         records, damaged = desk.environments.all()
         now_ms = desk.clock_ms()
     alive = [record for record in records if record.is_alive and inputs.target in ("", record.target)]
-    forge = _forge(context)
-    pulls, silence = _pulls(alive, forge)
+    forge = forge_of_job(context)
+    pulls, silence = pulls_of(alive, forge)
     swept: list[Swept] = []
     for record in alive:
         state = pulls.get(record.target)
@@ -90,22 +92,23 @@ def sweep(context: Context, inputs: Inputs, log: WorkflowLog) -> int:
             swept.append(Swept(record.target, found.why.value, "would be taken down"))
         else:
             swept.append(_taken_down(record, found, file, forge, context, inputs, log))
-    left = _leftovers(desk.lifecycle, records, forge, removes=removes)
+    left, failed = _leftovers(desk, forge, context, removes=removes)
     lines = [*_lines(swept), *(f"{each.target}: its record cannot be read: {each.why}" for each in damaged), *left]
     _tell(lines or ["no environment is there"], log)
     if silence is not None:
         terminal.write(terminal.standard_error(), trusted(failure.as_text(silence)))
-    return _concluded(swept, silence, log)
+    return _concluded(swept, silence, log, is_left=failed)
 
 
-def _forge(context: Context) -> Forge | Posted:
+def forge_of_job(context: Context) -> Forge | Posted:
+    """The forge of this job, or why there is none."""
     ci = context.ci
     assert ci is not None
     token = {"GITHUB_TOKEN": ci.token.value} if ci.token else {}
     return open_forge(ci, context, Redactor(token).redact, is_trusted=True)
 
 
-def _pulls(
+def pulls_of(
     records: Sequence[EnvironmentRecord], forge: Forge | Posted
 ) -> tuple[Mapping[str, PullState], ShipwayError | None]:
     """How the pull request of each target stands, and why that could not be learnt of all: then none counts as closed."""
@@ -181,22 +184,21 @@ def _told(
         say(f"the deployment of {record.target} is not taken away: {why}", log)
 
 
-def _leftovers(
-    lifecycle: str, records: Iterable[EnvironmentRecord], forge: Forge | Posted, *, removes: bool
-) -> list[str]:
-    """Deployments without an environment."""
-    from shipway.forges.github import GitHub  # late: requests takes 100 ms
-
-    if not isinstance(forge, GitHub):
-        return []
-    owners = {record.target for record in records if record.is_alive}
-    try:
-        targets = sorted({target for _, target in forge.announced(lifecycle)} - owners)
-        for target in targets if removes else ():
-            forge.retire(lifecycle, target)
-    except ForgeError as error:
-        return [f"deployments without an environment are not known: {error.message}"]
-    return [f"{target}: a deployment without an environment{': taken away' if removes else ''}" for target in targets]
+def _leftovers(desk: Desk, forge: Forge | Posted, context: Context, *, removes: bool) -> tuple[list[str], bool]:
+    """A line for each thing without an environment, and whether any of it could not be taken away."""
+    with open_ground(desk, context) as ground:
+        now_ms = desk.clock_ms()
+        found = left_over(ground, now_ms, forge)
+        lines = [f"not known: {why}" for why in found.unknown]
+        if not removes:
+            return [*lines, *(f"left over: {told(each, now_ms)}" for each in found.found)], False
+        cleared = clear(found.found, ground, context, forge)
+    for each in cleared:
+        became = (
+            "taken away" if each.is_removed else f"not taken away: {each.failure or 'its environment is there again'}"
+        )
+        lines.append(f"left over: {told(each.found, now_ms)}: {became}")
+    return lines, any(each.failure for each in cleared)
 
 
 def _lines(swept: Iterable[Swept]) -> list[str]:
@@ -211,8 +213,9 @@ def _tell(lines: Sequence[str], log: WorkflowLog) -> None:
     )
 
 
-def _concluded(swept: Sequence[Swept], silence: ShipwayError | None, log: WorkflowLog) -> int:
+def _concluded(swept: Sequence[Swept], silence: ShipwayError | None, log: WorkflowLog, *, is_left: bool) -> int:
     worst = max((each.code for each in swept), default=EXIT_DONE)
+    worst = EXIT_NOT_UNDONE if is_left else worst
     if worst == EXIT_DONE and silence is not None:
         worst = EXIT_UNREACHABLE
     reason = Reason.NOT_UNDONE.value if worst == EXIT_NOT_UNDONE else silence.reason.value if silence and worst else ""

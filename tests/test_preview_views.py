@@ -1,0 +1,66 @@
+"""`shipway preview status` and `gc` on the command line: an environment asked live, and what nobody needs any more."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+from msgspec.structs import replace
+
+from shipway.environment_record import EnvironmentRecord
+from tests.command_line import Done, Project
+from tests.forge.fixtures import github as github
+from tests.preview_pulls import NUMBER, PreviewShop
+from tests.test_preview_pull_requests import shop as shop
+
+TARGET = f"pr-{NUMBER}"
+
+
+@pytest.fixture
+def made(shop: PreviewShop) -> PreviewShop:
+    """A shop whose environment is up."""
+    assert shop.event("opened").code == 0
+    return shop
+
+
+def call(shop: PreviewShop, *arguments: str, code: int = 0) -> Done:
+    env = {"PATH": os.environ["PATH"], "HOME": str(shop.root), "COLUMNS": "80", "PREVIEW_KEY": "correct-horse-battery"}
+    return Project(shop.work, env).call("preview", *arguments, code=code)
+
+
+def test_case_83_status_asks_each_part_and_shows_no_secret(made: PreviewShop) -> None:
+    told = call(made, "status", "--target", TARGET)
+    assert told.out.startswith("shop → pr-7: ready\n")
+    assert "holds      runner/service/web" in told.out
+    assert "holds      runner/compute" in told.out
+    assert max(map(len, told.out.splitlines())) <= 80 or "/tmp/" in told.out
+    nodes = {each["node"]: each["verify"] for each in call(made, "status", "--target", TARGET, "--json").json["nodes"]}
+    assert nodes["runner/service/web"] == "holds"
+    assert call(made, "status", "--target", TARGET, "-q").out == "ready\n"
+    assert "correct-horse" not in told.out
+    call(made, "status", "--target", "pr-8", code=2)
+
+
+def test_case_97_gc_lists_only_and_takes_away_when_told_to(made: PreviewShop) -> None:
+    assert nothing(call(made, "gc"))
+
+    def older(record: EnvironmentRecord | None) -> EnvironmentRecord:
+        assert record is not None
+        return replace(record, touched_ms=record.touched_ms - 72 * 3_600_000)
+
+    made.environments.change(TARGET, older)
+    listed = call(made, "gc", "--detailed-exitcode", code=3)
+    assert f"{TARGET}: expired; shipway preview down --target {TARGET}" in listed.out
+    assert json.loads(call(made, "gc", "--json").out)["over"] == [{"target": TARGET, "why": "expired"}]
+    assert made.left() != []
+    call(made, "gc", "--remove", code=2)
+    assert made.left() != [], "it was not confirmed"
+    call(made, "gc", "--remove", "--yes")
+    assert made.left() == []
+    assert nothing(call(made, "gc", "--detailed-exitcode"))
+
+
+def nothing(done: Done) -> bool:
+    """Whether nothing was found; where no container engine answers, that is said."""
+    return all(line == "nothing is left over" or line.startswith("not known: ") for line in done.out.splitlines())
