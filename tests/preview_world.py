@@ -43,8 +43,13 @@ class PreviewWorld:
         self.place = folder / "place"
         store = folder / "store"
         store.mkdir()
-        self.shelf = Shelf(LIFECYCLE, TARGET, lambda: LocalFiles(store), is_private=True)
+        self._store = store
         self.compute: Mapping[str, Json] = {}
+
+    @property
+    def shelf(self) -> Shelf:
+        """That of another run each time: a run reads the record once."""
+        return Shelf(LIFECYCLE, TARGET, lambda: LocalFiles(self._store), is_private=True)
 
     @property
     def ssh(self) -> Mapping[str, Json] | None:

@@ -20,6 +20,7 @@ from shipway.errors import Position
 from shipway.nodes import Change, Computed, Fidelity, Immediate, Node, Outcome, Promise, Reads, Slot, Verified
 from shipway.secrecy import Vault
 from shipway.shelf import Shelf
+from shipway.store import Kept
 from shipway.stores.local_files import LocalFiles
 from shipway.stores.vault import Vault as KeyVault
 
@@ -70,6 +71,7 @@ class World:
         return checkpointed(work, contract=1, verify=lambda given, kept: self.answer, make=make, **more)  # type: ignore[arg-type]
 
     def plan(self, work: Work, unknown: Sequence[str] = ()) -> Prediction:
+        self.shelf.recalled.clear()  # each is the plan of another run
         planned = PlanWork(
             work.node,
             {name: value for name, value in work.inputs.items() if name not in unknown},
@@ -96,6 +98,7 @@ class World:
             return marked_stale(record, nodes, why)
 
         Environments(self.shelf.store, "shop").change("pr-1", change)
+        self.shelf.recalled.clear()  # it is done before a run begins
 
 
 @pytest.fixture
@@ -392,6 +395,25 @@ def test_a_plan_verifies_where_the_environment_lives_also_while_that_is_not_know
     assert [each["root"] for each in asked if isinstance(each, Mapping)] == ["/srv"]
 
 
+def test_a_run_reads_the_record_once_and_knows_what_its_own_nodes_left(tmp_path: Path) -> None:
+    reads: list[str] = []
+
+    class Counting(LocalFiles):
+        def read(self, key: str) -> Kept | None:
+            reads.append(key)
+            return super().read(key)
+
+    world = World(tmp_path / "store")
+    for node in ("runner/a", "runner/b"):
+        world.do(world.work(node))
+    world.shelf = Shelf("shop", "pr-1", lambda: Counting(world.folder), is_private=True)
+    for node in ("runner/a", "runner/b", "runner/a"):
+        assert world.do(world.work(node)).unchanged
+    assert reads == ["previews/shop/pr-1"]
+    assert not world.do(world.work("runner/a", reads="r2")).unchanged
+    assert world.do(world.work("runner/a", reads="r2")).unchanged
+
+
 def test_without_a_shelf_everything_is_made(world: World) -> None:
     work = replace(world.work(), shelf=None)
     assert [world.do(work, {"A": 1}).outputs for _ in range(2)] == [{"A": 1, "made": 1}] * 2
@@ -401,6 +423,7 @@ def test_a_record_that_cannot_be_read_fails_the_node(world: World) -> None:
     world.do(world.work())
     for path in world.folder.glob("*.json"):
         path.write_text("{")
+    world.shelf.recalled.clear()
     with pytest.raises(ActionFailed, match=r"the record of `pr-1` in local files .* cannot be read: it is no JSON"):
         world.do(world.work())
 

@@ -147,6 +147,17 @@ def test_p36_what_changed_and_what_depends_on_it_runs_again_with_the_reason(root
     assert whys == {"a": [], "b": ["`text` changed"], "c": ["`main/b` was made anew"]}
 
 
+def test_p36_only_what_runs_is_named_of_what_a_node_depends_on(root: Path) -> None:
+    both = TEXT.replace(
+        'after: ["${{ steps.b.outputs.made }}"]',
+        'after: ["${{ steps.a.outputs.made }}", "${{ steps.b.outputs.made }}"]',
+    )
+    text = both.replace("TEXT_A", "x").replace("FAILS", "false")
+    run(root, text.replace("TEXT_B", "y"), SETTING)
+    again = run(root, text.replace("TEXT_B", "z"), SETTING)
+    assert planned(again)["c"] == ("update", "`main/b` runs before it")
+
+
 def test_p38_p40_what_is_gone_is_made_again_with_what_depends_on_it_and_both_facts_are_told(root: Path) -> None:
     up(root)
     (root.parent / "a").unlink()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from shipway import canonical
 from shipway.action import PlanWork, Work
@@ -69,11 +69,11 @@ class Producers(Struct, frozen=True):
 
 
 class Given(Struct, frozen=True):
-    """What is known of a node's slots and variables: values by name; `unknown` has those that are not known yet."""
+    """What is known of a node's slots and variables: values by name; `unknown` has what the others wait for first."""
 
     slots: Mapping[str, Json]
     env: Mapping[str, str]
-    unknown: frozenset[str] = frozenset()
+    unknown: Mapping[str, str] = field(default_factory=dict)
     unknown_env: frozenset[str] = frozenset()
 
 
@@ -81,7 +81,7 @@ def given_to(work: Work | PlanWork) -> Given:
     """What an action is given."""
     if isinstance(work, Work):
         return Given(work.inputs, work.env)
-    return Given(work.inputs, work.env, frozenset(work.unknown), frozenset(work.unknown_env))
+    return Given(work.inputs, work.env, work.unknown, frozenset(work.unknown_env))
 
 
 class Parts(Struct, frozen=True):
@@ -114,6 +114,9 @@ def parts_of(node: Node, contract: int, given: Given, unkeyed: Collection[str], 
         digests[name] = value_digest + (f":{_digest(slot_json(form))}" if named else "")
         if not is_known and (name.startswith(_AFTER) or not all(map(producers.is_settled, named))):
             waits.add(name)
+    awaited = {name for name in waits if name == f"{_AFTER}{given.unknown.get('after', '').strip('`')}"}
+    if awaited:  # of the others nobody knows that they are not what they were
+        waits = {name for name in waits if not name.startswith(_AFTER)} | awaited
     return Parts(_bounded(digests), frozenset(waits))
 
 

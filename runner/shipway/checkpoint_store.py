@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 from msgspec.structs import replace
 
-from shipway.action import ActionFailed, Work
+from shipway.action import ActionFailed, PlanWork, Work
 from shipway.canonical import Json
 from shipway.environment_record import Checkpoint, EnvironmentRecord, marked_stale, with_checkpoint
 from shipway.environments import Environments
@@ -28,19 +28,41 @@ def read_environment(shelf: Shelf | None) -> EnvironmentRecord | None:
         return Environments(shelf.store, shelf.lifecycle).read(shelf.target)
 
 
+def known_environment(work: Work | PlanWork) -> EnvironmentRecord | None:
+    """The record as this run left it, or found it when it first asked: a store may be far away. Raises ActionFailed.
+
+    What the plan read is read again when it is carried out, since the lock of the target is held from then on only.
+    """
+    shelf, memory = work.shelf, _memory_of(work)
+    if shelf is None:
+        return None
+    if memory not in shelf.recalled:
+        with shelf.changing:
+            if memory not in shelf.recalled:
+                shelf.recalled[memory] = read_environment(shelf)
+    found = shelf.recalled[memory]
+    return found if isinstance(found, EnvironmentRecord) else None
+
+
+def _memory_of(work: Work | PlanWork) -> str:
+    return "environment" if isinstance(work, Work) else "environment when planned"
+
+
 def change_environment(work: Work, change: Callable[[EnvironmentRecord], EnvironmentRecord]) -> None:
     """Replace the record by what `change` makes of it, or of a fresh one. Raises ActionFailed where it cannot be kept."""
     shelf, now_ms = work.shelf, work.started_ms
     if shelf is None:
         return
     fresh = EnvironmentRecord(shelf.lifecycle, shelf.target, created_ms=now_ms, touched_ms=now_ms)
-    with told_as_failure():
-        Environments(shelf.store, shelf.lifecycle).change(shelf.target, lambda record: change(record or fresh))
+    with told_as_failure(), shelf.changing:
+        environments = Environments(shelf.store, shelf.lifecycle)
+        changed = environments.change(shelf.target, lambda record: change(record or fresh))
+        shelf.recalled[_memory_of(work)] = changed
 
 
 def checkpoint_of(work: Work) -> Checkpoint | None:
     """What the node left when it was made last, or what it began to leave; None where it never began."""
-    record = read_environment(work.shelf)
+    record = known_environment(work)
     return record.checkpoints.get(work.node.id) if record else None
 
 

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from shipway.action import ActionFailed, Done, NotBegun, PlanWork, Prediction, Work
 from shipway.canonical import Json, mapping
 from shipway.checkpoint_keys import Producers, changed, given_to, parts_of, told
-from shipway.checkpoint_store import change_environment, checkpoint_of, keep, mark_begun, opened, read_environment
+from shipway.checkpoint_store import change_environment, checkpoint_of, keep, known_environment, mark_begun, opened
 from shipway.environment_record import Checkpoint, marked_stale, with_stuck, without_checkpoint
 from shipway.nodes import FAILURES, Change, Fidelity, Outcome, Promise, Verified
 from shipway.records import STEP, Record
@@ -71,7 +71,7 @@ def decided(
 
     Slots named by `unkeyed` decide nothing; where only slots named by `in_place` changed, it is brought up to date.
     """
-    record = read_environment(work.shelf)
+    record = known_environment(work)
     checkpoints = record.checkpoints if record else {}
     checkpoint = checkpoints.get(work.node.id)
     parts = parts_of(work.node, contract, given_to(work), unkeyed, Producers(checkpoints))
@@ -250,7 +250,7 @@ def verified(work: Work, *, verify: Verify) -> Verified:
 
 def _placed(work: PlanWork) -> PlanWork:
     """The work with what its place handed on when it was made last, where all that is not known yet: it is still that one."""
-    form, record = work.node.slots.get("compute"), read_environment(work.shelf)
+    form, record = work.node.slots.get("compute"), known_environment(work)
     if "compute" in work.inputs or not isinstance(form, Promise) or record is None:
         return work
     place = record.checkpoints.get(form.node)

@@ -11,7 +11,7 @@ from msgspec import Struct, field
 
 from shipway.action import ActionFailed, PlanWork, TimedOut, Work
 from shipway.canonical import Json
-from shipway.checkpoint_store import opened, read_environment
+from shipway.checkpoint_store import known_environment, opened
 from shipway.checkpoints import MADE
 from shipway.compute_access import Access, Ran, Unreachable
 from shipway.declaration import OutputRule
@@ -88,7 +88,7 @@ def hook_env(work: Work | PlanWork, *, is_here: bool, **more: str) -> dict[str, 
     for name, slot in (("SHIPWAY_ACTION", "action"), ("SHIPWAY_SERVICE", "service")):
         if inputs.get(slot):
             found[name] = str(inputs[slot])
-    record = read_environment(work.shelf)
+    record = known_environment(work)
     git = git_at(work, work.root)
     known = {
         "SHIPWAY_COMMIT": git.commit,

@@ -32,6 +32,10 @@ class Shelf:
         self.lifecycle = lifecycle
         self.target = target
         self.is_private = is_private
+        self.recalled: dict[str, object] = {}
+        """What was read and need not be read again: nobody else changes it while the lock of the target is held."""
+        self.changing = Lock()
+        """Held while something recalled is replaced, so that of two threads the later one's is what stays."""
         self._open_vault = open_vault
         self._store = _InTurn(open_store)
 

@@ -10,7 +10,7 @@ from typing import Literal
 from shipway.action import ActionFailed, Done, PlanWork, Prediction, SlotRule, SlotType, Work
 from shipway.canonical import Json, mapping, parse
 from shipway.checkpoint_keys import Producers, named_outputs
-from shipway.checkpoint_store import read_environment, told_as_failure
+from shipway.checkpoint_store import known_environment, told_as_failure
 from shipway.checkpoints import MADE, Made, checkpointed, foretold, removed, undone, verified
 from shipway.declaration import OutputRule
 from shipway.environment_record import Checkpoint
@@ -105,7 +105,7 @@ def _tree(work: Work | PlanWork) -> str:
 
 
 def _content(work: Work | PlanWork) -> bytes:
-    record = read_environment(work.shelf)
+    record = known_environment(work)
     producers = Producers(record.checkpoints if record else {})
     values = dict(mapping(work.inputs.get("values")))
     form = work.node.slots.get("values")
