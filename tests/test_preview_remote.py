@@ -1,0 +1,125 @@
+"""Shows a whole preview on another host by the real command line: up, kept, updated, stopped, taken away, nothing told or left."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from shipway.process_identity import carrying
+from tests.git_remotes import git
+from tests.remote_host import RemoteHost, remote_host
+
+SERVER = """import http.server, os
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200); self.end_headers()
+        self.wfile.write((open("version").read() + os.environ["QUOTED"] + os.environ["DSN"]).encode())
+    def log_message(self, *a): pass
+http.server.HTTPServer(("127.0.0.1", int(os.environ["LISTEN_PORT"])), Handler).serve_forever()
+"""
+SECRET = "correct-horse-battery"
+DECLARATION = """version: 1
+name: shop
+secrets: [KEY]
+stages:
+  provisioner:
+    mode: preview
+    reads: [scripts/**]
+    with:
+      role: provisioner
+      compute: {host: 127.0.0.1, user: %(user)s, port: %(port)d, root: %(root)s,
+                ssh: {key: "${{ secrets.KEY }}", known_hosts: known_hosts}}
+      services:
+        db:
+          outputs: {DSN: {type: secret}}
+          seed: ./scripts/seed.sh
+          destroy: echo gone >> "$SHIPWAY_ROOT/.shipway/gone"
+  runner:
+    needs: [provisioner]
+    mode: preview
+    with:
+      role: runner
+      deploy: echo "deploying in $PWD"
+      services:
+        api:
+          path: services/api
+          command: exec python3 server.py
+          env: {LISTEN_PORT: "${{ self.port }}", QUOTED: "it's $(id) ", DSN: "${{ provisioner.db.DSN }}"}
+          ready: {http: /, within: 60s}
+"""
+
+
+@pytest.fixture(scope="module")
+def host() -> Iterator[RemoteHost]:
+    with remote_host() as running:
+        yield running
+
+
+def _repository(root: Path, host: RemoteHost) -> None:
+    root.mkdir()
+    git(root, "init", "-q", "-b", "main")
+    for folder in ("services/api", "scripts"):
+        (root / folder).mkdir(parents=True)
+    (root / "services/api/server.py").write_text(SERVER)
+    (root / "services/api/version").write_text("1 ")
+    (root / "scripts/seed.sh").write_text(
+        f'#!/bin/sh\necho "DSN={SECRET}" >> "$SHIPWAY_OUTPUT"; echo "made {SECRET}"\n'
+    )
+    (root / "scripts/seed.sh").chmod(0o755)
+    (root / "known_hosts").write_text(host.known_hosts)
+    facts = {"user": host.user, "port": host.port, "root": str(host.root / root.parent.name)}
+    (root / "shipway.yml").write_text(DECLARATION % facts)
+    _commit(root)
+
+
+def _commit(root: Path) -> None:
+    git(root, "add", "-A")
+    git(root, "commit", "-q", "-m", "change")
+
+
+def _preview(root: Path, host: RemoteHost, *arguments: str) -> str:
+    env: Mapping[str, str] = {"PATH": os.environ["PATH"], "HOME": str(root.parent), "KEY": host.key}
+    command = [sys.executable, "-I", "-m", "shipway", "preview", *arguments, "--target", "pr-1", "--yes"]
+    ran = subprocess.run(command, cwd=root, env=env, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    return ran.stdout + ran.stderr
+
+
+def _answer(said: str) -> str:
+    url = next(line for line in said.splitlines() if line.startswith("api: ")).removeprefix("api: ")
+    with urllib.request.urlopen(url, timeout=30) as answered:
+        text: str = answered.read().decode()
+        return text
+
+
+@pytest.mark.acceptance
+def test_a_preview_lives_on_a_host_from_its_first_up_to_its_down(host: RemoteHost, tmp_path: Path) -> None:
+    root = tmp_path / "repository"
+    _repository(root, host)
+    place = host.root / tmp_path.name / "shop-pr-1"
+    said = _preview(root, host, "up")
+    assert _answer(said) == f"1 it's $(id) {SECRET}"
+    assert (place / "services/api/.env.local").stat().st_mode & 0o777 == 0o600
+    again = _preview(root, host, "up")
+    assert "7 unchanged" in again
+    (root / "services/api/version").write_text("2 ")
+    _commit(root)
+    updated = _preview(root, host, "up")
+    assert _answer(updated) == f"2 it's $(id) {SECRET}"
+    _preview(root, host, "stop")
+    assert carrying(f"SHIPWAY_PREVIEW_ROOT={place}") == [] and place.exists()
+    assert _answer(_preview(root, host, "up")) == f"2 it's $(id) {SECRET}"
+    ended = _preview(root, host, "down")
+    assert carrying(f"SHIPWAY_PREVIEW_ROOT={place}") == [] and not place.exists()
+    assert (root / ".shipway/gone").read_text() == "gone\n"
+    assert SECRET not in said + again + updated + ended
+    key = host.key.splitlines()[1]
+    kept = [path for path in (root / ".shipway").rglob("*") if path.is_file()]
+    assert [path for path in kept if key.encode() in path.read_bytes()] == []
+    assert [path for path in kept if SECRET.encode() in path.read_bytes()] == []
