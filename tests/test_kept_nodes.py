@@ -237,3 +237,8 @@ def test_p83_how_an_environment_stands_is_asked_of_each_node(root: Path) -> None
     assert seen["main/a"] == Answer(Verified.UNKNOWN, "it is to run again: `--no-cache`")
     assert seen["main/old"] == Answer(Verified.UNKNOWN, "it is not declared any more")
     assert (root.parent / "c").read_text() == AWAY
+    sealed = replace(marked.checkpoints["main/a"], stale="", sealed="c2VhbGVk")
+    seen = sighted(plan, replace(marked, checkpoints={**record(root).checkpoints, "main/a": sealed}), tools)
+    assert {seen[node].why for node in ("main/a", "main/b")} == {
+        "its secret outputs are encrypted, and `state` names no key"
+    }, "what is made of what cannot be read is not held against something else"

@@ -31,7 +31,12 @@ def sighted(plan: Plan, record: EnvironmentRecord, tools: ExecutionTools) -> dic
         try:
             left[node] = {**opened_of(tools.shelf, node, checkpoint), MADE: checkpoint.made}
         except ActionFailed as error:
-            found.setdefault(node, Answer(Verified.UNKNOWN, str(error)))
+            unread = Answer(Verified.UNKNOWN, str(error))
+            found.setdefault(node, unread)
+            # What is made of its outputs would be held against something else.
+            for each in plan.nodes:
+                if each.id in record.checkpoints and any(need.node == node for need in each.needs):
+                    found.setdefault(each.id, unread)
     found = {**ask_left(plan, left, tools), **found}
     order = {node.id: place for place, node in enumerate(plan.nodes)}
     return {node: found[node] for node in sorted(found, key=lambda node: (order.get(node, len(order)), node))}
