@@ -309,7 +309,9 @@ def test_each_built_in_action_has_a_call_whose_node_is_complete(
 
 
 def test_every_built_in_action_has_a_typed_call() -> None:
-    assert sorted(action for action, _ in CALLS) == Registry(lambda group: ()).action_names()
+    # Those of a preview are put together by its own nodes, out of slots that only they have.
+    others = [name for name in Registry(lambda group: ()).action_names() if not name.startswith("preview.")]
+    assert sorted(action for action, _ in CALLS) == others
 
 
 # Nodes that run as built.

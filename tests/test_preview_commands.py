@@ -204,3 +204,28 @@ def test_two_branches_with_one_name_are_not_taken_for_each_other(shop: Shop) -> 
     shop.call("up")
     shop.project.git("checkout", "-q", "-b", "feat_login")
     assert "of the branch `feat/login`, not of `feat_login`" in shop.call("up", code=2).err
+
+
+def test_exec_runs_a_command_in_the_checkout_with_what_hooks_know(shop: Shop) -> None:
+    shop.call("up")
+    told = shop.call("exec", "--", "sh", "-c", 'pwd; echo "$SHIPWAY_TARGET $SHIPWAY_PORT_API"')
+    port = str(shop.environments()["feat-login"]["urls"]).split("'api': 'http://127.0.0.1:")[1].split("'")[0]
+    assert told.out == f"{shop.worktrees()[0]}\nfeat-login {port}\n"
+    shop.call("exec", "--", "sh", "-c", "exit 7", code=7)
+    assert "`nosuch-program` cannot be run" in shop.call("exec", "--", "nosuch-program", code=2).err
+
+
+def test_logs_show_what_a_service_printed(shop: Shop) -> None:
+    shop.project.write(
+        {"api/server.py": 'print("one\\ntwo\\nthree", flush=True)\n' + shop.project.text("api/server.py")}
+    )
+    shop.project.commit()
+    shop.call("up")
+    assert shop.call("logs", "api").out == "one\ntwo\nthree\n"
+    assert shop.call("logs", "api", "--lines", "1").out == "three\n"
+    assert "runs no service `ap`" in shop.call("logs", "ap", code=2).err
+
+
+def test_exec_and_logs_need_an_environment(shop: Shop) -> None:
+    for part in (("exec",), ("logs", "api")):
+        assert "there is no environment `feat-login`" in shop.call(*part, code=2).err

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from shipway.commands.arguments_preview_views import add_gc, add_status
+from shipway.commands.arguments_preview_views import add_exec, add_gc, add_logs, add_status
 from shipway.commands.options import Commands, Parser, command, json_option, loudness
 
 _LOUD = {"verbose": "show each step's whole output", "quiet": "show failures and the receipt only"}
@@ -19,14 +19,16 @@ def add_preview(commands: Commands) -> None:
         changes="as its parts say: see `shipway preview PART --help`",
         examples=(
             ("shipway preview up", "make it, or bring it to the present commit"),
-            ("shipway preview list", "those there are"),
+            ("shipway preview status", "what of it is there, and where it answers"),
+            ("shipway preview exec -- npm test", "run something in it"),
             ("shipway preview down", "remove it, and keep its history"),
+            ("shipway preview gc", "what nobody needs any more"),
         ),
         codes=(0, 1, 2, 3, 4, 5, 6),
     )
     made.set_defaults(parts=True)
     parts = made.add_subparsers(metavar="PART", required=True, dest="part", parser_class=Parser)
-    for add in (_up, _attach, _stop, _down, _reset, _seed, _init, _list, add_status, add_gc):
+    for add in (_up, _attach, _stop, _down, _reset, _seed, _init, _list, add_status, add_logs, add_exec, add_gc):
         add(parts)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+
 from shipway.commands.options import Commands, command, json_option, loudness
 
 _FILE = "the declaration (default: the nearest shipway.yml above)"
@@ -21,16 +23,45 @@ def add_status(parts: Commands) -> None:
         ),
         codes=(0, 2, 6),
     )
-    made.add_argument("-f", "--file", metavar="FILE", help=_FILE)
-    made.add_argument(
-        "-t",
-        "--target",
-        metavar="NAME",
-        help="the environment (default: the one whose checkout this is, else the branch's)",
-    )
+    _on_environment(made)
     json_option(made)
     loudness(made, verbose="", quiet="print its state only")
     made.set_defaults(module="preview_status")
+
+
+def add_logs(parts: Commands) -> None:
+    """`shipway preview logs`."""
+    made = command(
+        parts,
+        "logs",
+        "show what a service of an environment has printed",
+        changes="nothing",
+        examples=(("shipway preview logs api", ""), ("shipway preview logs api --lines 200", "")),
+        codes=(0, 2, 6),
+    )
+    made.add_argument("service", metavar="SERVICE", help="a service of the stage with `role: runner`")
+    _on_environment(made)
+    made.add_argument("--lines", metavar="COUNT", type=int, default=50, help="how many of the last (default: 50)")
+    made.set_defaults(module="preview_exec")
+
+
+def add_exec(parts: Commands) -> None:
+    """`shipway preview exec`."""
+    made = command(
+        parts,
+        "exec",
+        "run a command where an environment lives, or get a shell there",
+        changes="what the command does",
+        examples=(
+            ("shipway preview exec", "a shell"),
+            ("shipway preview exec -- npm test", ""),
+            ("shipway preview exec --target pr-42 -- env", ""),
+        ),
+        codes=(0, 2, 6),
+    )
+    made.add_argument("words", metavar="COMMAND", nargs="*", help="behind `--`: the command (default: a shell)")
+    _on_environment(made)
+    made.set_defaults(module="preview_exec")
 
 
 def add_gc(parts: Commands) -> None:
@@ -55,3 +86,13 @@ def add_gc(parts: Commands) -> None:
     json_option(made)
     loudness(made, verbose="", quiet="say only what could not be removed")
     made.set_defaults(module="preview_gc")
+
+
+def _on_environment(made: argparse.ArgumentParser) -> None:
+    made.add_argument("-f", "--file", metavar="FILE", help=_FILE)
+    made.add_argument(
+        "-t",
+        "--target",
+        metavar="NAME",
+        help="the environment (default: the one whose checkout this is, else the branch's)",
+    )

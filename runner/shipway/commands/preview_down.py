@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import json
-import shutil
 from argparse import Namespace
 
-from shipway.canonical import Json, mapping
+from msgspec.structs import replace
+
 from shipway.commands.documents import write_out
-from shipway.commands.preview_desk import PREVIEWS, Desk, derived_file, open_desk
+from shipway.commands.preview_desk import Desk, open_desk
+from shipway.commands.preview_requests import clear_folder, ending_request
 from shipway.commands.preview_run import DOWN, STOP, operate
 from shipway.commands.setting import inputs_of, refuse_on_windows, refuse_strangers
 from shipway.context import Context, read_context
 from shipway.environment_record import EnvironmentRecord, EnvironmentState
 from shipway.errors import EXIT_DONE
-from shipway.preview_derivation import derived, known_of
 from shipway.preview_settings import Doing
-from shipway.undertaking import Request
-from shipway.workspace import DIRECTORY
 
 
 def run(arguments: Namespace) -> int:
@@ -37,12 +35,10 @@ def take_down(part: str, desk: Desk, arguments: Namespace, context: Context) -> 
     if record is None or not record.is_alive or (operation is STOP and record.state is EnvironmentState.STOPPED):
         _say_nothing_to_do(record, desk, arguments)
         return EXIT_DONE
-    declared: Json = json.loads(record.declaration)
-    file = derived_file(desk, part, derived(mapping(declared), doing, known=known_of(record.checkpoints)))
-    request = Request(file, desk.target, inputs=inputs_of(arguments), is_derived=True, derived_from=desk.files)
+    request = replace(ending_request(doing, desk, record), inputs=inputs_of(arguments))
     code = operate(operation, request, desk, arguments, context)
-    if code == EXIT_DONE and operation is DOWN:
-        shutil.rmtree(desk.repository.root / DIRECTORY / PREVIEWS / desk.target, ignore_errors=True)
+    if operation is DOWN:
+        clear_folder(desk)
     return code
 
 
