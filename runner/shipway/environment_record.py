@@ -12,7 +12,6 @@ from msgspec.structs import replace
 from shipway.canonical import Json, canonical_bytes
 
 SCHEMA = 1
-
 MOST_HAPPENINGS = 100
 """How much of its history an environment keeps; the receipts have all of it."""
 
@@ -135,9 +134,8 @@ def in_state(
     """The record in another state, with a line more of history. Of what is `gone` history stays, and why it went."""
     history = (*record.history, happening)[-MOST_HAPPENINGS:]
     found = replace(record, state=state, cause=cause, history=history)
-    if state is not EnvironmentState.GONE:
-        return found
-    return replace(found, checkpoints={}, urls={}, stuck={}, deployment="")
+    is_gone = state is EnvironmentState.GONE
+    return replace(found, checkpoints={}, urls={}, stuck={}, deployment="") if is_gone else found
 
 
 def environment_json(record: EnvironmentRecord) -> dict[str, Json]:
