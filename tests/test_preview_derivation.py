@@ -258,3 +258,18 @@ def test_edges_of_a_removal_hold_nobody_back(root: Path) -> None:
     plan = run_derived(root, derived(data_of(root), Doing.DOWN), execute=False).finished.plan
     assert plan is not None
     assert {need.kind for node in plan.nodes for need in node.needs} == {NeedKind.OPTIONAL}
+
+
+@pytest.mark.parametrize("doing", list(Doing))
+def test_the_real_actions_take_what_every_declaration_gives_them(root: Path, doing: Doing) -> None:
+    data = data_of(root)
+    _, known = made(root)
+    service = "postgres" if doing in (Doing.RESET, Doing.SEED, Doing.INIT) else ""
+    file = root / ".shipway/previews/pr-42/derived.yml"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(derived(data, doing, service=service, known=known)))
+    ran = run(root, None, Setting(target="pr-42"), execute=False, file=file)
+    assert nodes_of(ran)
+    if doing is Doing.DOWN:
+        assert ran.finished.plan is not None
+        assert {node.change.value for node in ran.finished.plan.nodes} <= {"delete", "run"}
