@@ -110,9 +110,11 @@ class PreviewWorld:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
 
-    def plan(self, work: Work) -> Prediction:
+    def plan(self, work: Work, *unknown: str) -> Prediction:
+        known = {name: value for name, value in work.inputs.items() if name not in unknown}
+        waits = dict.fromkeys(unknown, "`secrets.KEY`")
         planned = PlanWork(
-            work.node, work.inputs, {}, work.env, {}, work.root, lambda command: Completed(0), shelf=work.shelf
+            work.node, known, waits, work.env, {}, work.root, lambda command: Completed(0), shelf=work.shelf
         )
         return self.action(work.node.action).plan(planned)
 

@@ -10,12 +10,15 @@ import pytest
 from msgspec.structs import replace
 
 from shipway.action import ActionFailed
+from shipway.attempt import Grace
 from shipway.canonical import Json
 from shipway.declaration import OutputRule
 from shipway.nodes import Verified
 from shipway.process_identity import carrying
 from tests.preview_world import PreviewWorld
 from tests.remote_host import RemoteHost, remote_host
+from tests.runs import PATIENCE_S, Setting
+from tests.runs import run as in_process
 from tests.test_compute_access import HOSTILE
 
 HOOK, NODE = "preview.hook", "runner/deploy"
@@ -226,6 +229,16 @@ def test_case_41_what_a_killed_run_left_of_a_hook_is_ended_before_it_runs_again(
     assert carrying(f"MARK={world.place}") != []
     assert not world.do(HOOK, NODE, {"run": "echo again", "where": "compute"}).unchanged
     assert carrying(f"MARK={world.place}") == []
+
+
+def test_case_54_a_hook_that_takes_too_long_is_timed_out(tmp_path: Path) -> None:
+    script = "(sleep 1000 & sleep 1000)"
+    slots = f'{{lifecycle: shop, target: pr-1, run: "{script}"}}'
+    step = f"{{id: hook, uses: preview.hook, with: {slots}, env: {{MARK: '{tmp_path}'}}, timeout: 1s}}"
+    patient = Setting(grace=Grace(PATIENCE_S * 1000, PATIENCE_S * 1000))
+    ran = in_process(tmp_path, f"defaults: {{rollback: none}}\nsteps: [{step}]\n", patient)
+    assert ran.outcomes == {"hook": "timed_out"}
+    assert carrying(f"MARK={tmp_path}") == []
 
 
 def test_a_hook_in_a_place_that_was_never_made_has_nothing_to_take_back(tmp_path: Path) -> None:

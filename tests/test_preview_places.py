@@ -300,6 +300,14 @@ def test_what_a_hook_says_of_a_host_is_taken_for_no_option(host: RemoteHost, tmp
         world.do(COMPUTE, NODE, slots, outputs={"HOST": TEXT})
 
 
+def test_a_connection_that_is_not_known_yet_tells_nothing(host: RemoteHost, tmp_path: Path) -> None:
+    world = PreviewWorld(tmp_path, host)
+    world.make_compute()
+    there = {**host.address, "root": str(world.place.parent)}
+    assert world.plan(world.node(COMPUTE, NODE, there)).change is Change.NOOP
+    assert "not known yet" in world.plan(world.node(COMPUTE, NODE, there), "ssh").why
+
+
 def test_the_plan_says_what_will_be_done_and_why(world: PreviewWorld) -> None:
     there: dict[str, Json] = {}
     if world.host is not None:

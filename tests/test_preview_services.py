@@ -19,6 +19,7 @@ from shipway.nodes import Outcome, Verified
 from shipway.process_identity import carrying, group_of
 from tests.preview_world import PreviewWorld
 from tests.remote_host import RemoteHost, remote_host
+from tests.runs import run as in_process
 
 ACTION, NODE = "preview.service", "runner/service/api"
 MARK = "SHIPWAY_PREVIEW=shop/pr-1/api"
@@ -115,6 +116,19 @@ def test_case_26_a_service_that_answers_503_is_timed_out_and_ended(world: Previe
     with pytest.raises(TimedOut, match="was not ready within 3s"):
         world.do(ACTION, NODE, slots)
     assert running(world) == []
+
+
+def test_case_26_its_node_is_timed_out(tmp_path: Path) -> None:
+    place = f"{{kind: local, root: '{tmp_path}'}}"
+    slots = (
+        f"{{lifecycle: shop, target: pr-2, name: api, compute: {place}, command: exec sleep 1000, port: {free_port()}"
+    )
+    ready = "ready: {tcp: true, within_ms: 500, every_ms: 50}}"
+    ran = in_process(
+        tmp_path, f"defaults: {{rollback: none}}\nsteps: [{{id: api, uses: preview.service, with: {slots}, {ready}}}]\n"
+    )
+    assert ran.outcomes == {"api": "timed_out"}
+    assert carrying(f"SHIPWAY_PREVIEW_ROOT={tmp_path}") == []
 
 
 def test_a_service_that_ends_is_told_at_once_with_its_log(world: PreviewWorld) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from shipway.action import ActionFailed, PlanWork, Work
 from shipway.canonical import Json, mapping
-from shipway.compute_access import ROOT_MISSING, Access, Refused
+from shipway.compute_access import ROOT_MISSING, Access, Refused, Unreachable
 from shipway.environment import BASE_NAMES
 from shipway.file_state import locate
 from shipway.local_access import LocalAccess
@@ -24,6 +24,8 @@ def open_access(compute: Mapping[str, Json], ssh: Json, work: PlanWork | Work) -
         raise Refused(f"`{root}` is not the absolute path of a preview")
     if compute.get("kind") != "ssh":
         return LocalAccess(root, base_of(work))
+    if isinstance(work, PlanWork) and "ssh" in work.unknown:
+        raise Unreachable(f"how to connect is not known yet: it waits for {work.unknown['ssh']}")
     return SshAccess(root, control_of(compute, ssh, work))
 
 

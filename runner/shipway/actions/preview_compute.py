@@ -243,7 +243,7 @@ def _listed(work: Work | PlanWork) -> Verified:
 
 
 def _verify(work: Work | PlanWork, checkpoint: Checkpoint) -> Verified:
-    if work.inputs.get("ssh") is None:
+    if checkpoint.outputs.get("kind") != "ssh":
         root = Path(str(checkpoint.outputs.get("root", "")))
         return Verified.HOLDS if is_checkout(git_at(work, root)) else Verified.GONE
     return _look(work, checkpoint)
