@@ -273,3 +273,15 @@ def test_the_real_actions_take_what_every_declaration_gives_them(root: Path, doi
     if doing is Doing.DOWN:
         assert ran.finished.plan is not None
         assert {node.change.value for node in ran.finished.plan.nodes} <= {"delete", "run"}
+
+
+def test_p86_without_a_provisioner_the_place_goes_once_nothing_in_it_is_being_removed(root: Path) -> None:
+    (root / "alone").mkdir()
+    service: dict[str, Json] = {"path": "alone", "command": "./serve", "env": {"A": "1"}}
+    stage: dict[str, Json] = {"mode": "preview", "with": {"role": "runner", "services": {"web": service}}}
+    data: dict[str, Json] = {"version": 1, "name": "shop", "stages": {"runner": stage}}
+    plan = run_derived(root, derived(data, Doing.DOWN), execute=False).finished.plan
+    assert plan is not None
+    waits_for = {need.node for need in plan.by_id["runner/compute"].needs}
+    assert {node.id for node in plan.nodes if "/env[" in node.id} <= waits_for
+    assert any("/env[" in node.id for node in plan.nodes)

@@ -57,11 +57,14 @@ class _Removal:
             last = [self._infrastructure(last)]
         if self._form == "stop":
             return
+        files = []
         for path, names in sorted(env_files(settings).items()):
             slots = {"path": path, "entries": {}}
-            self._node("preview.env_file", env_node(path), slots, ("services", names[0], "env"), path, last)
+            place = ("services", names[0], "env")
+            files.append(self._node("preview.env_file", env_node(path), slots, place, path, last))
         if self._on.is_home:
-            self._place(ComputeSettings(), last)
+            # They are in the place: what goes away under them would make of each removal a race.
+            self._place(ComputeSettings(), [*last, *files])
 
     def _provisioner(self) -> None:
         settings = self._settings
