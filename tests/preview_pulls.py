@@ -146,10 +146,10 @@ class PreviewShop:
         payload = {"action": action, "repository": REPOSITORY, "pull_request": asked}
         return self.begin(self.job("pull_request", payload, GITHUB_REF=f"refs/pull/{NUMBER}/merge", **env))
 
-    def by_hand(self, command: str, **env: str) -> Acted:
-        """What the action does where someone starts it, on the default branch."""
-        self.git("checkout", "-q", "--detach", "main")
-        known = {"GITHUB_REF": "refs/heads/main", "SHIPWAY_INPUT_COMMAND": command} | env
+    def by_hand(self, command: str, branch: str = "main", **env: str) -> Acted:
+        """What the action does where someone starts it on a branch."""
+        self.git("checkout", "-q", "--detach", branch)
+        known = {"GITHUB_REF": f"refs/heads/{branch}", "SHIPWAY_INPUT_COMMAND": command} | env
         return self.act("workflow_dispatch", {"repository": REPOSITORY}, **known)
 
     def sweep(self, **env: str) -> Acted:

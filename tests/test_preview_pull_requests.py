@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from shipway.environment_record import EnvironmentRecord, EnvironmentState
 from shipway.forges.previews import Announced
 from shipway.forges.sticky import parse_marker
+from shipway.workspace import Workspace
 from tests.forge.fixtures import github as github
 from tests.forge.server import GitHubServer, Reply
 from tests.forge.waiting import Clock, forge_of
@@ -310,3 +311,66 @@ def test_case_98_a_deployment_without_an_environment_is_taken_away_by_the_sweep_
     assert shop.sweep().code == 0
     (left,) = shop.github.world.deployments
     assert left.document["payload"]["shipway"] == "shop-admin"
+
+
+# What the provisioner owns, and how many there may be.
+
+OWNED = """\
+stages:
+  provisioner:
+    mode: preview
+    with:
+      role: provisioner
+      services:
+        db:
+          outputs: {NAME: {type: string}}
+          seed: {run: 'echo seed >> "$MARK"; echo NAME=one >> "$SHIPWAY_OUTPUT"', env: {MARK: "%(mark)s"}}
+          reset: {run: 'echo reset >> "$MARK"; echo NAME=two >> "$SHIPWAY_OUTPUT"', env: {MARK: "%(mark)s"}}
+          destroy: {run: 'echo drop >> "$MARK"', env: {MARK: "%(mark)s"}}
+"""
+
+
+def _declare(shop: PreviewShop, old: str, new: str) -> None:
+    """Change the declaration on both branches."""
+    shop.git("checkout", "-q", "main")
+    text = (shop.work / "shipway.yml").read_text()
+    assert old in text
+    shop.write({"shipway.yml": text.replace(old, new, 1)})
+    shop.commit()
+    shop.git("checkout", "-q", "topic")
+    shop.git("merge", "-q", "-m", "main", "main")
+    shop.github.world.pulls[NUMBER].head = shop.git("rev-parse", "HEAD")
+
+
+def test_case_55_a_service_is_reset_by_hand_and_the_environment_told_of_it(shop: PreviewShop) -> None:
+    _declare(shop, "stages:\n", OWNED % {"mark": shop.root / "mark"})
+    _declare(shop, "  runner:\n    mode", "  runner:\n    needs: [provisioner]\n    mode")
+    assert shop.event("opened").code == 0
+    nameless = shop.by_hand("reset", SHIPWAY_INPUT_TARGET="pr-7")
+    assert (nameless.code, "input `service`" in nameless.text) == (2, True), nameless.text
+    done = shop.by_hand("reset", "topic", SHIPWAY_INPUT_TARGET="pr-7", SHIPWAY_INPUT_SERVICE="db")
+    assert done.code == 0, done.text
+    assert [line for line in shop.mark if line in ("seed", "reset")] == ["seed", "reset"]
+    assert "`db` was reset by `octocat`" in shop.comments[0].body
+    assert shop.answered() == "2"
+    shop.close()
+    assert shop.event("closed").code == 0
+    assert shop.mark[-1] == "drop"
+    assert shop.left() == []
+
+
+def test_case_99_one_more_than_the_quota_is_refused_and_its_pull_request_told(shop: PreviewShop) -> None:
+    _declare(shop, "      ttl: 72h\n", "      ttl: 72h\n      quota: 1\n")
+
+    def other(record: EnvironmentRecord | None) -> EnvironmentRecord:
+        return EnvironmentRecord("shop", "pr-3", EnvironmentState.READY, created_ms=1)
+
+    Workspace(shop.work).make_records()
+    shop.environments.change("pr-3", other)
+    done = shop.event("opened")
+    assert done.code == 6, done.text
+    assert shop.mark == []
+    (comment,) = shop.comments
+    assert "pr-7: failed" in comment.body
+    assert "pr-3" in comment.body
+    assert shop.github.world.deployments == []
