@@ -148,9 +148,10 @@ def test_p98_a_checkout_needs_evidence_of_whose_it_is(ground: Ground) -> None:
     manifest.write_bytes(manifest_bytes(VALUES, ""))
     (found,) = seen(ground)
     assert (found.name, found.evidence) == (str(place), "its manifest says whose it is")
-    assert found.command == "git worktree remove --force .shipway/previews/pr-42/tree"
-    keep(ground, "pr-42", EnvironmentState.READY, "shop-admin")
-    assert seen(ground) == (), "an environment of another lifecycle may live in it"
+    assert found.command == "git worktree remove --force .shipway/previews/shop/pr-42/tree"
+    (ground.previews.parent / "shop-admin").mkdir()
+    place.parent.rename(ground.previews.parent / "shop-admin/pr-42")
+    assert seen(ground) == (), "it is where those of another lifecycle live"
 
 
 def test_p98_leases_and_locks_without_an_environment_are_given_back(ground: Ground) -> None:
@@ -213,7 +214,7 @@ def test_p98_containers_are_told_by_label_and_folder(ground: Ground) -> None:
         make("shop/pr-1", place)
         make("shop/pr-1", place / "deploy")
         make("shop-admin/pr-1", place)
-        make("shop/pr-1", Path("/elsewhere/.shipway/previews/pr-1/tree"))
+        make("shop/pr-1", Path("/elsewhere/.shipway/previews/shop/pr-1/tree"))
         (containers,) = seen(docked)
         assert (containers.kind, containers.name) == (Kind.CONTAINERS, "shop-pr-1")
         assert containers.evidence == "2 containers with the label shipway.preview=shop/pr-1"

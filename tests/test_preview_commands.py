@@ -178,14 +178,14 @@ def test_p51_a_secret_stands_in_the_env_file_and_the_closed_record_only(shop: Sh
         if path.is_file() and f"{SECRET}feat".encode() in path.read_bytes()
     }
     assert found == {
-        ".shipway/previews/feat-login/tree/api/.env.local": "0o600",
+        ".shipway/previews/shop/feat-login/tree/api/.env.local": "0o600",
         ".shipway/records/previews@shop@feat-login.json": "0o600",
     }
 
 
 def test_p81_the_checkout_one_stands_in_names_the_environment(shop: Shop) -> None:
     shop.call("up", "--target", "pr-7")
-    found = shop.project.call("preview", "stop", "--yes", "--json", cwd=".shipway/previews/pr-7/tree/api").json
+    found = shop.project.call("preview", "stop", "--yes", "--json", cwd=".shipway/previews/shop/pr-7/tree/api").json
     assert found["target"] == "pr-7"
 
 
@@ -229,3 +229,14 @@ def test_logs_show_what_a_service_printed(shop: Shop) -> None:
 def test_exec_and_logs_need_an_environment(shop: Shop) -> None:
     for part in (("exec",), ("logs", "api")):
         assert "there is no environment `feat-login`" in shop.call(*part, code=2).err
+
+
+def test_two_lifecycles_of_a_repository_do_not_share_the_checkout_of_a_target(shop: Shop) -> None:
+    shop.call("up")
+    other = shop.project.text("shipway.yml").replace("name: shop\n", "name: admin\n")
+    (shop.project.root / "admin.yml").write_text(other)
+    shop.call("up", "--file", "admin.yml")
+    assert len(shop.worktrees()) == 2
+    shop.call("down", "--file", "admin.yml")
+    shop.data.joinpath("feat-login.db").write_text("rows\n")  # both name one database, which that has dropped
+    assert shop.page("feat-login", "web") == "web of rows\n"

@@ -66,7 +66,7 @@ def run_derived(
     execute: bool = True,
     env: Mapping[str, str] | None = None,
 ) -> Ran:
-    folder = root / ".shipway/previews/pr-42"
+    folder = root / ".shipway/previews/shop/pr-42"
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "derived.yml"
     file.write_text(json.dumps(data))

@@ -104,7 +104,7 @@ class Place:
         git(self.root, "commit", "-q", "--allow-empty", "-m", "first")
         self.tree = git(self.root, "rev-parse", "HEAD^{tree}").strip()
         self.shelf = Shelf("shop", "pr-42", lambda: LocalFiles(store), is_private=True)
-        self.file = self.root / ".shipway/previews/pr-42/manifest.json"
+        self.file = self.root / ".shipway/previews/shop/pr-42/manifest.json"
 
     def work(self, values: Mapping[str, Json] = VALUES, form: Slot | None = None, **more: Json) -> Work:
         inputs: dict[str, Json] = {"lifecycle": "shop", "target": "pr-42", "values": values, **more}

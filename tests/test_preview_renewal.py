@@ -66,7 +66,7 @@ def do(root: Path, doing: Doing, service: str = "") -> Ran:
     file = root / "shipway.yml"
     data = recorded_data(load(file, root=root, target="pr-7"))
     record = Environments(LocalFiles(Workspace(root).make_records()), "test").read("pr-7")
-    made = root / ".shipway/previews/pr-7/derived.yml"
+    made = root / ".shipway/previews/test/pr-7/derived.yml"
     made.parent.mkdir(parents=True, exist_ok=True)
     made.write_text(
         json.dumps(derived(data, doing, service=service, known=known_of(record.checkpoints if record else {})))
@@ -79,7 +79,7 @@ def down(root: Path) -> Ran:
 
 
 def dsn(root: Path) -> str:
-    text = (root / ".shipway/previews/pr-7/tree/api/.env.local").read_text()
+    text = (root / ".shipway/previews/test/pr-7/tree/api/.env.local").read_text()
     return text.partition("DSN=")[2].splitlines()[0]
 
 
@@ -99,7 +99,7 @@ def test_p86_down_leaves_nothing_and_may_be_asked_twice(root: Path) -> None:
     first = down(root)
     assert first.exit_code == 0, first.outcomes
     assert (root / "dropped").read_text() == "gone\n"
-    assert not (root / ".shipway/previews/pr-7/tree").exists()
+    assert not (root / ".shipway/previews/test/pr-7/tree").exists()
     second = down(root)
     assert second.exit_code == 0, second.outcomes
 
@@ -108,4 +108,4 @@ def test_a_run_that_made_a_preview_is_rolled_back(root: Path) -> None:
     assert call(root, "run", "--target", "pr-7", "--yes").exit_code == 0
     called = call(root, "rollback", "--target", "pr-7", "--yes")
     assert called.exit_code == 0, called
-    assert (root / "dropped").exists() and not (root / ".shipway/previews/pr-7/tree").exists()
+    assert (root / "dropped").exists() and not (root / ".shipway/previews/test/pr-7/tree").exists()

@@ -13,6 +13,7 @@ from shipway.compute_access import Access, Ran
 from shipway.git_work import Git, git_at
 from shipway.hook_runs import check_stopped
 from shipway.local_access import LocalAccess
+from shipway.preview_names import kept_folder
 from shipway.reaching import base_of
 from shipway.ssh_access import SshAccess
 from shipway.ssh_control import Control
@@ -31,7 +32,7 @@ _REMOTE_GIT = "git -c core.hooksPath=/dev/null -c core.fsmonitor=false -c advice
 
 def local_place(work: PlanWork | Work) -> Path:
     """Where the work tree of a target is: below `.shipway` of the repository."""
-    return Workspace(work.root).directory / "previews" / str(work.inputs["target"]) / "tree"
+    return work.root / kept_folder(str(work.inputs["lifecycle"]), str(work.inputs["target"])) / "tree"
 
 
 def head_of(work: Work) -> str:
@@ -55,7 +56,7 @@ def make_work_tree(work: Work) -> None:
     commit, place = head_of(work), local_place(work)
     git, inside = git_at(work, work.root), git_at(work, place)
     Workspace(work.root).make_directory()
-    for folder in (place.parent.parent, place.parent):
+    for folder in _folders_of(place)[::-1]:
         if folder.is_symlink():
             raise ActionFailed(f"`{folder}` is a link, which is not followed", is_permanent=True)
         folder.mkdir(mode=0o700, exist_ok=True)
@@ -70,10 +71,15 @@ def make_work_tree(work: Work) -> None:
     _check_submodules(LocalAccess(str(place), base_of(work)), work)
 
 
+def _folders_of(place: Path) -> tuple[Path, ...]:
+    """Those of a checkout that are there for previews only: its target's, its lifecycle's, that of all."""
+    return place.parents[0], place.parents[1], place.parents[2]
+
+
 def remove_work_tree(work: Work) -> bool:
     """Remove it, and what git knows of it; whether it was there."""
     place = local_place(work)
-    if place.parent.is_symlink() or place.parent.parent.is_symlink():
+    if any(folder.is_symlink() for folder in _folders_of(place)):
         return False
     was_there = place.exists()
     if was_there:
@@ -81,7 +87,7 @@ def remove_work_tree(work: Work) -> bool:
     git = git_at(work, work.root)
     if git.commit:
         git.run("worktree", "prune")
-    for folder in (place.parent, place.parent.parent):
+    for folder in _folders_of(place):
         if folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
     return was_there

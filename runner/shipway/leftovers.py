@@ -19,10 +19,11 @@ from shipway.action import ActionFailed
 from shipway.attempt import Grace
 from shipway.canonical import mapping
 from shipway.compute_access import Ran
-from shipway.environments import Environments
+from shipway.environments import Environments, environment_key
 from shipway.local_access import LocalAccess
 from shipway.port_blocks import Owner
 from shipway.port_leases import PortLeases
+from shipway.preview_names import PREVIEWS
 from shipway.process_identity import carried, group_of
 from shipway.programs import run_program
 from shipway.store import Store
@@ -30,7 +31,6 @@ from shipway.store_leftovers import leases, locks, unlock
 from shipway.supervision import MARK
 from shipway.survivors import Survivor, end
 from shipway.sweeping import Found, Kind, machines_in, owner_of, variables_of
-from shipway.workspace import DIRECTORY
 
 LABEL = "shipway.preview"
 """What the containers of an environment are labelled with: `<lifecycle>/<target>`."""
@@ -58,7 +58,7 @@ class Ground(Struct, frozen=True):
     @property
     def previews(self) -> Path:
         """The folder in which the environments of this machine live."""
-        return self.root.resolve() / DIRECTORY / "previews"
+        return self.root.resolve() / PREVIEWS / self.lifecycle
 
 
 class Evidence(Struct, frozen=True):
@@ -215,7 +215,7 @@ def _docker(ground: Ground, *arguments: str) -> str:
 
 def _checkouts(ground: Ground) -> Iterator[Found]:
     """The folders of targets of which something says that they are of this lifecycle."""
-    if ground.previews.is_symlink() or not ground.previews.is_dir():
+    if ground.previews.is_symlink() or ground.previews.parent.is_symlink() or not ground.previews.is_dir():
         return
     for place in sorted(ground.previews.iterdir()):
         if not (place / "tree").is_dir() or place.is_symlink():
@@ -229,11 +229,8 @@ def _checkouts(ground: Ground) -> Iterator[Found]:
 
 
 def _claim(ground: Ground, place: Path, owner: Owner) -> str:
-    """What says that a checkout is of an environment of ours; empty where nothing does, or where it is another lifecycle's."""
-    others = [key for key in ground.store.entries("previews/") if key.endswith(f"/{owner.target}")]
-    if any(key != f"previews/{owner.lifecycle}/{owner.target}" for key in others):
-        return ""
-    if others:
+    """What says that a checkout is of an environment of ours, besides the folder that it lies in; empty where nothing does."""
+    if ground.store.read(environment_key(owner.lifecycle, owner.target)) is not None:
         return "its environment is gone by its record"
     try:
         said = mapping(json.loads((place / "manifest.json").read_bytes()))

@@ -20,6 +20,7 @@ NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 
 FIRST_PORT, LAST_PORT, BLOCK, _BLOCKS = 61_000, 64_999, 100, 40
 LOCAL = "127.0.0.1"
+PREVIEWS = ".shipway/previews"
 _LABEL = 63
 """The longest label of a host name. Source: RFC 1035, section 2.3.4."""
 
@@ -47,6 +48,11 @@ def port_variable(name: str) -> str:
 def secret_name(service: str, output: str) -> str:
     """The secret by which a job that works with a manifest is handed a secret output: `POSTGRES_DSN`."""
     return re.sub(r"[^A-Z0-9]", "_", f"{service}_{output}".upper())
+
+
+def kept_folder(lifecycle: str, target: str) -> str:
+    """What is kept of an environment in the repository, its checkout too: `.shipway/previews/shop/pr-42`."""
+    return f"{PREVIEWS}/{lifecycle}/{target}"
 
 
 def compose_project(lifecycle: str, target: str) -> str:

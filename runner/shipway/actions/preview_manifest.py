@@ -18,6 +18,7 @@ from shipway.file_state import locate_target
 from shipway.git_work import git_at
 from shipway.nodes import Change, Computed, Fidelity, Node, Verified
 from shipway.preview_manifest import manifest_bytes, reference, without_counts
+from shipway.preview_names import kept_folder
 from shipway.preview_slots import COMMON, IN_PLACE, REMOVE
 from shipway.workspace import write_atomically
 
@@ -131,5 +132,5 @@ def _public(expression: Json, value: Json, node: Node, producers: Producers) -> 
 
 def _place(work: Work | PlanWork) -> Path:
     path = work.inputs.get("path")
-    default = f".shipway/previews/{work.inputs['target']}/manifest.json"
+    default = f"{kept_folder(str(work.inputs['lifecycle']), str(work.inputs['target']))}/manifest.json"
     return locate_target(work.root, str(path) if path else default, "path")

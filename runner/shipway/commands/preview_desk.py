@@ -22,15 +22,12 @@ from shipway.declaration import Declaration, StateRule
 from shipway.environment_record import EnvironmentRecord
 from shipway.environments import Environments
 from shipway.errors import DeclarationError, Reason, UsageError
-from shipway.preview_names import host_label
+from shipway.preview_names import PREVIEWS, host_label, kept_folder
 from shipway.repository import Repository, open_repository
-from shipway.workspace import DIRECTORY, Workspace, write_atomically
-
-PREVIEWS = "previews"
-"""The folder below `.shipway` where local environments live, one for each target."""
+from shipway.workspace import Workspace, write_atomically
 
 _LONGEST_TARGET = 40
-_TREE = re.compile(rf"(?P<root>.*)/{re.escape(DIRECTORY)}/{PREVIEWS}/(?P<target>[^/]+)/tree(/.*)?")
+_TREE = re.compile(rf"(?P<root>.*)/{re.escape(PREVIEWS)}/[^/]+/(?P<target>[^/]+)/tree(/.*)?")
 
 
 class Desk(Struct, frozen=True):
@@ -98,7 +95,7 @@ def open_desk(
 def derived_file(desk: Desk, action: str, content: Mapping[str, Json]) -> Path:
     """A declaration that was made of another, as a file that a run of it can be gone on with."""
     Workspace(desk.repository.root).make_directory()
-    folder = desk.repository.root / DIRECTORY / PREVIEWS / desk.target
+    folder = desk.repository.root / kept_folder(desk.lifecycle, desk.target)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = folder / f"{action}.yml"
     write_atomically(path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())

@@ -6,13 +6,13 @@ import json
 import shutil
 
 from shipway.canonical import mapping
-from shipway.commands.preview_desk import PREVIEWS, Desk, derived_file
+from shipway.commands.preview_desk import Desk, derived_file
 from shipway.environment_record import EnvironmentRecord
 from shipway.errors import UsageError
 from shipway.preview_derivation import derived, known_of, recorded_data
+from shipway.preview_names import kept_folder
 from shipway.preview_settings import Doing
 from shipway.undertaking import Request
-from shipway.workspace import DIRECTORY
 
 
 def ending_request(doing: Doing, desk: Desk, record: EnvironmentRecord) -> Request:
@@ -32,7 +32,7 @@ def clear_folder(desk: Desk) -> None:
     """Remove what is kept of an environment in the checkout, once it is gone: the declarations that were derived of it."""
     record = desk.record()
     if record is not None and not record.is_alive:
-        shutil.rmtree(desk.repository.root / DIRECTORY / PREVIEWS / desk.target, ignore_errors=True)
+        shutil.rmtree(desk.repository.root / kept_folder(desk.lifecycle, desk.target), ignore_errors=True)
 
 
 def renewing_request(doing: Doing, service: str, desk: Desk) -> Request:
