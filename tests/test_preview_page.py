@@ -12,7 +12,8 @@ from shipway.preview_shape import known_keys
 from tests.previews import attempt, workspace
 
 PAGE = (Path(__file__).resolve().parent.parent / "docs/preview.md").read_text(encoding="utf-8")
-BASE, OVERLAY = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)[:2]
+DECLARED = PAGE[PAGE.index("## What is declared") :]
+BASE, OVERLAY = re.findall(r"```yaml\n(.*?)```", DECLARED, re.DOTALL)[:2]
 
 
 @pytest.fixture

@@ -1,0 +1,2 @@
+#!/bin/sh
+rm -f "data/$SHIPWAY_TARGET.db"
