@@ -73,3 +73,14 @@ def test_a_commit_starts_the_services_anew_and_keeps_the_database(shop: Shop) ->
     assert again["provisioner/service/db"] == "unchanged"
     assert again["runner/service/web"] == "succeeded"
     shop.call("down")
+
+
+def test_what_is_not_committed_is_no_part_of_it_and_counts_once_it_is(shop: Shop) -> None:
+    serve = shop.project.root / "api/serve.py"
+    serve.write_text(serve.read_text("utf-8").replace("(name for", '("a " + name for'))
+    shop.call("up")
+    assert shop.page("feat-login", "api") == "apple"
+    shop.project.commit()
+    again = changes_of(shop.call("up", "--json"))
+    assert (again["runner/service/api"], shop.page("feat-login", "api")) == ("succeeded", "a apple")
+    shop.call("down")

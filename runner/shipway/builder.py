@@ -56,7 +56,7 @@ _STATUS = re.compile(r"\b(always|failure|cancelled)\s*\(", re.IGNORECASE)
 
 class BuilderScope(Struct, frozen=True):
     """What a builder sees beyond its stage: planned contexts, actions by name, nodes of stages planned before, file digests,
-    and the machine.
+    and the machine. `read_commit` gives digests of files as the commit has them; None: `read` does for those too.
     """
 
     known: Mapping[str, Json]
@@ -65,6 +65,7 @@ class BuilderScope(Struct, frozen=True):
     planned: Mapping[str, Sequence[Node]]
     read: Callable[[tuple[str, ...] | None], Reads]
     site: Site = Site()
+    read_commit: Callable[[tuple[str, ...] | None], Reads] | None = None
 
 
 class _Touched(Struct, frozen=True):
@@ -449,12 +450,16 @@ class GraphBuilder(PackageCalls, ForeignCalls):
             locks=options.locks,
             exclusive=options.exclusive,
             allow_failure=options.allow_failure,
-            reads=self._scope.read(self._files_read(options)),
+            reads=self._reads_of(options),
             every_ms=options.every_ms,
             privileged=options.privileged,
             dedup=None if options.dedup is None else refs.text("dedup", options.dedup),
             facts=options.facts,
         )
+
+    def _reads_of(self, options: NodeOptions) -> Reads:
+        read = (options.reads_commit and self._scope.read_commit) or self._scope.read
+        return read(self._files_read(options))
 
     def _files_read(self, options: NodeOptions) -> tuple[str, ...] | None:
         """The files that decide what a node does; where its `reads` names none but other things, those of its stage."""

@@ -28,7 +28,8 @@ class NodeOptions(Struct, frozen=True):
     """How a node is run, apart from what it does; the words are those of the declaration's steps.
 
     `undo_retry` and `undo_timeout_ms` None: as for the node itself. `facts` are details that no effect depends on: of which
-    project, out of which layer. `slot_place` says where a slot was written, if anybody knows.
+    project, out of which layer. `reads_commit`: it works on a checkout of the commit, so what is not committed is
+    nothing to it. `slot_place` says where a slot was written, if anybody knows.
     """
 
     title: str = ""
@@ -47,6 +48,7 @@ class NodeOptions(Struct, frozen=True):
     exclusive: bool = False
     allow_failure: bool = False
     reads: tuple[str, ...] | None = None
+    reads_commit: bool = False
     writes: tuple[str, ...] = ()
     position: Position | None = None
     every_ms: int = 0

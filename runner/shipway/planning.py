@@ -71,7 +71,9 @@ def build(request: PlanRequest, tools: PlanTools) -> Plan:
     problems: list[Problem] = []
     for stage in _in_order(declaration.stages):
         chosen = tools.resolved[stage.id]
-        scope = BuilderScope(known, tools.registry.find_action, tools.registry.action_names, planned, reads.of, site)
+        scope = BuilderScope(
+            known, tools.registry.find_action, tools.registry.action_names, planned, reads.of, site, reads.of_commit
+        )
         builder = GraphBuilder(stage, scope)
         try:
             context = chosen.backend.plan(stage, declaration, builder, tools.prior)
@@ -265,14 +267,21 @@ class _FileDigests:
     def __init__(self, repository: Repository, declaration_files: tuple[str, ...]) -> None:
         self._repository = repository
         self._without = declaration_files
-        self._known: dict[tuple[str, ...], Reads] = {}
+        self._known: dict[tuple[tuple[str, ...], bool], Reads] = {}
 
     def of(self, patterns: tuple[str, ...] | None) -> Reads:
+        return self._read(patterns, is_committed=False)
+
+    def of_commit(self, patterns: tuple[str, ...] | None) -> Reads:
+        return self._read(patterns, is_committed=True)
+
+    def _read(self, patterns: tuple[str, ...] | None, *, is_committed: bool) -> Reads:
         wanted = WHOLE_TREE if patterns is None else patterns
-        found = self._known.get(wanted)
+        found = self._known.get((wanted, is_committed))
         if found is None:
-            digest = self._repository.digest_of(wanted, self._without if patterns is None else ())
-            found = self._known[wanted] = Reads(wanted, digest)
+            without = self._without if patterns is None else ()
+            digest = self._repository.digest_of(wanted, without, is_committed=is_committed)
+            found = self._known[wanted, is_committed] = Reads(wanted, digest)
         return found
 
 

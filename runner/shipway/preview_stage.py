@@ -71,6 +71,7 @@ class PreviewNodes:
             env=env or {},
             outputs=outputs or {},
             reads=reads,
+            reads_commit="compute" in slots and slots.get("where") != "repository" and not self.checkout,
             timeout_ms=timeout,
             undo_timeout_ms=usual if timeouts[1] is None else timeouts[1],
         )

@@ -72,6 +72,19 @@ class Repository(Struct, frozen=True, dict=True):
         return {path: entry for path, entry in found.items() if entry}
 
     @cached_property
+    def committed_files(self) -> Mapping[str, str]:
+        """`files` as the commit has them; as they are where there is no commit."""
+        if self.commit is None or not self.changed:
+            return self.files
+        found = {}
+        for entry in _git(self.root, self.env, "ls-tree", "-r", "-z", self.commit).split("\0"):
+            if entry:
+                facts, _, path = entry.partition("\t")
+                mode, _, blob = facts.split(" ")
+                found[path] = f"{mode} {blob}"
+        return found
+
+    @cached_property
     def _links(self) -> Mapping[str, str]:
         """Path to the path that it leads to, of every tracked link that stays in the checkout by its own words."""
         links = (path for path, entry in self.files.items() if entry.startswith("120000 "))
@@ -160,17 +173,19 @@ class Repository(Struct, frozen=True, dict=True):
             return ()
         return tuple(dict.fromkeys(listed.split()))
 
-    def digest_of(self, patterns: Iterable[str], without: Iterable[str] = ()) -> str:
+    def digest_of(self, patterns: Iterable[str], without: Iterable[str] = (), *, is_committed: bool = False) -> str:
         """`sha256:…` over path, mode and content digest of the files that match, the files in `without` left out.
 
+        With `is_committed` as the commit has them, whatever lies in the work tree.
         What a link leads to in this checkout is among them: whoever names the link, or a path through it, reads that.
         """
         left_out = set(without)
         wanted = tuple(patterns)
-        chosen: Iterable[str] = self.files
+        files = self.committed_files if is_committed else self.files
+        chosen: Iterable[str] = files
         if wanted != ("**",):
-            chosen = self._with_linked([path for path in self.files if match_globs(path, wanted)], wanted)
-        lines = [f"{self.files[path]} {path}\n" for path in chosen if path not in left_out]
+            chosen = self._with_linked([path for path in files if match_globs(path, wanted)], wanted)
+        lines = [f"{files[path]} {path}\n" for path in chosen if path in files and path not in left_out]
         return "sha256:" + hashlib.sha256("".join(sorted(lines)).encode("utf-8", "surrogateescape")).hexdigest()
 
 
