@@ -53,6 +53,8 @@ QUESTIONS: tuple[Callable[[Scale, Path], Answer], ...] = (
     receipts.verified,
     trees.linked,
     state.folded,
+    previews.preview_made,
+    previews.preview_remote,
     previews.preview_list,
     hostile.entity_expansion,
     action.first_line,
