@@ -240,3 +240,31 @@ def test_two_lifecycles_of_a_repository_do_not_share_the_checkout_of_a_target(sh
     shop.call("down", "--file", "admin.yml")
     shop.data.joinpath("feat-login.db").write_text("rows\n")  # both name one database, which that has dropped
     assert shop.page("feat-login", "web") == "web of rows\n"
+
+
+MANIFEST = ".shipway/previews/shop/feat-login/manifest.json"
+
+
+def test_p29_p30_a_runner_works_from_the_manifest_of_another_job(shop: Shop) -> None:
+    shop.call("up", "--stage", "provisioner")
+    assert shop.environments()["feat-login"]["state"] == "creating"
+    assert (shop.processes(), shop.log) == ([], ["seed feat-login"])
+    assert SECRET not in shop.project.text(MANIFEST)
+
+    ran = changes_of(shop.call("up", "--manifest", MANIFEST, "--json"))
+    assert set(SERVICES) <= set(ran) and not [node for node in ran if node.startswith("provisioner/")]
+    assert shop.environments()["feat-login"]["state"] == "ready"
+    assert shop.page("feat-login", "web") == "web of rows of feat-login 1\n"
+    shop.call("down")
+    assert (shop.processes(), shop.worktrees(), shop.log[-1]) == ([], [], "destroy feat-login")
+
+
+def test_p30_a_manifest_of_another_tree_or_altered_starts_nothing(shop: Shop) -> None:
+    shop.call("up", "--stage", "provisioner")
+    kept = shop.project.text(MANIFEST)
+    (shop.data / "altered.json").write_text(kept.replace("feat-login.db", "other.db"))
+    assert "was altered" in shop.call("up", "--manifest", str(shop.data / "altered.json"), code=5).err
+    shop.project.write({"new": "x"})
+    shop.project.commit()
+    assert "is of the tree" in shop.call("up", "--manifest", MANIFEST, code=5).err
+    assert shop.processes() == []

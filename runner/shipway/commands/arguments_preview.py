@@ -43,11 +43,13 @@ def _up(parts: Commands) -> None:
             ("shipway preview up --target pr-42 --yes", "not asking"),
             ("shipway preview up --from runner/deploy", "that node and all behind it again"),
             ("shipway preview up --stage provisioner", "a part of it"),
+            ("shipway preview up --manifest manifest.json", "the rest, in another job"),
         ),
         codes=(0, 1, 2, 4, 5, 6),
     )
     _changing(made, "preview_up")
     made.add_argument("--stage", metavar="STAGE", action="append", default=[], help="only this stage; repeatable")
+    made.add_argument("--manifest", metavar="FILE", help="run what another job has provisioned, as its manifest says")
     group = made.add_mutually_exclusive_group()
     group.add_argument("--from", dest="start_from", metavar="NODE", help="run this node and all behind it again")
     group.add_argument("--no-cache", action="store_true", help="run every node again; the checkout is kept")
@@ -103,7 +105,7 @@ def _attach(parts: Commands) -> None:
     )
     made.add_argument("path", metavar="DIR", help="the checkout")
     _changing(made, "preview_up")
-    made.set_defaults(stage=[], start_from=None, no_cache=False)
+    made.set_defaults(stage=[], start_from=None, no_cache=False, manifest=None)
 
 
 def _stop(parts: Commands) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from contextlib import suppress
 
 from shipway.canonical import mapping
 from shipway.commands.preview_desk import Desk, derived_file
@@ -32,7 +33,11 @@ def clear_folder(desk: Desk) -> None:
     """Remove what is kept of an environment in the checkout, once it is gone: the declarations that were derived of it."""
     record = desk.record()
     if record is not None and not record.is_alive:
-        shutil.rmtree(desk.repository.root / kept_folder(desk.lifecycle, desk.target), ignore_errors=True)
+        folder = desk.repository.root / kept_folder(desk.lifecycle, desk.target)
+        shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):  # those of others may be in them
+            folder.parent.rmdir()
+            folder.parent.parent.rmdir()
 
 
 def renewing_request(doing: Doing, service: str, desk: Desk) -> Request:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from msgspec import Struct
 from msgspec.structs import replace
 
-from shipway.canonical import Json, canonical_bytes
+from shipway.canonical import Json, canonical_bytes, mapping
 from shipway.commands.documents import KeptReceipts, write_out
 from shipway.commands.preview_desk import Desk
 from shipway.commands.run import concluded, confirmed, open_view
@@ -19,11 +19,10 @@ from shipway.environment_record import EnvironmentRecord, EnvironmentState, Happ
 from shipway.errors import EXIT_FAILED, EXIT_NOT_UNDONE, Reason, UnreachableError
 from shipway.events import Events
 from shipway.lifecycle import run_lifecycle
-from shipway.nodes import FAILURES
+from shipway.nodes import FAILURES, Immediate
 from shipway.plan import Plan
 from shipway.preview_derivation import recorded_data
 from shipway.preview_names import service_url
-from shipway.receipt import Receipt
 from shipway.undertaking import Finished, Request
 
 MODE = "preview"
@@ -147,7 +146,7 @@ class Telling:
                     record = with_stuck(record, result.node, result.error or result.outcome.value)
         state = EnvironmentState.FAILED if has_failed else self._after(finished.plan)
         if not self._operation.removes and finished.plan is not None and not has_failed:
-            record = replace(record, **_found(finished.plan, receipt))
+            record = replace(record, **_found(finished.plan, record))
         return in_state(
             record, state, self._happening(f"{self._operation.name}: {state.value}", run, cause), cause=cause
         )
@@ -182,15 +181,20 @@ def recorded_text(declared: Declaration) -> str:
     return canonical_bytes(recorded_data(declared)).decode()
 
 
-def _found(plan: Plan, receipt: Receipt | None) -> dict[str, object]:
-    """Where the environment lives and answers, by the outputs of its nodes."""
-    outputs = {result.node.partition("/")[2]: result.outputs for result in receipt.nodes} if receipt else {}
-    compute, ports = outputs.get("compute", {}), outputs.get("ports", {})
-    host = str(compute.get("host") or "")
+def _found(plan: Plan, record: EnvironmentRecord) -> dict[str, object]:
+    """Where the environment lives and answers, by what its nodes have left, in this run and before."""
+    left = {node.partition("/")[2]: checkpoint.outputs for node, checkpoint in record.checkpoints.items()}
+    compute, ports = dict(left.get("compute", {})), dict(left.get("ports", {}))
+    for node in plan.nodes:  # one that runs by a manifest leases nothing itself
+        slots = {name: slot.value for name, slot in node.slots.items() if isinstance(slot, Immediate)}
+        if node.action == "preview.service":
+            ports.setdefault(str(slots["name"]), slots.get("port"))
+            compute = compute or dict(mapping(slots.get("compute")))
+    host, root = (str(compute.get(name) or "") for name in ("host", "root"))
     domain = str(preview_facts(plan).get("domain") or "")
-    names = [node.removeprefix("service/") for node in outputs if node.startswith("service/")]
+    names = [node.removeprefix("service/") for node, outputs in left.items() if "log" in outputs]
     urls = {name: service_url(plan.target, name, port, host, domain) for name in names if (port := ports.get(name))}
-    return {"host": host, "root": str(compute.get("root") or ""), "urls": urls}
+    return {"host": host, "root": root, "urls": urls}
 
 
 def _cause(finished: Finished) -> str:

@@ -6,8 +6,11 @@ import os
 from argparse import Namespace
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from shipway.canonical import mapping
 from shipway.commands.preview_desk import Desk, derived_file, open_desk, target_of_branch
+from shipway.commands.preview_handover import handed_over, told_by
 from shipway.commands.preview_run import UP, operate
 from shipway.commands.setting import Unreported, inputs_of, refuse_on_windows, refuse_strangers, surroundings
 from shipway.context import Context, read_context
@@ -32,6 +35,10 @@ def run(arguments: Namespace) -> int:
         arguments.target = _target_of(path, context)
     with open_desk(arguments, context) as desk:
         request = up_request(desk, arguments, path)
+        if arguments.manifest:
+            handed = handed_over(context.cwd / arguments.manifest, desk, context)
+            request = replace(request, file=handed.file, derived_from=desk.files)
+            context, desk = replace(context, env=handed.env), told_by(desk, handed.file)
         if arguments.no_cache or arguments.start_from:
             _open_again(request, desk, arguments, context)
         return operate(UP, request, desk, arguments, context)
