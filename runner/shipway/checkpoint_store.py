@@ -28,6 +28,12 @@ def read_environment(shelf: Shelf | None) -> EnvironmentRecord | None:
         return Environments(shelf.store, shelf.lifecycle).read(shelf.target)
 
 
+def left_nodes(shelf: Shelf | None) -> tuple[str, ...]:
+    """The nodes of which something may be there, as the record says, by id. Raises StoreError."""
+    record = Environments(shelf.store, shelf.lifecycle).read(shelf.target) if shelf is not None else None
+    return tuple(sorted(record.checkpoints)) if record is not None else ()
+
+
 def known_environment(work: Work | PlanWork) -> EnvironmentRecord | None:
     """The record as this run left it, or found it when it first asked: a store may be far away. Raises ActionFailed.
 

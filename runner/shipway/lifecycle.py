@@ -17,6 +17,7 @@ from shipway.attestation import Endorsement
 from shipway.backend import StagePlace
 from shipway.baseline import gone_with_run, held_by, stood_before, unknown
 from shipway.chain import Chain
+from shipway.checkpoint_store import left_nodes
 from shipway.ci import Provider, rules_base
 from shipway.cleanup import CleanupStack
 from shipway.continuation import Resumption
@@ -472,7 +473,7 @@ class _Voyage:
             base=(ci.base_sha or None) if ci else None,
             platform=f"{self.context.platform.os}/{self.context.platform.arch}",
             durability=self._durability(),
-            site=site_of(self.context, self.around.repository),
+            site=site_of(self.context, self.around.repository, self._left),
             derived_from=self.request.derived_from,
         )
 
@@ -507,6 +508,15 @@ class _Voyage:
         if shelf is not None:
             self.cleanups.register("what actions keep", shelf.close)
         return shelf
+
+    def _left(self) -> Sequence[str]:
+        """The nodes of this target's environment. Where nothing is carried out, none are known of a store that cannot be read."""
+        try:
+            return left_nodes(self._shelf)
+        except ShipwayError:
+            if self.request.execute:
+                raise
+            return ()
 
     def _policy_tools(self) -> PolicyTools:
         commands = PlanCommands(self.context, self.redactor, self.around.grace, self.around.interruption)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from hashlib import sha256
+from urllib.parse import unquote
 
 MAX_KEY = 128
 """The longest key, in characters of the id: a node's files are named after it."""
@@ -47,6 +48,11 @@ def member_of(node: str, key: str) -> str:
 def escaped(text: str) -> str:
     """`text` as it may stand in an id and in the name of a file: every other character as `%` and its UTF-8 bytes."""
     return _UNSAFE.sub(lambda found: "".join(f"%{byte:02X}" for byte in found[0].encode("utf-8", "replace")), text)
+
+
+def unescaped(text: str) -> str:
+    """What `escaped` was given."""
+    return unquote(text)
 
 
 def named_by_path(name: str, path: str) -> str:

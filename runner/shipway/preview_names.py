@@ -8,7 +8,7 @@ from hashlib import sha256
 
 from shipway.canonical import Json
 from shipway.errors import UsageError, did_you_mean
-from shipway.node_ids import escaped, member_of
+from shipway.node_ids import escaped, member_of, unescaped
 from shipway.plan import Plan
 
 BEFORE, COMPUTE, PORTS, MANIFEST, AFTER = "before", "compute", "ports", "manifest", "after"
@@ -38,6 +38,11 @@ def service_node(name: str) -> str:
 def env_node(path: str) -> str:
     """The node of an env file in its stage, `env[api%2F.env]`: its path as a key of an id, so that it may name a file too."""
     return member_of("env", escaped(path))
+
+
+def env_path_of(step: str) -> str:
+    """The path of an env file by its node's name in its stage; empty for any other node."""
+    return unescaped(step[len("env[") : -1]) if step.startswith("env[") and step.endswith("]") else ""
 
 
 def port_variable(name: str) -> str:

@@ -8,6 +8,7 @@ from shipway.builder import NodeHandle
 from shipway.canonical import mapping
 from shipway.nodes import NeedKind
 from shipway.preview_home import compute_slots
+from shipway.preview_left import left_over
 from shipway.preview_names import (
     COMPUTE,
     DEPLOY,
@@ -19,8 +20,16 @@ from shipway.preview_names import (
     port_variable,
     service_node,
 )
-from shipway.preview_runner import env_files, in_order
-from shipway.preview_settings import ComputeSettings, Doing, HookSettings, PreviewSettings, ServiceSettings, env_path
+from shipway.preview_runner import in_order
+from shipway.preview_settings import (
+    ComputeSettings,
+    Doing,
+    HookSettings,
+    PreviewSettings,
+    ServiceSettings,
+    env_files,
+    env_path,
+)
 from shipway.preview_stage import PreviewNodes
 from shipway.source import Path_
 
@@ -50,9 +59,9 @@ class _Removal:
         for name in reversed(in_order(services)):
             users = [ended[user] for user, rule in services.items() if name in rule.needs and user in ended]
             ended[name] = self._service(name, services[name], users)
-        last = [*ended.values()]
+        last = [*ended.values(), *left_over(self._on, settings, self._form, [])]
         if self._form == "remove" and settings.destroy is not None:
-            last = [self._hook(DEPLOY, settings.destroy, last, where="compute")]
+            last = [self._hook(DEPLOY, settings.destroy, last, where="compute", run=settings.deploy)]
         if settings.compose_file:
             last = [self._infrastructure(last)]
         if self._form == "stop":
@@ -75,7 +84,7 @@ class _Removal:
                 [],
                 service=name,
                 path=("services", name),
-                run=rule.seed or rule.destroy,
+                run=rule.seed,
             )
             for name, rule in sorted(settings.owned.items())
             if rule.destroy is not None
@@ -139,6 +148,7 @@ class _Removal:
             "where": where,
             "undo": undo.run,
             "undo_where": where,
+            "is_kept": run is not None,
             "service": service or None,
             "action": "destroy",
         }

@@ -9,6 +9,7 @@ from shipway.canonical import Json
 from shipway.graph import Graph
 from shipway.preview_expressions import leases_of, names_in, rewritten_text
 from shipway.preview_home import add_manifest, add_place
+from shipway.preview_left import left_over
 from shipway.preview_names import (
     AFTER,
     BEFORE,
@@ -26,6 +27,7 @@ from shipway.preview_settings import (
     HookSettings,
     PreviewSettings,
     ServiceSettings,
+    env_files,
     env_path,
 )
 from shipway.preview_stage import PreviewNodes
@@ -41,11 +43,13 @@ class _Runner:
         self._on = on
         self._settings = settings
         self._last: list[NodeHandle] = []
+        self._left: list[NodeHandle] = []
 
     def add(self) -> None:
         on, settings = self._on, self._settings
         if on.is_home and on.preview.manifest is None:
             self._last = [add_manifest(on, add_place(on, ComputeSettings(), []))]
+        self._left = left_over(on, settings, "remove", self._last)
         self._hook(BEFORE, settings.before)
         env = {path: self._env_file(path, names) for path, names in sorted(env_files(settings).items())}
         self._last = [*env.values()] or self._last
@@ -140,7 +144,7 @@ class _Runner:
             slots,
             path=("infrastructure",),
             title="start the containers",
-            after=self._last,
+            after=[*self._last, *self._left],
             reopened_by=self._reopened(*_counted(self._last)),
         )
 
@@ -183,18 +187,9 @@ class _Runner:
             slots,
             path=("services", name),
             title=f"start {name}",
-            after=[*(before or self._last), *needed, *provided],
+            after=[*(before or self._last), *needed, *provided, *self._left],
             reopened_by=self._reopened(*own, *before, *needed, *provided),
         )
-
-
-def env_files(settings: PreviewSettings) -> dict[str, list[str]]:
-    """The services whose `env` goes into each env file, by its path; one without `env` has none."""
-    found: dict[str, list[str]] = {}
-    for name, rule in sorted(settings.services.items()):
-        if rule.env:
-            found.setdefault(env_path(rule), []).append(name)
-    return found
 
 
 def in_order(services: Mapping[str, ServiceSettings]) -> list[str]:

@@ -114,6 +114,15 @@ def env_path(rule: ServiceSettings) -> str:
     return posixpath.normpath(posixpath.join(rule.path, rule.env_file))
 
 
+def env_files(settings: PreviewSettings) -> dict[str, list[str]]:
+    """The services whose `env` goes into each env file, by its path; one without `env` has none."""
+    found: dict[str, list[str]] = {}
+    for name, rule in sorted(settings.services.items()):
+        if rule.env:
+            found.setdefault(env_path(rule), []).append(name)
+    return found
+
+
 def role_of(stage: Stage) -> Role | None:
     """The role that a stage of mode `preview` says it has; None for any other stage, and where it says none."""
     role = stage.with_.get("role") if stage.mode == "preview" else None

@@ -98,6 +98,11 @@ class PreviewNodes:
         return () if WHOLE_TREE[0] in named else named
 
     @property
+    def left(self) -> Sequence[str]:
+        """The nodes of this environment that earlier runs made and nothing took away, by id. Raises StoreError."""
+        return self._builder.site.left()
+
+    @property
     def checkout(self) -> str:
         """The checkout that is attached to; empty where one is made."""
         settings = self.preview.settings_of(self.stage.id)

@@ -21,7 +21,8 @@ class Site(Struct, frozen=True):
 
     `root` is the workspace, `home` the home of who plans. `changed` gives the tracked files that differ from the commit.
     `tracked` gives those that git knows, None outside git. `tree` gives the git id of the tree that is planned, empty outside
-    git. `env` holds the variables that set segments (`SHIPWAY_SEGMENT_…`), no other.
+    git. `env` holds the variables that set segments (`SHIPWAY_SEGMENT_…`), no other. `left` gives the nodes that earlier runs
+    made of the environment that is planned and nothing has taken away since; it may raise StoreError.
     """
 
     root: Path = Path()
@@ -31,9 +32,10 @@ class Site(Struct, frozen=True):
     tracked: Callable[[], Collection[str] | None] = lambda: None
     tree: Callable[[], str] = lambda: ""
     env: Mapping[str, str] = field(default_factory=dict)
+    left: Callable[[], Sequence[str]] = _nothing
 
 
-def site_of(context: Context, repository: Repository) -> Site:
+def site_of(context: Context, repository: Repository, left: Callable[[], Sequence[str]] = _nothing) -> Site:
     """The site of a lifecycle that is planned in `repository`."""
     env = {name: value for name, value in context.env.items() if name.startswith(OVERRIDE)}
     return Site(
@@ -44,4 +46,5 @@ def site_of(context: Context, repository: Repository) -> Site:
         tracked=lambda: repository.files.keys() if repository.is_git else None,
         tree=lambda: repository.tree or "",
         env=env,
+        left=left,
     )

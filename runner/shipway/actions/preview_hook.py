@@ -19,7 +19,7 @@ from shipway.preview_slots import COMMON, IN_PLACE, REMOVE, VERIFY_SCRIPT
 from shipway.reaching import open_access, repository_access
 
 _REPOSITORY, _COMPUTE = "repository", "compute"
-_UNKEYED = ("undo", "undo_where", "verify_script", "instead", "action", "remove")
+_UNKEYED = ("undo", "undo_where", "verify_script", "instead", "action", "is_kept", "remove")
 
 
 class PreviewHook:
@@ -37,6 +37,7 @@ class PreviewHook:
         "undo": SlotRule(SlotType.STRING, description="the script that takes it back", is_script=True),
         "undo_where": SlotRule(SlotType.STRING, default=_REPOSITORY, description="repository or compute"),
         "instead": SlotRule(SlotType.STRING, description="run this on what is there, such as a reset", is_script=True),
+        "is_kept": SlotRule(SlotType.BOOLEAN, default=True, description="false: nothing tells whether it is there"),
         "service": SlotRule(SlotType.STRING, description="what SHIPWAY_SERVICE says"),
         "action": SlotRule(SlotType.STRING, default="run", description="what SHIPWAY_ACTION says"),
         **VERIFY_SCRIPT,
@@ -104,6 +105,8 @@ def _remove(work: Work, checkpoint: Checkpoint | None) -> bool:
     script = work.inputs.get("undo")
     if script is None:
         return checkpoint is not None
+    if checkpoint is None and work.shelf is not None and work.inputs["is_kept"]:
+        return False  # no run ever began to make it, or it was taken away already: both are noted before and after
     if work.inputs["undo_where"] == _COMPUTE and not work.inputs.get("compute"):
         return False  # it was never made, so that nothing is there
     given = known_outputs(work, checkpoint)

@@ -1,0 +1,79 @@
+"""What a declaration does not name any more, and what was never begun: the real command line on a shop of two services."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.preview_shop import Shop, changes_of, is_free, open_shop
+
+_WEB = "runner/service/web"
+_WEB_FILE = "runner/env[web%2F.env.local]"
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[Shop]:
+    """A shop on the branch `feat/login`."""
+    with open_shop(tmp_path) as made:
+        yield made
+
+
+def _drop(shop: Shop, first: str, behind: str) -> None:
+    """Take the lines from the one that begins with `first` up to `behind` out of the declaration."""
+    path, kept, is_out = shop.project.root / "shipway.yml", [], False
+    for line in path.read_text().splitlines(keepends=True):
+        is_out = line.lstrip().startswith(first) or (is_out and not line.lstrip().startswith(behind))
+        kept += [] if is_out else [line]
+    path.write_text("".join(kept))
+    shop.project.commit()
+
+
+def _env_file(shop: Shop) -> Path:
+    return shop.project.root / ".shipway/previews/feat-login/tree/web/.env.local"
+
+
+def test_a_service_that_is_not_declared_any_more_ends_with_its_env_file(shop: Shop) -> None:
+    """The next up says so in its plan; what is still declared runs on."""
+    shop.call("up")
+    port = int(str(shop.environments()["feat-login"]["urls"]["web"]).rpartition(":")[2])  # type: ignore[index]
+    api = shop.page("feat-login", "api")
+    _drop(shop, "web:", "ttl:")
+    done = shop.call("up", "--json")
+    found = changes_of(done)
+    assert found[_WEB] == found[_WEB_FILE] == "succeeded" and found["runner/service/api"] == "unchanged"
+    assert is_free(port) and len(shop.processes()) == 1 and not _env_file(shop).exists()
+    assert shop.page("feat-login", "api") == api
+    assert _WEB not in changes_of(shop.call("up", "--json"))
+    shop.call("down")
+    assert shop.processes() == [] and shop.worktrees() == []
+
+
+def test_down_ends_what_a_failed_up_left_undeclared(shop: Shop) -> None:
+    """The recorded declaration is the later one; what the earlier one made is known by what it left."""
+    shop.call("up")
+    _drop(shop, "web:", "ttl:")
+    (shop.project.root / "scripts/seed.sh").write_text("#!/bin/sh\nexit 1\n")
+    shop.project.commit()
+    shop.call("up", code=1)
+    assert len(shop.processes()) == 2
+    shop.call("down")
+    assert shop.processes() == [] and shop.worktrees() == []
+
+
+def test_nothing_is_destroyed_that_was_never_begun(shop: Shop) -> None:
+    """The hook that takes back runs for what a run began, and once."""
+    shop.call("up", "--stage", "provisioner")
+    drop = shop.project.root / "scripts/drop.sh"
+    drop.write_text(drop.read_text() + "exit 1\n")
+    shop.call("down", code=4)
+    drop.write_text('#!/bin/sh\necho again >> "$DATA/log"\n')
+    shop.call("down")
+    assert shop.log == ["seed feat-login", "destroy feat-login", "again"]
+    path = shop.project.root / "shipway.yml"
+    path.write_text(path.read_text().replace("role: provisioner\n", "role: provisioner\n      before: exit 1\n"))
+    shop.project.commit()
+    shop.call("up", code=4)
+    shop.call("down")
+    assert shop.log == ["seed feat-login", "destroy feat-login", "again"]
