@@ -30,6 +30,7 @@ _OWN: Mapping[str, Mapping[str, SlotRule]] = {
         "cache": _FLAG,
         "undo": _SCRIPT,
         "undo_where": _TEXT,
+        "is_kept": _FLAG,
         "service": _TEXT,
         "action": _TEXT,
     },

@@ -31,7 +31,7 @@ def _drop(shop: Shop, first: str, behind: str) -> None:
 
 
 def _env_file(shop: Shop) -> Path:
-    return shop.project.root / ".shipway/previews/feat-login/tree/web/.env.local"
+    return Path(shop.worktrees()[0]) / "web/.env.local"
 
 
 def test_a_service_that_is_not_declared_any_more_ends_with_its_env_file(shop: Shop) -> None:
@@ -77,3 +77,23 @@ def test_nothing_is_destroyed_that_was_never_begun(shop: Shop) -> None:
     shop.call("up", code=4)
     shop.call("down")
     assert shop.log == ["seed feat-login", "destroy feat-login", "again"]
+
+
+def test_a_database_that_is_not_declared_any_more_goes_with_its_environment(shop: Shop) -> None:
+    """It stays until then, since it holds data: over any number of ups, and by the hook that it was declared with."""
+    shop.call("up")
+    _drop(shop, "data:", "runner:")
+    path = shop.project.root / "shipway.yml"
+    kept = [line for line in path.read_text().splitlines() if "provisioner.data" not in line]
+    outside = "values: {data: " + str(shop.data) + "}"
+    path.write_text("\n".join(kept).replace("    stages:", f"    {outside}\n    stages:") + "\n")
+    path.write_text(path.read_text().replace("      services:\n  runner", "      services: {}\n  runner"))
+    server = shop.project.root / "api/server.py"
+    server.write_text(server.read_text().replace('open(os.environ["FILE"], "rb").read()', 'b"no rows"'))
+    shop.project.commit()
+    shop.call("up")
+    shop.call("up")
+    assert shop.log == ["seed feat-login"]
+    shop.call("down")
+    assert shop.log == ["seed feat-login", "destroy feat-login"]
+    assert shop.processes() == [] and shop.worktrees() == []

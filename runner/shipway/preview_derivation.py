@@ -7,7 +7,7 @@ Each is planned, journalled and taken up again like any other. The file it is wr
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from shipway.canonical import Json, mapping
 from shipway.declaration import Declaration
@@ -37,6 +37,30 @@ def recorded_data(declared: Declaration) -> dict[str, Json]:
         for name, stage in ((name, mapping(rule)) for name, rule in mapping(data["stages"]).items())
     }
     return data
+
+
+def with_left(data: Mapping[str, Json], before: Mapping[str, Json], left: Collection[str]) -> dict[str, Json]:
+    """`data`, and of `before` the services of the provisioner that are no longer declared and that a node of `left` made.
+
+    Of each only the hook that takes it back stays: what it holds goes with the environment, not with a declaration.
+    """
+    now, earlier = _found_stages(data).get(Role.PROVISIONER), _found_stages(before).get(Role.PROVISIONER)
+    if now is None or earlier is None:
+        return dict(data)
+    (name, stage), (old_name, old) = now, earlier
+    with_ = mapping(stage.get("with"))
+    declared = mapping(with_.get("services"))
+    carried: dict[str, Json] = {
+        service: {"outputs": {}, "destroy": hook}
+        for service, rule in mapping(mapping(old.get("with")).get("services")).items()
+        if service not in declared
+        and f"{old_name}/service/{service}" in left
+        and (hook := mapping(rule).get("destroy"))
+    }
+    if not carried or name != old_name:
+        return dict(data)
+    whole = {**stage, "with": {**with_, "services": {**declared, **carried}}}
+    return {**data, "stages": {**mapping(data.get("stages")), name: whole}}
 
 
 def known_of(checkpoints: Mapping[str, Checkpoint]) -> dict[str, Json]:
@@ -103,18 +127,23 @@ def alone(data: Mapping[str, Json], manifest: Mapping[str, Json]) -> dict[str, J
 
 
 def _preview_stages(data: Mapping[str, Json]) -> dict[Role, tuple[str, Mapping[str, Json]]]:
-    found: dict[Role, tuple[str, Mapping[str, Json]]] = {}
-    for name, rule in mapping(data.get("stages")).items():
-        stage = mapping(rule)
-        role = mapping(stage.get("with")).get("role")
-        if stage.get("mode") == "preview" and role in list(Role):
-            found.setdefault(Role(str(role)), (name, stage))
+    found = _found_stages(data)
     if not found:
         raise UsageError(
             f"`{data.get('name', '')}` has no preview: no stage has `mode: preview`",
             reason=Reason.DECLARATION_INVALID,
             next="see docs/preview.md",
         )
+    return found
+
+
+def _found_stages(data: Mapping[str, Json]) -> dict[Role, tuple[str, Mapping[str, Json]]]:
+    found: dict[Role, tuple[str, Mapping[str, Json]]] = {}
+    for name, rule in mapping(data.get("stages")).items():
+        stage = mapping(rule)
+        role = mapping(stage.get("with")).get("role")
+        if stage.get("mode") == "preview" and role in list(Role):
+            found.setdefault(Role(str(role)), (name, stage))
     return found
 
 

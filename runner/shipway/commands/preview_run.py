@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from argparse import Namespace
 from collections.abc import Mapping
 
@@ -21,7 +22,7 @@ from shipway.events import Events
 from shipway.lifecycle import run_lifecycle
 from shipway.nodes import FAILURES, Immediate
 from shipway.plan import Plan
-from shipway.preview_derivation import recorded_data
+from shipway.preview_derivation import recorded_data, with_left
 from shipway.preview_names import service_url
 from shipway.undertaking import Finished, Request
 
@@ -126,7 +127,7 @@ class Telling:
                 backend=str(facts.get("backend", "")),
                 ttl_ms=_integer_or_none(facts.get("ttl_ms")),
                 touched_ms=now,
-                declaration=recorded_text(declared) if declared is not None else record.declaration,
+                declaration=recorded_text(declared, record) if declared is not None else record.declaration,
             )
         record = replace(record, run=self._token, actor=self._actor)
         return in_state(record, self._operation.during, self._happening(self._operation.name))
@@ -176,9 +177,10 @@ def preview_roles(plan: Plan) -> set[str]:
     return {str(stage.context.get("role", "")) for stage in plan.stages if stage.mode == MODE}
 
 
-def recorded_text(declared: Declaration) -> str:
-    """The merged declaration as the record keeps it."""
-    return canonical_bytes(recorded_data(declared)).decode()
+def recorded_text(declared: Declaration, record: EnvironmentRecord) -> str:
+    """The merged declaration as the record keeps it: with what else there is to be taken away by then."""
+    before = mapping(json.loads(record.declaration)) if record.declaration else {}
+    return canonical_bytes(with_left(recorded_data(declared), before, record.checkpoints.keys())).decode()
 
 
 def _found(plan: Plan, record: EnvironmentRecord) -> dict[str, object]:
