@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from shipway.canonical import Json
@@ -99,6 +99,12 @@ def _seen(root: Path) -> dict[str, tuple[str, ...]]:
     members=_MEMBERS,
     steps=st.lists(_STEPS, min_size=1, max_size=6),
     fails_at=st.integers(0, 6),
+)
+@example(  # nothing to move, and something where it was to go: as a move that is done looks
+    entries={"a": ("directory", {}, 0o755)},
+    members={},
+    steps=[_step("file.move", path="t/a", source="t/b")],
+    fails_at=1,
 )
 def test_a_run_that_fails_at_any_node_leaves_the_tree_as_it_was(
     entries: dict[str, object], members: dict[str, bytes], steps: list[dict[str, Json]], fails_at: int

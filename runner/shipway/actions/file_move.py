@@ -12,7 +12,7 @@ from shipway.file_content import outside, refuse_other, unplanned
 from shipway.file_placing import WITHIN, confined_target, leads_to, target_of
 from shipway.file_records import gone, gone_below, moved
 from shipway.file_state import Kind, describe, kind_of
-from shipway.nodes import Change, Fidelity, Verified
+from shipway.nodes import Change, Fidelity, Outcome, Verified
 from shipway.replacement import changing, faults_told, undo_changes
 
 
@@ -84,7 +84,8 @@ class FileMove:
             return Verified.UNKNOWN
         if source is not Kind.ABSENT:
             return Verified.GONE
-        return Verified.UNKNOWN if path is Kind.ABSENT else Verified.HOLDS
+        # One that failed has moved nothing: what is at `path` was there, and `source` was not.
+        return Verified.UNKNOWN if path is Kind.ABSENT or work.outcome is Outcome.FAILED else Verified.HOLDS
 
 
 def _ends(work: PlanWork | Work) -> tuple[Path, Path]:
