@@ -84,3 +84,22 @@ def test_what_is_not_committed_is_no_part_of_it_and_counts_once_it_is(shop: Shop
     again = changes_of(shop.call("up", "--json"))
     assert (again["runner/service/api"], shop.page("feat-login", "api")) == ("succeeded", "a apple")
     shop.call("down")
+
+
+def test_what_is_shown_says_what_to_type_next_and_fits_the_terminal(shop: Shop) -> None:
+    made = shop.call("up").out
+    assert "shipway preview down --target feat-login" in " ".join(made.split())
+    assert "shipway rollback" not in made
+    assert "SHIPWAY_" not in made
+    assert "made =" not in shop.call("up", "--from", "runner/service/api").out
+    assert " reset db: ready by" in shop.call("reset", "db").out + shop.call("status").out
+    assert "to start it again" in shop.call("stop").out
+    stopped = shop.call("status").out
+    assert "shipway preview up --target feat-login, to start it again" in " ".join(stopped.split())
+    assert "http://" not in stopped + shop.call("list").out
+    (shop.project.root / "api/serve.py").write_text("raise SystemExit('no config')\n")
+    shop.project.commit()
+    failed = shop.call("up", code=1).out
+    assert "shipway preview up --target feat-login, once the cause is gone" in " ".join(failed.split())
+    assert [line for line in shop.call("status").out.splitlines() if len(line) > 80] == []
+    assert "to make it again" in shop.call("down").out

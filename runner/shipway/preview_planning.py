@@ -69,4 +69,6 @@ def plan_preview(stage: Stage, lifecycle: Declaration, builder: GraphBuilder) ->
     context: dict[str, Json] = {"role": settings.role.value}
     if settings.role is Role.RUNNER:
         context |= {"domain": settings.domain, "ttl_ms": settings.ttl_ms, "quota": settings.quota}
+    if settings.action is not Doing.UP:
+        context["action"] = settings.action.value
     return context

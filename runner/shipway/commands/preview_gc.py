@@ -132,6 +132,8 @@ def _lines(found: Found, *, is_next: bool) -> Sequence[str]:
     ]
     lines += [told(each, found.now_ms) for each in found.left.found]
     lines += [f"not known: {why}" for why in found.left.unknown]
+    if found.left.unknown and not found.is_anything:
+        lines.append("nothing else is left over")
     return [*lines, "`shipway preview gc --remove` takes all of that away"] if is_next and found.is_anything else lines
 
 

@@ -28,4 +28,5 @@ def run(arguments: Namespace) -> int:
         if doing is Doing.INIT:  # once for a lifecycle: it belongs to no environment
             asked = replace(request, confirm=lambda plan: confirmed(plan, arguments, context, must_ask=True))
             return voyage(asked, arguments, context, desk.repository)
-        return operate(UP, request, desk, arguments, context)
+        operation = replace(UP, name=f"{doing.value} {arguments.service}")
+        return operate(operation, request, desk, arguments, context)

@@ -73,7 +73,7 @@ def render_environments(
     widest = [max(map(width, column)) for column in zip(heads, *cells, strict=True)] if cells else []
     if sum(widest) + 2 * (len(heads) - 1) > columns:
         heads, cells = heads[:-1], [line[:-1] for line in cells]
-        urls = [[one_line(url) for _, url in sorted(record.urls.items())] for record in records]
+        urls = [[one_line(url) for _, url in _answering(record)] for record in records]
         blocks = [[*shown, *block] for shown, block in zip(urls, blocks, strict=True)]
     shown = table(heads, cells, blocks, colours, colour=colour, columns=columns, least=_LEAST)
     broken = [
@@ -90,12 +90,14 @@ def render_environment(
     lines = [paint(one_line(head), STATE_COLOURS[record.state], colour)]
     for label, text in _facts(record, now_ms):
         lines += wrap(one_line(text), columns, f"  {label:<{_LABEL}}")
-    looked = [_node_line(each, record, now_ms, colour) for each in seen]
+    looked = [line for each in seen for line in _node_lines(each, record, now_ms, colour, columns)]
     lines += ["", "nodes", *looked] if looked else []
-    stuck = [f"  {one_line(f'{node}: {why}')}" for node, why in record.stuck.items()]
+    stuck = [line for node, why in record.stuck.items() for line in wrap(one_line(f"{node}: {why}"), columns, "  ")]
     lines += ["", "could not be removed", *stuck] if stuck else []
     latest = record.history[-_MOST_HAPPENINGS:]
-    lines += ["", "history", *(f"  {one_line(_happening(each))}" for each in reversed(latest))] if latest else []
+    lines += (
+        ["", "history", *(line for each in reversed(latest) for line in _happening(each, columns))] if latest else []
+    )
     return "\n".join(lines) + "\n"
 
 
@@ -127,8 +129,9 @@ def environment_told(record: EnvironmentRecord, now_ms: int, seen: Iterable[Seen
 
 
 def _texts(record: EnvironmentRecord, now_ms: int) -> list[str]:
-    url = next(iter(record.urls.values()), "")
-    more = f" +{len(record.urls) - 1}" if len(record.urls) > 1 else ""
+    urls = _answering(record)
+    url = next((each for _, each in urls), "")
+    more = f" +{len(urls) - 1}" if len(urls) > 1 else ""
     age = format_ms(max(0, now_ms - record.created_ms) // 1000 * 1000)
     commit = record.commit[:_COMMIT_CELLS] or "-"
     return [record.target, record.state.value, commit, age, ends_words(record, now_ms), f"{url}{more}" or "-"]
@@ -139,6 +142,11 @@ def _trouble(record: EnvironmentRecord) -> list[str]:
     return [*cause, *(f"not removed: {node}: {why}" for node, why in record.stuck.items())]
 
 
+def _answering(record: EnvironmentRecord) -> list[tuple[str, str]]:
+    """Services by name with their addresses, where something may answer there."""
+    return [] if record.state is EnvironmentState.STOPPED else sorted(record.urls.items())
+
+
 def _facts(record: EnvironmentRecord, now_ms: int) -> Iterable[tuple[str, str]]:
     if record.cause:
         yield "cause", record.cause
@@ -147,7 +155,7 @@ def _facts(record: EnvironmentRecord, now_ms: int) -> Iterable[tuple[str, str]]:
     pull = f", pull request #{record.pull_request}" if record.pull_request is not None else ""
     yield "commit", f"{commit}{of}{pull}"
     where = f" on {record.host}" if record.host else ""
-    if record.root:
+    if record.root and record.is_alive:
         yield "lives", f"{record.root}{where}"
     yield (
         "made",
@@ -159,26 +167,31 @@ def _facts(record: EnvironmentRecord, now_ms: int) -> Iterable[tuple[str, str]]:
             "over; the next `shipway preview gc` takes it down" if end <= now_ms else f"in {ends_words(record, now_ms)}"
         )
         yield "ends", f"{over} ({moment(end)}), unless it is brought up again"
-    for name, url in sorted(record.urls.items()):
+    for name, url in _answering(record):
         yield "answers", f"{name}: {url}"
+    if record.state is EnvironmentState.STOPPED:
+        yield "next", f"shipway preview up --target {record.target}, to start it again"
     if record.run:
         yield "run", record.run
 
 
-def _node_line(seen: Seen, record: EnvironmentRecord, now_ms: int, colour: bool) -> str:
+def _node_lines(seen: Seen, record: EnvironmentRecord, now_ms: int, colour: bool, columns: int) -> list[str]:
     word = seen.verified.value if seen.verified else "not asked"
     kept = record.checkpoints.get(seen.node)
     age = f", made {format_ms(max(0, now_ms - kept.at_ms) // 1000 * 1000)} ago" if kept and kept.at_ms else ""
     tone = _VERDICT_COLOURS[seen.verified] if seen.verified else Colour.DIM
     why = f": {seen.why}" if seen.why else ""
-    return f"  {paint(f'{word:<9}', tone, colour)}  {one_line(f'{seen.node}{age}{why}')}"
+    label = f"  {word:<9}  "
+    first, *more = wrap(one_line(f"{seen.node}{age}{why}"), columns, label)
+    return [f"  {paint(f'{word:<9}', tone, colour)}  {first[len(label) :]}", *more]
 
 
-def _happening(each: Happening) -> str:
+def _happening(each: Happening, columns: int) -> list[str]:
     by = f" by {each.actor}" if each.actor else ""
     commit = f" at {each.commit[:_COMMIT_CELLS]}" if each.commit else ""
     cause = f": {each.cause}" if each.cause else ""
-    return inert(f"{moment(each.at_ms)}  {each.what}{by}{commit}{cause}")
+    label = f"  {moment(each.at_ms)}  "
+    return [inert(line) for line in wrap(one_line(f"{each.what}{by}{commit}{cause}"), columns, label)]
 
 
 def _happening_json(each: Happening) -> dict[str, Json]:

@@ -127,7 +127,7 @@ def render_receipt(receipt: Receipt, plan: Plan | None, *, colour: bool, columns
         # The log of a run in CI is gone with its machine.
         _failure(page, result, plan, receipt.run if receipt.by.invoker == "local" else "")
     _undone(page, receipt)
-    _receipt_foot(page, receipt)
+    _receipt_foot(page, receipt, plan)
     return page.text()
 
 
@@ -474,7 +474,7 @@ def _undo_output(page: _Page, entry: RollbackEntry, run: str) -> None:
         page.wrapped(f"    log: .shipway/runs/{one_line(run)}/logs/{one_line(entry.log)}", colour=Colour.DIM)
 
 
-def _receipt_foot(page: _Page, receipt: Receipt) -> None:
+def _receipt_foot(page: _Page, receipt: Receipt, plan: Plan | None) -> None:
     page.line()
     if receipt.critical_path:
         path = " → ".join(map(one_line, receipt.critical_path))
@@ -485,7 +485,7 @@ def _receipt_foot(page: _Page, receipt: Receipt) -> None:
         )
     if wording.parallelism(receipt):
         page.fact("at once", f"{wording.parallelism(receipt)} nodes on average", colour=Colour.DIM)
-    page.fact("next", _next(receipt))
+    page.fact("next", wording.preview_next(receipt, plan) or _next(receipt))
 
 
 def _next(receipt: Receipt) -> str:

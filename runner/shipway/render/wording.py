@@ -148,6 +148,28 @@ def ending(receipt: Receipt) -> str:
     return ENDINGS[receipt.outcome]
 
 
+def preview_next(receipt: Receipt, plan: Plan | None) -> str:
+    """What to type after a run that made, stopped or removed an environment of mode `preview`; empty for any other run.
+
+    It is gone on with by the same command: a bare `resume` or `rollback` would tell the environment's record nothing.
+    """
+    stages = plan.stages if plan is not None else ()
+    if not stages or any(stage.mode != "preview" for stage in stages):
+        return ""
+    doing = next((str(stage.context["action"]) for stage in stages if "action" in stage.context), "up")
+    command, target = "shipway preview", f"--target {one_line(receipt.target)}"
+    up, look = f"{command} up {target}", f"{command} status {target}, to look at it"
+    if doing in ("down", "stop"):
+        again = "to make it again" if doing == "down" else "to start it again"
+        is_done = receipt.outcome is RunOutcome.SUCCEEDED
+        return f"{up}, {again}" if is_done else f"{look}; {command} {doing} {target}, to try again"
+    if receipt.outcome is RunOutcome.SUCCEEDED:
+        return f"{look}; {command} down {target}, to take it away"
+    if receipt.outcome is RunOutcome.CANCELLED:
+        return f"{up}, to go on; {look}"
+    return f"{up}, once the cause is gone; {look}"
+
+
 def needed(node: Node) -> list[str]:
     """What the node waits for, each once: ids, within its stage the steps, with the outputs it takes."""
     taken: dict[str, list[str]] = {}
@@ -269,7 +291,12 @@ def node_facts(node: Node) -> list[Fact]:
 
     Those it has.
     """
-    predicted = (f"{one_line(name)} = {inline(value)}" for name, value in node.predicted.items())
+    is_own = node.action.startswith("preview.")  # whose counter of how often it was made is for no person
+    predicted = (
+        f"{one_line(name)} = {inline(value)}"
+        for name, value in node.predicted.items()
+        if not (is_own and name == "made")
+    )
     facts = [
         ("why", "" if node.why in _IDLE_WHYS else one_line(node.why)),
         ("if", one_line(node.condition or "")),
@@ -313,7 +340,9 @@ def _template_name(template: Node, node: Node, name: str) -> str:
 
 def _environment(node: Node) -> str:
     secrets = secret_names(node)
-    names = ", ".join(one_line(name) for name in (*node.env, *node.env_from))
+    is_own = node.action.startswith("preview.")  # every hook gets those of Shipway
+    named = [name for name in node.env if not (is_own and name.startswith("SHIPWAY_"))]
+    names = ", ".join(one_line(name) for name in (*named, *node.env_from))
     return " · ".join(part for part in (names, f"secrets {', '.join(secrets)}" if secrets else "") if part)
 
 
