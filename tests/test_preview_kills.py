@@ -1,0 +1,67 @@
+"""`shipway preview up` killed at every node: the next `up` or `down` makes it whole, with one checkout and no stray process."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.preview_shop import Shop, open_shop
+
+NODES = (
+    "provisioner/compute",
+    "provisioner/ports",
+    "provisioner/service/data",
+    "provisioner/manifest",
+    "runner/env[api%2F.env.local]",
+    "runner/env[web%2F.env.local]",
+    "runner/service/api",
+    "runner/service/web",
+)
+pytestmark = pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="processes are looked up in /proc")
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[Shop]:
+    with open_shop(tmp_path) as opened:
+        yield opened
+
+
+def killed_at(shop: Shop, node: str, mark: str) -> None:
+    """`up`, killed as soon as it says `mark` (`>` started, `✓` succeeded) of a node; whatever it had begun goes on."""
+    project = shop.project
+    argv = [sys.executable, "-I", "-m", "shipway", "preview", "up", "--yes"]
+    with subprocess.Popen(
+        argv, cwd=project.root, env=project.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+    ) as running:
+        assert running.stdout is not None
+        for line in running.stdout:
+            words = line.split()
+            if words[:2] == [mark, node]:
+                running.kill()
+                return
+    raise AssertionError(f"{node} never got as far as {mark}")
+
+
+def test_p41_killed_in_any_node_the_next_up_makes_it_whole_and_down_leaves_nothing(shop: Shop) -> None:
+    for node in NODES:
+        killed_at(shop, node, ">")
+        shop.call("up")
+        found = shop.environments()["feat-login"]
+        assert found["state"] == "ready", node
+        assert shop.page("feat-login", "web").startswith("web of rows of feat-login"), node
+        assert (len(shop.worktrees()), len(shop.processes())) == (1, 2), node
+        shop.call("down")
+        assert (shop.processes(), shop.worktrees(), [*shop.data.glob("*.db")]) == ([], [], []), node
+
+
+def test_p41_killed_after_any_node_a_down_leaves_nothing(shop: Shop) -> None:
+    for node in NODES:
+        killed_at(shop, node, "✓")
+
+        shop.call("down")
+        assert shop.environments()["feat-login"]["state"] == "gone", node
+        assert (shop.processes(), shop.worktrees(), [*shop.data.glob("*.db")]) == ([], [], []), node
