@@ -104,6 +104,31 @@ def test_case_95_what_was_never_made_is_closed_without_a_word(shop: PreviewShop)
     assert (done.code, shop.comments, shop.github.writes) == (0, [], []), done.text
 
 
+def test_case_95_closed_while_it_comes_up_takes_away_what_came_after(shop: PreviewShop) -> None:
+    """Of what it waits for nothing is known yet when it begins to wait."""
+    begun, go = Lifeline(shop.root / "begun"), shop.root / "go"
+    os.mkfifo(go)
+    hook = f"echo x > {shop.root}/begun; read x < {go}"
+    first = f"  provisioner: {{mode: preview, with: {{role: provisioner, before: '{hook}'}}}}\n"
+    text = (shop.work / "shipway.yml").read_text().replace("stages:\n", f"stages:\n{first}")
+    shop.push({"shipway.yml": text.replace("  runner:\n", "  runner:\n    needs: [provisioner]\n")})
+    shop.git("checkout", "-q", "--detach", "topic")
+    up = shop.begin_event("synchronize")
+    begun.wait()
+    down = shop.begin_event("closed")
+    assert down.stdout is not None
+    for line in down.stdout:
+        if "waiting: " in line:
+            break
+    go.write_text("x\n")
+    assert shop.finish(up).code == 0
+    done = shop.finish(down)
+    assert done.code == 0, done.text
+    record = shop.record()
+    assert record is not None and record.state is EnvironmentState.GONE
+    assert shop.left() == []
+
+
 def test_case_96_reopened_brings_it_up_afresh(shop: PreviewShop) -> None:
     assert shop.event("opened").code == 0
     shop.close()

@@ -95,11 +95,24 @@ def open_desk(
 def derived_file(desk: Desk, action: str, content: Mapping[str, Json]) -> Path:
     """A declaration that was made of another, as a file that a run of it can be gone on with."""
     Workspace(desk.repository.root).make_directory()
-    folder = desk.repository.root / kept_folder(desk.lifecycle, desk.target)
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path = folder / f"{action}.yml"
-    write_atomically(path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
+    path = _derived_path(desk, action)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    write_atomically(path, _derived_bytes(content))
     return path
+
+
+def is_derived_of(desk: Desk, action: str, content: Mapping[str, Json]) -> bool:
+    """Whether the file that `derived_file` made holds just that."""
+    path = _derived_path(desk, action)
+    return path.is_file() and path.read_bytes() == _derived_bytes(content)
+
+
+def _derived_path(desk: Desk, action: str) -> Path:
+    return desk.repository.root / kept_folder(desk.lifecycle, desk.target) / f"{action}.yml"
+
+
+def _derived_bytes(content: Mapping[str, Json]) -> bytes:
+    return (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()
 
 
 def _declared(file: Path, repository: Repository, target: str) -> tuple[Declaration | None, str]:

@@ -99,7 +99,14 @@ def _carried_out(asked: Asked, job: Job, desk: Desk, log: WorkflowLog, arguments
     listener = announcement if asked.operation is UP else None
 
     def run(around: Run) -> Finished:
-        return patiently(around, job.context, lambda line: say(line, log), check)
+        def once() -> Finished:
+            record = desk.record()
+            if asked.operation.removes and record is not None:
+                # The run that was waited for has made more than was known before.
+                ending_request(Doing(asked.operation.name), desk, record)
+            return around()
+
+        return patiently(once, job.context, lambda line: say(line, log), check)
 
     request = asked.request if check is None else replace(asked.request, check_head=check)
     finished = executed(

@@ -4,16 +4,31 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from contextlib import suppress
 
-from shipway.canonical import mapping
-from shipway.commands.preview_desk import Desk, derived_file
+from shipway.canonical import Json, mapping
+from shipway.commands.preview_desk import Desk, derived_file, is_derived_of
 from shipway.environment_record import EnvironmentRecord
-from shipway.errors import UsageError
+from shipway.errors import Reason, UnreachableError, UsageError
 from shipway.preview_derivation import derived, known_of, recorded_data
 from shipway.preview_names import kept_folder
 from shipway.preview_settings import Doing
 from shipway.undertaking import Request
+
+
+def refuse_outdated(doing: Doing, desk: Desk) -> None:
+    """Refuse what `ending_request` made before another run changed the environment: it would leave what that one made.
+
+    To be asked under the lock of the target. Raises UnreachableError.
+    """
+    record = desk.record()
+    if record is None or not is_derived_of(desk, doing.value, _ending(doing, record)):
+        raise UnreachableError(
+            f"another run changed the environment `{desk.target}` meanwhile",
+            reason=Reason.LOCK_HELD,
+            next="run again; nothing was started",
+        )
 
 
 def ending_request(doing: Doing, desk: Desk, record: EnvironmentRecord) -> Request:
@@ -23,10 +38,12 @@ def ending_request(doing: Doing, desk: Desk, record: EnvironmentRecord) -> Reque
             f"the record of `{record.target}` does not say what it was made of",
             next="bring it up again, then take it down",
         )
-    data = mapping(json.loads(record.declaration))
-    content = derived(data, doing, known=known_of(record.checkpoints))
-    file = derived_file(desk, doing.value, content)
+    file = derived_file(desk, doing.value, _ending(doing, record))
     return Request(file, desk.target, execute=True, is_derived=True, derived_from=desk.files)
+
+
+def _ending(doing: Doing, record: EnvironmentRecord) -> Mapping[str, Json]:
+    return derived(mapping(json.loads(record.declaration)), doing, known=known_of(record.checkpoints))
 
 
 def clear_folder(desk: Desk) -> None:

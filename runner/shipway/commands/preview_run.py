@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from shipway.canonical import Json, canonical_bytes, mapping
 from shipway.commands.documents import KeptReceipts, write_out
 from shipway.commands.preview_desk import Desk
+from shipway.commands.preview_requests import refuse_outdated
 from shipway.commands.run import concluded, confirmed, open_view
 from shipway.commands.setting import heeding_signals, surroundings
 from shipway.context import Context
@@ -24,6 +25,7 @@ from shipway.nodes import FAILURES, Immediate
 from shipway.plan import Plan
 from shipway.preview_derivation import recorded_data, with_left
 from shipway.preview_names import service_url
+from shipway.preview_settings import Doing
 from shipway.undertaking import Finished, Request
 
 MODE = "preview"
@@ -84,9 +86,11 @@ class Telling:
         self.record: EnvironmentRecord | None = None
 
     def begin(self, plan: Plan) -> None:
-        """Note that the run begins. Raises UnreachableError where there are as many environments as there may be."""
+        """Note that the run begins. Raises UnreachableError where there are as many environments as may be, or this one changed."""
         facts = preview_facts(plan)
         self._check_quota(facts)
+        if self._operation.removes:
+            refuse_outdated(Doing(self._operation.name), self._desk)
         self._desk.environments.change(self._desk.target, lambda before: self._begun(before, plan, facts))
         self._has_begun = True
 
