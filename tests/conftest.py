@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -20,3 +26,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def is_update(request: pytest.FixtureRequest) -> bool:
     """Whether what is expected is to be rewritten and not compared."""
     return bool(request.config.getoption("--update"))
+
+
+@pytest.fixture(autouse=True)
+def one_preview_at_a_time(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Previews of equal names in different homes would meet on the ports of this machine, where tests run side by side."""
+    if not any(word in Path(str(request.path)).stem for word in ("preview", "port_claims")):
+        yield
+        return
+    with open(Path(tempfile.gettempdir()) / f"shipway-previews-{os.getuid()}.lock", "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

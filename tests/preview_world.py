@@ -23,7 +23,7 @@ from shipway.stores.local_files import LocalFiles
 from tests.git_remotes import git
 from tests.remote_host import RemoteHost
 
-BASE = {"PATH": os.environ["PATH"], "HOME": "/nowhere", "CI": "true"}
+BASE = {"PATH": os.environ["PATH"], "HOME": "/dev/null/home", "CI": "true"}
 LIFECYCLE, TARGET = "shop", "pr-1"
 
 

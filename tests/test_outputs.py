@@ -13,7 +13,7 @@ from shipway.canonical import MAX_SAFE_INTEGER, Json, canonical_bytes
 from shipway.declaration import InputRule, OutputRule
 from shipway.errors import UsageError
 from shipway.inputs import read_inputs
-from shipway.outputs import BadOutput, parse_output_file, take_outputs, typed_output
+from shipway.outputs import MAX_SECRET, BadOutput, parse_output_file, take_outputs, typed_output
 
 names = st.from_regex(r"\A[A-Za-z_][A-Za-z0-9_-]{0,8}\Z")
 plain = st.text(st.characters(exclude_characters="\n\r", exclude_categories=["Cs"]), max_size=12)
@@ -192,3 +192,10 @@ def test_inputs_are_typed_defaulted_and_refused_all_at_once() -> None:
     assert "there is no input `dd`; did you mean `d`?" in text
     assert "input `n` is declared integer; `x` is none" in text
     assert "input `r` (boolean) is required" in text
+
+
+def test_a_secret_that_is_too_long_to_be_masked_everywhere_is_refused() -> None:
+    rules = {"KEY": OutputRule("secret")}
+    assert take_outputs({"KEY": "x" * MAX_SECRET}, rules)[0] == {"KEY": "x" * MAX_SECRET}
+    with pytest.raises(BadOutput, match="has 49153 characters, and no more than 49152 can be masked"):
+        take_outputs({"KEY": "x" * (MAX_SECRET + 1)}, rules)

@@ -23,7 +23,7 @@ from shipway.stores.local_files import LocalFiles
 from tests.contracts.action import CHECKS, ActionCase, plan_work, work
 from tests.remote_host import RemoteHost, remote_host
 
-BASE = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/")}
+BASE = {"PATH": os.environ["PATH"], "HOME": "/dev/null/home"}
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,10 @@ from shipway.declaration import OutputRule
 from shipway.errors import did_you_mean
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*\Z")
+MAX_SECRET = 48 * 1024
+"""As long as a secret of GitHub may be: each form that it may come back in is looked for in all that is shown.
+Source: https://docs.github.com/en/actions/reference/security/secrets#limits-for-secrets"""
+
 _INTEGER = re.compile(r"[-+]?[0-9]+\Z")
 
 
@@ -70,6 +74,11 @@ def parse_output_file(text: str, redact: Callable[[str], str] = str) -> dict[str
 def typed_output(name: str, text: str, rule: OutputRule, redact: Callable[[str], str] = str) -> Json:
     """`text` as the declared type. Secret and file outputs stay text (a file's is its path). Raises BadOutput."""
     match rule.type:
+        case "secret" if len(text) > MAX_SECRET:
+            raise BadOutput(
+                f"output `{name}` is declared secret; it has {len(text)} characters, and no more than {MAX_SECRET} can be masked"
+                ": hand on a `file` output instead, or the key to it"
+            )
         case "string" | "secret" | "file":
             return text
         case "boolean":

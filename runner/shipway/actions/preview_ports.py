@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Literal
 
 from shipway.action import ActionFailed, Done, PlanWork, Prediction, SlotRule, SlotType, Work
@@ -14,9 +15,12 @@ from shipway.declaration import OutputRule
 from shipway.environment_record import Checkpoint
 from shipway.nodes import Change, Fidelity, Verified
 from shipway.port_blocks import Owner, PortsRefused, Wanted, leased, settled
+from shipway.port_claims import claim, claimed_by_others, give_up
 from shipway.port_leases import PortLeases, listening
 from shipway.preview_slots import COMMON, IN_PLACE, REMOVE
-from shipway.reaching import open_access
+from shipway.reaching import open_access, outside_of
+
+_TRIES = 20
 
 
 class PreviewPorts:
@@ -56,40 +60,60 @@ class PreviewPorts:
 
 
 def _lease(work: Work, before: Checkpoint | None) -> Made:
-    shelf, host = work.shelf, _host(work)
     wanted = _wanted(work)
     access = open_access(mapping(work.inputs.get("compute")), work.inputs.get("ssh"), work)
-    busy = listening(access)
+    outside, host = outside_of(access), _host(work)
+    own = before.outputs if before is not None else {}
+    busy = listening(access) | (claimed_by_others(outside, access.root) - set(_ports(own).values()))
     try:
-        if shelf is None:
-            ports = leased(settled({}, wanted, busy), wanted.owner)
-        else:
-            with told_as_failure():
-                leases = PortLeases(shelf.store)
-                leases.release(wanted.owner, but=host)
-                ports = leases.take(host, wanted, busy)
+        for _ in range(_TRIES):
+            ports = _taken(work, host, wanted, busy)
+            met = claim(outside, access.root, ports.values())
+            if not met:
+                break
+            # An environment whose leases lie in another store was faster.
+            busy |= met
+            _given_back(work, wanted)
     except PortsRefused as error:
         raise ActionFailed(f"{error} (host `{host}`)", code="ports_refused", is_permanent=True) from error
-    known = before.outputs if before is not None else {}
-    moved = [name for name, port in ports.items() if known.get(name, port) != port]
+    moved = [name for name, port in ports.items() if own.get(name, port) != port]
     # A name more changes nothing for the others: what uses them goes on.
     return Made(ports, is_anew=before is None or bool(moved))
 
 
-def _release(work: Work, checkpoint: Checkpoint | None) -> bool:
+def _taken(work: Work, host: str, wanted: Wanted, busy: frozenset[int]) -> dict[str, int]:
     if work.shelf is None:
-        return checkpoint is not None
+        return leased(settled({}, wanted, busy), wanted.owner)
     with told_as_failure():
-        return PortLeases(work.shelf.store).release(_wanted(work).owner)
+        leases = PortLeases(work.shelf.store)
+        leases.release(wanted.owner, but=host)
+        return leases.take(host, wanted, busy)
+
+
+def _given_back(work: Work, wanted: Wanted) -> bool:
+    if work.shelf is None:
+        return False
+    with told_as_failure():
+        return PortLeases(work.shelf.store).release(wanted.owner)
+
+
+def _release(work: Work, checkpoint: Checkpoint | None) -> bool:
+    with suppress(ActionFailed):  # a claim whose place is gone counts for nothing
+        access = open_access(mapping(work.inputs.get("compute")), work.inputs.get("ssh"), work)
+        give_up(outside_of(access), access.root)
+    return _given_back(work, _wanted(work)) or (work.shelf is None and checkpoint is not None)
+
+
+def _ports(outputs: Mapping[str, Json]) -> dict[str, int]:
+    return {name: port for name, port in outputs.items() if name != MADE and isinstance(port, int)}
 
 
 def _verify(work: Work | PlanWork, checkpoint: Checkpoint) -> Verified:
-    ports = {name: port for name, port in checkpoint.outputs.items() if name != MADE}
     if work.shelf is None:
         return Verified.HOLDS
     with told_as_failure():
         there = PortLeases(work.shelf.store).of(_host(work), _wanted(work).owner)
-    return Verified.HOLDS if there == ports else Verified.GONE
+    return Verified.HOLDS if there == _ports(checkpoint.outputs) else Verified.GONE
 
 
 def _wanted(work: Work | PlanWork) -> Wanted:
