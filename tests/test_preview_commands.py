@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -157,7 +160,7 @@ def test_p44_a_first_up_that_fails_is_taken_back_whole(shop: Shop) -> None:
     assert found["state"] == "failed" and "runner/service/web" in str(found["cause"])
 
 
-def test_p28_a_checkout_is_attached_used_and_left_alone(shop: Shop) -> None:
+def test_p28_p87_a_checkout_is_attached_used_and_left_alone(shop: Shop) -> None:
     shop.project.git("worktree", "add", "-q", "-b", "other", "../other")
     shop.call("attach", "../other")
     assert shop.page("other", "web") == "web of rows of other 1\n"
@@ -268,3 +271,22 @@ def test_p30_a_manifest_of_another_tree_or_altered_starts_nothing(shop: Shop) ->
     shop.project.commit()
     assert "is of the tree" in shop.call("up", "--manifest", MANIFEST, code=5).err
     assert shop.processes() == []
+
+
+def test_p85_a_second_run_is_refused_while_one_is_at_it_and_makes_nothing(shop: Shop) -> None:
+    begun, go_on = shop.data / "begun", shop.data / "go-on"
+    for fifo in (begun, go_on):
+        os.mkfifo(fifo)
+    seed = shop.project.root / "scripts/seed.sh"
+    seed.write_text(seed.read_text().replace("set -eu\n", f"set -eu\necho now > {begun}\ncat {go_on}\n"))
+    shop.project.commit()
+    argv = [sys.executable, "-I", "-m", "shipway", "preview", "up", "--yes", "-q"]
+    with subprocess.Popen(
+        argv, cwd=shop.project.root, env=shop.project.env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+    ) as first:
+        assert begun.read_text() == "now\n"
+        said = shop.call("up", code=6).err
+        assert "is held" in said and "feat-login" in said
+        go_on.write_text("")
+        assert first.wait() == 0
+    assert (shop.log, len(shop.worktrees())) == (["seed feat-login"], 1)
