@@ -28,10 +28,14 @@ def is_update(request: pytest.FixtureRequest) -> bool:
     return bool(request.config.getoption("--update"))
 
 
+_ON_PORTS = {"act", "commands", "databases", "example", "kills", "left", "places", "ports", "pull_requests"}
+_ON_PORTS |= {"renewal", "services", "views", "test_port_claims"}
+
+
 @pytest.fixture(autouse=True)
 def one_preview_at_a_time(request: pytest.FixtureRequest) -> Iterator[None]:
     """Previews of equal names in different homes would meet on the ports of this machine, where tests run side by side."""
-    if not any(word in Path(str(request.path)).stem for word in ("preview", "port_claims")):
+    if Path(str(request.path)).stem.removeprefix("test_preview_") not in _ON_PORTS:
         yield
         return
     with open(Path(tempfile.gettempdir()) / f"shipway-previews-{os.getuid()}.lock", "w", encoding="ascii") as lock:
