@@ -13,7 +13,8 @@ from shipway.builder import BuilderScope, GraphBuilder, NodeHandle, NodeOptions
 from shipway.canonical import Json
 from shipway.declaration import OutputRule, Stage
 from shipway.errors import Position
-from shipway.nodes import Computed, Immediate, Need, NeedKind, Node, Promise, Reads, Slot, node_from_json, node_json
+from shipway.node_json import node_from_json, node_json
+from shipway.nodes import Computed, Immediate, Need, NeedKind, Node, Promise, Reads, Slot
 from shipway.registry import Registry
 
 

@@ -26,7 +26,8 @@ from shipway.canonical import (
     parse,
 )
 from shipway.errors import Position, Reason, UsageError, VerificationError
-from shipway.nodes import Immediate, Node, has_odd_value
+from shipway.node_json import has_odd_value
+from shipway.nodes import Immediate, Node
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
 integers = st.integers(-MAX_SAFE_INTEGER, MAX_SAFE_INTEGER)

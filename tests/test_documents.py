@@ -25,6 +25,7 @@ from shipway.declaration import Backoff, OnCancel, OnFailure, OutputRule, Retry,
 from shipway.errors import Position, Reason, ShipwayError, UnreachableError, UsageError, VerificationError
 from shipway.hooks import HookRule
 from shipway.limits import Limit, Rate
+from shipway.node_json import effect_json
 from shipway.nodes import (
     Change,
     Computed,
@@ -38,7 +39,6 @@ from shipway.nodes import (
     Promise,
     Reads,
     Slot,
-    effect_json,
 )
 from shipway.plan import Durability, Plan, PlannedSource, PlannedStage, differences, load_plan
 from shipway.policies import Decision, Policy, Verdict

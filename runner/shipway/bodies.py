@@ -17,7 +17,8 @@ from shipway.frames import is_within
 from shipway.growth import Emitted, Rules, entries_of, members
 from shipway.journal import RunRecord
 from shipway.node_ids import body_of, gate_of, member_of
-from shipway.nodes import CHOOSE, DONE, GATHER, Need, NeedKind, Node, Outcome, effect_json
+from shipway.node_json import effect_json
+from shipway.nodes import CHOOSE, DONE, GATHER, Need, NeedKind, Node, Outcome
 from shipway.plan import Plan
 from shipway.products import BadItems
 from shipway.receipt import NodeResult

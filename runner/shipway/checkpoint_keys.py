@@ -13,7 +13,8 @@ from shipway.canonical import Json
 from shipway.environment_record import Checkpoint
 from shipway.evaluation import references_of
 from shipway.expressions import Reference
-from shipway.nodes import Computed, Immediate, Node, Promise, Slot, slot_json
+from shipway.node_json import slot_json
+from shipway.nodes import Computed, Immediate, Node, Promise, Slot
 
 NEVER_KEYED = frozenset({"lifecycle", "target", "compute", "ssh", "verify_script", "cache", "remove", "stop", "after"})
 """Slots that decide nothing of what a node leaves behind; `after` has parts of its own."""

@@ -13,7 +13,8 @@ from msgspec.structs import replace
 from shipway.canonical import Json, canonical_bytes, items_of, object_of
 from shipway.errors import Position
 from shipway.globs import match_globs
-from shipway.nodes import Node, effect_json, node_json
+from shipway.node_json import effect_json, node_json
+from shipway.nodes import Node
 from shipway.plan import Plan, PlannedSource, PlannedStage
 
 

@@ -9,7 +9,8 @@ from msgspec.structs import replace
 from shipway import expressions
 from shipway.canonical import Json
 from shipway.errors import Problem
-from shipway.nodes import Need, NeedKind, Node, effect_json
+from shipway.node_json import effect_json
+from shipway.nodes import Need, NeedKind, Node
 
 _OWN = ("id", "needs")
 """What two nodes may differ in and still do the same."""

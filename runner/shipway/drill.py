@@ -10,7 +10,8 @@ from msgspec.structs import replace
 from shipway import canonical
 from shipway.canonical import Json, object_of
 from shipway.declaration import OnCancel, OnFailure, Retry, Rollback
-from shipway.nodes import Node, slot_json
+from shipway.node_json import slot_json
+from shipway.nodes import Node
 from shipway.plan import Plan
 
 _DECISIVE = ("run", "undo", "verify", "shell", "working_directory")

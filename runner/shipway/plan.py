@@ -17,19 +17,8 @@ from shipway.errors import Position, Reason, UsageError, VerificationError
 from shipway.graph import Graph, GraphError
 from shipway.hooks import HookRule, hook_effect, hook_from_json, hook_json
 from shipway.limits import Limit, limit_from_json, limit_json
-from shipway.nodes import (
-    Change,
-    Fidelity,
-    NeedKind,
-    Node,
-    Promise,
-    effect_json,
-    has_odd_value,
-    node_from_json,
-    node_json,
-    retry_from_json,
-    retry_json,
-)
+from shipway.node_json import effect_json, has_odd_value, node_from_json, node_json, retry_from_json, retry_json
+from shipway.nodes import Change, Fidelity, NeedKind, Node, Promise
 from shipway.policies import (
     Policy,
     Verdict,

@@ -17,7 +17,8 @@ from shipway.canonical import Json, canonical_bytes
 from shipway.cleanup import remove_path
 from shipway.declaration import Declaration, Stage, load
 from shipway.errors import Problem
-from shipway.nodes import Node, Reads, node_from_json, node_json
+from shipway.node_json import node_from_json, node_json
+from shipway.nodes import Node, Reads
 from shipway.registry import Registry
 from shipway.site import Site
 from shipway.state import State

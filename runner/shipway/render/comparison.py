@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from shipway.canonical import Json
 from shipway.comparison import Comparison, FieldChange, Presence, SubjectChange, SubjectKind
-from shipway.nodes import slot_from_json
+from shipway.node_json import slot_from_json
 from shipway.plan import Plan
 from shipway.render import wording
 from shipway.render.columns import NARROWEST, Colour, paint, wrap

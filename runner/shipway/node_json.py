@@ -1,0 +1,253 @@
+"""Nodes as JSON: as they stand in a plan, and of that what decides what they do. Values only, in and out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cache
+
+from shipway import canonical
+from shipway.canonical import Json, integer_of, items_of, object_of, text_or_none
+from shipway.declaration import Backoff, OnFailure, OutputRule, Retry
+from shipway.errors import Position
+from shipway.nodes import (
+    Change,
+    Computed,
+    Fidelity,
+    Gather,
+    Immediate,
+    Need,
+    NeedKind,
+    Node,
+    Promise,
+    Proxy,
+    Reads,
+    Slot,
+)
+
+
+def slot_json(slot: Slot) -> Json:
+    """`{"value": …}`, `{"node": id, "output": name}`, `{"expression": text, list or object}`, `{"gather": id, "field": name}`."""
+    match slot:
+        case Immediate(value):
+            return {"value": value}
+        case Promise(node, output):
+            return {"node": node, "output": output}
+        case Computed(expression):
+            return {"expression": expression}
+        case Proxy(gather, field_):
+            return {"gather": gather, "field": field_}
+
+
+def slot_from_json(data: Mapping[str, Json]) -> Slot:
+    """The slot that `slot_json` wrote. The schema has made sure that exactly one form is present."""
+    if "value" in data:
+        return Immediate(data["value"])
+    if "expression" in data:
+        return Computed(data["expression"])
+    if "gather" in data:
+        return Proxy(str(data["gather"]), text_or_none(data["field"]))
+    output = data["output"]
+    return Promise(str(data["node"]), None if output is None else str(output))
+
+
+def has_odd_value(node: Node) -> bool:
+    """Whether a value in the node is odd, as `canonical.has_odd_value` has it."""
+    values = [node.before, node.after, node.timeout_ms, node.undo_timeout_ms, node.every_ms, node.emits]
+    values += node.predicted.values()
+    values += node.facts.values()
+    for slot in (*node.slots.values(), *node.env.values()):
+        if type(slot) is Immediate:
+            values.append(slot.value)
+        elif type(slot) is Computed:
+            values.append(slot.expression)
+    # Most are texts or nothing, of which nobody needs to be asked.
+    if any(map(canonical.has_odd_value, [value for value in values if type(value) is not str and value is not None])):
+        return True
+    retries = map(_retry_members, {node.retry, node.undo_retry} if node.retry is not node.undo_retry else [node.retry])
+    return any(map(canonical.has_odd_value, retries)) or any(map(has_odd_value, node.all_templates()))
+
+
+def effect_json(node: Node) -> dict[str, Json]:
+    """All of a node that decides what is done, and nothing that varies with commit, time, machine or observed world."""
+    return {**_work_json(node), **_flow_json(node, lambda template: _template_effect(template, node))}
+
+
+def _template_effect(template: Node, owner: Node) -> Json:
+    """The effect of a template; of the files it reads only those that the node it belongs to does not."""
+    found = effect_json(template)
+    return {name: value for name, value in found.items() if name != "reads" or template.reads != owner.reads}
+
+
+def _work_json(node: Node) -> dict[str, Json]:
+    retry = _retry_members(node.retry)
+    return {
+        "id": node.id,
+        "action": node.action,
+        "slots": {name: slot_json(slot) for name, slot in node.slots.items()},
+        "env": {name: slot_json(slot) for name, slot in node.env.items()},
+        "env_from": list(node.env_from),
+        "needs": sorted([need.node, need.kind.value] for need in node.needs),
+        "condition": node.condition,
+        "outputs": {name: {"type": rule.type, "required": rule.required} for name, rule in node.outputs.items()},
+        "lasting": node.lasting,
+        "retry": dict(retry),
+        "timeout_ms": node.timeout_ms,
+        "undo_retry": dict(retry if node.undo_retry is node.retry else _retry_members(node.undo_retry)),
+        "undo_timeout_ms": node.undo_timeout_ms,
+        "limits": list(node.limits),
+        "locks": list(node.locks),
+        "exclusive": node.exclusive,
+        "allow_failure": node.allow_failure,
+        "reads": node.reads.digest,
+    }
+
+
+def node_json(node: Node) -> dict[str, Json]:
+    """The node as it stands in a plan."""
+    has_flow = node.gather or node.templates or node.emits or node.every_ms or node.privileged or node.dedup is not None
+    return {
+        **_work_json(node),
+        "stage": node.stage,
+        "position": [node.position.file, node.position.line, node.position.column],
+        "title": node.title,
+        "tags": list(node.tags),
+        "needs": [{"node": need.node, "kind": need.kind.value, "resource": need.resource} for need in node.needs],
+        "change": node.change.value,
+        "fidelity": node.fidelity.value,
+        "why": node.why,
+        "before": node.before,
+        "after": node.after,
+        "predicted": dict(node.predicted),
+        "reversible": node.reversible,
+        "reads": {"patterns": list(node.reads.patterns), "digest": node.reads.digest},
+        "flow": _flow_json(node, node_json) if has_flow else None,
+        "facts": dict(node.facts),
+    }
+
+
+def _flow_json(node: Node, inner: Callable[[Node], Json]) -> dict[str, Json]:
+    """How a node runs others, or runs again; few do either."""
+    return {
+        "gather": None if node.gather is None else _gather_json(node.gather),
+        "templates": {name: [inner(each) for each in nodes] for name, nodes in node.templates.items()},
+        "emits": node.emits,
+        "every_ms": node.every_ms,
+        "privileged": node.privileged,
+        "dedup": node.dedup,
+    }
+
+
+def node_from_json(data: Mapping[str, Json]) -> Node:
+    """The node that `node_json` wrote; `data` has passed the plan's schema."""
+    file, line, column = items_of(data["position"])
+    reads = object_of(data["reads"])
+    return Node(
+        id=str(data["id"]),
+        stage=str(data["stage"]),
+        action=str(data["action"]),
+        position=Position(str(file), integer_of(line), integer_of(column)),
+        title=str(data["title"]),
+        tags=_texts(data["tags"]),
+        slots={name: slot_from_json(object_of(slot)) for name, slot in object_of(data["slots"]).items()},
+        env={name: slot_from_json(object_of(slot)) for name, slot in object_of(data["env"]).items()},
+        env_from=_texts(data["env_from"]),
+        needs=tuple(_need(object_of(need)) for need in items_of(data["needs"])),
+        condition=None if data["condition"] is None else str(data["condition"]),
+        outputs={name: _output(object_of(rule)) for name, rule in object_of(data["outputs"]).items()},
+        change=Change(str(data["change"])),
+        fidelity=Fidelity(str(data["fidelity"])),
+        why=str(data["why"]),
+        before=data["before"],
+        after=data["after"],
+        predicted=object_of(data["predicted"]),
+        lasting=bool(data["lasting"]),
+        reversible=bool(data["reversible"]),
+        retry=retry_from_json(object_of(data["retry"])),
+        timeout_ms=integer_of(data["timeout_ms"]),
+        undo_retry=retry_from_json(object_of(data["undo_retry"])),
+        undo_timeout_ms=integer_of(data["undo_timeout_ms"]),
+        limits=_texts(data["limits"]),
+        locks=_texts(data["locks"]),
+        exclusive=bool(data["exclusive"]),
+        allow_failure=bool(data["allow_failure"]),
+        reads=Reads(_texts(reads["patterns"]), str(reads["digest"])),
+        facts=object_of(data["facts"]),
+        **_flow(data["flow"]),  # type: ignore[arg-type]
+    )
+
+
+def _flow(written: Json) -> dict[str, object]:
+    if written is None:
+        return {}
+    data = object_of(written)
+    templates = object_of(data["templates"])
+    return {
+        "gather": None if data["gather"] is None else _gather(object_of(data["gather"])),
+        "templates": {
+            name: tuple(node_from_json(object_of(each)) for each in items_of(nodes))
+            for name, nodes in templates.items()
+        },
+        "emits": integer_of(data["emits"]),
+        "every_ms": integer_of(data["every_ms"]),
+        "privileged": data["privileged"] is True,
+        "dedup": text_or_none(data["dedup"]),
+    }
+
+
+def _need(data: Mapping[str, Json]) -> Need:
+    return Need(str(data["node"]), NeedKind(str(data["kind"])), str(data["resource"]))
+
+
+def _output(data: Mapping[str, Json]) -> OutputRule:
+    return OutputRule(str(data["type"]), bool(data["required"]))
+
+
+def _gather_json(gather: Gather) -> Json:
+    return {
+        "keys": None if gather.keys is None else list(gather.keys),
+        "limit": gather.limit,
+        "key": gather.key,
+        "max": gather.max,
+        "on_failure": None if gather.on_failure is None else gather.on_failure.value,
+    }
+
+
+def _gather(data: Mapping[str, Json]) -> Gather:
+    return Gather(
+        keys=None if data["keys"] is None else _texts(data["keys"]),
+        limit=integer_of(data["limit"]),
+        key=text_or_none(data["key"]),
+        max=integer_of(data["max"]),
+        on_failure=None if data["on_failure"] is None else OnFailure(str(data["on_failure"])),
+    )
+
+
+def retry_json(retry: Retry) -> Json:
+    """`{"attempts", "backoff", "initial_ms", "max_ms", "jitter_percent"}`."""
+    return dict(_retry_members(retry))
+
+
+@cache
+def _retry_members(retry: Retry) -> Mapping[str, Json]:
+    return {
+        "attempts": retry.attempts,
+        "backoff": retry.backoff.value,
+        "initial_ms": retry.initial_ms,
+        "max_ms": retry.max_ms,
+        "jitter_percent": retry.jitter_percent,
+    }
+
+
+def retry_from_json(data: Mapping[str, Json]) -> Retry:
+    """The policy that `retry_json` wrote."""
+    return Retry(
+        attempts=integer_of(data["attempts"]),
+        backoff=Backoff(str(data["backoff"])),
+        initial_ms=integer_of(data["initial_ms"]),
+        max_ms=None if data["max_ms"] is None else integer_of(data["max_ms"]),
+        jitter_percent=integer_of(data["jitter_percent"]),
+    )
+
+
+def _texts(value: Json) -> tuple[str, ...]:
+    return tuple(str(item) for item in items_of(value))
