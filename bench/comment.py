@@ -9,7 +9,8 @@ from pathlib import Path
 from bench.large import PLAN, write
 from bench.measure import Answer, Figure, Scale, at_most, computed, interleaved, started
 from shipway.forges.limits import COMMENT_BYTES
-from shipway.plan import Plan, load_plan
+from shipway.plan import Plan
+from shipway.plan_file import load_plan
 from shipway.render.markdown import Links, plan_comment
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from shipway.comparison import compare
 from shipway.explanation import Earlier, explain
-from shipway.plan import load_plan
+from shipway.plan_file import load_plan
 from shipway.render.explanation import changed_words
 from tests.command_line import Project, make_project
 

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from shipway.canonical import Json, canonical_bytes, digest, items_of, object_of
+from shipway.effect_differences import differences
 from shipway.errors import ShipwayError
-from shipway.plan import Plan, differences, load_plan, rollback_preview
+from shipway.plan import Plan
+from shipway.plan_file import load_plan
 from shipway.render.markdown import Links, plan_comment, receipt_comment
 from shipway.render.text import render_plan, render_receipt
 from tests.runs import Ran, Setting, run
@@ -257,7 +259,7 @@ def test_what_runs_on_rollback_is_part_of_the_effect_and_of_what_is_shown(tmp_pa
     assert before.effect != after.effect
     assert [str(each) for each in differences(before, after)] == ["main: compensation"]
     assert [node.id for node in before.nodes] == ["main/a", "main/mail"]
-    preview = rollback_preview(before)
+    preview = before.on_rollback
     assert preview.point_of_no_return == "main/mail"
     assert [each.compensated for each in preview.stages] == [("main.compensate/announce",)]
     shown = render_plan(before, colour=False, columns=100)
@@ -306,6 +308,6 @@ def test_what_will_never_run_is_no_point_of_no_return(tmp_path: Path) -> None:
               - {id: mail, run: 'true', if: values.wanted}
               - {id: pick, if: values.wanted, steps: [{id: one, run: 'true'}]}
         """
-    preview = rollback_preview(plan_of(tmp_path, text))
+    preview = plan_of(tmp_path, text).on_rollback
     assert preview.point_of_no_return is None
     assert [(each.undone, each.stays) for each in preview.stages] == [(("main/a",), ())]

@@ -22,6 +22,7 @@ from shipway import schema
 from shipway.approvals import ApprovalRule
 from shipway.canonical import Json, canonical_bytes, digest, object_of
 from shipway.declaration import Backoff, OnCancel, OnFailure, OutputRule, Retry, Rollback, StateRule, StateStore
+from shipway.effect_differences import differences
 from shipway.errors import Position, Reason, ShipwayError, UnreachableError, UsageError, VerificationError
 from shipway.hooks import HookRule
 from shipway.limits import Limit, Rate
@@ -40,7 +41,8 @@ from shipway.nodes import (
     Reads,
     Slot,
 )
-from shipway.plan import Durability, Plan, PlannedSource, PlannedStage, differences, load_plan
+from shipway.plan import Durability, Plan, PlannedSource, PlannedStage
+from shipway.plan_file import load_plan
 from shipway.policies import Decision, Policy, Verdict
 from shipway.preflight import Finding, Stands, Status
 from shipway.receipt import (

@@ -11,7 +11,8 @@ import pytest
 from msgspec.structs import replace
 
 from shipway import __version__
-from shipway.plan import Plan, load_plan
+from shipway.plan import Plan
+from shipway.plan_file import load_plan
 from tests.command_line import Project, make_project
 
 ROOT = Path(__file__).parent.parent

@@ -17,7 +17,7 @@ from shipway.additions import additions
 from shipway.canonical import Json, canonical_bytes
 from shipway.events import NodesAdded
 from shipway.nodes import Fidelity, Need, NeedKind, Outcome
-from shipway.plan import load_plan
+from shipway.plan_file import load_plan
 from shipway.reopening import Wish
 from shipway.room import Bounds, Item
 from shipway.scheduler import Scheduler

@@ -13,7 +13,7 @@ import pytest
 from shipway.errors import UsageError
 from shipway.hook import HookEvent
 from shipway.hooks import HOOK_EVENTS
-from shipway.plan import load_plan
+from shipway.plan_file import load_plan
 from shipway.registry import Extension, Registry
 from tests.runs import Lifeline, Ran, Setting, begin, declare, finish, run
 

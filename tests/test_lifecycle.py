@@ -21,7 +21,8 @@ from shipway.declaration import Declaration, Stage
 from shipway.errors import Problem, Reason, UnreachableError, VerificationError
 from shipway.events import CleanupFailed, Event, NodeFinished, PhaseFinished, PhaseStarted
 from shipway.nodes import Change, Fidelity, Outcome
-from shipway.plan import Plan, load_plan
+from shipway.plan import Plan
+from shipway.plan_file import load_plan
 from shipway.registry import Registry
 from shipway.render.markdown import Links, plan_comment, receipt_comment
 from shipway.render.mermaid import flowchart

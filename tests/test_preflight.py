@@ -15,7 +15,8 @@ import pytest
 from shipway.errors import Reason
 from shipway.look_ahead import looked_ahead
 from shipway.nodes import Outcome
-from shipway.plan import Plan, plan_from_json
+from shipway.plan import Plan
+from shipway.plan_file import plan_from_json
 from shipway.preflight import Finding, Stands, Status, finding_from_json, finding_json
 from shipway.registry import Registry
 from shipway.state import Entry, HistoryRecord, Identity, Standing, State

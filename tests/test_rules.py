@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from shipway.canonical import Json, canonical_bytes, digest
-from shipway.plan import Plan, load_plan
+from shipway.plan import Plan
+from shipway.plan_file import load_plan
 from shipway.render.markdown import Links, plan_comment
 from tests.command_line import Done, Project, make_project
 

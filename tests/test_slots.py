@@ -14,7 +14,7 @@ from shipway.declaration import OutputRule, Stage
 from shipway.errors import Position
 from shipway.evaluation import Evaluation
 from shipway.nodes import Immediate, Node, Outcome, Promise, Proxy, Reads, Slot
-from shipway.plan import load_plan
+from shipway.plan_file import load_plan
 from shipway.registry import Registry
 from tests.command_line import make_project
 from tests.render_samples import plan_of

@@ -12,7 +12,8 @@ import msgspec
 from shipway import canonical
 from shipway.canonical import Json
 from shipway.journal_schema import Damaged
-from shipway.plan import Plan, plan_from_json
+from shipway.plan import Plan
+from shipway.plan_file import plan_from_json
 
 _SMALL = 4 << 20
 """Up to this many bytes a plan is kept as it is: looking for what its nodes share would take longer than writing it."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import TypeAlias
 
@@ -236,3 +236,13 @@ class Node(Struct, frozen=True):
     def step(self) -> str:
         """The id without its stage."""
         return self.id.removeprefix(self.stage + "/")
+
+
+def fidelity_counts(nodes: Sequence[Node]) -> dict[Fidelity, int]:
+    """How many nodes of each fidelity, zero included."""
+    return {kind: sum(node.fidelity is kind for node in nodes) for kind in Fidelity}
+
+
+def change_counts(nodes: Sequence[Node]) -> dict[Change, int]:
+    """How many nodes of each change, zero included."""
+    return {kind: sum(node.change is kind for node in nodes) for kind in Change}

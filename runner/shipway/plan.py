@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from enum import StrEnum
 from functools import cached_property
 
@@ -10,27 +10,20 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from shipway import canonical
-from shipway.approvals import ApprovalRule, rule_from_json, rule_json
-from shipway.canonical import Json, integer_of, items_of, object_of, text_or_none
-from shipway.declaration import OnCancel, OnFailure, Retry, Rollback, StateRule, StateStore
-from shipway.errors import Position, Reason, UsageError, VerificationError
-from shipway.graph import Graph, GraphError
-from shipway.hooks import HookRule, hook_effect, hook_from_json, hook_json
-from shipway.limits import Limit, limit_from_json, limit_json
-from shipway.node_json import effect_json, has_odd_value, node_from_json, node_json, retry_from_json, retry_json
-from shipway.nodes import Change, Fidelity, NeedKind, Node, Promise
-from shipway.policies import (
-    Policy,
-    Verdict,
-    policy_effect,
-    policy_from_json,
-    policy_json,
-    verdict_from_json,
-    verdict_json,
-)
-from shipway.preflight import Finding, finding_from_json, finding_json
+from shipway.approvals import ApprovalRule, rule_json
+from shipway.canonical import Json, object_of
+from shipway.declaration import OnCancel, OnFailure, Retry, Rollback, StateRule
+from shipway.errors import Position
+from shipway.graph import Graph
+from shipway.hooks import HookRule, hook_effect, hook_json
+from shipway.limits import Limit, limit_json
+from shipway.node_json import effect_json, has_odd_value, node_json, retry_json
+from shipway.nodes import Change, Node
+from shipway.policies import Policy, Verdict, policy_effect, policy_json, verdict_json
+from shipway.preflight import Finding, finding_json
+from shipway.rollback_preview import RollbackPreview, rollback_preview
 from shipway.vertices import build_graph
-from shipway.weakenings import Weakening, weakening_from_json, weakening_json
+from shipway.weakenings import Weakening, weakening_json
 
 PLAN_SCHEMA = 1
 
@@ -224,6 +217,19 @@ class Plan(Struct, frozen=True, dict=True):
     def _graph(self) -> Graph:
         return build_graph(self.nodes, {stage.id: stage.needs for stage in self.stages})
 
+    @cached_property
+    def on_rollback(self) -> RollbackPreview:
+        """What would be undone if the last node failed, and where undoing everything stops being possible."""
+        if self.rollback is Rollback.NONE:
+            return RollbackPreview((), None)
+        order = [self.by_id[node] for node in self._graph.topological_order() if node in self.by_id]
+        compensated = {
+            stage.id: tuple(node.id for node in stage.compensation_order())
+            for stage in self.stages
+            if stage.compensation
+        }
+        return rollback_preview(order, compensated)
+
     def predicted(self, nodes: tuple[Node, ...], rollback: Rollback) -> Plan:
         """The plan with what is foretold of its nodes, which changes no edge: the graph is not built again."""
         made = replace(self, nodes=nodes, rollback=rollback)
@@ -255,173 +261,9 @@ class Plan(Struct, frozen=True, dict=True):
             "on_cancel": None if self.on_cancel is None else self.on_cancel.value,
             "stages": [_stage_json(stage) for stage in self.stages],
             "nodes": [node_json(node) for node in self.nodes],
-            "on_rollback": rollback_preview(self).to_json(),
+            "on_rollback": self.on_rollback.to_json(),
             "preflight": [finding_json(finding) for finding in self.preflight],
         }
-
-
-class StageRollback(Struct, frozen=True):
-    """What the rollback of one stage would do, as node ids: `compensated` runs first, then what is `undone`.
-
-    `stays` is lasting and cannot be undone.
-    """
-
-    stage: str
-    compensated: tuple[str, ...]
-    undone: tuple[str, ...]
-    stays: tuple[str, ...]
-
-
-class RollbackPreview(Struct, frozen=True):
-    """What a rollback would do, stage by stage, the last first.
-
-    `point_of_no_return` is the first node in order after which a rollback can no longer be whole, or None.
-    """
-
-    stages: tuple[StageRollback, ...]
-    point_of_no_return: str | None
-
-    def to_json(self) -> Json:
-        """`{"stages": [{"stage", "compensated", "undone", "stays"}], "point_of_no_return"}`."""
-        return {
-            "stages": [
-                {
-                    "stage": each.stage,
-                    "compensated": list(each.compensated),
-                    "undone": list(each.undone),
-                    "stays": list(each.stays),
-                }
-                for each in self.stages
-            ],
-            "point_of_no_return": self.point_of_no_return,
-        }
-
-
-def rollback_preview(plan: Plan) -> RollbackPreview:
-    """What would be undone if the last node failed, and where undoing everything stops being possible."""
-    if plan.rollback is Rollback.NONE:
-        return RollbackPreview((), None)
-    never = _never_run(plan)
-    ran = [plan.by_id[node] for node in plan.graph().topological_order() if node in plan.by_id and node not in never]
-    order = [each for node in ran for each in (node, *node.all_templates())]
-    point = next((node.id for node in order if node.must_be_undone and not node.reversible), None)
-    compensated = {
-        stage.id: tuple(node.id for node in stage.compensation_order()) for stage in plan.stages if stage.compensation
-    }
-    backwards: dict[str, tuple[list[str], list[str]]] = {}
-    for node in reversed(order):
-        if node.must_be_undone:
-            backwards.setdefault(node.stage, ([], []))[0 if node.reversible else 1].append(node.id)
-        elif node.stage in compensated:
-            backwards.setdefault(node.stage, ([], []))
-    stages = [
-        StageRollback(stage, compensated.get(stage, ()), tuple(undone), tuple(stays))
-        for stage, (undone, stays) in backwards.items()
-    ]
-    return RollbackPreview(tuple(stages), point)
-
-
-def _never_run(plan: Plan) -> set[str]:
-    """The nodes whose `if` was found false when planned, and what is in the body of one."""
-    found = {node.id for node in plan.nodes if node.condition == "false"}
-    for node in plan.nodes:  # a body stands behind whose it is
-        if any(need.kind is NeedKind.WITHIN and need.node in found for need in node.needs):
-            found.add(node.id)
-    return found
-
-
-def load_plan(content: bytes, check: Callable[[Mapping[str, Json]], None]) -> Plan:
-    """The plan in `content`, which holds exactly its canonical bytes.
-
-    Digest first, then schema version, then `check` (the JSON Schema). Raises VerificationError (`plan-digest`) or
-    UsageError (`document-invalid`), each naming what to do.
-    """
-    data = canonical.load_sealed(content, kind="plan", versions=(PLAN_SCHEMA,), reason=Reason.PLAN_DIGEST)
-    check(data)
-    plan = plan_from_json(data)
-    _check_whole(plan)
-    if plan.effect != data["effect"]:
-        raise VerificationError("the plan's `effect` is not that of its nodes", reason=Reason.PLAN_DIGEST)
-    if plan.document != data:
-        raise VerificationError("the plan's `on_rollback` is not that of its nodes", reason=Reason.PLAN_DIGEST)
-    return plan
-
-
-def _check_whole(plan: Plan) -> None:
-    """Refuse a document whose nodes make no graph: whoever reads it may rely on what planning has made sure of."""
-    for node in plan.nodes:
-        if node.stage not in plan.stages_by_id or not node.step or node.id != f"{node.stage}/{node.step}":
-            raise UsageError(f"node `{node.id}` is in no stage of the plan", reason=Reason.DOCUMENT_INVALID)
-    for stage in plan.stages:
-        _check_compensation(stage, plan)
-    try:
-        plan.graph().topological_order()
-        Graph(stage.id for stage in plan.stages)
-        for stage in plan.stages:
-            stage.compensation_order()
-    except GraphError as error:
-        raise UsageError(f"not a valid plan: {error.message}", reason=Reason.DOCUMENT_INVALID) from error
-
-
-def _check_compensation(stage: PlannedStage, plan: Plan) -> None:
-    """Refuse nodes of a compensation under another name, and those that refer to a node there is not."""
-    part = f"{stage.id}.{COMPENSATION_PART}"
-    known = {*plan.by_id, *(node.id for node in stage.compensation)}
-    for node in stage.compensation:
-        if node.stage != part or not node.step or node.id != f"{part}/{node.step}":
-            text = f"node `{node.id}` is in the compensation of stage `{stage.id}` and does not belong there"
-            raise UsageError(text, reason=Reason.DOCUMENT_INVALID)
-        slots = (*node.slots.values(), *node.env.values())
-        named = {*(need.node for need in node.needs), *(slot.node for slot in slots if isinstance(slot, Promise))}
-        for unknown in sorted(named - known):
-            text = f"node `{node.id}` refers to the unknown node `{unknown}`"
-            raise UsageError(text, reason=Reason.DOCUMENT_INVALID)
-
-
-class Difference(Struct, frozen=True):
-    """One node (or stage, or `plan` itself) in which two plans differ; `fields` are the names of what differs in it.
-
-    `fields` is `("added",)` or `("removed",)` where only one of the plans has it.
-    """
-
-    subject: str
-    fields: tuple[str, ...]
-
-    def __str__(self) -> str:
-        return f"{self.subject}: {', '.join(self.fields)}"
-
-
-def differences(old: Plan, new: Plan) -> tuple[Difference, ...]:
-    """Where the effects of two plans differ, node by node, in declared order of `new`, then what only `old` has."""
-    before, after = old.effect_json(), new.effect_json()
-    found: list[Difference] = []
-    own = tuple(key for key in after if key not in ("nodes", "stages") and before[key] != after[key])
-    if own:
-        found.append(Difference("plan", own))
-    for part in ("stages", "nodes"):
-        found += _part_differences(object_of(before[part]), object_of(after[part]))
-    return tuple(found)
-
-
-def _part_differences(old: Mapping[str, Json], new: Mapping[str, Json]) -> list[Difference]:
-    found = []
-    for subject, value in new.items():
-        if subject not in old:
-            found.append(Difference(subject, ("added",)))
-        elif value != old[subject]:
-            had, has = object_of(old[subject]), object_of(value)
-            found.append(Difference(subject, tuple(key for key in has if has[key] != had.get(key))))
-    return found + [Difference(subject, ("removed",)) for subject in old if subject not in new]
-
-
-def fidelity_counts(nodes: Sequence[Node]) -> dict[Fidelity, int]:
-    """How many nodes of each fidelity, zero included."""
-    return {kind: sum(node.fidelity is kind for node in nodes) for kind in Fidelity}
-
-
-def change_counts(nodes: Sequence[Node]) -> dict[Change, int]:
-    """How many nodes of each change, zero included."""
-    return {kind: sum(node.change is kind for node in nodes) for kind in Change}
 
 
 def _stage_effect(stage: PlannedStage) -> Json:
@@ -457,11 +299,6 @@ def _state_json(state: StateRule) -> Json:
     return {"store": state.store.value, "remote": state.remote, "url": state.url, "key": state.key}
 
 
-def _state_from_json(data: Mapping[str, Json]) -> StateRule:
-    texts = {key: str(data[key]) for key in ("remote", "url", "key")}
-    return StateRule(StateStore(str(data["store"])), **texts)
-
-
 def _source_json(source: PlannedSource) -> Json:
     return {
         "file": source.file,
@@ -473,66 +310,3 @@ def _source_json(source: PlannedSource) -> Json:
         "merge_base": source.merge_base,
         "dirty": source.dirty,
     }
-
-
-def plan_from_json(data: Mapping[str, Json]) -> Plan:
-    """The plan that `document` wrote. What was read from outside has passed the schema; see `load_plan`."""
-    on_cancel = data["on_cancel"]
-    return Plan(
-        lifecycle=str(data["lifecycle"]),
-        target=str(data["target"]),
-        platform=str(data["platform"]),
-        source=_source_from_json(object_of(data["source"])),
-        shipway=str(object_of(data["versions"])["shipway"]),
-        stages=tuple(_stage_from_json(object_of(stage)) for stage in items_of(data["stages"])),
-        nodes=tuple(node_from_json(object_of(node)) for node in items_of(data["nodes"])),
-        secrets=tuple(str(name) for name in items_of(data["secrets"])),
-        limits={name: limit_from_json(object_of(limit)) for name, limit in object_of(data["limits"]).items()},
-        locks=tuple(str(name) for name in items_of(data["locks"])),
-        is_locked=data["lock"] != "none",
-        policies=tuple(policy_from_json(object_of(policy)) for policy in items_of(data["policies"])),
-        preflight=tuple(finding_from_json(object_of(each)) for each in items_of(data["preflight"])),
-        verdicts=tuple(verdict_from_json(object_of(verdict)) for verdict in items_of(data["verdicts"])),
-        durability=Durability(str(data["durability"])),
-        weakens=tuple(weakening_from_json(object_of(each)) for each in items_of(data["weakens"])),
-        parallel=integer_of(data["parallel"]),
-        on_failure=OnFailure(str(data["on_failure"])),
-        rollback=Rollback(str(data["rollback"])),
-        on_cancel=None if on_cancel is None else OnCancel(str(on_cancel)),
-        hooks=tuple(hook_from_json(object_of(hook)) for hook in items_of(data["hooks"])),
-        state=_state_from_json(object_of(data["state"])),
-    )
-
-
-def _source_from_json(data: Mapping[str, Json]) -> PlannedSource:
-    return PlannedSource(
-        file=str(data["file"]),
-        files=tuple(str(name) for name in items_of(data["files"])),
-        declaration=str(data["declaration"]),
-        repository=text_or_none(data["repository"]),
-        commit=text_or_none(data["commit"]),
-        tree=text_or_none(data["tree"]),
-        merge_base=text_or_none(data["merge_base"]),
-        dirty=bool(data["dirty"]),
-    )
-
-
-def _stage_from_json(data: Mapping[str, Json]) -> PlannedStage:
-    file, line, column = items_of(data["position"])
-    return PlannedStage(
-        id=str(data["id"]),
-        mode=str(data["mode"]),
-        backend=str(data["backend"]),
-        contract=integer_of(data["contract"]),
-        position=Position(str(file), integer_of(line), integer_of(column)),
-        needs=tuple(str(need) for need in items_of(data["needs"])),
-        condition=text_or_none(data["condition"]),
-        context=object_of(data["context"]),
-        on_failure=OnFailure(str(data["on_failure"])),
-        rollback=None if data["rollback"] is None else Rollback(str(data["rollback"])),
-        parallel=integer_of(data["parallel"]),
-        compensation=tuple(node_from_json(object_of(node)) for node in items_of(data["compensation"])),
-        retry=retry_from_json(object_of(data["retry"])),
-        approval=rule_from_json(data["approval"]),
-        policies=tuple(policy_from_json(object_of(each), str(data["id"])) for each in items_of(data["policies"])),
-    )

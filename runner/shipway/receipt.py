@@ -305,7 +305,7 @@ def file_name(lifecycle: str, target: str, started: str, run: str) -> str:
 
 
 def load_receipt(content: bytes, check: Callable[[Mapping[str, Json]], None]) -> Receipt:
-    """The receipt in `content`: digest first, then version, then `check`. Raises like `plan.load_plan`."""
+    """The receipt in `content`: digest first, then version, then `check`. Raises like `plan_file.load_plan`."""
     data = canonical.load_sealed(content, kind="receipt", versions=(RECEIPT_SCHEMA,), reason=Reason.RECEIPT_DIGEST)
     check(data)
     path = object_of(data["critical_path"])

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from shipway.effect_differences import Difference, differences
 from shipway.errors import Reason, VerificationError
 from shipway.foretold import check_foretold
-from shipway.plan import Difference, Plan, differences
+from shipway.plan import Plan
 
 
 def check_given(given: Plan, now: Plan) -> None:

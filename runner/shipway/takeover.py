@@ -13,11 +13,12 @@ from msgspec import Struct, field
 
 from shipway.conditions import outlives
 from shipway.continuation import Resumption, undecided
+from shipway.effect_differences import Difference, differences
 from shipway.errors import Reason, UsageError, VerificationError, did_you_mean
 from shipway.exchange import file_name
 from shipway.journal import Journals, RunRecord, RunStatus
 from shipway.nodes import Node, Outcome
-from shipway.plan import Difference, Plan, differences
+from shipway.plan import Plan
 from shipway.registry import Registry
 from shipway.reopening import Fate, Reopening, Wish, reopen
 from shipway.replay import Standing, stand

@@ -19,7 +19,8 @@ from shipway.forges.client import Pace, impatient
 from shipway.forges.connect import connect
 from shipway.forges.forge import Check, Deployment, DeploymentState, Forge, ForgeError, Outcome, Posted
 from shipway.forges.sticky import Note, Purpose, post
-from shipway.plan import Plan, change_counts
+from shipway.nodes import change_counts
+from shipway.plan import Plan
 from shipway.receipt import Receipt, RunOutcome
 from shipway.redaction import Redacted, Redactor
 from shipway.render import markdown

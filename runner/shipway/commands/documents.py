@@ -12,7 +12,8 @@ from shipway import schema
 from shipway.canonical import Json, canonical_bytes
 from shipway.context import Context
 from shipway.errors import Reason, ShipwayError, UnreachableError, UsageError
-from shipway.plan import Plan, load_plan
+from shipway.plan import Plan
+from shipway.plan_file import load_plan
 from shipway.receipt import Receipt, file_name, load_receipt
 from shipway.redaction import trusted
 from shipway.render import terminal

@@ -15,7 +15,8 @@ from shipway.commands.documents import read_document
 from shipway.context import Context
 from shipway.environment_record import EnvironmentRecord, load_environment
 from shipway.errors import Reason, UnreachableError
-from shipway.plan import Plan, change_counts, fidelity_counts
+from shipway.nodes import change_counts, fidelity_counts
+from shipway.plan import Plan
 from shipway.receipt import Receipt, outcome_counts
 from shipway.statement import PREDICATE_TYPE, checksums, predicate, statement
 from shipway.undertaking import Finished

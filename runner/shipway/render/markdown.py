@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from shipway.comparison import FieldChange, Presence, SubjectChange, SubjectKind, compare_first
 from shipway.durations import format_ms
 from shipway.nodes import WHOLE, Change, Node, Outcome
-from shipway.plan import Plan, StageRollback, rollback_preview
+from shipway.plan import Plan
 from shipway.policies import Decision, Verdict
 from shipway.receipt import NodeResult, Receipt, RollbackEntry, RunOutcome
 from shipway.redaction import Redacted, trusted
@@ -29,6 +29,7 @@ from shipway.render.folding import name as folded_name
 from shipway.render.foreign import lines_of, one_line
 from shipway.render.mermaid import flowchart, stage_flowchart
 from shipway.render.shorten import Detail, Rank, Report, Row, fit, shorten_lines
+from shipway.rollback_preview import StageRollback
 from shipway.summary import made_words, summarise
 from shipway.view import View
 
@@ -158,7 +159,7 @@ def _plan_head(plan: Plan, view: View) -> str:
         dirty = " and uncommitted changes" if plan.source.dirty else ""
         facts[0] += f" for {code(wording.short_commit(view.head or plan.source.commit or ''))}{dirty}"
     facts += wording.plan_counts(plan)
-    point = rollback_preview(plan).point_of_no_return
+    point = plan.on_rollback.point_of_no_return
     if point:
         facts.append(f"cannot be undone after {code(point, 80)}")
     # What a phone shows at once ends here.
@@ -327,7 +328,7 @@ def _in_the_way(plan: Plan) -> str:
 
 
 def _rollback(plan: Plan, share: int) -> str:
-    preview = rollback_preview(plan)
+    preview = plan.on_rollback
     head = wording.failure_policy(plan).replace("If a node fails", "**If a node fails**", 1)
     lines = [f"- {name(each.stage)}: {_undo_and_stays(each)}" for each in preview.stages]
     text = "\n".join([head, "", *lines]) if lines else head

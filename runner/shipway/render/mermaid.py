@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from msgspec import Struct
 
 from shipway.node_ids import owner_of
-from shipway.nodes import FAILURES, Change, Fidelity, Node, Outcome, Promise
-from shipway.plan import Plan, change_counts
+from shipway.nodes import FAILURES, Change, Fidelity, Node, Outcome, Promise, change_counts
+from shipway.plan import Plan
 from shipway.receipt import Receipt, outcome_counts, own_outcome
 from shipway.render.columns import cut
 from shipway.render.folding import folded_nodes

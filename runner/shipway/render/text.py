@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from shipway.durations import format_ms
 from shipway.errors import Reason
 from shipway.nodes import DONE, FAILURES, WHOLE, Change, Fidelity, Node, Outcome
-from shipway.plan import Plan, PlannedStage, rollback_preview
+from shipway.plan import Plan, PlannedStage
 from shipway.policies import Decision, Verdict
 from shipway.receipt import NodeResult, Receipt, RollbackEntry, RunOutcome, own_outcome
 from shipway.render import targets, wording
@@ -277,7 +277,7 @@ def _listed_under(page: _Page, head: str, lines: Sequence[str], colour: Colour |
 
 
 def _rollback(page: _Page, plan: Plan) -> None:
-    preview = rollback_preview(plan)
+    preview = plan.on_rollback
     page.line()
     page.wrapped(wording.failure_policy(plan))
     cells = _widest([each.stage for each in preview.stages], page.columns // 3)

@@ -25,16 +25,10 @@ from shipway.nodes import (
     Promise,
     Proxy,
     Slot,
-)
-from shipway.plan import (
-    COMPENSATION_PART,
-    Durability,
-    Plan,
-    PlannedStage,
     change_counts,
     fidelity_counts,
-    rollback_preview,
 )
+from shipway.plan import COMPENSATION_PART, Durability, Plan, PlannedStage
 from shipway.policies import BreakGlass, Decision, Verdict
 from shipway.receipt import NodeResult, Receipt, RollbackEntry, RunOutcome, own_outcome
 from shipway.render.difference import SignedLine, diff_lines, inline
@@ -444,7 +438,7 @@ def failure_policy(plan: Plan) -> str:
     others = _ON_FAILURE[plan.on_failure]
     if plan.rollback is Rollback.NONE:
         return f"If a node fails, {others} and nothing is undone."
-    if not rollback_preview(plan).stages:
+    if not plan.on_rollback.stages:
         return f"If a node fails, {others}. Nothing lasting is done: there is nothing to undo."
     scope = (
         "the failed stage is undone"
