@@ -12,7 +12,8 @@ import pytest
 
 from shipway.journal import RunStatus
 from shipway.process_identity import is_running, members
-from shipway.receipt import RunOutcome, load_receipt
+from shipway.receipt import RunOutcome
+from shipway.receipt_file import load_receipt
 from shipway.workspace import Workspace
 from tests.runs import Lifeline, begin, call, declare, finish, journal_of, run, stage
 

@@ -14,7 +14,8 @@ from shipway.action import Command
 from shipway.errors import Interrupted
 from shipway.execution import PlanCommands
 from shipway.interruption import Interruption
-from shipway.receipt import Receipt, RunOutcome, load_receipt
+from shipway.receipt import Receipt, RunOutcome
+from shipway.receipt_file import load_receipt
 from shipway.redaction import Redactor
 from tests.runs import GRACE, Called, Lifeline, begin, context_of, declare, environment, finish, run, stage
 

@@ -8,7 +8,8 @@ import pytest
 
 from shipway.canonical import canonical_bytes
 from shipway.nodes import Outcome
-from shipway.receipt import RunOutcome, load_receipt
+from shipway.receipt import RunOutcome
+from shipway.receipt_file import load_receipt
 from shipway.records import Record, record_from_json, record_json, redacted_record
 from shipway.reopening import Wish
 from shipway.schema import check

@@ -14,7 +14,8 @@ from shipway.context import Context
 from shipway.errors import Reason, ShipwayError, UnreachableError, UsageError
 from shipway.plan import Plan
 from shipway.plan_file import load_plan
-from shipway.receipt import Receipt, file_name, load_receipt
+from shipway.receipt import Receipt
+from shipway.receipt_file import file_name, load_receipt
 from shipway.redaction import trusted
 from shipway.render import terminal
 from shipway.workspace import Workspace, unwritable, write_atomically
