@@ -18,11 +18,12 @@ _REFUSAL = (
     """
 import time
 from pathlib import Path
+from shipway.loading import load_declaration
 from shipway import declaration
 from shipway.errors import DeclarationError
 started = time.perf_counter()
 try:
-    declaration.load(Path("shipway.yml"), root=Path())
+    load_declaration(Path("shipway.yml"), root=Path())
 except DeclarationError:
     print((time.perf_counter() - started) * 1000)
 """,

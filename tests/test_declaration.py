@@ -18,6 +18,7 @@ from shipway.declaration_files import overlays
 from shipway.durations import PATTERN
 from shipway.errors import DeclarationError, Reason, UsageError
 from shipway.limits import RATE_PATTERN, Limit
+from shipway.loading import load_declaration
 from shipway.places import derived_id
 from shipway.references import CONTEXTS
 
@@ -30,12 +31,12 @@ def _load(tmp_path: Path, text: str, target: str | None = None, **overlays: str)
     (tmp_path / "shipway.yml").write_text(_HEAD + text, encoding="utf-8")
     for name, content in overlays.items():
         (tmp_path / f"shipway.{name}.yml").write_text(content, encoding="utf-8")
-    return declaration.load(tmp_path / "shipway.yml", root=tmp_path, target=target)
+    return load_declaration(tmp_path / "shipway.yml", root=tmp_path, target=target)
 
 
 def _case(name: str, target: str | None = None) -> declaration.Declaration:
     folder = _CASES / name
-    return declaration.load(folder / "shipway.yml", root=folder, target=target)
+    return load_declaration(folder / "shipway.yml", root=folder, target=target)
 
 
 def test_every_key_arrives() -> None:
@@ -152,7 +153,7 @@ def test_targets_are_a_closed_list_of_names_and_patterns(tmp_path: Path, target:
 
 def test_a_missing_file_is_said_with_its_name(tmp_path: Path) -> None:
     with pytest.raises(DeclarationError) as caught:
-        declaration.load(tmp_path / "deploy.yml", root=tmp_path)
+        load_declaration(tmp_path / "deploy.yml", root=tmp_path)
     assert caught.value.reason is Reason.DECLARATION_MISSING
     assert caught.value.message == "`deploy.yml` cannot be read: no such file or directory"
 
@@ -347,7 +348,7 @@ def test_whatever_the_shape_only_a_refusal_comes_out(tmp_path: Path, data: dict[
     file = tmp_path / "shipway.yml"
     file.write_text(json.dumps(data), encoding="utf-8")
     try:
-        loaded = declaration.load(file, root=tmp_path, target="prod")
+        loaded = load_declaration(file, root=tmp_path, target="prod")
     except DeclarationError as error:
         problems = error.problems
     else:
@@ -389,4 +390,4 @@ def test_every_context_is_documented() -> None:
 def test_examples_of_the_documentation_load(tmp_path: Path, example: str) -> None:
     file = tmp_path / "shipway.yml"
     file.write_text(example, encoding="utf-8")
-    assert declaration.load(file, root=tmp_path).stages
+    assert load_declaration(file, root=tmp_path).stages

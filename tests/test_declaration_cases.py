@@ -9,6 +9,7 @@ import pytest
 
 from shipway import declaration
 from shipway.errors import DeclarationError
+from shipway.loading import load_declaration
 from shipway.render.problems import render_problems
 from tests.command_line import make_project
 
@@ -60,4 +61,4 @@ def test_good_declaration_loads(name: str) -> None:
 def _load(folder: Path) -> declaration.Declaration:
     given = folder / "given.json"
     target = json.loads(given.read_text())["target"] if given.is_file() else None
-    return declaration.load(folder / "shipway.yml", root=folder, target=target)
+    return load_declaration(folder / "shipway.yml", root=folder, target=target)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from shipway import declaration
 from shipway.errors import DeclarationError
+from shipway.loading import load_declaration
 
 _HEAD = "version: 1\nname: x\n"
 
@@ -29,5 +29,5 @@ _MANY = 500_000
 def test_a_text_full_of_expression_marks_is_refused_in_one_pass(tmp_path: Path, steps: str, refused: str) -> None:
     (tmp_path / "shipway.yml").write_text(_HEAD + steps)
     with pytest.raises(DeclarationError) as raised:
-        declaration.load(tmp_path / "shipway.yml", root=tmp_path)
+        load_declaration(tmp_path / "shipway.yml", root=tmp_path)
     assert refused in raised.value.problems[0].text

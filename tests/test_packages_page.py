@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from shipway import declaration
+from shipway.loading import load_declaration
 from tests.runs import run
 
 PAGE = (Path(__file__).resolve().parent.parent / "docs/packages.md").read_text(encoding="utf-8")
@@ -24,7 +24,7 @@ def shown(before: str) -> str:
 @pytest.mark.parametrize("text", DECLARATIONS, ids=range(len(DECLARATIONS)))
 def test_every_declaration_loads(tmp_path: Path, text: str) -> None:
     (tmp_path / "shipway.yml").write_text(text)
-    assert declaration.load(tmp_path / "shipway.yml", root=tmp_path).stages
+    assert load_declaration(tmp_path / "shipway.yml", root=tmp_path).stages
 
 
 def test_the_definition_is_deployed_verified_and_taken_away(tmp_path: Path) -> None:

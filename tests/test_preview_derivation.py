@@ -10,9 +10,9 @@ import pytest
 
 from shipway.action import ActionFailed, Done, Work
 from shipway.canonical import Json, object_of
-from shipway.declaration import load
 from shipway.environment_record import Checkpoint
 from shipway.errors import UsageError
+from shipway.loading import load_declaration
 from shipway.nodes import Immediate, NeedKind
 from shipway.preview_derivation import alone, attached, derived, known_of, recorded_data
 from shipway.preview_settings import Doing
@@ -45,7 +45,7 @@ def root(tmp_path: Path) -> Path:
 
 def data_of(root: Path, text: str = FULL) -> dict[str, Json]:
     file = declare(root, text)
-    return json.loads(json.dumps(recorded_data(load(file, root=root, target="pr-42"))))  # type: ignore[no-any-return]
+    return json.loads(json.dumps(recorded_data(load_declaration(file, root=root, target="pr-42"))))  # type: ignore[no-any-return]
 
 
 def made(root: Path) -> tuple[Ran, Mapping[str, Json]]:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from shipway.declaration import load
 from shipway.environments import Environments
+from shipway.loading import load_declaration
 from shipway.preview_derivation import derived, known_of, recorded_data
 from shipway.preview_settings import Doing
 from shipway.stores.local_files import LocalFiles
@@ -64,7 +64,7 @@ def up(root: Path) -> Ran:
 
 def do(root: Path, doing: Doing, service: str = "") -> Ran:
     file = root / "shipway.yml"
-    data = recorded_data(load(file, root=root, target="pr-7"))
+    data = recorded_data(load_declaration(file, root=root, target="pr-7"))
     record = Environments(LocalFiles(Workspace(root).make_records()), "test").read("pr-7")
     made = root / ".shipway/previews/test/pr-7/derived.yml"
     made.parent.mkdir(parents=True, exist_ok=True)

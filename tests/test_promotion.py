@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from shipway.declaration import load
+from shipway.loading import load_declaration
 from tests.command_line import Project, make_project
 from tests.git_remotes import make_remote
 
@@ -84,7 +84,7 @@ def test_case_76_another_commit_of_the_same_tree_goes_on_and_another_tree_does_n
 
 def test_case_76_a_pattern_of_targets_has_it_too(project: Project) -> None:
     refused(project, "pr-7")
-    rules = load(project.root / "shipway.yml", root=project.root)
+    rules = load_declaration(project.root / "shipway.yml", root=project.root)
     assert [rules.target_rule(name).after for name in ("prod", "pr-7", "staging")] == [("staging",), ("staging",), ()]
 
 

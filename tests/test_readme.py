@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from shipway import declaration
 from shipway.commands.arguments import parser
+from shipway.loading import load_declaration
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
@@ -22,7 +22,7 @@ def test_the_lifecycle_shown_is_the_example() -> None:
 
 @pytest.mark.parametrize("file", sorted(ROOT.glob("examples/*/shipway.yml")), ids=lambda file: file.parent.name)
 def test_every_example_loads(file: Path) -> None:
-    assert declaration.load(file, root=ROOT).stages
+    assert load_declaration(file, root=ROOT).stages
 
 
 def test_every_command_shown_is_one() -> None:

@@ -10,8 +10,9 @@ import pytest
 from shipway.backend import Backend, Capability, Cleanups, StageFacts, StagePlace, derive_required
 from shipway.builder import GraphBuilder
 from shipway.canonical import Json
-from shipway.declaration import Declaration, Rollback, Stage, load
+from shipway.declaration import Declaration, Rollback, Stage
 from shipway.errors import EXIT_USAGE, Problem, Reason, RunFailed, UsageError
+from shipway.loading import load_declaration
 from shipway.registry import Registry
 from shipway.resolution import backend_failed, check_capabilities, check_stages, resolve
 from shipway.source import parse
@@ -236,7 +237,7 @@ def test_l30_an_error_of_ours_keeps_its_class_reason_and_next_step() -> None:
 
 def test_a_real_declaration_is_resolved(tmp_path: Path) -> None:
     (tmp_path / "shipway.yml").write_text("version: 1\nname: hello\nsteps:\n  - run: echo hello\n")
-    declaration = load(tmp_path / "shipway.yml", root=tmp_path)
+    declaration = load_declaration(tmp_path / "shipway.yml", root=tmp_path)
     assert {stage: found.key for stage, found in resolve(declaration, Registry()).items()} == {
         "main": ("steps", "shell")
     }

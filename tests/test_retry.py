@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shipway import declaration
 from shipway.declaration import Backoff, Retry
 from shipway.errors import DeclarationError
+from shipway.loading import load_declaration
 from shipway.retry import delay_ms, has_another
 
 policies = st.builds(
@@ -105,6 +105,6 @@ def test_g052_durations_are_milliseconds(tmp_path: Path) -> None:
 
 def _declared(tmp_path: Path, retry: str) -> Retry:
     (tmp_path / "shipway.yml").write_text(f"version: 1\nname: x\nsteps: [{{run: x, retry: {retry}}}]\n")
-    found = declaration.load(tmp_path / "shipway.yml", root=tmp_path).stages[0].steps[0].retry
+    found = load_declaration(tmp_path / "shipway.yml", root=tmp_path).stages[0].steps[0].retry
     assert found is not None
     return found

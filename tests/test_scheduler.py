@@ -8,10 +8,10 @@ from random import Random
 
 import pytest
 
-from shipway import declaration
 from shipway.builder import BuilderScope, GraphBuilder
 from shipway.declaration import OnFailure, Stage
 from shipway.errors import DeclarationError, Position
+from shipway.loading import load_declaration
 from shipway.nodes import Need, NeedKind, Outcome, Reads
 from shipway.priority import dependents_counts, longest_paths, topological, weights
 from shipway.registry import Registry
@@ -56,7 +56,7 @@ def _overlap(run: Simulated, one: str, other: str) -> bool:
 def _problems(tmp_path: Path, text: str) -> list[str]:
     (tmp_path / "shipway.yml").write_text(f"version: 1\nname: shop\n{text}")
     with pytest.raises(DeclarationError) as caught:
-        declaration.load(tmp_path / "shipway.yml", root=tmp_path)
+        load_declaration(tmp_path / "shipway.yml", root=tmp_path)
     return [f"{problem.where}: {problem.text}; {problem.hint}" for problem in caught.value.problems]
 
 
@@ -156,7 +156,7 @@ def test_c010_without_a_number_twice_the_processors_and_at_most_the_nodes(tmp_pa
 
 def test_c010_zero_says_nothing(tmp_path: Path) -> None:
     (tmp_path / "shipway.yml").write_text("version: 1\nname: x\ndefaults: {parallel: 0}\nsteps: [{run: x}]\n")
-    assert declaration.load(tmp_path / "shipway.yml", root=tmp_path).defaults.parallel is None
+    assert load_declaration(tmp_path / "shipway.yml", root=tmp_path).defaults.parallel is None
 
 
 def test_c011_a_node_starts_when_its_last_need_ends() -> None:

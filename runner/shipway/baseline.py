@@ -11,11 +11,11 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from shipway import declaration as declarations
 from shipway.approvals import ApprovalRule
 from shipway.declaration import Declaration
 from shipway.declaration_files import DEFAULT_FILE, overlays
 from shipway.errors import DeclarationError, Reason, ShipwayError, UsageError, VerificationError
+from shipway.loading import load_declaration
 from shipway.plan import Plan
 from shipway.repository import Repository
 from shipway.rules import Held, hold, kept_elsewhere, promoted, signed_before
@@ -136,7 +136,7 @@ def _loaded(commit: str, file: str, target: str, repository: Repository) -> Decl
             path = Path(folder) / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
-        return declarations.load(Path(folder) / file, root=Path(folder), target=target or None)
+        return load_declaration(Path(folder) / file, root=Path(folder), target=target or None)
 
 
 def _elsewhere(commit: str, declared: Declaration, repository: Repository) -> str:

@@ -10,7 +10,6 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from shipway import __version__
-from shipway import declaration as declarations
 from shipway.admission import Admission
 from shipway.assembly import OutputSeal, RunFacts, assemble, failed_receipt
 from shipway.attestation import Endorsement
@@ -35,6 +34,7 @@ from shipway.inputs import read_inputs
 from shipway.interruption import abort
 from shipway.journal import LeaseLost, Unjournalled
 from shipway.listening import Listening
+from shipway.loading import is_same_for, load_declaration
 from shipway.locks import lifecycle_lock, named_lock
 from shipway.logbook import Guard, Logbook, ran_by
 from shipway.look_ahead import looked_ahead
@@ -171,8 +171,8 @@ class _Voyage:
         """Read the declaration and its overlay for the target; learn the secrets to mask."""
         root, request = self.around.repository.root, self.request
         known = request.declared
-        if known is None or not declarations.is_same_for(known, request.file, root=root, target=request.target):
-            known = declarations.load(request.file, root=root, target=request.target, more=self._slot_problems)
+        if known is None or not is_same_for(known, request.file, root=root, target=request.target):
+            known = load_declaration(request.file, root=root, target=request.target, more=self._slot_problems)
         self._declaration = known
         env = self.context.env
         self.secrets = {name: env[name] for name in self.declaration.secrets if env.get(name)}
@@ -358,7 +358,7 @@ class _Voyage:
         return proof
 
     def _proofs(self, target: str, tree: str) -> tuple[Iterable[Receipt], str, Declaration, str]:
-        declared = declarations.load(self.request.file, root=self.around.repository.root, target=target)
+        declared = load_declaration(self.request.file, root=self.around.repository.root, target=target)
         return list(self.around.receipts(self._held.recorded(declared), target)), tree, declared, target
 
     @cached_property

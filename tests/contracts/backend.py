@@ -15,8 +15,9 @@ from shipway.backend import Backend, Capability, StagePlace
 from shipway.builder import BuilderScope, GraphBuilder
 from shipway.canonical import Json, canonical_bytes
 from shipway.cleanup import remove_path
-from shipway.declaration import Declaration, Stage, load
+from shipway.declaration import Declaration, Stage
 from shipway.errors import Problem
+from shipway.loading import load_declaration
 from shipway.node_json import node_from_json, node_json
 from shipway.nodes import Node, Reads
 from shipway.registry import Registry
@@ -170,7 +171,7 @@ def _workspace(case: BackendCase, declaration: str) -> Iterator[tuple[Declaratio
         for name, text in {**case.files, "shipway.yml": declaration}.items():
             root.joinpath(name).parent.mkdir(parents=True, exist_ok=True)
             root.joinpath(name).write_text(text)
-        yield load(root / "shipway.yml", root=root), root
+        yield load_declaration(root / "shipway.yml", root=root), root
 
 
 def _planned(

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from shipway import declaration
 from shipway.approvals import Approval
 from shipway.attestation import Endorsement
 from shipway.commands.documents import read_document
 from shipway.commands.setting import journal_of
 from shipway.context import Context
+from shipway.loading import load_declaration
 from shipway.nodes import DONE
 from shipway.plan import Plan
 from shipway.receipt import Receipt
@@ -32,7 +32,7 @@ def done_under(effect: str, plan: Plan, file: Path, context: Context, repository
     by_journal = _journalled(effect, lifecycle, target, context, root)
     if by_journal:
         return by_journal
-    declared = declaration.load(file, root=root, target=target)
+    declared = load_declaration(file, root=root, target=target)
     tools = SigningTools(root, context.home, context.env, {})
     counts = Endorsement([(declared.signing, None)], Registry().make_signer, tools).counts
     return _receipted(effect, lifecycle, target, root, counts)

@@ -8,7 +8,6 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
-from shipway import declaration
 from shipway.ci import CiContext, Token, origin
 from shipway.commands.setting import find_file, find_target, repository_of
 from shipway.context import Context
@@ -16,6 +15,7 @@ from shipway.declaration import Declaration
 from shipway.declaration_files import overlay_of
 from shipway.environment import BASE_NAMES
 from shipway.errors import Reason, UsageError
+from shipway.loading import load_declaration
 from shipway.preview_trigger import BY_COMMAND, MODE, has_previews, own_target, preview_work, refused_work
 from shipway.render.workflow import WorkflowLog
 from shipway.repository import Repository
@@ -106,7 +106,7 @@ def job_of(context: Context, inputs: Inputs, log: WorkflowLog) -> Job:
     file = find_file(Namespace(file=inputs.file), context)
     repository = repository_of(file, context)
     target = inputs.target or _own_target(ci, file, repository) or find_target("", file, repository)
-    declared = declaration.load(file, root=repository.root, target=target)
+    declared = load_declaration(file, root=repository.root, target=target)
     for name in declared.secrets:
         log.mask(context.env.get(name, ""))
     patterns = declared.target_rule(target).on
@@ -128,7 +128,7 @@ def _own_target(ci: CiContext, file: Path, repository: Repository) -> str:
     if not own or not speaks_of_previews(file):
         return ""
     try:
-        declared = declaration.load(file, root=repository.root, target=own)
+        declared = load_declaration(file, root=repository.root, target=own)
     except UsageError:
         return ""  # none of a closed list of targets, or broken, which is told of whatever target it is read for
     return own if has_previews(declared) else ""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from shipway import declaration
 from shipway.attestation import Attestor
 from shipway.chain import Chain
 from shipway.commands.documents import KeptReceipts
@@ -15,6 +14,7 @@ from shipway.declaration import Declaration
 from shipway.errors import UsageError
 from shipway.journal import Opening, RunStatus, RunSummary
 from shipway.journal_file import JournalFile
+from shipway.loading import load_declaration
 from shipway.plan import Plan
 from shipway.receipt import Receipt
 from shipway.registry import Registry
@@ -79,6 +79,6 @@ def _keep(receipt: Receipt, plan: Plan, keeper: KeptReceipts, kept: list[Receipt
 def _declared(opening: Opening, root: Path) -> Declaration | None:
     """The declaration of a run as it is now; None where it can be read no more."""
     try:
-        return declaration.load(root / opening.file, root=root, target=opening.target)
+        return load_declaration(root / opening.file, root=root, target=opening.target)
     except UsageError:
         return None

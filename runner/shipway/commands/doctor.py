@@ -9,7 +9,6 @@ from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
 
-from shipway import declaration
 from shipway.checkup import (
     Check,
     Verdict,
@@ -34,6 +33,7 @@ from shipway.evaluation import secrets_named
 from shipway.events import Events
 from shipway.holding import load_kept
 from shipway.lifecycle import check_lifecycle
+from shipway.loading import load_declaration
 from shipway.locks import PREFIX
 from shipway.nodes import Immediate, Node
 from shipway.plan import Plan
@@ -87,7 +87,7 @@ def _on_github(arguments: Namespace, context: Context) -> Iterator[Check]:
     try:
         repository = open_repository(_around(arguments, context), context.env)
         file = find_file(arguments, context)
-        declared = declaration.load(file, root=repository.root)
+        declared = load_declaration(file, root=repository.root)
         target = find_target(arguments.target, file, repository)
     except ShipwayError as error:
         yield _unusable(error)
@@ -181,7 +181,7 @@ def _lifecycle_checks(arguments: Namespace, context: Context, repository: Reposi
     for node in plan.nodes:
         for name in secrets_named(node):
             named.setdefault(name, []).append(node.id)
-    declared = declaration.load(file, root=repository.root, target=target)
+    declared = load_declaration(file, root=repository.root, target=target)
     if declared.state.url:
         named.setdefault(declared.state.url, []).append("state")
     yield check_secrets(named, plan.secrets, [name for name in named if context.env.get(name)])

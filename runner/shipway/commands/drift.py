@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from argparse import Namespace
 
-from shipway import declaration
 from shipway.canonical import Json
 from shipway.commands.documents import write_out
 from shipway.commands.drifting import DriftReport, find_drift
@@ -15,6 +14,7 @@ from shipway.context import read_context
 from shipway.deviation import counts, found_json
 from shipway.errors import EXIT_CHANGES, EXIT_DONE, EXIT_UNVERIFIED
 from shipway.interruption import Interruption
+from shipway.loading import load_declaration
 from shipway.redaction import trusted
 from shipway.render import terminal
 from shipway.render.drift import render_drift
@@ -28,7 +28,7 @@ def run(arguments: Namespace) -> int:
     file = find_file(arguments, context)
     repository = repository_of(file, context)
     target = find_target(arguments.target, file, repository)
-    declared = declaration.load(file, root=repository.root, target=target)
+    declared = load_declaration(file, root=repository.root, target=target)
     interruption = Interruption()
     with heeding_signals(interruption):
         report = find_drift(declared, target, context, repository, interruption)

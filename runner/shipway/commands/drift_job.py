@@ -6,7 +6,6 @@ import json
 from argparse import Namespace
 from collections.abc import Sequence
 
-from shipway import declaration
 from shipway.canonical import Json, digest
 from shipway.ci import CiContext, Provider
 from shipway.commands.action_job import Inputs
@@ -25,6 +24,7 @@ from shipway.forges.forge import Outcome, Posted
 from shipway.forges.issues import settle
 from shipway.forges.sticky import Note, Purpose
 from shipway.interruption import Interruption
+from shipway.loading import load_declaration
 from shipway.redaction import trusted
 from shipway.render import drift_issue, failure, terminal
 from shipway.render.drift import render_drift, words
@@ -39,12 +39,12 @@ def look_for_drift(context: Context, inputs: Inputs, log: WorkflowLog) -> int:
     repository = repository_of(file, context)
     codes: list[int] = []
     reasons: list[str] = []
-    lifecycle = declaration.load(file, root=repository.root)
+    lifecycle = load_declaration(file, root=repository.root)
     rounds = Rounds(lifecycle, context, repository)
     for target in rounds.of(_targets(lifecycle, inputs.target)):
         interruption = Interruption()
         try:
-            declared = declaration.load(file, root=repository.root, target=target)
+            declared = load_declaration(file, root=repository.root, target=target)
             for name in declared.secrets:
                 log.mask(context.env.get(name, ""))
             with heeding_signals(interruption):

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from shipway import declaration
 from shipway.approval import Approver, Sanction, nobody
 from shipway.commands.approving import approver
 from shipway.commands.documents import write_out
@@ -22,6 +21,7 @@ from shipway.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_NOT_UN
 from shipway.events import Events
 from shipway.executor import DRILLED
 from shipway.lifecycle import run_lifecycle
+from shipway.loading import load_declaration
 from shipway.nodes import WHOLE, Node, Outcome, Verified
 from shipway.plan import Plan
 from shipway.receipt import RunOutcome
@@ -64,7 +64,7 @@ def run(arguments: Namespace) -> int:
 
 
 def _planned(request: Request, repository: Repository, context: Context) -> Plan:
-    loaded = declaration.load(request.file, root=repository.root, target=request.target)
+    loaded = load_declaration(request.file, root=repository.root, target=request.target)
     if not loaded.target_rule(request.target).drill:
         raise UsageError(
             f"the target `{request.target}` is not there to be broken",

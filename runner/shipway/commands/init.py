@@ -20,6 +20,7 @@ from shipway.detection import MANIFESTS, Part, Suggestion, detect, is_telling
 from shipway.errors import UsageError
 from shipway.fork_workflows import fork_workflows, plan_path
 from shipway.gitlab_pipeline import PIPELINE, include_text, jobs_path, jobs_text
+from shipway.loading import load_declaration
 from shipway.render.columns import wrap
 from shipway.repository import Repository, open_repository
 from shipway.scaffold import Scaffold
@@ -98,12 +99,11 @@ def run(arguments: Namespace) -> int:
 
 def _as_declared(planned: Scaffold, arguments: Namespace, repository: Repository) -> Scaffold:
     """What to write beside a declaration that is there and stays as it is. Raises ShipwayError where it is not valid."""
-    from shipway import declaration  # late: usually there is none yet
     from shipway.declaration import StateStore
 
     path = repository.root / planned.file
     find_target(arguments.target, path, repository)
-    declared = declaration.load(path, root=repository.root, target=arguments.target)
+    declared = load_declaration(path, root=repository.root, target=arguments.target)
     is_git = declared.state.store is StateStore.GIT
     return replace(planned, name=declared.name, folder="", steps=(), has_remote=is_git)
 

@@ -8,13 +8,13 @@ from contextlib import contextmanager
 
 from msgspec import Struct
 
-from shipway import declaration
 from shipway.commands.setting import find_file, find_target, repository_of
 from shipway.commands.stores import clock_of, life_of, open_store
 from shipway.context import Context
 from shipway.declaration import Declaration
 from shipway.errors import UsageError
 from shipway.holding import known_life, load_kept
+from shipway.loading import load_declaration
 from shipway.locks import PREFIX, Holder, Life, Lock, key_of, lifecycle_lock, named_lock
 from shipway.store import Store
 
@@ -56,7 +56,7 @@ def open_desk(arguments: Namespace, context: Context, *, writes: bool) -> Iterat
     target = arguments.target
     if writes and not named:
         target = find_target(arguments.target, file, repository)
-    declared = declaration.load(file, root=repository.root, target=target)
+    declared = load_declaration(file, root=repository.root, target=target)
     if not declared.is_locked:
         raise UsageError(
             f"`{declared.name}` takes no locks: it says `lock: none`", next="the forge's concurrency is its only guard"

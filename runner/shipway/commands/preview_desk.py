@@ -13,7 +13,6 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
-from shipway import declaration
 from shipway.canonical import Json
 from shipway.commands.setting import find_file, names_in, repository_of
 from shipway.commands.stores import clock_of, open_store
@@ -22,6 +21,7 @@ from shipway.declaration import Declaration, StateRule
 from shipway.environment_record import EnvironmentRecord
 from shipway.environments import Environments
 from shipway.errors import DeclarationError, Reason, UsageError
+from shipway.loading import load_declaration
 from shipway.preview_names import PREVIEWS, host_label, kept_folder
 from shipway.repository import Repository, open_repository
 from shipway.workspace import Workspace, write_atomically
@@ -117,7 +117,7 @@ def _derived_bytes(content: Mapping[str, Json]) -> bytes:
 
 def _declared(file: Path, repository: Repository, target: str) -> tuple[Declaration | None, str]:
     try:
-        declared = declaration.load(file, root=repository.root, target=target or None)
+        declared = load_declaration(file, root=repository.root, target=target or None)
     except DeclarationError:
         names = names_in(file, target)
         if names is None:

@@ -8,7 +8,6 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
-from shipway import declaration
 from shipway.action import ActionFailed
 from shipway.canonical import Json
 from shipway.checkpoint_store import opened_of
@@ -17,6 +16,7 @@ from shipway.commands.stores import open_shelf
 from shipway.context import Context
 from shipway.errors import Reason, UsageError
 from shipway.expressions import to_text
+from shipway.loading import load_declaration
 from shipway.preview_derivation import alone, recorded_data
 from shipway.preview_manifest import load_manifest, secrets_in, split_reference
 from shipway.preview_names import secret_name
@@ -50,7 +50,7 @@ def told_by(desk: Desk, file: Path) -> Desk:
     record = desk.record()
     if record is not None and record.is_alive and record.checkpoints:
         return desk
-    return replace(desk, declared=declaration.load(file, root=desk.repository.root, target=desk.target))
+    return replace(desk, declared=load_declaration(file, root=desk.repository.root, target=desk.target))
 
 
 def _secrets(manifest: Mapping[str, Json], desk: Desk, context: Context) -> dict[str, str]:

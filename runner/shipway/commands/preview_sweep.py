@@ -8,7 +8,6 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from shipway import declaration
 from shipway.commands.action_job import Inputs, speaks_of_previews
 from shipway.commands.action_voyage import set_outputs
 from shipway.commands.delivery import open_forge
@@ -26,6 +25,7 @@ from shipway.environment_record import EnvironmentRecord, EnvironmentState
 from shipway.errors import EXIT_DONE, EXIT_NOT_UNDONE, EXIT_UNREACHABLE, Reason, ShipwayError, UsageError
 from shipway.forges.forge import Forge, ForgeError, Posted
 from shipway.forges.previews import PullState
+from shipway.loading import load_declaration
 from shipway.locks import LockHeld
 from shipway.preview_ending import Ending, ending
 from shipway.preview_settings import Doing
@@ -52,7 +52,7 @@ def is_sweep(context: Context, inputs: Inputs, work: Work) -> bool:
     if not speaks_of_previews(file):
         return False
     try:
-        declared = declaration.load(file, root=repository_of(file, context).root, target=inputs.target or ANY_TARGET)
+        declared = load_declaration(file, root=repository_of(file, context).root, target=inputs.target or ANY_TARGET)
     except UsageError:
         return inputs.command == "gc"
     asked = preview_work(inputs.command, context.ci, inputs.target) if has_previews(declared) else None

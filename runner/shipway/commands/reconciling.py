@@ -8,7 +8,6 @@ from argparse import Namespace
 from msgspec import Struct
 from msgspec.structs import replace
 
-from shipway import declaration
 from shipway.canonical import Json
 from shipway.commands.drifting import DriftReport, find_drift
 from shipway.commands.setting import Unreported, heeding_signals, surroundings
@@ -18,6 +17,7 @@ from shipway.deviation import Found, counts
 from shipway.errors import VerificationError
 from shipway.events import Events
 from shipway.lifecycle import check_lifecycle
+from shipway.loading import load_declaration
 from shipway.planning import Selection, select
 from shipway.reconciliation import way_back
 from shipway.redaction import trusted
@@ -40,7 +40,7 @@ class Reconciled(Struct, frozen=True):
 def reconciled(request: Request, arguments: Namespace, context: Context, repository: Repository) -> Reconciled:
     """What is to be done. Says what was found. Raises VerificationError where a receipt cannot be counted."""
     around = surroundings(context, repository, Events(), Unreported())
-    declared = request.declared or declaration.load(request.file, root=repository.root, target=request.target)
+    declared = request.declared or load_declaration(request.file, root=repository.root, target=request.target)
     with heeding_signals(around.interruption):
         report = find_drift(declared, request.target, context, repository, around.interruption)
     if report.findings:

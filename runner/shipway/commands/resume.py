@@ -5,7 +5,6 @@ from __future__ import annotations
 from argparse import Namespace
 from collections.abc import Callable
 
-from shipway import declaration
 from shipway.commands.run import confirmed, voyage
 from shipway.commands.setting import (
     find_file,
@@ -21,6 +20,7 @@ from shipway.declaration import Declaration
 from shipway.errors import Reason, UsageError
 from shipway.journal import Opening, RunStatus, RunSummary
 from shipway.journal_file import JournalFile, held
+from shipway.loading import load_declaration
 from shipway.planning import Selection
 from shipway.reopening import Wish
 from shipway.takeover import GoOn
@@ -66,7 +66,7 @@ def learn_elsewhere(arguments: Namespace, context: Context) -> Declaration | Non
             raise
         return None  # the run names its declaration; of one that is not here nothing can be kept elsewhere
     repository = repository_of(file, context)
-    declared = declaration.load(file, root=repository.root, target=arguments.target)
+    declared = load_declaration(file, root=repository.root, target=arguments.target)
     fetch_runs(declared, arguments.target, context, repository)
     return declared
 

@@ -20,6 +20,7 @@ from shipway.errors import Reason, ShipwayError, UsageError
 from shipway.events import Events, Warned
 from shipway.interruption import Interruption
 from shipway.links import Anchor
+from shipway.loading import load_declaration
 from shipway.plan import Plan
 from shipway.planning import Selection
 from shipway.policy import Labels
@@ -66,7 +67,7 @@ def find_file(arguments: Namespace, context: Context) -> Path:
 def lifecycle_in(arguments: Namespace, context: Context) -> str:
     """The name of the lifecycle that the declaration describes which `find_file` finds."""
     file = find_file(arguments, context)
-    return declaration.load(file, root=repository_of(file, context).root).name
+    return load_declaration(file, root=repository_of(file, context).root).name
 
 
 def find_target(wanted: str | None, file: Path, repository: Repository) -> str:
@@ -75,7 +76,7 @@ def find_target(wanted: str | None, file: Path, repository: Repository) -> str:
         return wanted
     if b"targets" not in file.read_bytes():
         return DEFAULT_TARGET  # the usual case, and one reading of a large file less
-    targets = declaration.load(file, root=repository.root).targets
+    targets = load_declaration(file, root=repository.root).targets
     if targets is None:
         return DEFAULT_TARGET
     names = list(targets)

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from shipway import declaration
 from shipway.attestation import Attestor, believed
 from shipway.canonical import canonical_bytes
 from shipway.chain import Chain, claimed_digest
@@ -19,6 +18,7 @@ from shipway.context import Context, read_context
 from shipway.declaration import Declaration
 from shipway.errors import EXIT_DONE, Reason, ShipwayError, UsageError, VerificationError
 from shipway.journal import RunSummary
+from shipway.loading import load_declaration
 from shipway.receipt import Receipt
 from shipway.registry import Registry
 from shipway.render.foreign import one_line
@@ -48,7 +48,7 @@ def run(arguments: Namespace) -> int:
     repository = repository_of(file, context)
     wanted = _wanted(arguments.run, repository, context) if arguments.run else None
     target = wanted.target if wanted else find_target(arguments.target, file, repository)
-    declared = declaration.load(file, root=repository.root, target=target)
+    declared = load_declaration(file, root=repository.root, target=target)
     secrets = {name: context.env[name] for name in declared.secrets if context.env.get(name)}
     desk = _Desk(declared, context, repository, secrets)
     path, receipt = _found(Workspace(repository.root), declared.name, target, wanted)

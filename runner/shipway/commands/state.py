@@ -10,7 +10,6 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from shipway import declaration
 from shipway.attestation import Endorsement
 from shipway.canonical import Json
 from shipway.commands.anchors import anchor_here
@@ -23,6 +22,7 @@ from shipway.context import Context, read_context
 from shipway.declaration import Declaration
 from shipway.durations import parse_ms
 from shipway.errors import EXIT_DONE, EXIT_UNVERIFIED, Reason, UsageError
+from shipway.loading import load_declaration
 from shipway.promotion import gap_after, proves
 from shipway.redaction import trusted
 from shipway.registry import Registry
@@ -87,7 +87,7 @@ def _subject(arguments: Namespace, context: Context) -> tuple[Path | None, Decla
             raise
         return None, None, open_repository(root_here(context), context.env)
     repository = repository_of(file, context)
-    return file, declaration.load(file, root=repository.root, target=arguments.target), repository
+    return file, load_declaration(file, root=repository.root, target=arguments.target), repository
 
 
 def _wanted(arguments: Namespace, context: Context) -> Wanted:
@@ -175,7 +175,7 @@ def _unproven(target: str, subject: Subject, context: Context) -> Iterator[str]:
     tools = SigningTools(repository.root, context.home, context.env, {})
     endorsement = Endorsement([(subject.declared.signing, None)], Registry().make_signer, tools)
     for name in subject.declared.target_rule(target).after:
-        there = declaration.load(subject.file, root=repository.root, target=name)
+        there = load_declaration(subject.file, root=repository.root, target=name)
         kept = list(receipts_of(there, name, context, repository))  # unsigned ones too, as a run asks them
         proof = proves(kept, tree, there, name, endorsement.counts) if tree is not None else None
         anchors = anchor_here(there, name, repository.root)

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from shipway import declaration
 from shipway.canonical import bytes_digest
 from shipway.commands.kept_receipts import Archive, Source, gathered
 from shipway.commands.setting import repository_of
@@ -16,6 +15,7 @@ from shipway.commands.stores import open_store
 from shipway.context import Context
 from shipway.declaration import Declaration, StateStore
 from shipway.errors import ShipwayError
+from shipway.loading import load_declaration
 from shipway.receipt import Receipt
 from shipway.repository import Repository
 from shipway.shared_state import SharedState, saved_targets
@@ -53,7 +53,7 @@ def stored_runs(file: Path, target: str | None, context: Context) -> StoredRuns:
         return StoredRuns()  # the usual case, and no reading of YAML
     try:
         repository = repository_of(file, context)
-        declared = declaration.load(file, root=repository.root)
+        declared = load_declaration(file, root=repository.root)
         return _stored(declared, target, context, repository)
     except ShipwayError as error:
         return StoredRuns("the store of `state`", trouble=error.message)

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
-from shipway import declaration
 from shipway.attestation import Believed, believed
 from shipway.canonical import Json
 from shipway.chain import Chain
@@ -24,6 +23,7 @@ from shipway.context import Context, read_context
 from shipway.declaration import Declaration, StateStore
 from shipway.errors import EXIT_DONE, EXIT_UNVERIFIED, Reason, ShipwayError, UsageError
 from shipway.links import Anchor, ChainReport, Link, report
+from shipway.loading import load_declaration
 from shipway.registry import Registry
 from shipway.render import terminal
 from shipway.render.verification import render_verified
@@ -115,7 +115,7 @@ def _chain_here(arguments: Namespace, context: Context) -> _Source:
             raise
         return _kept(Workspace(root_here(context)), None, arguments.target)
     repository = repository_of(file, context)
-    declared = declaration.load(file, root=repository.root, target=arguments.target)
+    declared = load_declaration(file, root=repository.root, target=arguments.target)
     if declared.state.store is StateStore.LOCAL:
         return _kept(Workspace(repository.root), declared.name, arguments.target)
     return _stored(declared, arguments.target, context, repository)
@@ -192,7 +192,7 @@ def _lifecycle_here(arguments: Namespace, context: Context) -> str:
         file = find_file(arguments, context)
     except UsageError:
         return ""
-    return declaration.load(file, root=repository_of(file, context).root).name
+    return load_declaration(file, root=repository_of(file, context).root).name
 
 
 def _head(content: bytes) -> dict[str, str]:
@@ -212,7 +212,7 @@ def _signing(arguments: Namespace, context: Context) -> tuple[SigningPolicy, Ask
     try:
         file = find_file(arguments, context)
         root = repository_of(file, context).root
-        rule = declaration.load(file, root=root, target=arguments.target).signing
+        rule = load_declaration(file, root=root, target=arguments.target).signing
     except UsageError:
         if arguments.file:
             raise

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from argparse import Namespace
 
-from shipway import declaration
 from shipway.commands.documents import read_plan, write_out
 from shipway.commands.earlier_plans import files_between, last_receipt, plan_named, plan_of_receipt
 from shipway.commands.notes import noting
@@ -16,6 +15,7 @@ from shipway.declaration import Declaration
 from shipway.errors import EXIT_DONE, UsageError
 from shipway.explanation import Earlier, Explanation, explain
 from shipway.lifecycle import run_lifecycle
+from shipway.loading import load_declaration
 from shipway.plan import Plan
 from shipway.redaction import trusted
 from shipway.reference_sites import reference_sites
@@ -54,7 +54,7 @@ def _planned(arguments: Namespace, context: Context) -> tuple[Plan, Declaration,
     if finished.error is not None:
         raise finished.error
     assert finished.plan is not None
-    return finished.plan, declaration.load(request.file, root=repository.root, target=request.target), repository
+    return finished.plan, load_declaration(request.file, root=repository.root, target=request.target), repository
 
 
 def _explained(name: str, plan: Plan, declared: Declaration | None, earlier: Earlier | None) -> Explanation:
