@@ -184,6 +184,17 @@ def renewed(work: Work, *, make: Make) -> Done:
     return Done({**made.outputs, MADE: kept.made}, undo={"how": _UPDATED}, records=made.records)
 
 
+def is_ending(work: Work | PlanWork) -> bool:
+    """Whether the node is one that takes away what it would make else, or half of that."""
+    return bool(work.inputs.get("remove") or work.inputs.get("stop"))
+
+
+def is_update(work: Work) -> bool:
+    """Whether what is being made was begun as an update of what is there: only slots changed that make nothing anew."""
+    checkpoint = checkpoint_of(work)
+    return checkpoint is not None and checkpoint.stale == _UPDATING
+
+
 def removed(work: Work, *, remove: Remove) -> Done:
     """Take away what the node left. `remove` is given its checkpoint, None where nothing was ever begun; False: nothing was there.
 
@@ -208,8 +219,7 @@ def undone(work: Work, *, remove: Remove) -> None:
     is_done = work.outcome is Outcome.SUCCEEDED
     if work.outcome is Outcome.UNCHANGED or not (is_done or _note(work).exists()):
         return
-    checkpoint = checkpoint_of(work)
-    if mapping(work.state).get("how") == _UPDATED or (checkpoint is not None and checkpoint.stale == _UPDATING):
+    if mapping(work.state).get("how") == _UPDATED or is_update(work):
         change_environment(work, lambda record: marked_stale(record, [work.node.id], _FAILED_SINCE))
         return
     removed(work, remove=remove)
@@ -237,7 +247,7 @@ def verified(work: Work, *, verify: Verify) -> Verified:
     outputs known.
     """
     checkpoint = checkpoint_of(work)
-    if work.inputs.get("remove") is True:
+    if is_ending(work):
         return Verified.HOLDS if checkpoint is None else Verified.GONE
     if work.shelf is None and work.outputs:
         return verify(work, Checkpoint("", work.outputs))

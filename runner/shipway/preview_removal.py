@@ -44,7 +44,6 @@ class _Removal:
         self._on = on
         self._settings = settings
         self._form = "stop" if settings.action is Doing.STOP else "remove"
-        self._word = "stop" if settings.action is Doing.STOP else "remove"
 
     def add(self) -> None:
         if self._on.stage.id == self._on.preview.runner_id:
@@ -182,7 +181,7 @@ class _Removal:
             name,
             whole,
             path=path,
-            title=what if hook is not None else f"{self._word} {what}",
+            title=what if hook is not None else f"{self._form} {what}",
             after=after,
             hooks=[hook],
             env=env,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from shipway.action import ActionFailed, PlanWork, Work
 from shipway.canonical import Json, mapping
@@ -10,6 +10,7 @@ from shipway.compute_access import ROOT_MISSING, Access, Refused, Unreachable
 from shipway.environment import BASE_NAMES
 from shipway.file_state import locate
 from shipway.local_access import LocalAccess
+from shipway.nodes import Verified
 from shipway.ssh_access import SshAccess
 from shipway.ssh_control import Control, Host
 
@@ -27,6 +28,11 @@ def open_access(compute: Mapping[str, Json], ssh: Json, work: PlanWork | Work) -
     if isinstance(work, PlanWork) and "ssh" in work.unknown:
         raise Unreachable(f"how to connect is not known yet: it waits for {work.unknown['ssh']}")
     return SshAccess(root, control_of(compute, ssh, work))
+
+
+def access_of(work: PlanWork | Work) -> Access:
+    """The access to where the preview of a node lives, as its slots `compute` and `ssh` say."""
+    return open_access(mapping(work.inputs.get("compute")), work.inputs.get("ssh"), work)
 
 
 def outside_of(access: Access) -> Access:
@@ -69,6 +75,16 @@ def declared_env(work: PlanWork | Work) -> dict[str, str]:
     """The part of a node's environment that its declaration names."""
     named = work.node.env
     return {name: value for name, value in work.env.items() if name in named or name not in BASE_NAMES}
+
+
+def gone_with_root(look: Callable[[], Verified]) -> Verified:
+    """What `look` says; gone where the root of the preview is not there, and so nothing in it."""
+    try:
+        return look()
+    except ActionFailed as error:
+        if nothing_there(error):
+            return Verified.GONE
+        raise
 
 
 def nothing_there(error: ActionFailed) -> bool:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Literal
 
 from msgspec.structs import replace
 
-from shipway.action import ActionFailed, Done, PlanWork, Prediction, SlotRule, SlotType, Work
+from shipway.action import ActionFailed, PlanWork, SlotRule, SlotType, Work
 from shipway.canonical import Json
 from shipway.checkouts import (
     is_checkout,
@@ -21,7 +20,7 @@ from shipway.checkouts import (
     remove_work_tree,
 )
 from shipway.checkpoint_store import change_environment, checkpoint_of
-from shipway.checkpoints import MADE, Made, checkpointed, decided, foretold, removed, undone, verified
+from shipway.checkpoints import MADE, Made, is_update
 from shipway.compute_access import Refused, Unreachable
 from shipway.declaration import OutputRule
 from shipway.environment import output_variables
@@ -29,24 +28,21 @@ from shipway.environment_record import Checkpoint, with_checkpoint, without_chec
 from shipway.file_state import locate
 from shipway.git_work import git_at
 from shipway.hook_runs import HookRun, ask_hook, end_left_over, hook_env, known_outputs, run_hook
-from shipway.nodes import Change, Fidelity, Verified
+from shipway.nodes import Verified
 from shipway.port_blocks import Owner
+from shipway.preview_action import PreviewAction
 from shipway.preview_folder import remove_folder_script
 from shipway.preview_slots import COMMON, REMOVE, VERIFY_SCRIPT
 from shipway.reaching import control_of, nothing_there, open_access, repository_access
 from shipway.sweeping import machines_in
 
-_UNKEYED = ("destroy", "list", "verify_script", "remove")
-_IN_PLACE = ("tree",)
 _FACTS = ("kind", "root", "managed", "host", "user", "port", MADE)
 
 
-class PreviewCompute:
+class PreviewCompute(PreviewAction):
     """Makes the place, or brings the one that is there to the planned tree. Never makes a second of what may be there."""
 
-    runs_in: Literal["thread"] = "thread"
     name = "preview.compute"
-    contract = 1
     slots: Mapping[str, SlotRule] = {
         **COMMON,
         "ssh": SlotRule(SlotType.OBJECT, description="`key` and `known_hosts`; it lives on a host where this is given"),
@@ -71,56 +67,74 @@ class PreviewCompute:
         "port": OutputRule("integer", required=False),
         MADE: OutputRule("integer"),
     }
+    removal = "the place and what is in it are removed"
+    unkeyed = ("destroy", "list")
+    in_place = ("tree",)
 
-    def plan(self, work: PlanWork) -> Prediction:
-        """Kept, brought up to date, or made; or that it goes."""
-        if work.inputs.get("remove"):
-            return Prediction(Change.DELETE, Fidelity.PREDICTED, "the place and what is in it are removed")
-        return foretold(
-            work,
-            contract=self.contract,
-            verify=_verify,
-            change_when_made=Change.CREATE,
-            unkeyed=_UNKEYED,
-            in_place=_IN_PLACE,
-            reversible=work.inputs.get("create") is None or work.inputs.get("destroy") is not None,
-        )
+    def is_reversible(self, work: PlanWork) -> bool:
+        """A host that a script makes only by one that takes it away."""
+        return work.inputs.get("create") is None or work.inputs.get("destroy") is not None
 
-    def do(self, work: Work) -> Done:
-        """Make it, or bring it up to date; with `remove` take it away."""
-        if work.inputs.get("remove"):
-            return removed(work, remove=_remove)
-        is_in_place = decided(work, self.contract, _UNKEYED, _IN_PLACE).is_in_place
-        return checkpointed(
-            work,
-            contract=self.contract,
-            verify=_verify,
-            make=lambda given, before: _make(given, before, is_in_place=is_in_place),
-            unkeyed=_UNKEYED,
-            in_place=_IN_PLACE,
-            adopt=_adopt,
-        )
+    def make(self, work: Work, before: Checkpoint | None) -> Made:
+        """Make it, or bring it up to date."""
+        if work.inputs.get("ssh") is None:
+            return _make_here(work)
+        given: Mapping[str, Json] = {}
+        is_anew = True
+        if work.inputs.get("create") is not None:
+            # One that has only to get another tree, or to be looked at again (`--no-cache`, a failed run), is not made twice.
+            if before is not None and (is_update(work) or before.stale) and _is_there(work, before):
+                given, is_anew = _declared(before.outputs), False
+            else:
+                given = _created(work)
+        return _checked_out(work, given, is_anew=is_anew)
 
-    def undo(self, work: Work) -> None:
-        """Take away what was made."""
-        undone(work, remove=_remove)
+    def adopt(self, work: Work) -> Made | None:
+        """What a run that was killed left: asked for before anything is made. Raises ActionFailed where it cannot be told."""
+        if work.inputs.get("ssh") is None or work.inputs.get("create") is None:
+            return None
+        begun = checkpoint_of(work)
+        if begun is not None:
+            end_left_over(repository_access(work), work)
+        rules = _rules(work)
+        if begun is not None and begun.outputs and _is_whole(begun.outputs, rules):
+            return _checked_out(work, _declared(begun.outputs), is_anew=True)
+        answer, given = _asked(work, begun, rules)
+        if answer is Verified.HOLDS:
+            return _checked_out(work, given, is_anew=True)
+        if begun is not None and answer is Verified.UNKNOWN:
+            text = "a run was ended while it made the host, and whether there is one cannot be told"
+            raise ActionFailed(
+                f"{text}: let `verify` of `create` say so (0 with its outputs, or 3), or run `shipway preview down`",
+                code="verify_unknown",
+            )
+        return None
 
-    def verify(self, work: Work) -> Verified:
+    def look(self, work: Work | PlanWork, checkpoint: Checkpoint) -> Verified:
         """Whether it is there; unknown where its host does not answer."""
-        return verified(work, verify=_verify)
+        if checkpoint.outputs.get("kind") != "ssh":
+            root = Path(str(checkpoint.outputs.get("root", "")))
+            return Verified.HOLDS if is_checkout(git_at(work, root)) else Verified.GONE
+        return _look(work, checkpoint)
 
-
-def _make(work: Work, before: Checkpoint | None, *, is_in_place: bool) -> Made:
-    if work.inputs.get("ssh") is None:
-        return _make_here(work)
-    given: Mapping[str, Json] = {}
-    is_anew = True
-    if work.inputs.get("create") is not None:
-        # One that has only to get another tree, or to be looked at again (`--no-cache`, a failed run), is not made twice.
-        reused = before if before is not None and (is_in_place or before.stale) and _is_there(work, before) else None
-        is_anew = reused is None
-        given = _created(work) if reused is None else _declared(reused.outputs)
-    return _checked_out(work, given, is_anew=is_anew)
+    def remove(self, work: Work, checkpoint: Checkpoint | None) -> bool:
+        """Take away what was made; of a checkout that was there before, only what was put into it."""
+        outputs = checkpoint.outputs if checkpoint is not None else {}
+        if work.inputs.get("destroy") is not None and work.inputs.get("ssh") is not None:
+            given = output_variables(known_outputs(work, checkpoint))
+            env = hook_env(work, is_here=True, SHIPWAY_ACTION="destroy") | given
+            run_hook(HookRun(str(work.inputs["destroy"]), repository_access(work), env), work)
+            return True
+        if outputs.get("managed") is False:
+            with suppress(ActionFailed):
+                open_access(outputs, work.inputs.get("ssh"), work).run(remove_folder_script())
+            return False
+        if work.inputs.get("ssh") is None:
+            return remove_work_tree(work)
+        if checkpoint is None and work.inputs.get("host") is None:
+            return False
+        facts = outputs if outputs.get("host") else _facts(work, _declared(outputs))
+        return remove_pushed(work, control_of(facts, work.inputs.get("ssh"), work), str(facts["root"]))
 
 
 def _make_here(work: Work) -> Made:
@@ -167,7 +181,7 @@ def _facts(work: Work | PlanWork, given: Mapping[str, Json]) -> dict[str, Json]:
 
 def _created(work: Work) -> dict[str, Json]:
     """What `create` hands on, kept at once: should this run be killed now, the next one knows the host."""
-    rules = {name: rule for name, rule in work.node.outputs.items() if name not in _FACTS}
+    rules = _rules(work)
     env = hook_env(work, is_here=True, SHIPWAY_ACTION="create")
     try:
         given = run_hook(HookRun(str(work.inputs["create"]), repository_access(work), env, rules), work)
@@ -183,32 +197,6 @@ def _created(work: Work) -> dict[str, Json]:
     return given
 
 
-def _adopt(work: Work) -> Made | None:
-    """What a run that was killed left: asked for before anything is made. Raises ActionFailed where it cannot be told."""
-    if work.inputs.get("ssh") is None or work.inputs.get("create") is None:
-        return None
-    begun = checkpoint_of(work)
-    if begun is not None:
-        end_left_over(repository_access(work), work)
-    rules = {name: rule for name, rule in work.node.outputs.items() if name not in _FACTS}
-    if (
-        begun is not None
-        and all(name in begun.outputs for name, rule in rules.items() if rule.required)
-        and begun.outputs
-    ):
-        return _checked_out(work, _declared(begun.outputs), is_anew=True)
-    answer, given = _asked(work, begun, rules)
-    if answer is Verified.HOLDS:
-        return _checked_out(work, given, is_anew=True)
-    if begun is not None and answer is Verified.UNKNOWN:
-        text = "a run was ended while it made the host, and whether there is one cannot be told"
-        raise ActionFailed(
-            f"{text}: let `verify` of `create` say so (0 with its outputs, or 3), or run `shipway preview down`",
-            code="verify_unknown",
-        )
-    return None
-
-
 def _asked(
     work: Work | PlanWork, checkpoint: Checkpoint | None, rules: Mapping[str, OutputRule]
 ) -> tuple[Verified, Mapping[str, Json]]:
@@ -219,7 +207,7 @@ def _asked(
     env = hook_env(work, is_here=True, SHIPWAY_ACTION="verify") | output_variables(known_outputs(work, checkpoint))
     cancelled = work.cancelled if isinstance(work, Work) else lambda: False
     answer, given = ask_hook(HookRun(str(script), repository_access(work), env, rules), cancelled)
-    if answer is Verified.HOLDS and not all(name in given for name, rule in rules.items() if rule.required):
+    if answer is Verified.HOLDS and not _is_whole(given, rules):
         return (Verified.HOLDS if checkpoint is not None and checkpoint.made else Verified.UNKNOWN), {}
     return answer, given
 
@@ -240,13 +228,6 @@ def _listed(work: Work | PlanWork) -> Verified:
             code="verify_unknown",
         )
     return Verified.GONE if ran.exit_code == 0 else Verified.UNKNOWN
-
-
-def _verify(work: Work | PlanWork, checkpoint: Checkpoint) -> Verified:
-    if checkpoint.outputs.get("kind") != "ssh":
-        root = Path(str(checkpoint.outputs.get("root", "")))
-        return Verified.HOLDS if is_checkout(git_at(work, root)) else Verified.GONE
-    return _look(work, checkpoint)
 
 
 def _is_there(work: Work, checkpoint: Checkpoint) -> bool:
@@ -276,22 +257,13 @@ def _look(work: Work | PlanWork, checkpoint: Checkpoint) -> Verified:
         raise
 
 
-def _remove(work: Work, checkpoint: Checkpoint | None) -> bool:
-    outputs = checkpoint.outputs if checkpoint is not None else {}
-    if work.inputs.get("destroy") is not None and work.inputs.get("ssh") is not None:
-        env = hook_env(work, is_here=True, SHIPWAY_ACTION="destroy") | output_variables(known_outputs(work, checkpoint))
-        run_hook(HookRun(str(work.inputs["destroy"]), repository_access(work), env), work)
-        return True
-    if outputs.get("managed") is False:
-        with suppress(ActionFailed):
-            open_access(outputs, work.inputs.get("ssh"), work).run(remove_folder_script())
-        return False
-    if work.inputs.get("ssh") is None:
-        return remove_work_tree(work)
-    if checkpoint is None and work.inputs.get("host") is None:
-        return False
-    facts = outputs if outputs.get("host") else _facts(work, _declared(outputs))
-    return remove_pushed(work, control_of(facts, work.inputs.get("ssh"), work), str(facts["root"]))
+def _rules(work: Work) -> dict[str, OutputRule]:
+    """The outputs that `create` is declared to hand on."""
+    return {name: rule for name, rule in work.node.outputs.items() if name not in _FACTS}
+
+
+def _is_whole(given: Mapping[str, Json], rules: Mapping[str, OutputRule]) -> bool:
+    return all(name in given for name, rule in rules.items() if rule.required)
 
 
 def _declared(outputs: Mapping[str, Json]) -> dict[str, Json]:

@@ -3,31 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
 
 from shipway.action import ActionFailed, Done, PlanWork, Prediction, SlotRule, SlotType, Work
-from shipway.canonical import Json, mapping
-from shipway.checkpoints import MADE, Made, checkpointed, foretold, removed, renewed, undone, verified
+from shipway.canonical import Json
+from shipway.checkpoints import MADE, Made, is_ending, renewed
 from shipway.compute_access import Access
 from shipway.declaration import OutputRule
 from shipway.environment import output_variables
 from shipway.environment_record import Checkpoint
 from shipway.hook_runs import HookRun, ask_hook, hook_env, known_outputs, run_hook
 from shipway.nodes import Change, Fidelity, Verified
+from shipway.preview_action import PreviewAction
 from shipway.preview_names import INIT
 from shipway.preview_slots import COMMON, IN_PLACE, REMOVE, VERIFY_SCRIPT
-from shipway.reaching import open_access, repository_access
+from shipway.reaching import access_of, repository_access
 
 _REPOSITORY, _COMPUTE = "repository", "compute"
-_UNKEYED = ("undo", "undo_where", "verify_script", "instead", "action", "is_kept", "remove")
 
 
-class PreviewHook:
+class PreviewHook(PreviewAction):
     """Runs `run` in the repository or where the preview lives. Kept while its inputs are the same and `verify_script` agrees."""
 
-    runs_in: Literal["thread"] = "thread"
     name = "preview.hook"
-    contract = 1
     slots: Mapping[str, SlotRule] = {
         **COMMON,
         **IN_PLACE,
@@ -43,75 +40,64 @@ class PreviewHook:
         **VERIFY_SCRIPT,
         **REMOVE,
     }
-    outputs: Mapping[str, OutputRule] = {MADE: OutputRule("integer")}
+    removal = "the hook that takes it back is run"
+    change = Change.RUN
+    unkeyed = ("undo", "undo_where", "instead", "action", "is_kept")
 
     def plan(self, work: PlanWork) -> Prediction:
         """Kept, or opaque: only running it tells."""
-        if work.inputs.get("remove"):
-            return Prediction(Change.RUN, Fidelity.OPAQUE, "the hook that takes it back is run")
-        reversible = work.inputs.get("undo") is not None
+        if is_ending(work):
+            return Prediction(Change.RUN, Fidelity.OPAQUE, self.removal)
         if work.inputs.get("instead") is not None:
             # What it hands out then is not what it handed out before.
-            return Prediction(Change.UPDATE, Fidelity.OPAQUE, "it was asked for", reversible=reversible)
+            return Prediction(Change.UPDATE, Fidelity.OPAQUE, "it was asked for", reversible=self.is_reversible(work))
         if work.inputs.get("action") == INIT:
             return Prediction(Change.RUN, Fidelity.OPAQUE, "only running it tells")
-        return foretold(
-            work,
-            contract=self.contract,
-            verify=_verify,
-            change_when_made=Change.RUN,
-            unkeyed=_UNKEYED,
-            reversible=reversible,
-        )
+        return super().plan(work)
 
     def do(self, work: Work) -> Done:
         """Run it, unless it is kept; with `remove` what takes it back."""
-        if work.inputs.get("remove"):
-            return removed(work, remove=_remove)
-        if work.inputs.get("instead") is not None:
+        if not is_ending(work) and work.inputs.get("instead") is not None:
             return renewed(work, make=lambda given, before: Made(_run(given, str(given.inputs["instead"]))))
-        if work.inputs.get("action") == INIT:  # once for a lifecycle: it belongs to no environment
+        if not is_ending(work) and work.inputs.get("action") == INIT:
+            # Once for a lifecycle: it belongs to no environment.
             return Done({**_run(work, str(work.inputs["run"])), MADE: 1})
-        return checkpointed(work, contract=self.contract, verify=_verify, make=_make, unkeyed=_UNKEYED)
+        return super().do(work)
 
-    def undo(self, work: Work) -> None:
-        """Run what takes it back."""
-        undone(work, remove=_remove)
+    def is_reversible(self, work: PlanWork) -> bool:
+        """Only by a script."""
+        return work.inputs.get("undo") is not None
 
-    def verify(self, work: Work) -> Verified:
+    def make(self, work: Work, before: Checkpoint | None) -> Made:
+        """Run it."""
+        return Made(_run(work, str(work.inputs["run"])))
+
+    def look(self, work: Work | PlanWork, checkpoint: Checkpoint) -> Verified:
         """What `verify_script` says; without one it holds, as far as anybody knows."""
-        return verified(work, verify=_verify)
+        script = work.inputs.get("verify_script")
+        if script is None:
+            return Verified.HOLDS
+        given = known_outputs(work, checkpoint)
+        hook = _hook(work, str(script), "where", {}, **output_variables(given))
+        return ask_hook(hook, work.cancelled if isinstance(work, Work) else lambda: False)[0]
 
-
-def _make(work: Work, before: Checkpoint | None) -> Made:
-    return Made(_run(work, str(work.inputs["run"])))
+    def remove(self, work: Work, checkpoint: Checkpoint | None) -> bool:
+        """Run what takes it back."""
+        script = work.inputs.get("undo")
+        if script is None:
+            return checkpoint is not None
+        if checkpoint is None and work.shelf is not None and work.inputs["is_kept"]:
+            return False  # no run ever began to make it, or it was taken away already: both are noted before and after
+        if work.inputs["undo_where"] == _COMPUTE and not work.inputs.get("compute"):
+            return False  # it was never made, so that nothing is there
+        given = known_outputs(work, checkpoint)
+        run_hook(_hook(work, str(script), "undo_where", {}, SHIPWAY_ACTION="destroy", **output_variables(given)), work)
+        return True
 
 
 def _run(work: Work, script: str) -> dict[str, Json]:
     rules = {name: rule for name, rule in work.node.outputs.items() if name != MADE}
     return run_hook(_hook(work, script, "where", rules), work)
-
-
-def _verify(work: Work | PlanWork, checkpoint: Checkpoint) -> Verified:
-    script = work.inputs.get("verify_script")
-    if script is None:
-        return Verified.HOLDS
-    given = known_outputs(work, checkpoint)
-    hook = _hook(work, str(script), "where", {}, **output_variables(given))
-    return ask_hook(hook, work.cancelled if isinstance(work, Work) else lambda: False)[0]
-
-
-def _remove(work: Work, checkpoint: Checkpoint | None) -> bool:
-    script = work.inputs.get("undo")
-    if script is None:
-        return checkpoint is not None
-    if checkpoint is None and work.shelf is not None and work.inputs["is_kept"]:
-        return False  # no run ever began to make it, or it was taken away already: both are noted before and after
-    if work.inputs["undo_where"] == _COMPUTE and not work.inputs.get("compute"):
-        return False  # it was never made, so that nothing is there
-    given = known_outputs(work, checkpoint)
-    run_hook(_hook(work, str(script), "undo_where", {}, SHIPWAY_ACTION="destroy", **output_variables(given)), work)
-    return True
 
 
 def _hook(work: Work | PlanWork, script: str, where: str, rules: Mapping[str, OutputRule], **more: str) -> HookRun:
@@ -123,7 +109,6 @@ def _hook(work: Work | PlanWork, script: str, where: str, rules: Mapping[str, Ou
 def _access(work: Work | PlanWork, where: str) -> Access:
     if where == _REPOSITORY:
         return repository_access(work)
-    compute = work.inputs.get("compute")
-    if where != _COMPUTE or not isinstance(compute, Mapping):
+    if where != _COMPUTE or not isinstance(work.inputs.get("compute"), Mapping):
         raise ActionFailed(f"`where` `{where}`: it takes `repository`, or `compute` with one", is_permanent=True)
-    return open_access(mapping(compute), work.inputs.get("ssh"), work)
+    return access_of(work)

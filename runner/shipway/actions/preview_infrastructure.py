@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Literal
+from collections.abc import Mapping
 
 from msgspec.structs import replace
 
-from shipway.action import ActionFailed, Done, PlanWork, Prediction, SlotRule, SlotType, Work
+from shipway.action import ActionFailed, PlanWork, SlotRule, SlotType, Work
 from shipway.canonical import Json, items_of, mapping
-from shipway.checkpoints import MADE, Made, checkpointed, foretold, removed, undone, verified
+from shipway.checkpoints import Made
 from shipway.compose_copy import Published
 from shipway.compute_access import Refused
 from shipway.containers import Project, is_engine_there
-from shipway.declaration import OutputRule
 from shipway.environment_record import Checkpoint
 from shipway.expression_values import to_text
-from shipway.nodes import Change, Fidelity, Verified
+from shipway.nodes import Verified
+from shipway.preview_action import PreviewAction
 from shipway.preview_slots import COMMON, IN_PLACE, REMOVE, STOP
-from shipway.reaching import declared_env, nothing_there, open_access, outside_of
-
-_UNKEYED = ("remove", "stop")
+from shipway.reaching import access_of, declared_env, gone_with_root, outside_of
 
 
-class PreviewInfrastructure:
+class PreviewInfrastructure(PreviewAction):
     """Starts the containers, and removes them with their networks and volumes. Without a compose file they are removed as well."""
 
-    runs_in: Literal["thread"] = "thread"
     name = "preview.infrastructure"
-    contract = 1
     slots: Mapping[str, SlotRule] = {
         **COMMON,
         **IN_PLACE,
@@ -39,84 +34,44 @@ class PreviewInfrastructure:
         **REMOVE,
         **STOP,
     }
-    outputs: Mapping[str, OutputRule] = {MADE: OutputRule("integer")}
+    removal = "the containers are ended"
 
-    def plan(self, work: PlanWork) -> Prediction:
-        """Kept while all of them run, else started."""
-        if work.inputs.get("remove") or work.inputs.get("stop"):
-            return Prediction(Change.DELETE, Fidelity.PREDICTED, "the containers are ended")
-        return foretold(
-            work,
-            contract=self.contract,
-            verify=_verify,
-            change_when_made=Change.CREATE,
-            unkeyed=_UNKEYED,
-            reversible=True,
-        )
+    def make(self, work: Work, before: Checkpoint | None) -> Made:
+        """Start them."""
+        _project(work).up(_published(work), work.cancelled, work.log)
+        return Made()
 
-    def do(self, work: Work) -> Done:
-        """Start them; with `remove` take them away, with `stop` only end them."""
-        if work.inputs.get("remove"):
-            return removed(work, remove=_remove)
-        if work.inputs.get("stop"):
-            return removed(work, remove=_stop)
-        return checkpointed(work, contract=self.contract, verify=_verify, make=_make, unkeyed=_UNKEYED)
-
-    def undo(self, work: Work) -> None:
-        """Remove them."""
-        undone(work, remove=_remove)
-
-    def verify(self, work: Work) -> Verified:
+    def look(self, work: Work | PlanWork, checkpoint: Checkpoint) -> Verified:
         """Whether all of them run."""
-        is_ending = bool(work.inputs.get("stop"))
-        given = replace(work, inputs={**work.inputs, "remove": True}) if is_ending else work
-        return verified(given, verify=_verify)
+        publish = {name: [port.port for port in ports] for name, ports in _published(work).items()}
+        return gone_with_root(lambda: _project(work).verify(publish))
 
+    def remove(self, work: Work, checkpoint: Checkpoint | None) -> bool:
+        """Take them away; with `stop` only end them. From outside of the place, which may be gone.
 
-def _make(work: Work, before: Checkpoint | None) -> Made:
-    _project(work).up(_published(work), work.cancelled, work.log)
-    return Made()
-
-
-def _verify(work: Work | PlanWork, checkpoint: Checkpoint) -> Verified:
-    publish = {name: [port.port for port in ports] for name, ports in _published(work).items()}
-    try:
-        return _project(work).verify(publish)
-    except ActionFailed as error:
-        if nothing_there(error):
-            return Verified.GONE
-        raise
-
-
-def _remove(work: Work, checkpoint: Checkpoint | None) -> bool:
-    return _ended(work, checkpoint, lambda project: project.remove(work.cancelled))
-
-
-def _stop(work: Work, checkpoint: Checkpoint | None) -> bool:
-    return _ended(work, checkpoint, lambda project: project.stop(work.cancelled))
-
-
-def _ended(work: Work, checkpoint: Checkpoint | None, end: Callable[[Project], bool]) -> bool:
-    """From outside of the place, which may be gone. Where nothing was begun, no engine has to answer."""
-    if not work.inputs.get("compute"):
-        return False
-    project = _project(work)
-    outside = outside_of(project.access)
-    if not is_engine_there(outside):
-        return False
-    try:
-        return end(replace(project, access=outside))
-    except ActionFailed:
-        if checkpoint is None:
+        Where nothing was begun, no engine has to answer.
+        """
+        if not work.inputs.get("compute"):
             return False
-        raise
+        project = _project(work)
+        outside = outside_of(project.access)
+        if not is_engine_there(outside):
+            return False
+        ending = replace(project, access=outside)
+        is_stop = work.inputs.get("stop") and not work.inputs.get("remove")
+        try:
+            return ending.stop(work.cancelled) if is_stop else ending.remove(work.cancelled)
+        except ActionFailed:
+            if checkpoint is None:
+                return False
+            raise
 
 
 def _project(work: Work | PlanWork) -> Project:
     inputs = work.inputs
     variables = {name: to_text(value) for name, value in mapping(inputs.get("variables")).items()}
     return Project(
-        open_access(mapping(inputs.get("compute")), inputs.get("ssh"), work),
+        access_of(work),
         str(inputs["project"]),
         str(inputs["compose_file"]),
         f"{inputs['lifecycle']}/{inputs['target']}",

@@ -5,30 +5,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Literal
 
-from shipway.action import ActionFailed, Done, PlanWork, Prediction, SlotRule, SlotType, Work
+from shipway.action import ActionFailed, PlanWork, SlotRule, SlotType, Work
 from shipway.canonical import Json, mapping, parse
 from shipway.checkpoint_keys import Producers, named_outputs
 from shipway.checkpoint_store import known_environment, told_as_failure
-from shipway.checkpoints import MADE, Made, checkpointed, foretold, removed, undone, verified
-from shipway.declaration import OutputRule
+from shipway.checkpoints import Made
 from shipway.environment_record import Checkpoint
 from shipway.file_state import locate_target
 from shipway.git_work import git_at
-from shipway.nodes import Change, Computed, Fidelity, Node, Verified
+from shipway.nodes import Computed, Node, Verified
+from shipway.preview_action import PreviewAction
 from shipway.preview_manifest import manifest_bytes, reference, without_counts
 from shipway.preview_names import kept_folder
 from shipway.preview_slots import COMMON, IN_PLACE, REMOVE
 from shipway.workspace import write_atomically
 
 
-class PreviewManifest:
+class PreviewManifest(PreviewAction):
     """Writes a file that only its owner may read. What is secret stands in it by the node and output that has it."""
 
-    runs_in: Literal["thread"] = "thread"
     name = "preview.manifest"
-    contract = 1
     slots: Mapping[str, SlotRule] = {
         **COMMON,
         **IN_PLACE,
@@ -36,62 +33,42 @@ class PreviewManifest:
         "path": SlotRule(SlotType.STRING, description="the file; default: with what is kept of the environment"),
         **REMOVE,
     }
-    outputs: Mapping[str, OutputRule] = {MADE: OutputRule("integer")}
+    removal = "the file is removed"
+    is_one_step = True
 
-    def plan(self, work: PlanWork) -> Prediction:
-        """Foretells what is kept, or that the file goes."""
-        if work.inputs.get("remove") is True:
-            return Prediction(Change.DELETE, Fidelity.PREDICTED, "the file is removed")
-        return foretold(work, contract=self.contract, verify=_verify, change_when_made=Change.CREATE, reversible=True)
+    def make(self, work: Work, before: Checkpoint | None) -> Made:
+        """Write it."""
+        content = _content(work)
+        place = _place(work)
+        try:
+            place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise ActionFailed(f"`{place.parent}` cannot be made: {error.strerror or error}") from error
+        with told_as_failure():
+            write_atomically(place, content)
+        return Made(is_anew=False)  # nobody is made anew by it: who reads it reads it then
 
-    def do(self, work: Work) -> Done:
-        """Write it, or remove it."""
-        if work.inputs.get("remove") is True:
-            return removed(work, remove=_remove)
-        return checkpointed(work, contract=self.contract, verify=_verify, make=_write, is_one_step=True)
+    def look(self, work: Work | PlanWork, checkpoint: Checkpoint) -> Verified:
+        """Gone is also what says something else: it is written anew. While its values are not known, its tree has to do."""
+        try:
+            content = _place(work).read_bytes()
+        except OSError:
+            return Verified.GONE
+        is_right = content == _content(work) if "values" in work.inputs else _tree_in(content) == _tree(work)
+        return Verified.HOLDS if is_right else Verified.GONE
 
-    def undo(self, work: Work) -> None:
-        """Remove it."""
-        undone(work, remove=_remove)
-
-    def verify(self, work: Work) -> Verified:
-        """Whether it is there and says what it should."""
-        return verified(work, verify=_verify)
-
-
-def _write(work: Work, before: Checkpoint | None) -> Made:
-    content = _content(work)
-    place = _place(work)
-    try:
-        place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise ActionFailed(f"`{place.parent}` cannot be made: {error.strerror or error}") from error
-    with told_as_failure():
-        write_atomically(place, content)
-    return Made(is_anew=False)  # nobody is made anew by it: who reads it reads it then
-
-
-def _remove(work: Work, checkpoint: Checkpoint | None) -> bool:
-    place = _place(work)
-    try:
-        place.unlink()
-    except FileNotFoundError:
-        return False
-    except OSError as error:
-        raise ActionFailed(f"`{place}` cannot be removed: {error.strerror or error}") from error
-    with suppress(OSError):
-        place.parent.rmdir()  # only where nothing else is in it
-    return True
-
-
-def _verify(work: Work | PlanWork, checkpoint: Checkpoint) -> Verified:
-    """Gone is also what says something else: it is written anew. While its values are not known, its tree has to do."""
-    try:
-        content = _place(work).read_bytes()
-    except OSError:
-        return Verified.GONE
-    is_right = content == _content(work) if "values" in work.inputs else _tree_in(content) == _tree(work)
-    return Verified.HOLDS if is_right else Verified.GONE
+    def remove(self, work: Work, checkpoint: Checkpoint | None) -> bool:
+        """Take it away, and its folder where nothing else is in it."""
+        place = _place(work)
+        try:
+            place.unlink()
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise ActionFailed(f"`{place}` cannot be removed: {error.strerror or error}") from error
+        with suppress(OSError):
+            place.parent.rmdir()
+        return True
 
 
 def _tree_in(content: bytes) -> Json:

@@ -5,30 +5,27 @@ from __future__ import annotations
 import platform
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Literal
 
-from shipway.action import ActionFailed, Done, PlanWork, Prediction, SlotRule, SlotType, Work
+from shipway.action import ActionFailed, PlanWork, SlotRule, SlotType, Work
 from shipway.canonical import Json, mapping
 from shipway.checkpoint_store import told_as_failure
-from shipway.checkpoints import MADE, Made, checkpointed, foretold, removed, undone, verified
-from shipway.declaration import OutputRule
+from shipway.checkpoints import MADE, Made
 from shipway.environment_record import Checkpoint
-from shipway.nodes import Change, Fidelity, Verified
+from shipway.nodes import Verified
 from shipway.port_blocks import Owner, PortsRefused, Wanted, leased, settled
 from shipway.port_claims import claim, claimed_by_others, give_up
 from shipway.port_leases import PortLeases, listening
+from shipway.preview_action import PreviewAction
 from shipway.preview_slots import COMMON, IN_PLACE, REMOVE
-from shipway.reaching import open_access, outside_of
+from shipway.reaching import access_of, outside_of
 
 _TRIES = 20
 
 
-class PreviewPorts:
+class PreviewPorts(PreviewAction):
     """Leases ports. A name that has one keeps it; what is fixed gets exactly that, or is refused naming who has it."""
 
-    runs_in: Literal["thread"] = "thread"
     name = "preview.ports"
-    contract = 1
     slots: Mapping[str, SlotRule] = {
         **COMMON,
         **IN_PLACE,
@@ -36,49 +33,45 @@ class PreviewPorts:
         "fixed": SlotRule(SlotType.OBJECT, default={}, description="the ports of names that need a certain one"),
         **REMOVE,
     }
-    outputs: Mapping[str, OutputRule] = {MADE: OutputRule("integer")}
+    removal = "the leases are given back"
+    is_one_step = True
 
-    def plan(self, work: PlanWork) -> Prediction:
-        """Foretells what is kept, or that it is given back."""
-        if work.inputs.get("remove") is True:
-            return Prediction(Change.DELETE, Fidelity.PREDICTED, "the leases are given back")
-        return foretold(work, contract=self.contract, verify=_verify, change_when_made=Change.CREATE, reversible=True)
+    def make(self, work: Work, before: Checkpoint | None) -> Made:
+        """Lease them."""
+        wanted = _wanted(work)
+        access = access_of(work)
+        outside, host = outside_of(access), _host(work)
+        own = before.outputs if before is not None else {}
+        busy = listening(access) | (claimed_by_others(outside, access.root) - set(_ports(own).values()))
+        try:
+            for _ in range(_TRIES):
+                ports = _taken(work, host, wanted, busy)
+                met = claim(outside, access.root, ports.values())
+                if not met:
+                    break
+                # An environment whose leases lie in another store was faster.
+                busy |= met
+                _given_back(work, wanted)
+        except PortsRefused as error:
+            raise ActionFailed(f"{error} (host `{host}`)", code="ports_refused", is_permanent=True) from error
+        moved = [name for name, port in ports.items() if own.get(name, port) != port]
+        # A name more changes nothing for the others: what uses them goes on.
+        return Made(ports, is_anew=before is None or bool(moved))
 
-    def do(self, work: Work) -> Done:
-        """Lease them, or give them back."""
-        if work.inputs.get("remove") is True:
-            return removed(work, remove=_release)
-        return checkpointed(work, contract=self.contract, verify=_verify, make=_lease, is_one_step=True)
-
-    def undo(self, work: Work) -> None:
-        """Give them back."""
-        undone(work, remove=_release)
-
-    def verify(self, work: Work) -> Verified:
+    def look(self, work: Work | PlanWork, checkpoint: Checkpoint) -> Verified:
         """Whether the leases are what they were."""
-        return verified(work, verify=_verify)
+        if work.shelf is None:
+            return Verified.HOLDS
+        with told_as_failure():
+            there = PortLeases(work.shelf.store).of(_host(work), _wanted(work).owner)
+        return Verified.HOLDS if there == _ports(checkpoint.outputs) else Verified.GONE
 
-
-def _lease(work: Work, before: Checkpoint | None) -> Made:
-    wanted = _wanted(work)
-    access = open_access(mapping(work.inputs.get("compute")), work.inputs.get("ssh"), work)
-    outside, host = outside_of(access), _host(work)
-    own = before.outputs if before is not None else {}
-    busy = listening(access) | (claimed_by_others(outside, access.root) - set(_ports(own).values()))
-    try:
-        for _ in range(_TRIES):
-            ports = _taken(work, host, wanted, busy)
-            met = claim(outside, access.root, ports.values())
-            if not met:
-                break
-            # An environment whose leases lie in another store was faster.
-            busy |= met
-            _given_back(work, wanted)
-    except PortsRefused as error:
-        raise ActionFailed(f"{error} (host `{host}`)", code="ports_refused", is_permanent=True) from error
-    moved = [name for name, port in ports.items() if own.get(name, port) != port]
-    # A name more changes nothing for the others: what uses them goes on.
-    return Made(ports, is_anew=before is None or bool(moved))
+    def remove(self, work: Work, checkpoint: Checkpoint | None) -> bool:
+        """Give them back."""
+        with suppress(ActionFailed):  # a claim whose place is gone counts for nothing
+            access = access_of(work)
+            give_up(outside_of(access), access.root)
+        return _given_back(work, _wanted(work)) or (work.shelf is None and checkpoint is not None)
 
 
 def _taken(work: Work, host: str, wanted: Wanted, busy: frozenset[int]) -> dict[str, int]:
@@ -97,23 +90,8 @@ def _given_back(work: Work, wanted: Wanted) -> bool:
         return PortLeases(work.shelf.store).release(wanted.owner)
 
 
-def _release(work: Work, checkpoint: Checkpoint | None) -> bool:
-    with suppress(ActionFailed):  # a claim whose place is gone counts for nothing
-        access = open_access(mapping(work.inputs.get("compute")), work.inputs.get("ssh"), work)
-        give_up(outside_of(access), access.root)
-    return _given_back(work, _wanted(work)) or (work.shelf is None and checkpoint is not None)
-
-
 def _ports(outputs: Mapping[str, Json]) -> dict[str, int]:
     return {name: port for name, port in outputs.items() if name != MADE and isinstance(port, int)}
-
-
-def _verify(work: Work | PlanWork, checkpoint: Checkpoint) -> Verified:
-    if work.shelf is None:
-        return Verified.HOLDS
-    with told_as_failure():
-        there = PortLeases(work.shelf.store).of(_host(work), _wanted(work).owner)
-    return Verified.HOLDS if there == _ports(checkpoint.outputs) else Verified.GONE
 
 
 def _wanted(work: Work | PlanWork) -> Wanted:

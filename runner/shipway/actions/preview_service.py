@@ -5,33 +5,28 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Literal
 
-from msgspec.structs import replace
-
-from shipway.action import ActionFailed, Done, PlanWork, Prediction, SlotRule, SlotType, Work
+from shipway.action import ActionFailed, PlanWork, SlotRule, SlotType, Work
 from shipway.canonical import mapping
-from shipway.checkpoints import MADE, Made, checkpointed, foretold, removed, undone, verified
-from shipway.compute_access import Access, Refused
+from shipway.checkpoints import MADE, Made
+from shipway.compute_access import Refused
 from shipway.declaration import OutputRule
 from shipway.environment_record import Checkpoint
-from shipway.nodes import Change, Fidelity, Verified
+from shipway.nodes import Verified
+from shipway.preview_action import PreviewAction
 from shipway.preview_folder import log_path
 from shipway.preview_slots import COMMON, IN_PLACE, REMOVE, STOP
-from shipway.reaching import nothing_there, open_access, outside_of
+from shipway.reaching import access_of, gone_with_root, outside_of
 from shipway.readiness import Ready, answers, ready_of, wait_ready
 from shipway.supervision import Grouped, Service, start, status, stop, tail
 
-_UNKEYED = ("remove", "stop")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
-class PreviewService:
+class PreviewService(PreviewAction):
     """Starts `command` in `path` with what `env_file` holds, and waits until it is ready. Ended with all that it started."""
 
-    runs_in: Literal["thread"] = "thread"
     name = "preview.service"
-    contract = 1
     slots: Mapping[str, SlotRule] = {
         **COMMON,
         **IN_PLACE,
@@ -45,74 +40,41 @@ class PreviewService:
         **STOP,
     }
     outputs: Mapping[str, OutputRule] = {"log": OutputRule("string"), MADE: OutputRule("integer")}
+    removal = "its processes are ended"
 
-    def plan(self, work: PlanWork) -> Prediction:
-        """Kept while it runs and answers, else started anew; or that it ends."""
-        if work.inputs.get("remove") or work.inputs.get("stop"):
-            return Prediction(Change.DELETE, Fidelity.PREDICTED, "its processes are ended")
-        return foretold(
-            work,
-            contract=self.contract,
-            verify=_verify,
-            change_when_made=Change.CREATE,
-            unkeyed=_UNKEYED,
-            reversible=True,
-        )
-
-    def do(self, work: Work) -> Done:
-        """Start it, unless it runs and answers; with `remove` or `stop` end it."""
-        if work.inputs.get("remove") or work.inputs.get("stop"):
-            return removed(work, remove=_remove)
-        return checkpointed(work, contract=self.contract, verify=_verify, make=_make, unkeyed=_UNKEYED)
-
-    def undo(self, work: Work) -> None:
-        """End it."""
-        undone(work, remove=_remove)
-
-    def verify(self, work: Work) -> Verified:
-        """Whether it runs and answers."""
-        is_ending = bool(work.inputs.get("stop"))
-        given = replace(work, inputs={**work.inputs, "remove": True}) if is_ending else work
-        return verified(given, verify=_verify)
-
-
-def _make(work: Work, before: Checkpoint | None) -> Made:
-    access, service, ready = _access(work), _service(work), _ready(work)
-    stop(outside_of(access), access.root, service)
-    try:
-        start(access, service)
-        if ready is not None:
-            wait_ready(access, service, ready, work.cancelled)
-    except ActionFailed:
-        with suppress(ActionFailed):
-            work.log(tail(access, service))
+    def make(self, work: Work, before: Checkpoint | None) -> Made:
+        """Start it anew, and wait until it is ready."""
+        access, service, ready = access_of(work), _service(work), _ready(work)
         stop(outside_of(access), access.root, service)
-        raise
-    return Made({"log": log_path(service.name)})
+        try:
+            start(access, service)
+            if ready is not None:
+                wait_ready(access, service, ready, work.cancelled)
+        except ActionFailed:
+            with suppress(ActionFailed):
+                work.log(tail(access, service))
+            stop(outside_of(access), access.root, service)
+            raise
+        return Made({"log": log_path(service.name)})
+
+    def look(self, work: Work | PlanWork, checkpoint: Checkpoint) -> Verified:
+        """Whether it runs and answers."""
+        return gone_with_root(lambda: _state(work))
+
+    def remove(self, work: Work, checkpoint: Checkpoint | None) -> bool:
+        """End it, with all that it started."""
+        if not work.inputs.get("compute"):
+            return False
+        access = access_of(work)
+        return stop(outside_of(access), access.root, _service(work))
 
 
-def _verify(work: Work | PlanWork, checkpoint: Checkpoint) -> Verified:
-    access, service = _access(work), _service(work)
-    try:
-        if status(access, service) is Grouped.GONE:
-            return Verified.GONE
-        ready = _ready(work)
-        return Verified.HOLDS if ready is None or answers(access, service, ready) else Verified.GONE
-    except ActionFailed as error:
-        if nothing_there(error):
-            return Verified.GONE
-        raise
-
-
-def _remove(work: Work, checkpoint: Checkpoint | None) -> bool:
-    if not work.inputs.get("compute"):
-        return False
-    access = _access(work)
-    return stop(outside_of(access), access.root, _service(work))
-
-
-def _access(work: Work | PlanWork) -> Access:
-    return open_access(mapping(work.inputs.get("compute")), work.inputs.get("ssh"), work)
+def _state(work: Work | PlanWork) -> Verified:
+    access, service = access_of(work), _service(work)
+    if status(access, service) is Grouped.GONE:
+        return Verified.GONE
+    ready = _ready(work)
+    return Verified.HOLDS if ready is None or answers(access, service, ready) else Verified.GONE
 
 
 def _service(work: Work | PlanWork) -> Service:
