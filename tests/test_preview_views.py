@@ -24,8 +24,9 @@ def made(shop: PreviewShop) -> PreviewShop:
     return shop
 
 
-def call(shop: PreviewShop, *arguments: str, code: int = 0) -> Done:
+def call(shop: PreviewShop, *arguments: str, code: int = 0, **more: str) -> Done:
     env = {"PATH": os.environ["PATH"], "HOME": str(shop.root), "COLUMNS": "80", "PREVIEW_KEY": "correct-horse-battery"}
+    env |= more
     return Project(shop.work, env).call("preview", *arguments, code=code)
 
 
@@ -62,8 +63,31 @@ def test_case_97_gc_lists_only_and_takes_away_when_told_to(made: PreviewShop) ->
 
 
 def nothing(done: Done) -> bool:
-    """Whether nothing was found; where no container engine answers, that is said."""
-    return all(
-        line in ("nothing is left over", "nothing else is left over") or line.startswith("not known: ")
-        for line in done.out.splitlines()
+    """Whether nothing was found, and nothing is unknown."""
+    return done.out == "nothing is left over\n"
+
+
+def test_an_engine_that_does_not_answer_is_told_of_only_where_there_are_containers(made: PreviewShop) -> None:
+    engine = made.root / "bin/docker"
+    engine.parent.mkdir()
+    engine.write_text("#!/bin/sh\necho cannot connect >&2; exit 1\n")
+    engine.chmod(0o755)
+    path = f"{engine.parent}:{os.environ['PATH']}"
+    assert nothing(call(made, "gc", PATH=path))
+    declared = made.work / "shipway.yml"
+    text = declared.read_text()
+    declared.write_text(
+        text.replace("services:\n", "infrastructure: {compose_file: compose.yaml}\n      services:\n", 1)
     )
+    said = "not known: containers: docker ps: cannot connect"
+    assert said in call(made, "gc", PATH=path).out.splitlines()
+
+
+def test_gc_of_one_target_leaves_alone_what_is_left_of_others(made: PreviewShop) -> None:
+    places = [made.work / f".shipway/previews/shop/{target}" for target in ("pr-8", "pr-9")]
+    for place in places:
+        (place / "tree").mkdir(parents=True)
+        (place / "manifest.json").write_text(json.dumps({"lifecycle": "shop", "target": place.name}))
+    told = call(made, "gc", "--remove", "--yes", "--target", "pr-8").out
+    assert "pr-8/tree: taken away" in told and "pr-9" not in told
+    assert [place.exists() for place in places] == [False, True]

@@ -61,11 +61,22 @@ class Ground(Struct, frozen=True):
         return self.root.resolve() / PREVIEWS / self.lifecycle
 
 
+class Unasked(Struct, frozen=True):
+    """What could not be looked at, and why."""
+
+    kind: Kind
+    why: str
+
+    def __str__(self) -> str:
+        """One line for people."""
+        return f"{'machines' if self.kind is Kind.MACHINE else self.kind.value}: {self.why}"
+
+
 class Evidence(Struct, frozen=True):
-    """What was found, and what could not be looked at, in words."""
+    """What was found, and what could not be looked at."""
 
     found: tuple[Found, ...]
-    unknown: tuple[str, ...] = ()
+    unknown: tuple[Unasked, ...] = ()
 
 
 def look(ground: Ground, now_ms: int) -> Evidence:
@@ -76,12 +87,12 @@ def look(ground: Ground, now_ms: int) -> Evidence:
     """
     found = [*_processes(ground), *_checkouts(ground), *leases(ground.store, ground.lifecycle)]
     found += locks(ground.store, ground.lifecycle, now_ms)
-    unknown: list[str] = []
-    for what, ask in (("containers", _containers), ("machines", _machines)):
+    unknown: list[Unasked] = []
+    for kind, ask in ((Kind.CONTAINERS, _containers), (Kind.MACHINE, _machines)):
         try:
             found += ask(ground)
         except ActionFailed as error:
-            unknown.append(f"{what}: {error}")
+            unknown.append(Unasked(kind, str(error)))
     return Evidence(tuple(found), tuple(unknown))
 
 

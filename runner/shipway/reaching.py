@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from shipway.action import ActionFailed, PlanWork, Work
 from shipway.canonical import Json, mapping
@@ -49,11 +50,16 @@ def repository_access(work: PlanWork | Work) -> LocalAccess:
 
 
 def control_of(compute: Mapping[str, Json], ssh: Json, work: PlanWork | Work) -> Control:
-    """The connection to the host of `compute`."""
+    """The connection of a node to the host of `compute`."""
+    return control_from(compute, ssh, work.root, work.env)
+
+
+def control_from(compute: Mapping[str, Json], ssh: Json, root: Path, env: Mapping[str, str]) -> Control:
+    """The connection to the host of `compute` from the repository `root`. Raises ActionFailed where it cannot be described."""
     given = mapping(ssh)
     known = str(given.get("known_hosts") or "")
     try:
-        content = locate(work.root, known, "known_hosts").read_bytes() if known else None
+        content = locate(root, known, "known_hosts").read_bytes() if known else None
     except OSError as error:
         raise ActionFailed(f"`known_hosts`: `{known}` cannot be read: {error.strerror}", is_permanent=True) from error
     port = compute.get("port") or 22
@@ -62,7 +68,7 @@ def control_of(compute: Mapping[str, Json], ssh: Json, work: PlanWork | Work) ->
     host = Host(
         str(compute.get("host") or ""), str(compute.get("user") or ""), port, str(given.get("key") or ""), content
     )
-    return Control(host, work.env)
+    return Control(host, env)
 
 
 def base_of(work: PlanWork | Work) -> dict[str, str]:

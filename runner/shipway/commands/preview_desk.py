@@ -15,15 +15,17 @@ from msgspec.structs import replace
 
 from shipway.canonical import Json
 from shipway.commands.setting import find_file, names_in, repository_of
-from shipway.commands.stores import clock_of, open_store
+from shipway.commands.stores import clock_of, open_store, open_vault
 from shipway.context import Context
-from shipway.declaration import Declaration, StateRule
+from shipway.declaration import Declaration, StateRule, StateStore
 from shipway.environment_record import EnvironmentRecord
 from shipway.environments import Environments
 from shipway.errors import DeclarationError, Reason, UsageError
 from shipway.loading import load_declaration
 from shipway.preview_names import PREVIEWS, host_label, kept_folder
 from shipway.repository import Repository, open_repository
+from shipway.shelf import Shelf
+from shipway.store import Store
 from shipway.workspace import Workspace, write_atomically
 
 _LONGEST_TARGET = 40
@@ -33,7 +35,8 @@ _TREE = re.compile(rf"(?P<root>.*)/{re.escape(PREVIEWS)}/[^/]+/(?P<target>[^/]+)
 class Desk(Struct, frozen=True):
     """A declaration, one of its targets and the records of its environments, open until the command is over.
 
-    `declared` is None where the declaration cannot be read: what was made by it can be removed all the same.
+    `declared` is None where the declaration cannot be read: what was made by it can be removed all the same. `store` is the
+    one that holds the records.
     """
 
     file: Path
@@ -41,8 +44,13 @@ class Desk(Struct, frozen=True):
     lifecycle: str
     target: str
     declared: Declaration | None
-    environments: Environments
+    store: Store
     clock_ms: Callable[[], int]
+
+    @property
+    def environments(self) -> Environments:
+        """The records of the lifecycle's environments."""
+        return Environments(self.store, self.lifecycle)
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -83,13 +91,25 @@ def open_desk(
     secrets = {name: context.env[name] for name in names if context.env.get(name)}
     store = open_store(state, secrets, context, repository, writes=writes)
     clock_ms = clock_of(context)
-    desk = Desk(file, repository, lifecycle, target, declared, Environments(store, lifecycle), clock_ms)
+    desk = Desk(file, repository, lifecycle, target, declared, store, clock_ms)
     try:
         if names_target and not arguments.target:
             _check_branch(desk, here)
         yield desk
     finally:
         store.close()
+
+
+def shelf_of(desk: Desk, declared: Declaration, context: Context) -> Shelf:
+    """What nodes of `declared` keep of the environment, in the store that is open: it is not to be closed."""
+    secrets = {name: context.env[name] for name in declared.secrets if context.env.get(name)}
+    return Shelf(
+        desk.lifecycle,
+        desk.target,
+        lambda: desk.store,
+        open_vault=lambda: open_vault(declared, secrets),
+        is_private=declared.state.store is StateStore.LOCAL,
+    )
 
 
 def derived_file(desk: Desk, action: str, content: Mapping[str, Json]) -> Path:

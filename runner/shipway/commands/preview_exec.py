@@ -9,11 +9,11 @@ import subprocess
 from argparse import Namespace
 from collections.abc import Mapping
 
-from shipway import expressions
 from shipway.action import ActionFailed
 from shipway.canonical import Json, mapping
 from shipway.commands.documents import write_out
 from shipway.commands.preview_desk import Desk, open_desk
+from shipway.commands.preview_texts import known_texts, recorded_contexts
 from shipway.commands.preview_up import compute_of
 from shipway.commands.setting import refuse_on_windows, refuse_strangers
 from shipway.compute_access import Access
@@ -23,9 +23,10 @@ from shipway.environment_record import EnvironmentRecord
 from shipway.errors import EXIT_DONE, Reason, UnreachableError, UsageError, did_you_mean
 from shipway.local_access import LocalAccess
 from shipway.preview_names import PORTS, port_variable
+from shipway.reaching import control_from
 from shipway.render.foreign import inert
 from shipway.ssh_access import SshAccess
-from shipway.ssh_control import Control, Host
+from shipway.ssh_control import Control
 from shipway.supervision import Service, tail
 
 
@@ -117,23 +118,9 @@ def _access(compute: Mapping[str, Json], record: EnvironmentRecord, desk: Desk, 
 
 
 def _control(compute: Mapping[str, Json], record: EnvironmentRecord, desk: Desk, context: Context) -> Control:
-    """The connection, by what the declaration that made the environment says of it, and the secrets that are set here."""
+    """The connection, by what the declaration that made the environment says of it, with the secrets that are set here."""
     data = mapping(json.loads(record.declaration))
     stages = [mapping(mapping(stage).get("with")) for stage in mapping(data.get("stages")).values()]
     ssh = next((mapping(each) for stage in stages if (each := mapping(stage.get("compute")).get("ssh"))), {})
-    listed = data.get("secrets")
-    names = [str(name) for name in listed] if isinstance(listed, list) else []
-    secrets: dict[str, Json] = {name: context.env.get(name, "") for name in names}
-    key = expressions.to_text(
-        expressions.evaluate_template(expressions.parse_template(str(ssh.get("key") or "")), {"secrets": secrets})
-    )
-    known = str(ssh.get("known_hosts") or "")
-    try:
-        content = (desk.repository.root / known).read_bytes() if known else None
-    except OSError as error:
-        raise ActionFailed(f"`known_hosts`: `{known}` cannot be read: {error.strerror}") from error
-    port = compute.get("port")
-    host = Host(
-        str(compute["host"]), str(compute.get("user") or ""), port if isinstance(port, int) else 22, key, content
-    )
-    return Control(host, base_environment(context.env))
+    said = known_texts({name: str(text) for name, text in ssh.items()}, recorded_contexts(record, context))
+    return control_from(compute, said, desk.repository.root, base_environment(context.env))

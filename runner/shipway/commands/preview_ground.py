@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
 from shipway.action import ActionFailed
 from shipway.commands.preview_desk import Desk
-from shipway.commands.stores import open_store
+from shipway.commands.preview_texts import known_contexts, known_texts
 from shipway.context import Context
-from shipway.declaration import StateRule
 from shipway.environment import base_environment
-from shipway.environments import Environments
+from shipway.environment_record import EnvironmentRecord
 from shipway.errors import ShipwayError, UsageError
 from shipway.forges.forge import Forge, ForgeError, Posted
 from shipway.leftovers import Ground, look, remove
 from shipway.port_blocks import Owner
 from shipway.preview_settings import HookSettings, Role, preview_settings, role_of
+from shipway.preview_trigger import MODE
 from shipway.sweeping import GC_COMMAND, Found, Kind, Leftovers, leftovers
-
-_SECRET = re.compile(r"\$\{\{\s*secrets\.([A-Za-z_][A-Za-z0-9_]*)\s*\}\}")
 
 
 class Cleared(Struct, frozen=True):
@@ -33,33 +29,19 @@ class Cleared(Struct, frozen=True):
     failure: str = ""
 
 
-@contextmanager
-def open_ground(desk: Desk, context: Context) -> Iterator[Ground]:
-    """The checkout and the store of the lifecycle, with the hooks `list` and `destroy` of its compute. Raises ShipwayError."""
-    declared = desk.declared
-    names = declared.secrets if declared is not None else ()
-    secrets = {name: context.env[name] for name in names if context.env.get(name)}
-    state = declared.state if declared is not None else StateRule()
+def ground_of(desk: Desk, context: Context) -> Ground:
+    """The checkout and the store of the lifecycle, with the hooks `list` and `destroy` of its compute. The desk stays open."""
     listing, destroying = _hooks(desk)
-    given = {
-        name: _SECRET.sub(lambda found: secrets.get(found[1], ""), text)
-        for hook in (destroying, listing)
-        if hook is not None
-        for name, text in hook.env.items()
-    }
-    store = open_store(state, secrets, context, desk.repository)
-    try:
-        yield Ground(
-            desk.repository.root,
-            store,
-            desk.lifecycle,
-            base_environment(context.env),
-            listing.run if listing is not None else "",
-            destroying.run if destroying is not None else "",
-            {name: text for name, text in given.items() if "${{" not in text},
-        )
-    finally:
-        store.close()
+    env = {name: text for hook in (destroying, listing) if hook is not None for name, text in hook.env.items()}
+    return Ground(
+        desk.repository.root,
+        desk.store,
+        desk.lifecycle,
+        base_environment(context.env),
+        listing.run if listing is not None else "",
+        destroying.run if destroying is not None else "",
+        known_texts(env, known_contexts(desk.declared, context)),
+    )
 
 
 def _hooks(desk: Desk) -> tuple[HookSettings | None, HookSettings | None]:
@@ -74,18 +56,32 @@ def _hooks(desk: Desk) -> tuple[HookSettings | None, HookSettings | None]:
     return None, None
 
 
-def left_over(ground: Ground, now_ms: int, forge: Forge | Posted | None = None) -> Leftovers:
-    """What bears the mark of an environment that is no more; with a forge its deployments too. Raises StoreError."""
+def left_over(desk: Desk, ground: Ground, now_ms: int, forge: Forge | Posted | None = None) -> Leftovers:
+    """What bears the mark of an environment that is no more; with a forge its deployments too. Raises StoreError.
+
+    A container engine that does not answer is a gap only for a lifecycle that has, or had, containers.
+    """
     evidence = look(ground, now_ms)
     deployments, silence = _deployments(ground.lifecycle, forge)
     # After the look: whoever makes an environment writes its record first.
-    records, damaged = Environments(ground.store, ground.lifecycle).all()
+    records, damaged = desk.environments.all()
+    gaps = [each for each in evidence.unknown if each.kind is not Kind.CONTAINERS or _has_containers(desk, records)]
     return leftovers(
         [*evidence.found, *deployments],
         ground.lifecycle,
         records,
         unread={each.target for each in damaged},
-        unknown=[*evidence.unknown, *silence],
+        unknown=[*map(str, gaps), *silence],
+    )
+
+
+def _has_containers(desk: Desk, records: Iterable[EnvironmentRecord]) -> bool:
+    """Whether any declaration of the lifecycle that is known names containers; one that cannot be read may."""
+    if desk.declared is None:
+        return True
+    stages = [stage.with_ for stage in desk.declared.stages if stage.mode == MODE]
+    return any("infrastructure" in with_ for with_ in stages) or any(
+        '"infrastructure":' in record.declaration for record in records
     )
 
 

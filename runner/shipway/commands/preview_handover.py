@@ -11,8 +11,7 @@ from msgspec.structs import replace
 from shipway.action import ActionFailed
 from shipway.canonical import Json
 from shipway.checkpoint_store import opened_of
-from shipway.commands.preview_desk import Desk, derived_file
-from shipway.commands.stores import open_shelf
+from shipway.commands.preview_desk import Desk, derived_file, shelf_of
 from shipway.context import Context
 from shipway.errors import Reason, UsageError
 from shipway.expressions import to_text
@@ -74,12 +73,8 @@ def _recorded(node: str, output: str, desk: Desk, context: Context) -> str:
     checkpoint = record.checkpoints.get(node) if record is not None else None
     if checkpoint is None or declared is None:
         return ""
-    secrets = {name: context.env[name] for name in declared.secrets if context.env.get(name)}
-    shelf = open_shelf(declared, secrets, desk.target, context, desk.repository)
     try:
-        value = opened_of(shelf, node, checkpoint).get(output)
+        value = opened_of(shelf_of(desk, declared, context), node, checkpoint).get(output)
     except ActionFailed:
         return ""
-    finally:
-        shelf.close()
     return "" if value is None else to_text(value)

@@ -5,15 +5,13 @@ from __future__ import annotations
 import json
 from argparse import Namespace
 from collections.abc import Mapping
-from contextlib import closing
 
 from msgspec.structs import replace
 
 from shipway.canonical import mapping
 from shipway.commands.documents import write_out
-from shipway.commands.preview_desk import Desk, derived_file, open_desk
+from shipway.commands.preview_desk import Desk, derived_file, open_desk, shelf_of
 from shipway.commands.setting import GRACE_IN_CI, Unreported, heeding_signals, refuse_strangers, surroundings
-from shipway.commands.stores import open_shelf
 from shipway.context import Context, read_context
 from shipway.drift import Answer
 from shipway.environment_record import EnvironmentRecord
@@ -23,6 +21,7 @@ from shipway.events import Events
 from shipway.execution import ExecutionTools
 from shipway.interruption import Interruption
 from shipway.lifecycle import check_lifecycle
+from shipway.loading import load_declaration
 from shipway.nodes import Verified
 from shipway.redaction import Redactor
 from shipway.registry import Registry
@@ -63,7 +62,7 @@ def _sighted(record: EnvironmentRecord, desk: Desk, context: Context) -> Mapping
     file = derived_file(desk, "made", mapping(json.loads(record.declaration)))
     around = surroundings(context, desk.repository, Events(), Unreported())
     plan = check_lifecycle(Request(file, desk.target), around)
-    declared = desk.declared
+    recorded = load_declaration(file, root=desk.repository.root, target=desk.target)
     secrets = {name: context.env[name] for name in plan.secrets if context.env.get(name)}
     root, interruption = desk.repository.root, Interruption()
     tools = ExecutionTools(
@@ -79,11 +78,6 @@ def _sighted(record: EnvironmentRecord, desk: Desk, context: Context) -> Mapping
         recovery=root,
         processors=1,
     )
-    if declared is None:
-        return dict.fromkeys(record.checkpoints, Answer(Verified.UNKNOWN, "the declaration cannot be read"))
     interruption.hold()
-    with (
-        closing(open_shelf(declared, secrets, desk.target, context, desk.repository)) as shelf,
-        heeding_signals(interruption),
-    ):
-        return sighted(plan, record, replace(tools, shelf=shelf))
+    with heeding_signals(interruption):
+        return sighted(plan, record, replace(tools, shelf=shelf_of(desk, recorded, context)))

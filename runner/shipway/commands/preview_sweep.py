@@ -3,34 +3,33 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from msgspec import Struct
 
 from shipway.commands.action_job import Inputs, speaks_of_previews
 from shipway.commands.action_voyage import set_outputs
-from shipway.commands.delivery import open_forge
-from shipway.commands.preview_delivery import post_preview, pull_request_of, settle_deployment, without_outputs
-from shipway.commands.preview_desk import Desk, open_desk
-from shipway.commands.preview_ground import clear, left_over, open_ground
+from shipway.commands.preview_delivery import post_preview, settle_deployment, without_outputs
+from shipway.commands.preview_desk import open_desk
+from shipway.commands.preview_ground import Cleared
 from shipway.commands.preview_job import Asked, executed
 from shipway.commands.preview_requests import ending_request
 from shipway.commands.preview_run import DOWN
+from shipway.commands.preview_walk import ANY_TARGET, forge_of_job, take_away, walk
 from shipway.commands.reporting import links_of
 from shipway.commands.setting import find_file, repository_of
 from shipway.commands.telling import say
 from shipway.context import Context
 from shipway.environment_record import EnvironmentRecord, EnvironmentState
 from shipway.errors import EXIT_DONE, EXIT_NOT_UNDONE, EXIT_UNREACHABLE, Reason, ShipwayError, UsageError
-from shipway.forges.forge import Forge, ForgeError, Posted
-from shipway.forges.previews import PullState
+from shipway.forges.forge import Forge, Posted
 from shipway.loading import load_declaration
 from shipway.locks import LockHeld
-from shipway.preview_ending import Ending, ending
+from shipway.preview_ending import Ending
 from shipway.preview_settings import Doing
 from shipway.preview_trigger import has_previews, preview_work
-from shipway.redaction import Redactor, trusted
+from shipway.redaction import trusted
 from shipway.render import failure, terminal
 from shipway.render.escape import code
 from shipway.render.preview_comment import PreviewReport
@@ -38,9 +37,6 @@ from shipway.render.workflow import WorkflowLog
 from shipway.sweeping import told
 from shipway.trigger import Work, WorkKind
 from shipway.undertaking import Finished
-
-ANY_TARGET = "pr-0"
-"""Stands for the target of any pull request where a declaration is read for none in particular."""
 
 
 def is_sweep(context: Context, inputs: Inputs, work: Work) -> bool:
@@ -77,54 +73,34 @@ def sweep(context: Context, inputs: Inputs, log: WorkflowLog) -> int:
     with open_desk(Namespace(file=str(file), target=inputs.target or ANY_TARGET), context) as desk:
         for name in desk.declared.secrets if desk.declared is not None else ():
             log.mask(context.env.get(name, ""))
-        records, damaged = desk.environments.all()
-        now_ms = desk.clock_ms()
-    alive = [record for record in records if record.is_alive and inputs.target in ("", record.target)]
-    forge = forge_of_job(context)
-    pulls, silence = pulls_of(alive, forge)
-    swept: list[Swept] = []
-    for record in alive:
-        state = pulls.get(record.target)
-        found = ending(record, now_ms, is_closed=None if state is None else not state.is_open)
-        if found is None:
-            swept.append(Swept(record.target, "", f"stays: {record.state.value}"))
-        elif not removes:
-            swept.append(Swept(record.target, found.why.value, "would be taken down"))
-        else:
-            swept.append(_taken_down(record, found, file, forge, context, inputs, log))
-    left, failed = _leftovers(desk, forge, context, removes=removes)
-    lines = [*_lines(swept), *(f"{each.target}: its record cannot be read: {each.why}" for each in damaged), *left]
-    _tell(lines or ["no environment is there"], log)
-    if silence is not None:
-        terminal.write(terminal.standard_error(), trusted(failure.as_text(silence)))
-    return _concluded(swept, silence, log, is_left=failed)
+        forge = forge_of_job(context)
+        found = walk(desk, context, forge, inputs.target)
+        swept = {
+            record.target: Swept(record.target, "", f"stays: {record.state.value}")
+            if why is None
+            else Swept(record.target, why.why.value, "would be taken down")
+            for record, why in found.all
+        }
 
+        def down(record: EnvironmentRecord, why: Ending) -> int:
+            swept[record.target] = _taken_down(record, why, file, forge, context, inputs, log)
+            return swept[record.target].code
 
-def forge_of_job(context: Context) -> Forge | Posted:
-    """The forge of this job, or why there is none."""
-    ci = context.ci
-    assert ci is not None
-    token = {"GITHUB_TOKEN": ci.token.value} if ci.token else {}
-    return open_forge(ci, context, Redactor(token).redact, is_trusted=True)
-
-
-def pulls_of(
-    records: Sequence[EnvironmentRecord], forge: Forge | Posted
-) -> tuple[Mapping[str, PullState], ShipwayError | None]:
-    """How the pull request of each target stands, and why that could not be learnt of all: then none counts as closed."""
-    from shipway.forges.github import GitHub  # late: requests takes 100 ms
-
-    asked = {record.target: number for record in records if (number := pull_request_of(record)) is not None}
-    if not asked:
-        return {}, None
-    if not isinstance(forge, GitHub):
-        return {}, ForgeError(
-            forge.why if isinstance(forge, Posted) else "only GitHub is asked how pull requests stand"
-        )
-    try:
-        return {target: forge.pull(number) for target, number in asked.items()}, None
-    except ForgeError as error:
-        return {}, error
+        gone = take_away(found, desk, context, forge, inputs.target, down) if removes else None
+    left = [f"not known: {why}" for why in found.left.unknown]
+    if gone is None:
+        left += [f"left over: {told(each, found.now_ms)}" for each in found.left.found]
+    else:
+        left += [_cleared_line(each, found.now_ms) for each in gone.cleared]
+    lines = [
+        *_lines(swept.values()),
+        *(f"{each.target}: its record cannot be read: {each.why}" for each in found.damaged),
+    ]
+    _tell([*lines, *left] or ["no environment is there"], log)
+    if found.silence is not None:
+        terminal.write(terminal.standard_error(), trusted(failure.as_text(found.silence)))
+    is_left = gone is not None and any(each.failure for each in gone.cleared)
+    return _concluded([*swept.values()], found.silence, log, is_left=is_left)
 
 
 def _taken_down(
@@ -184,21 +160,9 @@ def _told(
         say(f"the deployment of {record.target} is not taken away: {why}", log)
 
 
-def _leftovers(desk: Desk, forge: Forge | Posted, context: Context, *, removes: bool) -> tuple[list[str], bool]:
-    """A line for each thing without an environment, and whether any of it could not be taken away."""
-    with open_ground(desk, context) as ground:
-        now_ms = desk.clock_ms()
-        found = left_over(ground, now_ms, forge)
-        lines = [f"not known: {why}" for why in found.unknown]
-        if not removes:
-            return [*lines, *(f"left over: {told(each, now_ms)}" for each in found.found)], False
-        cleared = clear(found.found, ground, context, forge)
-    for each in cleared:
-        became = (
-            "taken away" if each.is_removed else f"not taken away: {each.failure or 'its environment is there again'}"
-        )
-        lines.append(f"left over: {told(each.found, now_ms)}: {became}")
-    return lines, any(each.failure for each in cleared)
+def _cleared_line(each: Cleared, now_ms: int) -> str:
+    why = each.failure or "its environment is there again"
+    return f"left over: {told(each.found, now_ms)}: {'taken away' if each.is_removed else f'not taken away: {why}'}"
 
 
 def _lines(swept: Iterable[Swept]) -> list[str]:
