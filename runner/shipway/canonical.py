@@ -179,7 +179,7 @@ def object_of(value: Json) -> Mapping[str, Json]:
 
 def mapping(value: Json) -> Mapping[str, Json]:
     """`value` where it is an object, else an empty one."""
-    return value if isinstance(value, Mapping) else {}
+    return value if type(value) is dict or isinstance(value, Mapping) else {}
 
 
 def items_of(value: Json) -> Sequence[Json]:

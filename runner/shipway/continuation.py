@@ -130,11 +130,12 @@ class Continuation:
     def _of_fate(self, standing: Standing, fate: Fate) -> Known:
         result = result_of(standing)
         directory = self._around.directory
-        result = replace(
-            result,
-            outputs=_relocated(standing.node, result.outputs, directory),
-            log=str(directory / "logs" / result.log) if result.log else "",
-        )
+        if result.outputs or result.log:
+            result = replace(
+                result,
+                outputs=_relocated(standing.node, result.outputs, directory),
+                log=str(directory / "logs" / result.log) if result.log else "",
+            )
         last = standing.last
         if self.is_rolling_back:
             # What was tried to be undone, with whatever outcome, is not undone once more.
@@ -295,9 +296,11 @@ class Continuation:
     def _salvage(self) -> None:
         """Move what the survivors printed into their logs, and clear away what the next attempts must not find."""
         directory = self._around.directory
-        by_file = {file_name(node.id, verb): node for node in self._plan.nodes for verb in Verb}
         raw = directory / "raw"
-        for name in sorted(os.listdir(raw)) if raw.is_dir() else ():
+        left = sorted(os.listdir(raw)) if raw.is_dir() else []
+        # Nearly always there is nothing, and then there are no names to work out for thousands of nodes.
+        by_file = {file_name(node.id, verb): node for node in self._plan.nodes for verb in Verb} if left else {}
+        for name in left:
             node = by_file.get(name)
             hides = node is None or any(rule.type == "secret" for rule in node.outputs.values())
             salvage(raw / name, None if hides else directory / "logs" / f"{name}.log", self._redactor)

@@ -216,7 +216,7 @@ class _Builder:
 
 def _names(data: Mapping[str, Json], key: str) -> tuple[str, ...]:
     """The texts of the list under `key`, each once."""
-    return tuple(dict.fromkeys(text for _, text in texts(data, (), key)))
+    return tuple(dict.fromkeys(text for _, text in texts(data, (), key))) if key in data else ()
 
 
 def _held_by(data: Mapping[str, Json], holder: str) -> tuple[str, ...]:

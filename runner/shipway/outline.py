@@ -92,12 +92,12 @@ def leaves(value: Json, path: Path_ = ()) -> Iterator[tuple[Path_, str]]:
     """Every text inside `value`, with its path below `path`."""
     if isinstance(value, str):
         yield path, value
-    elif isinstance(value, Mapping):
-        for key, member in value.items():
-            yield from leaves(member, (*path, key))
-    elif isinstance(value, list):
-        for index, member in enumerate(value):
-            yield from leaves(member, (*path, index))
+    elif isinstance(value, (dict, list, Mapping)):
+        for key, member in enumerate(value) if isinstance(value, list) else value.items():
+            if isinstance(member, str):
+                yield (*path, key), member
+            else:
+                yield from leaves(member, (*path, key))
 
 
 def _stage(name: str, path: Path_, data: Mapping[str, Json], inside: str = "") -> StageOutline:

@@ -105,7 +105,9 @@ def _sites_in(
 ) -> Iterator[_Site]:
     holder = step or stage
     for key in keys:
-        for path, text in leaves(holder.data.get(key), (*holder.path, key)):
+        if key not in holder.data:
+            continue
+        for path, text in leaves(holder.data[key], (*holder.path, key)):
             if key == "if" or ("${{" in text and path != (*holder.path, "until")):
                 yield _Site(path, text, stage, step, key == "if", around, gathers)
 
