@@ -290,3 +290,31 @@ def test_p85_a_second_run_is_refused_while_one_is_at_it_and_makes_nothing(shop: 
         go_on.write_text("")
         assert first.wait() == 0
     assert (shop.log, len(shop.worktrees())) == (["seed feat-login"], 1)
+
+
+def test_a_stage_that_needs_approval_is_brought_up_by_who_approves_what_it_would_do(shop: Shop) -> None:
+    text = shop.project.text("shipway.yml")
+    needing = text.replace("needs: [provisioner]\n", "needs: [provisioner]\n    approval: required\n", 1)
+    (shop.project.root / "shipway.yml").write_text(needing)
+    shop.project.commit()
+    refused = shop.call("up", code=5)
+    assert "stage `runner` needs approval, and nobody gave one" in refused.err
+    assert (shop.log, shop.processes(), shop.worktrees()) == ([], [], [])
+    [approving] = re.findall(r"`shipway preview (up --target feat-login --approve sha256:[0-9a-f]{64})`", refused.err)
+    another = "sha256:" + "0" * 64
+    assert "was approved" in shop.call("up", "--approve", another, code=5).err
+    done = shop.call(*approving.split())
+    assert "option" in done.out or "approved" in done.out, done.out
+    before = shop.environments()["feat-login"]
+    shop.call("up", code=5)
+    found = shop.environments()["feat-login"]
+    assert found.pop("history") != before.pop("history")
+    assert {**found, "age_ms": 0} == {**before, "age_ms": 0}, "what was refused changes nothing"
+    assert shop.page("feat-login", "web") == "web of rows of feat-login 1\n"
+    again = shop.call("reset", "data", code=5).err
+    [approving] = re.findall(r"`shipway preview (reset data --target feat-login --approve sha256:\S+)`", again)
+    assert shop.log == ["seed feat-login"]
+    shop.call(*approving.split())
+    assert shop.log == ["seed feat-login", "reset feat-login"]
+    shop.call("down")
+    assert (shop.processes(), shop.worktrees()) == ([], [])

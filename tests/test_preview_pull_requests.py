@@ -399,3 +399,12 @@ def test_case_99_one_more_than_the_quota_is_refused_and_its_pull_request_told(sh
     assert "pr-7: failed" in comment.body
     assert "pr-3" in comment.body
     assert shop.github.world.deployments == []
+
+
+def test_a_stage_that_needs_approval_is_not_brought_up_for_a_pull_request(shop: PreviewShop) -> None:
+    _declare(shop, "  runner:\n", "  runner:\n    approval: required\n")
+    done = shop.event("opened")
+    assert (done.code, done.reason) == (5, "approval-missing"), done.text
+    assert (shop.mark, shop.left()) == ([], [])
+    (comment,) = shop.comments
+    assert "needs approval" in comment.body

@@ -12,6 +12,9 @@ from shipway.action import ActionFailed
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
+_LONGEST = 131_071
+"""Linux gives a program no longer `NAME=value` than this. Source: execve(2), MAX_ARG_STRLEN less its zero byte."""
+
 ROOT_MISSING = "root_missing"
 """The code of the ActionFailed that says that the root is not there."""
 
@@ -96,3 +99,15 @@ def checked_names(env: Mapping[str, str]) -> None:
             raise Refused(f"`{name}` is no name of an environment variable")
         if "\0" in value:
             raise Refused(f"the variable `{name}` holds a zero byte")
+
+
+def checked_env(env: Mapping[str, str]) -> None:
+    """Raises Refused for a name or value that cannot be handed to a program."""
+    checked_names(env)
+    for name, value in env.items():
+        size = len(value.encode("utf-8", "surrogateescape"))
+        if len(name) + 1 + size > _LONGEST:
+            raise Refused(
+                f"the variable `{name}` holds {size} bytes, and no program is given one of more than {_LONGEST} with its name:"
+                " hand it over in a file"
+            )

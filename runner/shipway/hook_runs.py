@@ -18,10 +18,10 @@ from shipway.declaration import OutputRule
 from shipway.environment_record import Checkpoint
 from shipway.exchange import MAX_OUTPUT_FILE_BYTES
 from shipway.expression_values import to_text
-from shipway.git_work import git_at
+from shipway.git_work import Git
 from shipway.nodes import Verified
 from shipway.outputs import BadOutput, parse_output_file, take_outputs
-from shipway.reaching import declared_env
+from shipway.reaching import base_of, declared_env
 from shipway.redaction import MASK
 from shipway.supervision import PRELUDE
 
@@ -89,7 +89,7 @@ def hook_env(work: Work | PlanWork, *, is_here: bool, **more: str) -> dict[str, 
         if inputs.get(slot):
             found[name] = str(inputs[slot])
     record = known_environment(work)
-    git = git_at(work, work.root)
+    git = Git(work.root, base_of(work))  # what the hook declares is not meant for it
     known = {
         "SHIPWAY_COMMIT": git.commit,
         "SHIPWAY_BRANCH": (record.branch if record else "") or git.branch,

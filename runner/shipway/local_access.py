@@ -10,7 +10,7 @@ from pathlib import Path
 
 from shipway.access_files import ABSENT, check, delete_script, enter_script, read_script, write_script
 from shipway.action import ActionFailed
-from shipway.compute_access import ROOT_MISSING, Ran, checked_names
+from shipway.compute_access import ROOT_MISSING, Ran, checked_env
 from shipway.piped import run_piped
 
 _ARGUMENT_MAX = 100_000
@@ -36,7 +36,7 @@ class LocalAccess:
         on_output: Callable[[bytes], None] | None = None,
     ) -> Ran:
         """See `Access`. Raises ActionFailed also where the environment is too long for the system."""
-        checked_names(env or {})
+        checked_env(env or {})
         if not os.path.isdir(self.root):
             raise ActionFailed(f"`{self.root}` is not there", code=ROOT_MISSING)
         with _argv(enter_script(cwd) + script) as argv:

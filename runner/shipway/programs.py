@@ -36,6 +36,8 @@ def run_program(
         process = subprocess.Popen(argv, cwd=cwd, env=env, process_group=0, stdin=pipe, stdout=pipe, stderr=pipe)
     except FileNotFoundError as error:
         raise ActionFailed(f"`{argv[0]}` is not on PATH", code="program_missing", is_permanent=True) from error
+    except OSError as error:
+        raise ActionFailed(f"`{argv[0]}` cannot be started: {error.strerror or error}", code="start") from error
     with process:
         while True:
             try:

@@ -14,7 +14,7 @@ from threading import Event
 
 from shipway.access_files import ABSENT, check, delete_script, enter_script, read_script, write_script
 from shipway.action import ActionFailed
-from shipway.compute_access import ROOT_MISSING, Ran, Refused, Unreachable, checked_names
+from shipway.compute_access import ROOT_MISSING, Ran, Refused, Unreachable, checked_env
 from shipway.piped import Piped, end_group, run_piped
 from shipway.ssh_control import Control
 
@@ -133,7 +133,7 @@ def _program(root: str, script: str, env: Mapping[str, str]) -> str:
     """What the host runs: it says its process group first, and how the script ended last, whatever that prints."""
     if "\0" in root + script:
         raise Refused("a script holds a zero byte")
-    checked_names(env)
+    checked_env(env)
     exports = "".join(f"export {name}={quote(value)}\n" for name, value in env.items())
     return (
         f"{_NOT_OURS}\necho {_MARK}\nprintf '%s %s\\n' {_MARK} $$ >&2\n"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from shipway.commands.arguments_preview_views import add_exec, add_gc, add_logs, add_status
-from shipway.commands.options import Commands, Parser, command, json_option, loudness
+from shipway.commands.options import Commands, Parser, approve, command, json_option, loudness
 
 _LOUD = {"verbose": "show each step's whole output", "quiet": "show failures and the receipt only"}
 
@@ -48,6 +48,7 @@ def _up(parts: Commands) -> None:
         codes=(0, 1, 2, 4, 5, 6),
     )
     _changing(made, "preview_up")
+    approve(made)
     made.add_argument("--stage", metavar="STAGE", action="append", default=[], help="only this stage; repeatable")
     made.add_argument("--manifest", metavar="FILE", help="run what another job has provisioned, as its manifest says")
     group = made.add_mutually_exclusive_group()
@@ -105,6 +106,7 @@ def _attach(parts: Commands) -> None:
     )
     made.add_argument("path", metavar="DIR", help="the checkout")
     _changing(made, "preview_up")
+    approve(made)
     made.set_defaults(stage=[], start_from=None, no_cache=False, manifest=None)
 
 
@@ -158,6 +160,8 @@ def _service(parts: Commands, name: str, text: str, changes: str) -> None:
     )
     made.add_argument("service", metavar="SERVICE", help="a service of the stage with `role: provisioner`")
     _changing(made, "preview_service")
+    if name != "init":
+        approve(made)
 
 
 def _logs(parts: Commands) -> None:

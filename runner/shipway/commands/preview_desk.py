@@ -30,6 +30,8 @@ from shipway.workspace import Workspace, write_atomically
 
 _LONGEST_TARGET = 40
 _TREE = re.compile(rf"(?P<root>.*)/{re.escape(PREVIEWS)}/[^/]+/(?P<target>[^/]+)/tree(/.*)?")
+_NOT_IN_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
+"""What JSON may hold in a text and YAML does not take, or takes for the end of a line."""
 
 
 class Desk(Struct, frozen=True):
@@ -132,7 +134,8 @@ def _derived_path(desk: Desk, action: str) -> Path:
 
 
 def _derived_bytes(content: Mapping[str, Json]) -> bytes:
-    return (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()
+    text = json.dumps(content, indent=2, ensure_ascii=False)
+    return (_NOT_IN_YAML.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n").encode()
 
 
 def _declared(file: Path, repository: Repository, target: str) -> tuple[Declaration | None, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from argparse import Namespace
 from collections.abc import Mapping
 
@@ -10,6 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from shipway.canonical import Json, canonical_bytes, mapping
+from shipway.commands.approving import approver
 from shipway.commands.documents import KeptReceipts, write_out
 from shipway.commands.preview_desk import Desk
 from shipway.commands.preview_requests import refuse_outdated
@@ -65,13 +67,22 @@ def operate(operation: Operation, request: Request, desk: Desk, arguments: Names
 
     around = surroundings(context, desk.repository, events, keeper)
     with heeding_signals(around.interruption), view:
-        finished = run_lifecycle(replace(request, execute=True, confirm=confirm), around)
+        asked = replace(request, execute=True, confirm=confirm)
+        if not operation.removes:  # what takes away was approved with what it takes away
+            asked = replace(asked, approver=approver(arguments, context, _call(arguments)))
+        finished = run_lifecycle(asked, around)
     telling.end(finished)
     code = concluded(finished, keeper.path, arguments, context)
     record = telling.record
     if record is not None and record.state is EnvironmentState.READY and not arguments.json and not arguments.quiet:
         write_out("".join(f"{name}: {url}\n" for name, url in sorted(record.urls.items())))
     return EXIT_NOT_UNDONE if operation.removes and code == EXIT_FAILED else code
+
+
+def _call(arguments: Namespace) -> str:
+    """How this was asked for, but for what `approver` adds."""
+    words = [str(value) for name in ("path", "service") if (value := getattr(arguments, name, None)) is not None]
+    return shlex.join(["shipway", "preview", arguments.part, *words])
 
 
 class Telling:
@@ -83,6 +94,7 @@ class Telling:
         self._context = context
         self._token = context.random_hex(8)
         self._has_begun = False
+        self._before: EnvironmentRecord | None = None
         self.record: EnvironmentRecord | None = None
 
     def begin(self, plan: Plan) -> None:
@@ -116,6 +128,7 @@ class Telling:
             )
 
     def _begun(self, before: EnvironmentRecord | None, plan: Plan, facts: Mapping[str, Json]) -> EnvironmentRecord:
+        self._before = before
         now, ci, repository = self._desk.clock_ms(), self._context.ci, self._desk.repository
         record = before or EnvironmentRecord(self._desk.lifecycle, self._desk.target, created_ms=now)
         if not record.is_alive:
@@ -143,6 +156,9 @@ class Telling:
         receipt = finished.receipt
         has_failed = finished.error is not None or receipt is None or receipt.exit_code != 0
         cause = _cause(finished)
+        if self._before is not None and has_failed and not (receipt and receipt.nodes):  # refused: nothing was started
+            refused = self._happening(f"{self._operation.name}: refused", cause=cause)
+            return in_state(self._before, self._before.state, refused, cause=self._before.cause)
         run = receipt.run if receipt is not None else ""
         record = replace(before, run=run)
         if receipt is not None and self._operation.removes:
