@@ -106,7 +106,7 @@ def machines_in(text: str, destroy: str) -> list[Found]:
         owner = owner_of(mark.strip().partition(" ")[0])
         if owner is not None and name:
             evidence = f"`compute.list` says that it is of {owner.lifecycle}/{owner.target}"
-            found.append(Found(Kind.MACHINE, name, owner, evidence, _destroying(owner, destroy)))
+            found.append(Found(Kind.MACHINE, name, owner, evidence, destroy_command(owner, destroy)))
     return found
 
 
@@ -125,8 +125,9 @@ def variables_of(owner: Owner) -> Mapping[str, str]:
     }
 
 
-def _destroying(owner: Owner, destroy: str) -> str:
+def destroy_command(owner: Owner, destroy: str, **more: str) -> str:
+    """What a person types to run a hook `destroy`, with what it is told of the environment; empty where there is none."""
     if not destroy:
         return ""
-    given = " ".join(f"{name}={quote(value)}" for name, value in variables_of(owner).items())
+    given = " ".join(f"{name}={quote(value)}" for name, value in {**variables_of(owner), **more}.items())
     return f"{given} sh -c {quote(destroy)}"

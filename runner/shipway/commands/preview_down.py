@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from shipway.commands.documents import write_out
 from shipway.commands.preview_desk import Desk, open_desk
+from shipway.commands.preview_orphans import end_orphans, orphans_of
 from shipway.commands.preview_requests import clear_folder, ending_request
 from shipway.commands.preview_run import DOWN, STOP, operate
 from shipway.commands.setting import inputs_of, refuse_on_windows, refuse_strangers
@@ -33,6 +34,9 @@ def take_down(part: str, desk: Desk, arguments: Namespace, context: Context) -> 
     operation = DOWN if doing is Doing.DOWN else STOP
     record = desk.record()
     if record is None or not record.is_alive or (operation is STOP and record.state is EnvironmentState.STOPPED):
+        orphans = orphans_of(desk, context) if operation is DOWN else None
+        if orphans is not None and orphans.found:
+            return end_orphans(orphans, desk, arguments, context)
         _say_nothing_to_do(record, desk, arguments)
         return EXIT_DONE
     request = replace(ending_request(doing, desk, record), inputs=inputs_of(arguments))

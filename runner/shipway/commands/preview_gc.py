@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 from argparse import Namespace
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from shipway.canonical import Json
 from shipway.commands.documents import write_out
 from shipway.commands.preview_desk import open_desk
-from shipway.commands.preview_ground import Cleared
+from shipway.commands.preview_orphans import cleared_line, confirm_removal, write_lines
 from shipway.commands.preview_requests import clear_folder, ending_request
 from shipway.commands.preview_run import DOWN, operate
 from shipway.commands.preview_walk import ANY_TARGET, Walked, forge_of_job, take_away, walk
-from shipway.commands.run import said_yes
 from shipway.commands.setting import refuse_on_windows, refuse_strangers
 from shipway.context import Context, read_context
 from shipway.environment_record import EnvironmentRecord
@@ -22,14 +21,12 @@ from shipway.errors import (
     EXIT_DONE,
     EXIT_NOT_UNDONE,
     EXIT_UNREACHABLE,
-    Reason,
     ShipwayError,
     UsageError,
 )
 from shipway.preview_settings import Doing
 from shipway.redaction import trusted
 from shipway.render import failure, terminal
-from shipway.render.foreign import inert, one_line
 from shipway.sweeping import found_json, told
 
 
@@ -47,14 +44,14 @@ def run(arguments: Namespace) -> int:
         if arguments.json:
             write_out(json.dumps(_told_json(found)) + "\n")
         elif not arguments.quiet:
-            _write(_lines(found, is_next=not arguments.remove) or ["nothing is left over"])
+            write_lines(_lines(found, is_next=not arguments.remove) or ["nothing is left over"])
         if found.silence is not None:
             terminal.write(terminal.standard_error(), trusted(failure.as_text(found.silence)))
         code = EXIT_DONE
         if arguments.remove and found.is_anything:
             confirm_removal(arguments, context)
             gone = take_away(found, desk, context, forge, only, lambda record, _: _down(record, arguments, context))
-            _write(map(cleared_line, gone.cleared))
+            write_lines(map(cleared_line, gone.cleared))
             code = EXIT_DONE if gone.is_all else EXIT_NOT_UNDONE
         elif arguments.detailed_exitcode and found.is_anything:
             code = EXIT_CHANGES
@@ -71,13 +68,6 @@ def _down(record: EnvironmentRecord, arguments: Namespace, context: Context) -> 
     except ShipwayError as error:
         terminal.write(terminal.standard_error(), trusted(failure.as_text(error)))
         return EXIT_NOT_UNDONE
-
-
-def confirm_removal(arguments: Namespace, context: Context) -> None:
-    """Ask whether what was listed is to go, unless `--yes`. Raises UsageError where nobody says so."""
-    if arguments.yes or (context.stdin_is_tty and said_yes("Remove all of that?")):
-        return
-    raise UsageError("nothing was removed: it was not confirmed", reason=Reason.NOT_CONFIRMED, next="say `--yes`")
 
 
 def _lines(found: Walked, *, is_next: bool) -> Sequence[str]:
@@ -98,13 +88,3 @@ def _told_json(found: Walked) -> Json:
         "left": [dict(found_json(each, found.now_ms)) for each in found.left.found],
         "unknown": list(found.left.unknown),
     }
-
-
-def cleared_line(each: Cleared) -> str:
-    """What became of one leftover, for people."""
-    became = "taken away" if each.is_removed else each.failure or "its environment is there again"
-    return f"{each.found.kind.value} {each.found.name}: {became}"
-
-
-def _write(lines: Iterable[str]) -> None:
-    write_out("".join(f"{inert(one_line(line))}\n" for line in lines))

@@ -16,9 +16,9 @@ from shipway.errors import ShipwayError, UsageError
 from shipway.forges.forge import Forge, ForgeError, Posted
 from shipway.leftovers import Ground, look, remove
 from shipway.port_blocks import Owner
-from shipway.preview_settings import HookSettings, Role, preview_settings, role_of
+from shipway.preview_settings import HookSettings, PreviewSettings, Role, preview_settings, role_of
 from shipway.preview_trigger import MODE
-from shipway.sweeping import GC_COMMAND, Found, Kind, Leftovers, leftovers
+from shipway.sweeping import GC_COMMAND, Found, Kind, Leftovers, destroy_command, leftovers
 
 
 class Cleared(Struct, frozen=True):
@@ -44,16 +44,31 @@ def ground_of(desk: Desk, context: Context) -> Ground:
     )
 
 
+def destroyers(desk: Desk) -> list[tuple[str, str]]:
+    """The services of the provisioner with a hook `destroy`, as it is declared now, each with the command that runs it."""
+    settings = _provisioner(desk)
+    owner = Owner(desk.lifecycle, desk.target)
+    return [
+        (name, destroy_command(owner, rule.destroy.run, SHIPWAY_SERVICE=name))
+        for name, rule in sorted(settings.owned.items() if settings is not None else ())
+        if rule.destroy is not None
+    ]
+
+
 def _hooks(desk: Desk) -> tuple[HookSettings | None, HookSettings | None]:
+    settings = _provisioner(desk)
+    return (None, None) if settings is None else (settings.compute.list, settings.compute.destroy)
+
+
+def _provisioner(desk: Desk) -> PreviewSettings | None:
     declared = desk.declared
     for stage in declared.stages if declared is not None else ():
         if declared is not None and role_of(stage) is Role.PROVISIONER:
             try:
-                compute = preview_settings(stage, declared).compute
+                return preview_settings(stage, declared)
             except (UsageError, KeyError, ValueError):
-                return None, None  # what is wrong with it, `validate` says
-            return compute.list, compute.destroy
-    return None, None
+                return None  # what is wrong with it, `validate` says
+    return None
 
 
 def left_over(desk: Desk, ground: Ground, now_ms: int, forge: Forge | Posted | None = None) -> Leftovers:

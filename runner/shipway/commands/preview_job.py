@@ -18,13 +18,14 @@ from shipway.commands.handover import Facts
 from shipway.commands.preview_delivery import PreviewAnnouncement, main_url, without_outputs
 from shipway.commands.preview_desk import Desk, open_desk
 from shipway.commands.preview_head import PullHead, Superseded
+from shipway.commands.preview_orphans import Orphans, clear_orphans, cleared_line, orphans_of, untold
 from shipway.commands.preview_requests import clear_folder, ending_request, renewing_request
 from shipway.commands.preview_run import DOWN, STOP, UP, Operation, Telling
 from shipway.commands.setting import heeding_signals, surroundings
 from shipway.commands.telling import say
 from shipway.context import Context
 from shipway.environment_record import EnvironmentRecord, EnvironmentState, environment_bytes
-from shipway.errors import EXIT_DONE, EXIT_FAILED, EXIT_NOT_UNDONE, UsageError
+from shipway.errors import EXIT_DONE, EXIT_FAILED, EXIT_NOT_UNDONE, Reason, UsageError
 from shipway.events import Events
 from shipway.lifecycle import run_lifecycle
 from shipway.locks import LockHeld
@@ -58,11 +59,25 @@ def environment_job(job: Job, inputs: Inputs, log: WorkflowLog, arguments: Names
     with open_desk(Namespace(file=str(job.file), target=job.target), job.context) as desk:
         asked = _asked(job, inputs, desk)
         if asked is None:
+            if job.work.kind is WorkKind.DOWN and (orphans := orphans_of(desk, job.context)).found:
+                return _ended(orphans, desk, job.context, log)
             state = record.state.value if (record := desk.record()) is not None else "not there"
             say(f"nothing to do: `{job.target}` is {state}", log)
             set_outputs(log, {"exit-code": str(EXIT_DONE), "preview-state": "" if record is None else state})
             return EXIT_DONE
         return _carried_out(asked, job, desk, log, arguments)
+
+
+def _ended(orphans: Orphans, desk: Desk, context: Context, log: WorkflowLog) -> int:
+    """What no record tells of, taken away as the sweeper does."""
+    say(f"no record tells of `{desk.target}`, and something of it is there", log)
+    cleared = clear_orphans(orphans, desk, context)
+    for line in (*map(cleared_line, cleared), *untold(orphans)):
+        say(line, log)
+    is_left = any(each.failure for each in cleared)
+    code = EXIT_NOT_UNDONE if is_left else EXIT_DONE
+    set_outputs(log, {"exit-code": str(code), "reason": Reason.NOT_UNDONE.value if is_left else ""})
+    return code
 
 
 def _asked(job: Job, inputs: Inputs, desk: Desk) -> Asked | None:

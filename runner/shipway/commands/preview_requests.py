@@ -52,9 +52,15 @@ def clear_folder(desk: Desk) -> None:
     if record is not None and not record.is_alive:
         folder = desk.repository.root / kept_folder(desk.lifecycle, desk.target)
         shutil.rmtree(folder, ignore_errors=True)
+        prune_folders(desk)
+
+
+def prune_folders(desk: Desk) -> None:
+    """Remove the folder of the environment in the checkout, and those above it, as far as nothing is in them."""
+    folder = desk.repository.root / kept_folder(desk.lifecycle, desk.target)
+    for each in (folder, folder.parent, folder.parent.parent):
         with suppress(OSError):  # those of others may be in them
-            folder.parent.rmdir()
-            folder.parent.parent.rmdir()
+            each.rmdir()
 
 
 def renewing_request(doing: Doing, service: str, desk: Desk) -> Request:
