@@ -9,6 +9,7 @@ import pytest
 
 from shipway.environment_record import EnvironmentState
 from tests.forge.fixtures import github as github
+from tests.forge.server import GitHubServer
 from tests.preview_pulls import PreviewShop
 from tests.preview_shop import Shop, open_shop
 
@@ -20,6 +21,12 @@ def shop(tmp_path: Path) -> Iterator[Shop]:
     """A shop on the branch `feat/login`."""
     with open_shop(tmp_path) as made:
         yield made
+
+
+@pytest.fixture
+def pulled(tmp_path: Path, github: GitHubServer) -> PreviewShop:
+    """A shop with a pull request."""
+    return PreviewShop(tmp_path, github)
 
 
 def _forget(root: Path, target: str) -> None:
