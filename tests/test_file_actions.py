@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -265,23 +265,24 @@ def test_undo_either_restores_or_leaves_a_later_change_alone(first: object, seco
 
 
 class _Killing(Notebook):
-    """Dies in the middle of the `moment`-th note of a ledger, as by a kill."""
+    """Dies in the middle of the `moment`-th note, be it one of several that are written at once, as by a kill."""
 
     def __init__(self, path: Path, moment: int) -> None:
         super().__init__(path)
         self._path, self._left = path, moment
 
-    def note(self, topic: str, name: str, value: Json) -> None:
-        self._left -= topic == "ledger"
-        if self._left < 0:
+    def note_all(self, notes: Iterable[tuple[str, str, Json]]) -> None:
+        notes = list(notes)
+        super().note_all(notes[: self._left])
+        if len(notes) > self._left:
             with self._path.open("ab") as torn:
                 torn.write(b'["ledger", "')
             os._exit(9)
-        super().note(topic, name, value)
+        self._left -= len(notes)
 
 
 def _killed_at(place: Place, make: Make, inputs: Mapping[str, Json], moment: int) -> bool:
-    """Do until the middle of the `moment`-th write of the ledger, then stop without cleaning up, as a kill does.
+    """Do until the middle of the `moment`-th note, then stop without cleaning up, as a kill does.
 
     False: it came to its end.
     """

@@ -39,10 +39,10 @@ class Kind(StrEnum):
     OTHER = "other"
 
 
-def kind_of(path: Path) -> Kind:
+def kind_of(path: Path | str) -> Kind:
     """What stands at `path`. Raises OSError where that cannot be seen."""
     try:
-        mode = path.lstat().st_mode
+        mode = os.lstat(path).st_mode
     except (FileNotFoundError, NotADirectoryError):
         return Kind.ABSENT
     if stat.S_ISLNK(mode):
@@ -182,6 +182,26 @@ def real_folder(path: str) -> str:
         return os.path.realpath(path)
     finally:
         os.close(descriptor)
+
+
+class _Remembered(dict[str, str]):
+    """What `real_folder` said, by path. Above a folder that no link leads to there is none either: nobody asks for those."""
+
+    def __init__(self) -> None:
+        self._straight = ""
+
+    def __missing__(self, path: str) -> str:
+        if self._straight.startswith(f"{path}/"):
+            found = path
+        elif (found := real_folder(path)) == path:
+            self._straight = path
+        self[path] = found
+        return found
+
+
+def remembering() -> Real:
+    """As `real_folder`, asked once for each folder: for as long as the world stands still, or one node is at work."""
+    return _Remembered().__getitem__
 
 
 def locate(root: Path, text: Json, slot: str = "path", real: Real = real_folder) -> Path:

@@ -6,11 +6,14 @@ Knows no action and no journal; removes no folder that was there before the run,
 from __future__ import annotations
 
 import errno
+import os
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
 from shipway.action import Work
-from shipway.file_state import Kind, kind_of, real_folder
+from shipway.canonical import Json
+from shipway.file_state import Kind, Real, kind_of, real_folder
 from shipway.notebook import NOTES, Notebook
 
 _MODE = 0o755
@@ -26,33 +29,37 @@ class MadeFolders:
         self._claim = node
         self._notebook = notebook
 
-    def above(self, path: Path) -> list[Path]:
+    def above(self, path: str, real: Real = real_folder) -> list[str]:
         """The folders above `path`, outermost first, that are missing or that a node of this run made."""
-        found: list[Path] = []
-        for folder in path.parents:
-            if not self._is_ours(folder):
-                break  # it was there before the run, and so were those above it
+        found: list[str] = []
+        folder = os.path.dirname(path)
+        while self._is_ours(folder, real):
             found.append(folder)
-        return found[::-1]
+            folder = os.path.dirname(folder)
+        return found[::-1]  # the next one was there before the run, and so were those above it
 
-    def make(self, folder: Path) -> None:
-        """Claim `folder`, then make it if it is missing."""
-        self._notebook.note(_topic(folder), self._claim, True)
-        with suppress(FileExistsError):
-            folder.mkdir(_MODE)
+    def claims(self, folders: Iterable[str], real: Real = real_folder) -> list[tuple[str, str, Json]]:
+        """The notes to be made before `make`, which say that this node needs these folders."""
+        return [(_topic(folder, real), self._claim, True) for folder in folders]
+
+    def make(self, folders: Iterable[str]) -> None:
+        """Make those of `folders`, claimed and outermost first, that are missing."""
+        for folder in folders:
+            with suppress(FileExistsError):
+                os.mkdir(folder, _MODE)
 
     def leave(self, folder: Path) -> None:
         """Give up the claim on `folder`, and remove it if no other node claims it and it is empty. May be repeated."""
-        topic = _topic(folder)
+        topic = _topic(str(folder))
         claims = self._notebook.all(topic)
         is_others = len(claims) > (self._claim in claims)
         if kind_of(folder) is Kind.DIRECTORY and not is_others:
             _remove_empty(folder)
         self._notebook.note(topic, self._claim, None)
 
-    def _is_ours(self, folder: Path) -> bool:
+    def _is_ours(self, folder: str, real: Real) -> bool:
         kind = kind_of(folder)
-        return kind is Kind.ABSENT or (kind is Kind.DIRECTORY and bool(self._notebook.all(_topic(folder))))
+        return kind is Kind.ABSENT or (kind is Kind.DIRECTORY and bool(self._notebook.all(_topic(folder, real))))
 
 
 def notebook_of(work: Work) -> Notebook:
@@ -64,8 +71,8 @@ def notebook_of(work: Work) -> Notebook:
     return Notebook((work.scratch.parents[len(parts) - 1] if is_of_run else work.scratch) / NOTES)
 
 
-def _topic(folder: Path) -> str:
-    return f"made {real_folder(str(folder))}"
+def _topic(folder: str, real: Real = real_folder) -> str:
+    return f"made {real(folder)}"
 
 
 def _remove_empty(folder: Path) -> None:

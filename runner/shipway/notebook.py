@@ -10,9 +10,11 @@ import json
 import os
 import threading
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
+
+import msgspec
 
 from shipway.canonical import Json
 
@@ -31,6 +33,7 @@ class Notebook:
     def __init__(self, path: Path) -> None:
         """The file at `path` is made, and the folders above it, once something is noted."""
         self._path = path
+        self._text = str(path)
         self._lock = threading.RLock()
         self._depth = 0
         self._descriptor: int | None = None
@@ -59,7 +62,7 @@ class Notebook:
 
     def read(self, topic: str, name: str) -> Json:
         """The note of that name, None where there is none. Makes no file."""
-        if self._descriptor is None and not self._path.exists():
+        if self._descriptor is None and not os.path.exists(self._text):
             return None
         with self:
             return self._notes.get(topic, _NOTHING).get(name)
@@ -70,14 +73,19 @@ class Notebook:
 
     def note(self, topic: str, name: str, value: Json) -> None:
         """Add a note, or take back the one of that name where `value` is None. Raises OSError, with nothing noted."""
+        self.note_all(((topic, name, value),))
+
+    def note_all(self, notes: Iterable[tuple[str, str, Json]]) -> None:
+        """As `note` of each topic, name and value, written at once: where it is killed on the way, the first of them count."""
         with self:
             assert self._descriptor is not None
-            line = json.dumps([topic, name, value]).encode() + b"\n"
-            if os.write(self._descriptor, line) < len(line):
+            lines = b"".join(map(_line, notes := list(notes)))
+            if os.write(self._descriptor, lines) < len(lines):
                 os.ftruncate(self._descriptor, self._read)
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
-            self._read += len(line)
-            self._keep(topic, name, value)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self._text)
+            self._read += len(lines)
+            for topic, name, value in notes:
+                self._keep(topic, name, value)
 
     def close(self) -> None:
         """Give the file back; whoever reads or notes something later opens it again."""
@@ -119,6 +127,13 @@ class Notebook:
             notes.pop(name, None)
         else:
             notes[name] = value
+
+
+def _line(note: tuple[str, str, Json]) -> bytes:
+    try:
+        return msgspec.json.encode(note) + b"\n"
+    except UnicodeEncodeError:  # a path may be no text
+        return json.dumps(note).encode() + b"\n"
 
 
 def _lock(descriptor: int, *, is_mine: bool) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
 from pathlib import Path
 
 from msgspec import Struct, field
@@ -18,7 +17,7 @@ from shipway.environment import passed_through
 from shipway.errors import RunFailed, ShipwayError
 from shipway.evaluation import Evaluation, Unresolved, names_secret, references_of
 from shipway.expressions import Reference
-from shipway.file_state import real_folder
+from shipway.file_state import remembering
 from shipway.node_ids import body_of, owner_of, written_as
 from shipway.nodes import Change, Computed, Fidelity, Immediate, NeedKind, Node, Outcome, Promise, Proxy, Slot
 from shipway.plan import Plan
@@ -64,7 +63,7 @@ class Predictor:
         self._foretold: dict[str, Mapping[str, Json]] = {}
         self._fidelity: dict[str, Fidelity] = {}
         self._whys: dict[str, str] = {}
-        self._real = cache(real_folder)
+        self._real = remembering()
         self._ids = frozenset(plan.by_id)
         self._members = members_of(plan.nodes)
         self._sure = {node.id: {name for name, rule in node.outputs.items() if rule.required} for node in plan.nodes}

@@ -17,7 +17,7 @@ from msgspec.structs import asdict
 
 from shipway.action import ActionFailed, Drifted, NotUndoable, Work
 from shipway.canonical import Json, items_of, object_of
-from shipway.file_state import ABSENT, Kind, fingerprint, kind_of, link_fingerprint, mode_of
+from shipway.file_state import ABSENT, Kind, Real, fingerprint, kind_of, mode_of, real_folder
 from shipway.made_folders import MadeFolders, notebook_of
 
 _LEDGER = "ledger"
@@ -121,16 +121,19 @@ class Ledger:
 
     # Changes. Each is noted before it is made.
 
-    def make_parents(self, path: Path) -> None:
-        """Make the directories above `path` that are missing. Those that the run made stay until no node needs them."""
+    def make_parents(self, path: Path, real: Real = real_folder, *, for_entry: Entry | None = None) -> None:
+        """Make the directories above `path` that are missing. Those that the run made stay until no node needs them.
+
+        `for_entry` is the change that they are made for, and is noted with them.
+        """
         with self._notebook:
-            folders = self._made.above(path)
-            if not folders:
+            folders = self._made.above(str(path), real)
+            if not folders and for_entry is None:
                 return
             self._entries += (Entry(Did.MADE, self._name(folder)) for folder in folders)
-            self._save()
-            for folder in folders:
-                self._made.make(folder)
+            self._entries += () if for_entry is None else (for_entry,)
+            self._save(self._made.claims(folders, real))
+            self._made.make(folders)
 
     def make_directory(self, path: Path, mode: str) -> None:
         """Make the directory `path`, of which nothing may be left when it is put back but itself."""
@@ -182,14 +185,18 @@ class Ledger:
         place.symlink_to(target)
         return place
 
-    def link(self, path: Path, target: str) -> None:
-        """Make the link `path`, in place of what stands there; where nothing does, at once."""
+    def link(self, path: Path, target: str, after: str, real: Real = real_folder) -> None:
+        """Make the link `path`, with the fingerprint `after`, in place of what stands there; where nothing does, at once.
+
+        The directories above it are made as by `make_parents`.
+        """
         if kind_of(path) is not Kind.ABSENT:
+            self.make_parents(path, real)
             self.replace(path, self.new_link(target))
             return
-        self._note(Entry(Did.REPLACED, self._name(path), ABSENT, link_fingerprint(target)))
+        self.make_parents(path, real, for_entry=Entry(Did.REPLACED, self._name(path), ABSENT, after))
         try:
-            path.symlink_to(target)
+            os.symlink(target, path)
         except FileExistsError as error:
             self._entries.pop()  # it came just now, and is not ours to remove
             self._save()
@@ -418,7 +425,7 @@ class Ledger:
             beside.replace(path)
             _remove(new)
 
-    def _name(self, path: Path) -> str:
+    def _name(self, path: Path | str) -> str:
         text, root = str(path), str(self._root)
         if text == root:
             return "."
@@ -452,17 +459,17 @@ class Ledger:
             self._entries.insert(0, Entry(Did.TEMPORARY, name))
             self._save()
 
-    def _save(self) -> None:
-        """Note the ledger as it is."""
+    def _save(self, more: Sequence[tuple[str, str, Json]] = ()) -> None:
+        """Note the ledger as it is, then `more`."""
         if len(self._entries) <= _LONG:
-            self._notebook.note(_LEDGER, self._node, self.as_json())
+            self._notebook.note_all([(_LEDGER, self._node, self.as_json()), *more])
             return
         self._need_scratch()
         place = os.path.join(self._scratch, _FILE)
         with open(f"{place}.new", "wb") as file:
             file.write(json.dumps(self.as_json()).encode())
         os.replace(f"{place}.new", place)
-        self._notebook.note(_LEDGER, self._node, True)
+        self._notebook.note_all([(_LEDGER, self._node, True), *more])
 
 
 _TELLING = frozenset({Did.ASIDE, Did.REMOVING})
@@ -503,8 +510,9 @@ def _put_back_after(ledger: Ledger, error: BaseException) -> None:
 def _put_back_left(work: Work) -> None:
     left, notebook = Ledger.noted(work), notebook_of(work)
     try:
-        if left is not None:
-            left.put_back()
+        if left is None:
+            return
+        left.put_back()
     except (Drifted, NotUndoable) as error:
         raise ActionFailed(f"what an earlier attempt changed cannot be put back: {error}") from error
     if notebook.read(_PUT_BACK, work.node.id) is not None:

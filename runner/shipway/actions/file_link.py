@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -15,12 +14,14 @@ from shipway.file_placing import ON_CONFLICT, WITHIN, decided, leads_to, left_al
 from shipway.file_records import gone_below, here
 from shipway.file_state import (
     Kind,
+    Real,
     describe,
     describe_link,
     kind_of,
     link_fingerprint,
     place_of,
     real_folder,
+    remembering,
 )
 from shipway.nodes import Change, Fidelity, Verified
 from shipway.records import Record
@@ -58,7 +59,7 @@ class FileLink:
         if unknown is not None:
             return unknown
         with faults_told():
-            path, target, _ = _link(work)
+            path, target, _ = _link(work, work.real)
             if (unknown := unseen(path)) is not None:
                 return unknown
             kind = kind_of(path)
@@ -80,7 +81,8 @@ class FileLink:
         """Make the link, and the directories above it that are missing. Fails where there is nothing to link to."""
         outputs = {"path": work.inputs["path"]}
         with changing(work) as ledger:
-            path, target, source = _link(work)
+            real = remembering()
+            path, target, source = _link(work, real)
             if kind_of(source) is Kind.ABSENT:
                 raise ActionFailed(f"`source` `{work.inputs['source']}` is not there")
             kind = kind_of(path)
@@ -89,9 +91,10 @@ class FileLink:
                 return Done(outputs, unchanged=True, change=Change.NOOP, records=(_record(work, after),))
             if (ended := decided(work, path, kind)) is not None:
                 return ended
-            records = (*gone_below(path, work.inputs["path"]), _record(work, link_fingerprint(target)))
-            ledger.make_parents(path)
-            ledger.link(path, target)
+            after = link_fingerprint(target)
+            below = gone_below(path, work.inputs["path"]) if kind is Kind.DIRECTORY else ()
+            records = (*below, _record(work, after))
+            ledger.link(path, target, after, real)
             return Done(outputs, undo=ledger.complete(), change=_CHANGE_OF[kind], records=records)
 
     def undo(self, work: Work) -> None:
@@ -100,15 +103,14 @@ class FileLink:
 
     def verify(self, work: Work) -> Verified:
         """Whether the link is there and leads to `source`."""
-        return verified(lambda: leads_to(*_link(work)[:2]))
+        return verified(lambda: leads_to(*_link(work, real_folder)[:2]))
 
 
-def _link(work: PlanWork | Work) -> tuple[Path, str, Path]:
+def _link(work: PlanWork | Work, real: Real) -> tuple[Path, str, str]:
     """Where the link stands, its text, and where its source is."""
-    real = work.real if isinstance(work, PlanWork) else cache(real_folder)
     path = target_of(work, real)
     place = place_of(work.root, work.inputs["source"], "source", real)
-    return path, link_to(place, path, work.inputs["source"], real), Path(place)
+    return path, link_to(place, path, work.inputs["source"], real), place
 
 
 def _record(work: Work, after: str) -> Record:
