@@ -15,6 +15,7 @@ from shipway import __version__, scaffold
 from shipway.commands.documents import write_out
 from shipway.commands.setting import find_target
 from shipway.context import Context, read_context
+from shipway.declaration import StateStore
 from shipway.declaration_files import DEFAULT_FILE
 from shipway.detection import MANIFESTS, Part, Suggestion, detect, is_telling
 from shipway.errors import UsageError
@@ -26,12 +27,12 @@ from shipway.repository import Repository, open_repository
 from shipway.scaffold import Scaffold
 from shipway.workspace import unwritable, write_atomically
 
-ACTION = "shipway/shipway"
-
 _GITLAB_TOKEN = (
     "Set the masked CI/CD variable `GITLAB_TOKEN` to a project access token with the scope `api` and the role Developer: "
     "without it the plan is not shown on the merge request."
 )
+
+ACTION = "shipway/shipway"
 """Where the action is published, if this installation does not say otherwise."""
 
 _MANIFEST_BYTES_MAX = 1_000_000
@@ -99,8 +100,6 @@ def run(arguments: Namespace) -> int:
 
 def _as_declared(planned: Scaffold, arguments: Namespace, repository: Repository) -> Scaffold:
     """What to write beside a declaration that is there and stays as it is. Raises ShipwayError where it is not valid."""
-    from shipway.declaration import StateStore
-
     path = repository.root / planned.file
     find_target(arguments.target, path, repository)
     declared = load_declaration(path, root=repository.root, target=arguments.target)
