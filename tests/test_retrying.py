@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from shipway.action import ActionFailed, Done, NotUndoable, Work
-from shipway.attempts import ERROR_BYTES
+from shipway.endings import ERROR_BYTES
 from shipway.events import Event, NodeRetrying, NodeTakenBack, StageReopened, StageRetrying
 from shipway.interruption import Interruption
 from shipway.nodes import Outcome

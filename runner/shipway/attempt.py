@@ -121,6 +121,11 @@ class Ongoing:
         return self.stop_outcome is not None
 
     @property
+    def hands_on_a_secret(self) -> bool:
+        """Whether an output of it is one: until that is known, nothing that it prints can be masked."""
+        return any(rule.type == "secret" for rule in self.outputs.values())
+
+    @property
     def due_ms(self) -> int | None:
         """When its time is over, as long as it matters: not once it ends anyway."""
         return None if self.is_to_stop or self.code is not None else self.deadline_ms
