@@ -9,7 +9,8 @@ import pytest
 
 from shipway.action import Done, SlotRule, SlotType, Work
 from shipway.actions.file_write import FileWrite
-from shipway.builder import BuilderScope, GraphBuilder, NodeHandle, NodeOptions
+from shipway.builder import GraphBuilder
+from shipway.builder_options import BuilderScope, NodeHandle, NodeOptions
 from shipway.canonical import Json
 from shipway.declaration import OutputRule, Stage
 from shipway.errors import Position

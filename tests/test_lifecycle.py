@@ -15,7 +15,8 @@ import pytest
 
 from shipway.action import Action
 from shipway.backend import Capability, Cleanups, StagePlace
-from shipway.builder import GraphBuilder, NodeOptions
+from shipway.builder import GraphBuilder
+from shipway.builder_options import NodeOptions
 from shipway.canonical import Json, canonical_bytes
 from shipway.declaration import Declaration, Stage
 from shipway.errors import Problem, Reason, UnreachableError, VerificationError

@@ -8,7 +8,8 @@ from random import Random
 
 import pytest
 
-from shipway.builder import BuilderScope, GraphBuilder
+from shipway.builder import GraphBuilder
+from shipway.builder_options import BuilderScope
 from shipway.declaration import OnFailure, Stage
 from shipway.errors import DeclarationError, Position
 from shipway.loading import load_declaration

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from shipway.builder import BuilderScope, GatherOptions, GraphBuilder
+from shipway.builder import GraphBuilder
+from shipway.builder_options import BuilderScope, GatherOptions
 from shipway.canonical import Json, canonical_bytes, digest
 from shipway.declaration import OutputRule, Stage
 from shipway.errors import Position

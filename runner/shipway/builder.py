@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
-from msgspec import Struct
 from msgspec.structs import replace
 
-from shipway.accesses import accesses_of
-from shipway.action import Action, Emitting, SlotRule, SlotType
-from shipway.builder_calls import DEFAULT_OPTIONS
-from shipway.builder_calls import GatherOptions as GatherOptions
-from shipway.builder_calls import NodeHandle as NodeHandle
-from shipway.builder_calls import NodeOptions as NodeOptions
+from shipway.action import Emitting, SlotType
+from shipway.builder_options import DEFAULT_OPTIONS, BuilderScope, GatherOptions, NodeHandle, NodeOptions
 from shipway.canonical import Json
 from shipway.conflicts import Accesses
 from shipway.declaration import OutputRule, Stage
@@ -24,27 +19,21 @@ from shipway.foreign_calls import ForeignCalls
 from shipway.frames import Frame, Frames, is_within
 from shipway.growth import expanded
 from shipway.items import named_items, names_item
-from shipway.node_ids import template_of, written_as
+from shipway.node_ids import template_of
+from shipway.node_making import NodeMaking
 from shipway.nodes import (
     CHOOSE,
     GATHER,
-    Change,
-    Computed,
-    Fidelity,
     Gather,
     Immediate,
     Need,
     NeedKind,
     Node,
     Promise,
-    Proxy,
-    Reads,
-    Slot,
 )
 from shipway.package_calls import PackageCalls
 from shipway.products import BadItems
-from shipway.referrer import Referrer, proxy_text
-from shipway.resources import file_patterns
+from shipway.referrer import Referrer
 from shipway.site import Site
 
 _ID = re.compile(r"[a-z0-9][a-z0-9._-]*(\+[A-Za-z0-9._@%+=-]*)?|service/[a-z0-9][a-z0-9_-]*|env\[[A-Za-z0-9._@%+=-]+\]")
@@ -52,34 +41,6 @@ _ID = re.compile(r"[a-z0-9][a-z0-9._-]*(\+[A-Za-z0-9._@%+=-]*)?|service/[a-z0-9]
 
 
 _STATUS = re.compile(r"\b(always|failure|cancelled)\s*\(", re.IGNORECASE)
-
-
-class BuilderScope(Struct, frozen=True):
-    """What a builder sees beyond its stage: planned contexts, actions by name, nodes of stages planned before, file digests,
-    and the machine. `read_commit` gives digests of files as the commit has them; None: `read` does for those too.
-    """
-
-    known: Mapping[str, Json]
-    find_action: Callable[[str], Action | None]
-    action_names: Callable[[], Iterable[str]]
-    planned: Mapping[str, Sequence[Node]]
-    read: Callable[[tuple[str, ...] | None], Reads]
-    site: Site = Site()
-    read_commit: Callable[[tuple[str, ...] | None], Reads] | None = None
-
-
-class _Touched(Struct, frozen=True):
-    """What decides what a node reads and writes, besides its slots."""
-
-    action: Action | None
-    reads: tuple[str, ...]
-    writes: tuple[str, ...]
-
-    @property
-    def is_anything(self) -> bool:
-        """Whether slots, or what was declared, may name something."""
-        rules = self.action.slots.values() if self.action is not None else ()
-        return bool(self.reads or self.writes) or any(rule.access is not None for rule in rules)
 
 
 class GraphBuilder(PackageCalls, ForeignCalls):
@@ -97,7 +58,7 @@ class GraphBuilder(PackageCalls, ForeignCalls):
         self.stage_needs: dict[str, None] = dict.fromkeys(stage.needs)
         self._scope = scope
         self._frames = Frames(stage, scope.planned)
-        self._touched: dict[str, _Touched] = {}
+        self._making = NodeMaking(self, scope, self._frames)
         self.parts: list[GraphBuilder] = []
 
     def part(self, name: str) -> GraphBuilder:
@@ -133,10 +94,10 @@ class GraphBuilder(PackageCalls, ForeignCalls):
         """
         node_id = self._new_id(name, options)
         if gather is None:
-            self._frames.put(self._node(action, node_id, slots or {}, needs, options))
+            self._frames.put(self._making.node(action, node_id, slots or {}, needs, options))
             return NodeHandle(node_id, self.stage.id)
         with self._gathered(node_id, name, needs, options, gather) as inner:
-            self._frames.put(self._node(action, template_of(node_id), slots or {}, (), inner))
+            self._frames.put(self._making.node(action, template_of(node_id), slots or {}, (), inner))
         return NodeHandle(node_id, self.stage.id)
 
     @contextmanager
@@ -197,16 +158,7 @@ class GraphBuilder(PackageCalls, ForeignCalls):
     @property
     def accesses(self) -> dict[str, Accesses]:
         """What the nodes added so far touch, by their ids, as far as it is known when planned."""
-        found: dict[str, Accesses] = {}
-        touching = {name: touched for name, touched in self._touched.items() if touched.is_anything}
-        for node in self._frames.top.nodes.values() if touching else ():
-            touched = touching.get(node.id) or touching.get(written_as(node.id))
-            if touched is None:
-                continue
-            accesses = accesses_of(touched.action, node.slots, touched.reads, touched.writes)
-            if accesses is not None:
-                found[node.id] = accesses
-        return found
+        return self._making.accesses(self._frames.top.nodes.values())
 
     def check_references(self) -> None:
         """Once all nodes are there: report promises of nodes or outputs that do not exist, all of them."""
@@ -256,11 +208,11 @@ class GraphBuilder(PackageCalls, ForeignCalls):
 
     def script_slots(self, action: str) -> tuple[str, ...]:
         """The slots of an action that hold scripts."""
-        return tuple(name for name, rule in self._rules(action).items() if rule.is_script)
+        return tuple(name for name, rule in self._making.rules(action).items() if rule.is_script)
 
     def text_slots(self, action: str) -> frozenset[str]:
         """The slots of an action that take text: there a number keeps the spelling it has in the source."""
-        return frozenset(name for name, rule in self._rules(action).items() if rule.type is SlotType.STRING)
+        return frozenset(name for name, rule in self._making.rules(action).items() if rule.type is SlotType.STRING)
 
     @property
     def known(self) -> Mapping[str, Json]:
@@ -294,8 +246,8 @@ class GraphBuilder(PackageCalls, ForeignCalls):
     ) -> Iterator[None]:
         """Collect a body into nodes behind the node that opens it."""
         refs = Referrer(self, node_id, options.position or self.stage.where)
-        condition = self._body_condition(refs, options)
-        opener = self._opener(CHOOSE, node_id, refs, needs, replace(options, condition=None), condition)
+        condition = self._making.body_condition(refs, options)
+        opener = self._making.opener(CHOOSE, node_id, refs, needs, replace(options, condition=None), condition)
         self._frames.push(Frame(node_id, names, node_id, env=self._body_env(options)))
         yield
         made = self._frames.pop()
@@ -318,13 +270,13 @@ class GraphBuilder(PackageCalls, ForeignCalls):
         slots = {slot: filled for slot, value in gather.slots.items() if (filled := refs.slot(slot, value)) is not None}
         self._frames.push(Frame(template_of(node_id), within=node_id, gather=name, env=self._frames.top.env))
         is_per_item = options.condition is not None and self._names_own_item(options.condition, name)
-        key = None if gather.key is None else self._key(node_id, gather.key, options)
+        key = None if gather.key is None else self._making.key(node_id, gather.key, options)
         yield options if is_per_item else replace(options, condition=None)
         made = self._frames.pop()
         condition = None if is_per_item else refs.condition(options.condition)
         rule = Gather(None, gather.limit, key, gather.max, gather.on_failure)
         owner = replace(
-            self._opener(GATHER, node_id, refs, needs, options, condition),
+            self._making.opener(GATHER, node_id, refs, needs, options, condition),
             slots=slots,
             gather=rule,
             templates={name: tuple(made.nodes.values())},
@@ -332,43 +284,10 @@ class GraphBuilder(PackageCalls, ForeignCalls):
         )
         self._frames.written[node_id] = owner
         try:
-            for node in expanded(owner, self._rules):
+            for node in expanded(owner, self._making.rules):
                 self._frames.add(node)
         except BadItems as error:
             self._problem(owner.position, f"`gather` of `{node_id}`: {error}")
-
-    def _opener(
-        self,
-        action: str,
-        node_id: str,
-        refs: Referrer,
-        needs: Iterable[Need | NodeHandle],
-        options: NodeOptions,
-        condition: str | None,
-    ) -> Node:
-        """The node that opens a body: it does nothing by itself."""
-        return Node(
-            id=node_id,
-            stage=self.stage.id,
-            action=action,
-            position=options.position or self.stage.where,
-            title=options.title,
-            tags=options.tags,
-            needs=_edges(needs, refs),
-            condition=condition,
-            change=Change.NOOP,
-            fidelity=Fidelity.EXACT,
-            lasting=False,
-            allow_failure=options.allow_failure,
-            reads=self._scope.read(self._files_read(options)),
-        )
-
-    def _body_condition(self, refs: Referrer, options: NodeOptions) -> str | None:
-        """The `if` of a body. Known when planned, it has to be true or false: a choice is not made by a text."""
-        condition = refs.condition(options.condition)
-        if condition is not None and refs.is_known_but_no_boolean(condition):
-            refs.problem(f"`if` of `{refs.node_id}` comes to {condition}, which is neither `true` nor `false`")
-        return condition
 
     def _body_env(self, options: NodeOptions) -> Mapping[str, str]:
         env = {**self._frames.top.env, **options.env}
@@ -384,20 +303,6 @@ class GraphBuilder(PackageCalls, ForeignCalls):
         named = Referrer(self, "", self.stage.where).named(condition)
         return named is not None and names_item(named, name)
 
-    def _key(self, node_id: str, text: str, options: NodeOptions) -> str | None:
-        refs = Referrer(self, node_id, options.position or self.stage.where)
-        slot = refs.slot("key", text)
-        if isinstance(slot, Proxy):
-            return proxy_text(slot)
-        if isinstance(slot, Computed) and not refs.promised:
-            return str(slot.expression)
-        refs.problem(
-            f"`key` of the gather `{node_id}` does not tell its items apart", 'write `key: "${{ item.name }}"`'
-        )
-        return None
-
-    # Nodes.
-
     def _new_id(self, name: str, options: NodeOptions) -> str:
         frame = self._frames.top
         node_id = frame.path if frame.is_template else f"{frame.path}/{name}"
@@ -408,69 +313,6 @@ class GraphBuilder(PackageCalls, ForeignCalls):
             self._problem(where, f"node `{node_id}` is declared twice")
         return node_id
 
-    def _node(
-        self,
-        action: str,
-        node_id: str,
-        slots: Mapping[str, object],
-        needs: Iterable[Need | NodeHandle],
-        options: NodeOptions,
-    ) -> Node:
-        where = options.position or self.stage.where
-        found = self._scope.find_action(action)
-        if found is None:
-            self._problem(where, f"unknown action `{action}`", did_you_mean(action, self._scope.action_names()))
-        if options.every_ms and found is not None and found.runs_in == "thread" and not _answers(found):
-            self._problem(where, f"`until` needs an action with one boolean output, and `{action}` has none")
-        refs = Referrer(self, node_id, where, options.slot_place)
-        filled = refs.slots(slots, found)
-        self._touched[node_id] = _Touched(found, options.reads or (), options.writes)
-        env = refs.environment({**self._frames.top.env, **options.env})
-        condition = refs.condition(options.condition)
-        return Node(
-            id=node_id,
-            stage=self.stage.id,
-            action=action,
-            position=where,
-            title=options.title or _title(action, filled),
-            tags=options.tags,
-            slots=filled,
-            env=env,
-            env_from=tuple(dict.fromkeys((*self.stage.env_from, *options.env_from))),
-            needs=_edges(needs, refs),
-            condition=condition,
-            outputs={**(found.outputs if found else {}), **options.outputs},
-            change=Change.RUN,
-            lasting=options.lasting,
-            retry=options.retry,
-            timeout_ms=options.timeout_ms,
-            undo_retry=options.retry if options.undo_retry is None else options.undo_retry,
-            undo_timeout_ms=options.timeout_ms if options.undo_timeout_ms is None else options.undo_timeout_ms,
-            limits=tuple(dict.fromkeys((*options.limits, *_turns(found, filled)))),
-            locks=options.locks,
-            exclusive=options.exclusive,
-            allow_failure=options.allow_failure,
-            reads=self._reads_of(options),
-            every_ms=options.every_ms,
-            privileged=options.privileged,
-            dedup=None if options.dedup is None else refs.text("dedup", options.dedup),
-            facts=options.facts,
-        )
-
-    def _reads_of(self, options: NodeOptions) -> Reads:
-        read = (options.reads_commit and self._scope.read_commit) or self._scope.read
-        return read(self._files_read(options))
-
-    def _files_read(self, options: NodeOptions) -> tuple[str, ...] | None:
-        """The files that decide what a node does; where its `reads` names none but other things, those of its stage."""
-        if options.reads is None or (options.reads and not file_patterns(options.reads)):
-            return self.stage.reads
-        return file_patterns(options.reads)
-
-    def _rules(self, action: str) -> Mapping[str, SlotRule]:
-        found = self._scope.find_action(action)
-        return found.slots if found else {}
-
     def problem(self, text: str, hint: str, where: Position) -> None:
         """Report a mistake that only the caller can see."""
         self._problem(where, text, hint)
@@ -479,47 +321,5 @@ class GraphBuilder(PackageCalls, ForeignCalls):
         self.problems.append(Problem(text, where, hint=hint))
 
 
-def _edges(needs: Iterable[Need | NodeHandle], refs: Referrer) -> tuple[Need, ...]:
-    """What is needed, each edge once, then what is promised by what the node refers to."""
-    edges = {
-        (need.id, NeedKind.NEEDS) if isinstance(need, NodeHandle) else (need.node, need.kind): None for need in needs
-    }
-    edges |= dict.fromkeys((promised, NeedKind.PROMISE) for promised in refs.promised)
-    return tuple(Need(*edge) for edge in edges)
-
-
-def _turns(action: Action | None, slots: Mapping[str, Slot]) -> Iterator[str]:
-    """The limits, beside those that the declaration names, under which nodes of this action run one after the other."""
-    for name, rule in action.slots.items() if action is not None else ():
-        if rule.turns is not None:
-            slot = slots.get(name)
-            value = slot.value if isinstance(slot, Immediate) else ""
-            yield rule.turns.get(value, rule.turns[""]) if isinstance(value, str) else rule.turns[""]
-
-
-def _answers(action: Action) -> bool:
-    return [rule.type for rule in action.outputs.values()].count("boolean") == 1
-
-
 def _last(node: str) -> str:
     return node.rpartition("/")[2]
-
-
-def _title(action: str, slots: Mapping[str, Slot]) -> str:
-    """What to call a node that was given no name: the first line of its script, or its action and what it acts on."""
-    for name in _TELLING:
-        slot = slots.get(name)
-        if isinstance(slot, Immediate) and isinstance(slot.value, str):
-            first = next((line.strip() for line in slot.value.splitlines() if line.strip()), "")
-            return first if name == "run" else f"{action} {first}"
-        if isinstance(slot, Immediate) and isinstance(slot.value, list):
-            listed = [str(each) for each in slot.value if isinstance(each, (str, int, float))]
-            more = f" and {len(listed) - _MOST_TOLD} more" if len(listed) > _MOST_TOLD else ""
-            return f"{action} {', '.join(listed[:_MOST_TOLD])}{more}".rstrip()
-    return action
-
-
-_TELLING = ("run", "path", "source", "packages", "name", "repo")
-"""The slots that say what an action is about, the most telling first."""
-
-_MOST_TOLD = 3

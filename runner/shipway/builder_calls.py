@@ -1,78 +1,12 @@
-"""One typed call for each built-in action, and what every call takes and gives. Checks nothing: the builder behind it does."""
+"""One typed call for each built-in action. Checks nothing: the builder behind it does."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
-from msgspec import Struct, field
-
-from shipway.canonical import Json
-from shipway.declaration import OnFailure, OutputRule, Retry
-from shipway.errors import Position
+from shipway.builder_options import DEFAULT_OPTIONS, NodeHandle, NodeOptions
 from shipway.nodes import Need, Promise
-
-
-class NodeHandle(Struct, frozen=True):
-    """A node already added. `handle.output("name")` fills another node's slot with what this one gives."""
-
-    id: str
-    stage: str
-
-    def output(self, name: str | None = None) -> Promise:
-        """A promise of the output `name`, or of all outputs as one object."""
-        return Promise(self.id, name)
-
-
-class NodeOptions(Struct, frozen=True):
-    """How a node is run, apart from what it does; the words are those of the declaration's steps.
-
-    `undo_retry` and `undo_timeout_ms` None: as for the node itself. `facts` are details that no effect depends on: of which
-    project, out of which layer. `reads_commit`: it works on a checkout of the commit, so what is not committed is
-    nothing to it. `slot_place` says where a slot was written, if anybody knows.
-    """
-
-    title: str = ""
-    tags: tuple[str, ...] = ()
-    condition: str | None = None
-    outputs: Mapping[str, OutputRule] = field(default_factory=dict)
-    env: Mapping[str, str] = field(default_factory=dict)
-    env_from: tuple[str, ...] = ()
-    lasting: bool = True
-    retry: Retry = field(default_factory=Retry)
-    timeout_ms: int = 0
-    undo_retry: Retry | None = None
-    undo_timeout_ms: int | None = None
-    limits: tuple[str, ...] = ()
-    locks: tuple[str, ...] = ()
-    exclusive: bool = False
-    allow_failure: bool = False
-    reads: tuple[str, ...] | None = None
-    reads_commit: bool = False
-    writes: tuple[str, ...] = ()
-    position: Position | None = None
-    every_ms: int = 0
-    privileged: bool = False
-    dedup: str | None = None
-    facts: Mapping[str, Json] = field(default_factory=dict)
-    slot_place: Callable[[str], Position] | None = None
-
-
-class GatherOptions(Struct, frozen=True):
-    """How a node, or a body of nodes, is run once per item.
-
-    `slots` are `items`, or `product` with `include` and `exclude`: lists, or texts that come to lists. `key` is a text with
-    `${{ item }}`; None takes the value. `max` 0 means any number.
-    """
-
-    slots: Mapping[str, object]
-    key: str | None = None
-    limit: int = 1
-    max: int = 0
-    on_failure: OnFailure | None = None
-
-
-DEFAULT_OPTIONS = NodeOptions()
 
 
 class ActionCalls(Protocol):

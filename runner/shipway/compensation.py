@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from msgspec.structs import replace
 
 from shipway.backend import Backend
-from shipway.builder import BuilderScope, GraphBuilder
+from shipway.builder import GraphBuilder
+from shipway.builder_options import BuilderScope
 from shipway.declaration import Declaration, Stage
 from shipway.errors import Problem
 from shipway.nodes import Node

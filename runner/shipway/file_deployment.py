@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 
 from msgspec.structs import replace
 
-from shipway.builder import NodeHandle
+from shipway.builder_options import NodeHandle
 from shipway.canonical import Json
 from shipway.collisions import Candidate, Settlement, settle
 from shipway.declaration import OutputRule

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from shipway.builder import NodeHandle
+from shipway.builder_options import NodeHandle
 from shipway.canonical import Json
 from shipway.file_placing import REPLACES
 from shipway.file_stage import FileStage

@@ -9,7 +9,8 @@ from pathlib import Path
 from msgspec import Struct
 
 from shipway.action import ActionFailed
-from shipway.builder import GraphBuilder, NodeOptions
+from shipway.builder import GraphBuilder
+from shipway.builder_options import NodeOptions
 from shipway.canonical import Json
 from shipway.declaration import Declaration, Stage
 from shipway.errors import Position

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from shipway.builder_calls import DEFAULT_OPTIONS, ActionCalls, NodeHandle, NodeOptions
+from shipway.builder_calls import ActionCalls
+from shipway.builder_options import DEFAULT_OPTIONS, NodeHandle, NodeOptions
 from shipway.nodes import Need, Promise
 
 

@@ -12,7 +12,8 @@ from msgspec.structs import replace
 from shipway import __version__
 from shipway.accesses import settled
 from shipway.approval import unbounded
-from shipway.builder import BuilderScope, GraphBuilder
+from shipway.builder import GraphBuilder
+from shipway.builder_options import BuilderScope
 from shipway.canonical import Json, bytes_digest
 from shipway.compensation import plan_compensation
 from shipway.conflicts import Accesses

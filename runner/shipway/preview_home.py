@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shipway.builder import NodeHandle
+from shipway.builder_options import NodeHandle
 from shipway.canonical import Json
 from shipway.declaration import OutputRule
 from shipway.preview_expressions import Scope, leases_of, names_in

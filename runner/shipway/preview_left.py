@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from shipway.builder import NodeHandle
+from shipway.builder_options import NodeHandle
 from shipway.nodes import NeedKind
 from shipway.preview_names import INFRASTRUCTURE, compose_project, env_path_of, service_node
 from shipway.preview_settings import Doing, PreviewSettings, env_files

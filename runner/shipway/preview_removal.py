@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from shipway.builder import NodeHandle
+from shipway.builder_options import NodeHandle
 from shipway.canonical import mapping
 from shipway.nodes import NeedKind
 from shipway.preview_home import compute_slots

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from shipway.builder import NodeHandle
+from shipway.builder_options import NodeHandle
 from shipway.canonical import Json
 from shipway.graph import Graph
 from shipway.preview_expressions import leases_of, names_in, rewritten_text

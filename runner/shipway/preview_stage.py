@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from shipway.builder import GraphBuilder, NodeHandle, NodeOptions
+from shipway.builder import GraphBuilder
+from shipway.builder_options import NodeHandle, NodeOptions
 from shipway.canonical import Json, mapping
 from shipway.declaration import Declaration, OutputRule, Stage
 from shipway.errors import Position

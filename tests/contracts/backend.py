@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from shipway.backend import Backend, Capability, StagePlace
-from shipway.builder import BuilderScope, GraphBuilder
+from shipway.builder import GraphBuilder
+from shipway.builder_options import BuilderScope
 from shipway.canonical import Json, canonical_bytes
 from shipway.cleanup import remove_path
 from shipway.declaration import Declaration, Stage

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from shipway.backend import Capability, Cleanups, StagePlace
-from shipway.builder import GraphBuilder, NodeHandle, NodeOptions
+from shipway.builder import GraphBuilder
+from shipway.builder_options import NodeHandle, NodeOptions
 from shipway.canonical import Json
 from shipway.declaration import Declaration, Retry, Stage
 from shipway.errors import Position, Problem

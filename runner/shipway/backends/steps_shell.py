@@ -8,7 +8,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from shipway.backend import Capability, Cleanups, StagePlace
-from shipway.builder import GatherOptions, GraphBuilder, NodeOptions
+from shipway.builder import GraphBuilder
+from shipway.builder_options import GatherOptions, NodeOptions
 from shipway.canonical import Json
 from shipway.declaration import Declaration, OnFailure, Retry, Stage, Step
 from shipway.errors import Problem
