@@ -16,15 +16,17 @@ EXAMPLE = REPOSITORY / "examples" / "third-party"
 _PLAN = """
 import json, sys
 from pathlib import Path
-from shipway.builder import BuilderScope, GraphBuilder
-from shipway.declaration import load
-from shipway.nodes import Reads, node_json
+from shipway.builder import GraphBuilder
+from shipway.builder_options import BuilderScope
+from shipway.loading import load_declaration
+from shipway.node_json import node_json
+from shipway.nodes import Reads
 from shipway.registry import Registry
 from shipway.resolution import check_stages, resolve
 from shipway.state import State
 
 registry, root = Registry(), Path(sys.argv[1])
-declaration = load(root / "shipway.yml", root=root)
+declaration = load_declaration(root / "shipway.yml", root=root)
 resolved = resolve(declaration, registry)
 check_stages(declaration, resolved)
 [stage] = declaration.stages

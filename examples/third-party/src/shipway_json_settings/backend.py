@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from shipway.backend import Capability, Cleanups, StagePlace
-from shipway.builder import GraphBuilder, NodeHandle, NodeOptions
+from shipway.builder import GraphBuilder
+from shipway.builder_options import NodeHandle, NodeOptions
 from shipway.canonical import Json
 from shipway.declaration import Declaration, Stage
 from shipway.errors import Problem, did_you_mean
