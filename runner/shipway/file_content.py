@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from shipway.action import ActionFailed, Done, PlanWork, Prediction, Work
 from shipway.canonical import Json
-from shipway.file_placing import decided, give, is_owned, left_alone, owner_ids, target_of, unseen
+from shipway.file_placing import decided, give, is_owned, left_alone, owner_ids, seen, target_of
 from shipway.file_records import gone_below, here
 from shipway.file_state import (
     Kind,
@@ -18,6 +18,7 @@ from shipway.file_state import (
     file_fingerprint,
     file_sha256,
     fingerprint,
+    is_inside,
     kind_of,
     locate,
     parse_mode,
@@ -63,7 +64,7 @@ def unplanned(work: PlanWork, change: Change, *slots: str) -> Prediction | None:
 
 def outside(root: Path, path: Path) -> str:
     """A remark for a plan where `path` is not in the workspace."""
-    return "" if path.is_relative_to(root) else "outside the workspace"
+    return "" if is_inside(str(path), str(root)) else "outside the workspace"
 
 
 def source_file(root: Path, text: Json, slot: str = "source") -> Path:
@@ -90,9 +91,9 @@ def plan_content(work: PlanWork, content: Content | None, why: str, outputs: Map
         path = target_of(work)
         mode = parse_mode(work.inputs["mode"])
         owner = owner_ids(work)
-        if (unknown := unseen(path)) is not None:
-            return unknown
-        kind = kind_of(path)
+        kind = seen(path)
+        if isinstance(kind, Prediction):
+            return kind
         refuse_other(path, kind)
         remark = outside(work.root, path)
         if content is None:

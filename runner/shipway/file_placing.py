@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from functools import lru_cache
 from pathlib import Path
 
 from shipway.action import ActionFailed, Done, PlanWork, Prediction, SlotRule, SlotType, Work
@@ -11,12 +12,14 @@ from shipway.canonical import Json, object_of
 from shipway.file_state import (
     Kind,
     Real,
+    above_of,
     describe,
     fingerprint,
     is_inside,
     kind_of,
     locate_target,
     place_of,
+    real_end,
     real_folder,
 )
 from shipway.nodes import Change, Fidelity, Node
@@ -54,8 +57,8 @@ def confine(place: Path, text: Json, folder: str, shown: Json, real: Real = real
     """Raises ActionFailed where `place` is not below `folder`, links on its way followed; its last part is not."""
     if str(place) == folder or not is_inside(str(place), folder):
         raise ActionFailed(f"`{slot}` `{text}` leads out of `{shown}`")
-    bound = real(folder)
-    if not is_inside(real(os.path.dirname(place)), bound):
+    above = above_of(str(place))
+    if (led := real(above)) != above and not is_inside(led, bound := real(folder)):
         link = next(above for above in reversed(place.parents) if above.is_symlink() and _leads_out(above, bound))
         raise ActionFailed(f"`{slot}` `{text}` leads out of `{shown}`: `{link}` is a link to `{link.readlink()}`")
 
@@ -64,14 +67,13 @@ def _leads_out(link: Path, real: str) -> bool:
     return not is_inside(os.path.realpath(link), real)
 
 
-def unseen(path: Path) -> Prediction | None:
-    """The prediction of a node whose place cannot be looked at; None where it can."""
+def seen(path: Path) -> Kind | Prediction:
+    """What stands at a node's place; the node's prediction where that cannot be looked at."""
     try:
-        kind_of(path)
+        return kind_of(path)
     except PermissionError as error:
         why = f"what stands there cannot be seen: permission denied: `{error.filename}`"
         return Prediction(Change.REPLACE, Fidelity.OPAQUE, why=why, before={"kind": "unreadable"}, reversible=True)
-    return None
 
 
 def link_text(root: Path, path: Path, source: Json, real: Real = real_folder) -> str:
@@ -85,10 +87,15 @@ def link_to(place: str, path: Path, source: Json, real: Real = real_folder) -> s
         raise ActionFailed(f"the link and what it leads to are the same: `{source}`")
     if os.path.isabs(str(source)):
         return place
-    end = os.path.join(real(os.path.dirname(place)), os.path.basename(place))
-    return _relative(end, real(os.path.dirname(path)))
+    end, start = real_end(place, real), real(above_of(str(path)))
+    if is_inside(start, end):
+        return _relative(end, start)
+    above, _, name = end.rpartition("/")
+    there = _relative(above or "/", start)
+    return name if there == "." else f"{there}/{name}"
 
 
+@lru_cache(maxsize=256)
 def _relative(path: str, start: str) -> str:
     """As `os.path.relpath` of two paths that are absolute and normalised, which thousands of links ask for."""
     there, here = (text.strip("/").split("/") if text.strip("/") else [] for text in (path, start))
@@ -136,7 +143,7 @@ def left_alone(work: PlanWork, path: Path, kind: Kind) -> Prediction | None:
     """
     if policy_of(work) != "skip" or kind is Kind.ABSENT or is_ours(work.node, path):
         return None
-    before = {**object_of(describe(path)), "left_alone": True}
+    before = {**object_of(describe(path, kind=kind)), "left_alone": True}
     return Prediction(Change.NOOP, Fidelity.EXACT, why=f"left alone: {stands_there(path, kind)}", before=before)
 
 

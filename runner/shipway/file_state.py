@@ -61,7 +61,7 @@ def fingerprint(path: Path) -> str:
         case Kind.FILE:
             return file_fingerprint(mode_of(path), file_sha256(path))
         case Kind.LINK:
-            return link_fingerprint(str(path.readlink()))
+            return link_fingerprint(os.readlink(path))
         case Kind.DIRECTORY:
             return f"directory {mode_of(path)}"
         case kind:
@@ -96,20 +96,20 @@ def parse_mode(text: Json) -> str:
     return text.rjust(4, "0")
 
 
-def describe(path: Path, *, with_content: bool = False) -> Json:
-    """What stands at `path` as a plan shows it, None where nothing does.
+def describe(path: Path, *, with_content: bool = False, kind: Kind | None = None) -> Json:
+    """What stands at `path` as a plan shows it, None where nothing does; `kind` is what it was just found to be.
 
     A file: `kind`, `mode`, `size`, `digest`, and `content` if asked for, where it is a text that everyone may read and no
     longer than SHOWN_BYTES_MAX; one that may not be read has neither.
     A link: `kind`, `target`. A directory: `kind`, `mode`, and how many `entries` are below it.
     """
-    match kind_of(path):
+    match kind_of(path) if kind is None else kind:
         case Kind.ABSENT:
             return None
         case Kind.FILE:
             return _describe_file(path, with_content)
         case Kind.LINK:
-            return describe_link(str(path.readlink()))
+            return describe_link(os.readlink(path))
         case Kind.DIRECTORY:
             entries = sum(len(folders) + len(files) for _, folders, files in os.walk(path))
             return {"kind": Kind.DIRECTORY.value, "mode": mode_of(path), "entries": entries}
@@ -184,6 +184,18 @@ def real_folder(path: str) -> str:
         os.close(descriptor)
 
 
+def above_of(path: str) -> str:
+    """The folder that a normalised absolute path is in; of `/` itself."""
+    return path.rpartition("/")[0] or "/"
+
+
+def real_end(path: str, real: Real = real_folder) -> str:
+    """A normalised absolute path without links on its way; its last part is not followed."""
+    above, _, name = path.rpartition("/")
+    led = real(above or "/")
+    return path if led == above else f"{led.rstrip('/')}/{name}"
+
+
 class _Remembered(dict[str, str]):
     """What `real_folder` said, by path. Above a folder that no link leads to there is none either: nobody asks for those."""
 
@@ -224,8 +236,9 @@ def place_of(root: Path, text: Json, slot: str = "path", real: Real = real_folde
     if text.startswith("/"):
         return os.path.normpath(text)
     place = os.path.normpath(f"{base}/{text}" if base != "/" else f"/{text}")
-    above = place if place == base else place.rpartition("/")[0] or "/"
-    if not is_inside(place, base) or not is_inside(real(above), real(base)):
+    above = place if place == base else above_of(place)
+    # Where no link is on the way, it leads to where it says.
+    if not is_inside(place, base) or ((led := real(above)) != above and not is_inside(led, real(base))):
         raise ActionFailed(f"`{slot}` `{text}` leads out of the workspace; write an absolute path if that is meant")
     return place
 
@@ -233,7 +246,6 @@ def place_of(root: Path, text: Json, slot: str = "path", real: Real = real_folde
 def locate_target(root: Path, text: Json, slot: str = "path", real: Real = real_folder) -> Path:
     """Like `locate`, for a place that will be changed: refuses the workspace itself and every folder it is in."""
     place = place_of(root, text, slot, real)
-    above, _, name = place.rpartition("/")
-    if is_inside(real(str(root)), os.path.join(real(above or "/"), name)):
+    if is_inside(real(str(root)), real_end(place, real)):
         raise ActionFailed(f"`{slot}` `{text}` holds the workspace, which is not replaced or removed")
     return Path(place)

@@ -10,7 +10,7 @@ from typing import Literal
 from shipway.action import Access, ActionFailed, Done, PlanWork, Prediction, SlotRule, SlotType, Work
 from shipway.declaration import OutputRule
 from shipway.file_content import outside, sha256_of, source_file, unplanned, verified
-from shipway.file_placing import WITHIN, is_ours, leads_to, link_text, target_of, unseen
+from shipway.file_placing import WITHIN, is_ours, leads_to, link_text, seen, target_of
 from shipway.file_records import gone, moved
 from shipway.file_state import Kind, describe, file_sha256, kind_of, locate
 from shipway.nodes import Change, Fidelity, Verified
@@ -54,8 +54,8 @@ class FileBackup:
             return unknown
         with faults_told():
             path = target_of(work)
-            if (unknown := unseen(path)) is not None:
-                return unknown
+            if isinstance(found := seen(path), Prediction):
+                return found
             if _is_spared(work, path):
                 outputs = {"path": work.inputs["path"]}
                 return Prediction(Change.NOOP, Fidelity.EXACT, why=_FREE, before=describe(path), outputs=outputs)

@@ -10,7 +10,7 @@ from typing import Literal
 from shipway.action import Access, ActionFailed, Done, PlanWork, Prediction, SlotRule, SlotType, Work
 from shipway.declaration import OutputRule
 from shipway.file_content import CHANGE_OF, outside, refuse_other, unplanned, verified
-from shipway.file_placing import ON_CONFLICT, WITHIN, decided, leads_to, left_alone, link_to, target_of, unseen
+from shipway.file_placing import ON_CONFLICT, WITHIN, decided, leads_to, left_alone, link_to, seen, target_of
 from shipway.file_records import gone_below, here
 from shipway.file_state import (
     Kind,
@@ -60,9 +60,9 @@ class FileLink:
             return unknown
         with faults_told():
             path, target, _ = _link(work, work.real)
-            if (unknown := unseen(path)) is not None:
-                return unknown
-            kind = kind_of(path)
+            kind = seen(path)
+            if isinstance(kind, Prediction):
+                return kind
             refuse_other(path, kind)
             is_done = leads_to(path, target, kind)
             if not is_done and (alone := left_alone(work, path, kind)) is not None:
@@ -71,7 +71,7 @@ class FileLink:
                 Change.NOOP if is_done else _CHANGE_OF[kind],
                 Fidelity.EXACT,
                 why=outside(work.root, path),
-                before=describe(path),
+                before=describe(path, kind=kind),
                 after=describe_link(target),
                 outputs={"path": work.inputs["path"]},
                 reversible=True,
