@@ -130,6 +130,8 @@ def test_case_78_values_arrive_as_they_are(access: Access) -> None:
         access.run("true", env={"A B": "x"})
     with pytest.raises(Refused):
         access.run("true", env={"A": "x\0"})
+    with pytest.raises(Refused):
+        access.run("true\0")
 
 
 def test_case_78_without_the_root_nothing_is_run(access: Access, tmp_path: Path) -> None:

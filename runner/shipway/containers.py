@@ -8,10 +8,9 @@ from shlex import quote
 
 from msgspec import Struct
 
-from shipway.access_files import parts_of
 from shipway.action import ActionFailed
 from shipway.compose_copy import BadCompose, Published, compose_copy
-from shipway.compute_access import Access, Ran
+from shipway.compute_access import Access, Ran, parts_of
 from shipway.hook_runs import check_stopped
 from shipway.nodes import Verified
 from shipway.preview_folder import FOLDER, make_folder_script

@@ -7,14 +7,13 @@ nor a value stands on a command line, there or here, and what follows the line i
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from shlex import quote
 from threading import Event
 
-from shipway.access_files import ABSENT, check, delete_script, enter_script, read_script, write_script
 from shipway.action import ActionFailed
-from shipway.compute_access import ROOT_MISSING, Ran, Refused, Unreachable, checked_env
+from shipway.compute_access import ROOT_MISSING, Access, Ran, Script, Unreachable
 from shipway.piped import Piped, end_group, run_piped
 from shipway.ssh_control import Control
 
@@ -28,36 +27,26 @@ _TURNS = 200
 _PAUSE_S = 0.25
 
 
-class SshAccess:
+class SshAccess(Access):
     """The folder `root` of the host that `control` connects to. Raises Unreachable where the connection is not to be had."""
 
     def __init__(self, root: str, control: Control) -> None:
         self.root = root
         self.control = control
 
-    def run(
-        self,
-        script: str,
-        *,
-        cwd: str = "",
-        env: Mapping[str, str] | None = None,
-        stdin: bytes = b"",
-        cancelled: Callable[[], bool] = lambda: False,
-        timeout_ms: int = 0,
-        on_output: Callable[[bytes], None] | None = None,
-    ) -> Ran:
+    def carry_out(self, script: Script) -> Ran:
         """See `Access`. The base environment is the one that the host gives its user."""
-        given = _encoded(_program(self.root, enter_script(cwd) + script, env or {})) + stdin
+        given = _encoded(_program(self.root, script)) + script.stdin
         pause = Event()
         for _ in range(_TRIES):
             self.control.open()
-            listener = _Listener(on_output)
+            listener = _Listener(script.on_output)
             done = run_piped(
                 ["ssh", *self.control.options, _LAUNCH],
                 env=self.control.env,
                 stdin=given,
-                cancelled=cancelled,
-                timeout_ms=timeout_ms,
+                cancelled=script.cancelled,
+                timeout_ms=script.timeout_ms,
                 on_output=listener.hear,
                 stop=lambda child, turn, heard=listener: self._stop(child, turn, heard),  # type: ignore[misc]
             )
@@ -66,19 +55,6 @@ class SshAccess:
                 return self._ended(done, listener)
             pause.wait(_PAUSE_S)
         return self._ended(done, listener)
-
-    def write(self, path: str, content: bytes, mode: int) -> None:
-        """See `Access`."""
-        check(path, self.run(write_script(path, len(content), mode), stdin=content))
-
-    def read(self, path: str) -> bytes | None:
-        """See `Access`."""
-        ran = check(path, self.run(read_script(path)))
-        return None if ran.exit_code == ABSENT else ran.out
-
-    def delete(self, path: str) -> None:
-        """See `Access`."""
-        check(path, self.run(delete_script(path)))
 
     def _stop(self, child: subprocess.Popen[bytes], turn: Callable[[], bool], listener: _Listener) -> None:
         """End the group on the host as a local one is ended, then the client. Its number may still be on its way."""
@@ -129,15 +105,12 @@ class _Listener:
             self._on_output(piece)
 
 
-def _program(root: str, script: str, env: Mapping[str, str]) -> str:
+def _program(root: str, script: Script) -> str:
     """What the host runs: it says its process group first, and how the script ended last, whatever that prints."""
-    if "\0" in root + script:
-        raise Refused("a script holds a zero byte")
-    checked_env(env)
-    exports = "".join(f"export {name}={quote(value)}\n" for name, value in env.items())
+    exports = "".join(f"export {name}={quote(value)}\n" for name, value in script.env.items())
     return (
         f"{_NOT_OURS}\necho {_MARK}\nprintf '%s %s\\n' {_MARK} $$ >&2\n"
-        f"if cd -- {quote(root)} 2>/dev/null; then\n(\n{exports}eval {quote(script)}\n)\nset -- $?\nelse set -- missing; fi\n"
+        f"if cd -- {quote(root)} 2>/dev/null; then\n(\n{exports}eval {quote(script.text)}\n)\nset -- $?\nelse set -- missing; fi\n"
         f"printf '\\n%s %s\\n' {_MARK} \"$1\" >&2\n"
         # What the script left running: its group is ours.
         "kill -KILL -$$ 2>/dev/null\nexit 0\n"

@@ -10,9 +10,8 @@ from shlex import quote
 
 from msgspec import Struct
 
-from shipway.access_files import parts_of
 from shipway.action import ActionFailed
-from shipway.compute_access import Access, Ran
+from shipway.compute_access import Access, Ran, parts_of
 from shipway.preview_folder import FOLDER, log_path, make_folder_script
 
 MARK = "SHIPWAY_PREVIEW"
