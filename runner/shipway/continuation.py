@@ -26,7 +26,7 @@ from shipway.journal import Probed, RunJournal, RunRecord, RunStatus
 from shipway.nodes import DONE, Node, Outcome, Verified
 from shipway.outputs import BadOutput, take_outputs
 from shipway.plan import Plan
-from shipway.progress import Known, Progress, Surroundings, settle_inputs
+from shipway.progress import Known, Surroundings, work_where_it_stands
 from shipway.receipt import RollbackEntry
 from shipway.redaction import Redactor
 from shipway.reopening import Fate, Reopening, Undecided
@@ -225,25 +225,10 @@ class Continuation:
         return found
 
     def _work(self, node: Node) -> Work:
-        standing = self._resumption.standings[node.id]
-        progress = Progress(node)
         try:
-            settle_inputs(progress, self._around)
+            return work_where_it_stands(self._resumption.standings[node.id], self._around)
         except Unresolved as error:
             raise undecided([Undecided(node.id, f"it cannot be asked: {error}")], self._run) from error
-        return Work(
-            node,
-            progress.inputs,
-            progress.env,
-            self._around.root,
-            self._around.scratch(node.id),
-            started_ms=self._around.unix_ms(),
-            outcome=standing.own,
-            outputs=standing.last.outputs if standing.last else {},
-            state=standing.last.undo if standing.last else None,
-            shelf=self._around.shelf,
-            notebook=self._around.notebook,
-        )
 
     @property
     def _run(self) -> str:

@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 from msgspec.structs import replace
 
-from shipway.action import Verb, Work
+from shipway.action import Verb
 from shipway.attempt import Ended
 from shipway.bodies import Bodies, Conflict, done_by, ended_as, opened, rules_of
 from shipway.conditions import Conditions
@@ -34,11 +34,11 @@ from shipway.judging import Judging
 from shipway.lock_waits import LockWaits
 from shipway.locks import LockLost
 from shipway.node_ids import gate_of, is_gate, owner_of
-from shipway.nodes import DONE, FAILURES, Immediate, Node, Outcome
+from shipway.nodes import DONE, FAILURES, Node, Outcome
 from shipway.pacing import Pacing
 from shipway.plan import Plan
 from shipway.products import BadItems
-from shipway.progress import ExecutionOptions, Known, Progress, Surroundings
+from shipway.progress import ExecutionOptions, Known, Progress, Surroundings, settle_inputs, work_of
 from shipway.receipt import Attempt, NodeResult, RollbackEntry, StageResult, own_outcome
 from shipway.results import Execution, Results
 from shipway.retrying import Retrying
@@ -462,7 +462,7 @@ class Executor:
         if (is_final or self._options.checks_each) and self._is_refused(node, now):
             return
         try:
-            work = self._work(progress)
+            settle_inputs(progress, self._around)
         except Unresolved as error:
             progress.resolve_error = str(error)
             self._forward_ended(
@@ -470,6 +470,7 @@ class Executor:
             )
             return
         action = self._around.require_action(node.action)
+        work = work_of(progress, self._around)
         self._attempts.begin(action, Verb.DO, work, timeout_ms=node.timeout_ms, outputs=node.outputs)
 
     def _first_of(self, node: Node) -> NodeResult | None:
@@ -482,27 +483,6 @@ class Executor:
             return result
         self._once[key] = node.id
         return None
-
-    def _work(self, progress: Progress) -> Work:
-        node = progress.node
-        evaluation = self._around.evaluation
-        declared = evaluation.environment(node) if node.env else {}
-        progress.env = {**self._around.base_env, **self._around.passed(node.env_from), **declared}
-        if all(type(slot) is Immediate for slot in node.slots.values()):
-            progress.inputs = {name: slot.value for name, slot in node.slots.items() if isinstance(slot, Immediate)}
-        else:
-            progress.inputs = evaluation.inputs(node, declared)
-        around = self._around
-        return Work(
-            node,
-            progress.inputs,
-            progress.env,
-            around.root,
-            around.scratch(node.id),
-            started_ms=around.unix_ms(),
-            shelf=around.shelf,
-            notebook=around.notebook,
-        )
 
     def _forward_ended(self, ended: Ended) -> None:
         progress = self._progress[ended.node]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from shipway.action import Verb, Work
+from shipway.action import Verb
 from shipway.attempt import Ended
 from shipway.attempts import Attempts
 from shipway.bodies import regrown, rules_of
@@ -22,7 +22,7 @@ from shipway.interruption import abort
 from shipway.journal import RunRecord
 from shipway.nodes import DONE, Outcome, Verified
 from shipway.plan import Plan
-from shipway.progress import Progress, Surroundings, settle_inputs
+from shipway.progress import Surroundings, work_where_it_stands
 from shipway.replay import Standing, stand
 from shipway.step_locks import StepLocks
 from shipway.takeover import can_be_asked
@@ -88,7 +88,7 @@ def _asked(standings: Sequence[Standing], around: Surroundings, tools: Execution
             while waiting and attempts.active < _AT_ONCE and not tools.interruption.is_pending:
                 standing = waiting.pop(0)
                 try:
-                    work = _work(standing, around)
+                    work = work_where_it_stands(standing, around)
                 except Unresolved as error:
                     found[standing.node.id] = Answer(Verified.UNKNOWN, f"it cannot be asked: {error}")
                     continue
@@ -103,24 +103,6 @@ def _asked(standings: Sequence[Standing], around: Surroundings, tools: Execution
     if tools.interruption.is_pending:
         abort()
     return found
-
-
-def _work(standing: Standing, around: Surroundings) -> Work:
-    progress = Progress(standing.node)
-    settle_inputs(progress, around)
-    return Work(
-        standing.node,
-        progress.inputs,
-        progress.env,
-        around.root,
-        around.scratch(standing.node.id),
-        started_ms=around.unix_ms(),
-        outcome=standing.own,
-        outputs=standing.last.outputs if standing.last else {},
-        state=standing.last.undo if standing.last else None,
-        shelf=around.shelf,
-        notebook=around.notebook,
-    )
 
 
 def _answer(ended: Ended) -> Answer:

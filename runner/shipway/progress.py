@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from msgspec import Struct, field
 
-from shipway.action import Action
+from shipway.action import Action, Work
 from shipway.attempt import Ended, Grace
 from shipway.attempts import Attempts
 from shipway.canonical import Json
@@ -19,6 +20,7 @@ from shipway.nodes import Change, Immediate, Node, Outcome
 from shipway.notebook import Notebook
 from shipway.pace import OwnTokens, Tokens
 from shipway.receipt import Attempt, NodeResult, RollbackEntry
+from shipway.replay import Standing
 from shipway.shelf import Shelf
 from shipway.step_locks import StepLocks
 
@@ -133,6 +135,46 @@ class Progress(Struct):
         """Whether a node that was planned to change nothing changed something: steps before it had changed what it found."""
         change = self.last.change if self.last is not None else None
         return self.node.lasting and change not in (None, Change.READ, Change.NOOP)
+
+
+def work_of(
+    progress: Progress,
+    around: Surroundings,
+    *,
+    more_env: Mapping[str, str] = MappingProxyType({}),
+    outcome: Outcome | None = None,
+    outputs: Mapping[str, Json] = MappingProxyType({}),
+    state: Json = None,
+) -> Work:
+    """What an action is given for a node whose inputs are settled; for anything but `do`, what `do` came to and left."""
+    node = progress.node
+    return Work(
+        node,
+        progress.inputs,
+        {**progress.env, **more_env} if more_env else progress.env,
+        around.root,
+        around.scratch(node.id),
+        started_ms=around.unix_ms(),
+        outcome=outcome,
+        outputs=outputs,
+        state=state,
+        shelf=around.shelf,
+        notebook=around.notebook,
+    )
+
+
+def work_where_it_stands(standing: Standing, around: Surroundings) -> Work:
+    """What `verify` of a node is given that an earlier execution of the run began. Raises Unresolved."""
+    progress = Progress(standing.node)
+    settle_inputs(progress, around)
+    last = standing.last
+    return work_of(
+        progress,
+        around,
+        outcome=standing.own,
+        outputs=last.outputs if last else {},
+        state=last.undo if last else None,
+    )
 
 
 def settle_inputs(progress: Progress, around: Surroundings) -> None:

@@ -20,7 +20,7 @@ from shipway.environment import output_variables
 from shipway.evaluation import Unresolved
 from shipway.journal import Undone
 from shipway.nodes import FAILURES, Node, Outcome, Verified
-from shipway.progress import Progress, Surroundings, settle_inputs
+from shipway.progress import Progress, Surroundings, settle_inputs, work_of
 from shipway.receipt import RollbackEntry
 from shipway.retry import has_another, wait_ms
 
@@ -119,41 +119,16 @@ class Undoing:
 
     def undo_work(self, progress: Progress, outcome: Outcome, outputs: Mapping[str, Json]) -> Work:
         """What an undo, or the `verify` behind it, is given. Raises Unresolved."""
-        node = progress.node
         if not progress.env:  # it was begun by an earlier execution of the run
             settle_inputs(progress, self._around)
         texts = {name: expressions.to_text(value) for name, value in outputs.items()}
-        env = {**progress.env, **output_variables(texts), "SHIPWAY_OUTCOME": outcome.value}
-        return Work(
-            node,
-            progress.inputs,
-            env,
-            self._around.root,
-            self._around.scratch(node.id),
-            started_ms=self._around.unix_ms(),
-            notebook=self._around.notebook,
-            outcome=outcome,
-            outputs=outputs,
-            state=progress.last.undo if progress.last else None,
-            shelf=self._around.shelf,
-        )
+        more = {**output_variables(texts), "SHIPWAY_OUTCOME": outcome.value}
+        state = progress.last.undo if progress.last else None
+        return work_of(progress, self._around, more_env=more, outcome=outcome, outputs=outputs, state=state)
 
     def _compensation_work(self, progress: Progress, outcome: Outcome) -> Work:
-        node, evaluation = progress.node, self._around.evaluation
-        declared = evaluation.environment(node)
-        inputs = evaluation.inputs(node, declared)
-        env = {**self._around.base_env, **self._around.passed(node.env_from), **declared}
-        env["SHIPWAY_OUTCOME"] = outcome.value
-        return Work(
-            node,
-            inputs,
-            env,
-            self._around.root,
-            self._around.scratch(node.id),
-            started_ms=self._around.unix_ms(),
-            notebook=self._around.notebook,
-            shelf=self._around.shelf,
-        )
+        settle_inputs(progress, self._around)
+        return work_of(progress, self._around, more_env={"SHIPWAY_OUTCOME": outcome.value})
 
     def _entry(
         self, node: Node, outcome: Outcome, error: str, started: int, tries: int = 0, ended: Ended | None = None
