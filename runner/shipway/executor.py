@@ -38,7 +38,17 @@ from shipway.nodes import DONE, FAILURES, Node, Outcome
 from shipway.pacing import Pacing
 from shipway.plan import Plan
 from shipway.products import BadItems
-from shipway.progress import ExecutionOptions, Known, Progress, Surroundings, settle_inputs, work_of
+from shipway.progress import (
+    ExecutionOptions,
+    Known,
+    Progress,
+    Surroundings,
+    result_as_left,
+    result_of_end,
+    settle_inputs,
+    with_what_was_tried,
+    work_of,
+)
 from shipway.receipt import Attempt, NodeResult, RollbackEntry, StageResult, own_outcome
 from shipway.results import Execution, Results
 from shipway.retrying import Retrying
@@ -240,20 +250,9 @@ class Executor:
         """The result of a node whose end was not dealt with."""
         if not progress.attempts:
             return self._untried(NodeResult(progress.node.id, Outcome.NOT_STARTED))
-        last = progress.attempts[-1]
-        if progress.node.is_group:
-            last = replace(last, outcome=Outcome.CANCELLED)
-        progress.began = progress.began or last.outcome is Outcome.UNKNOWN
-        return NodeResult(
-            progress.node.id,
-            last.outcome,
-            attempts=tuple(progress.attempts),
-            started_ms=progress.attempts[0].started_ms,
-            ended_ms=max(last.ended_ms, last.started_ms),
-            error=last.error,
-            tail=progress.last.tail if progress.last else "",
-            log=progress.last.log if progress.last else "",
-        )
+        result = result_as_left(progress)
+        progress.began = progress.began or result.outcome is Outcome.UNKNOWN
+        return result
 
     # One turn of the loop.
 
@@ -386,10 +385,7 @@ class Executor:
         progress = self._progress[result.node]
         self._around.evaluation.record(progress.node, result.outcome, {})
         self._around.journal.decided(result.node, Decided(result.outcome, result.cause, result.error))
-        tried = tuple(progress.attempts)
-        if not tried:
-            return result
-        return replace(result, attempts=tried, started_ms=tried[0].started_ms, ended_ms=tried[-1].ended_ms)
+        return with_what_was_tried(result, progress)
 
     # Attempts, forward.
 
@@ -543,26 +539,7 @@ class Executor:
         is_refused = node.id in self._stops
         self._around.evaluation.record(node, ended.outcome, {} if is_refused else ended.outputs)
         self._scheduler.finish(node.id, ended.outcome)
-        self._keep(
-            NodeResult(
-                node=node.id,
-                outcome=ended.outcome,
-                attempts=tuple(progress.attempts),
-                started_ms=progress.attempts[0].started_ms,
-                ended_ms=ended.ended_ms,
-                waited_for=progress.waited_for,
-                cause=ended.cause,
-                error=ended.error,
-                warning=ended.warning,
-                change=ended.change,
-                outputs=ended.outputs,
-                records=ended.records,
-                emitted=self._bodies.added_by(node.id),
-                tail=ended.tail,
-                log=ended.log,
-            ),
-            ended.exit_code,
-        )
+        self._keep(result_of_end(progress, ended, self._bodies.added_by(node.id)), ended.exit_code)
         if ended.outcome in FAILURES and (is_refused or not node.allow_failure):
             self._node_failed(node)
 

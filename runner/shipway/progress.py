@@ -7,6 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from shipway.action import Action, Work
 from shipway.attempt import Ended, Grace
@@ -186,3 +187,47 @@ def settle_inputs(progress: Progress, around: Surroundings) -> None:
         progress.inputs = {name: slot.value for name, slot in node.slots.items() if isinstance(slot, Immediate)}
     else:
         progress.inputs = evaluation.inputs(node, declared)
+
+
+def result_of_end(progress: Progress, ended: Ended, emitted: tuple[str, ...]) -> NodeResult:
+    """The result of a node whose last attempt `ended`, having added the nodes `emitted`."""
+    return NodeResult(
+        node=progress.node.id,
+        outcome=ended.outcome,
+        attempts=tuple(progress.attempts),
+        started_ms=progress.attempts[0].started_ms,
+        ended_ms=ended.ended_ms,
+        waited_for=progress.waited_for,
+        cause=ended.cause,
+        error=ended.error,
+        warning=ended.warning,
+        change=ended.change,
+        outputs=ended.outputs,
+        records=ended.records,
+        emitted=emitted,
+        tail=ended.tail,
+        log=ended.log,
+    )
+
+
+def result_as_left(progress: Progress) -> NodeResult:
+    """The result of a node that was begun, where the execution broke off before its end was dealt with."""
+    last = progress.attempts[-1]
+    return NodeResult(
+        progress.node.id,
+        Outcome.CANCELLED if progress.node.is_group else last.outcome,
+        attempts=tuple(progress.attempts),
+        started_ms=progress.attempts[0].started_ms,
+        ended_ms=max(last.ended_ms, last.started_ms),
+        error=last.error,
+        tail=progress.last.tail if progress.last else "",
+        log=progress.last.log if progress.last else "",
+    )
+
+
+def with_what_was_tried(result: NodeResult, progress: Progress) -> NodeResult:
+    """The result of a node that was not tried now, with the attempts that there were before."""
+    tried = tuple(progress.attempts)
+    if not tried:
+        return result
+    return replace(result, attempts=tried, started_ms=tried[0].started_ms, ended_ms=tried[-1].ended_ms)
