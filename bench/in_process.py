@@ -15,7 +15,7 @@ from shipway.declaration import OutputRule
 from shipway.events import Events
 from shipway.execution import ExecutionTools, execute_plan
 from shipway.interruption import Interruption
-from shipway.journal import Journal, Opening, RunStatus, Unjournalled
+from shipway.journal import Journal, Unjournalled
 from shipway.journal_file import JournalFile
 from shipway.journal_writer import RunWriter
 from shipway.lifecycle import check_lifecycle
@@ -26,6 +26,7 @@ from shipway.redaction import Redactor
 from shipway.registry import Registry
 from shipway.repository import open_repository
 from shipway.results import Execution
+from shipway.run_record import Opening, RunStatus
 from shipway.secrecy import NOTHING_SECRET
 from shipway.undertaking import Reporter, Request, Surroundings
 from shipway.workspace import Workspace

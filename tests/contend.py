@@ -13,10 +13,10 @@ from pathlib import Path
 from shipway.action import Verb
 from shipway.attempt import Ended
 from shipway.errors import Reason, UnreachableError
-from shipway.journal import Opening, RunStatus
 from shipway.nodes import Outcome
 from shipway.plan import Plan
 from shipway.process_identity import is_running, start_of
+from shipway.run_record import Opening, RunStatus
 from tests.runs import journal_of, run
 
 NODES = 5

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from shipway.journal import RunStatus
 from shipway.process_identity import is_running, members
 from shipway.receipt import RunOutcome
 from shipway.receipt_file import load_receipt
+from shipway.run_record import RunStatus
 from shipway.workspace import Workspace
 from tests.runs import Lifeline, begin, call, declare, finish, journal_of, run, stage
 

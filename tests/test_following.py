@@ -13,8 +13,8 @@ from msgspec.structs import replace
 
 from shipway.action import Verb
 from shipway.following import Cursor, read_cursor, since
-from shipway.journal import Recorded
 from shipway.nodes import Outcome
+from shipway.run_record import Recorded
 from tests.runs import Lifeline, begin, call, declare, journal_of, run, stage
 
 RUN = "20260102T030405-a1b2c3"

@@ -16,13 +16,14 @@ from shipway.action import Verb
 from shipway.errors import Reason, UnreachableError, UsageError
 from shipway.events import Events
 from shipway.interruption import Interruption
-from shipway.journal import LeaseLost, Opening, Owner, RunStatus
+from shipway.journal import LeaseLost
 from shipway.journal_schema import Damaged, opened
 from shipway.lifecycle import check_lifecycle
 from shipway.nodes import Outcome
 from shipway.plan import Plan
 from shipway.registry import Registry
 from shipway.repository import open_repository
+from shipway.run_record import Opening, Owner, RunStatus
 from shipway.undertaking import Request, Surroundings
 from shipway.workspace import Workspace
 from tests.runs import GRACE, Kept, context_of, environment, journal_of, run, stage

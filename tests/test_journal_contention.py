@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from shipway.journal import RunStatus
 from shipway.nodes import Outcome
+from shipway.run_record import RunStatus
 from shipway.workspace import Workspace
 from tests.contend import NODES
 from tests.runs import PATIENCE_S, begin, declare, finish, journal_of, stage

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from shipway.errors import Reason, ShipwayError, UnreachableError
-from shipway.journal import RunStatus
 from shipway.journal_schema import MIGRATIONS, opened
 from shipway.journal_writer import SYNC_MS
+from shipway.run_record import RunStatus
 from shipway.takeover import GoOn
 from shipway.workspace import Workspace
 from tests.kills import Mortals

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from shipway.errors import EXIT_NOT_UNDONE, EXIT_UNVERIFIED, Reason
-from shipway.journal import UNFINISHED
+from shipway.run_record import UNFINISHED
 from tests.command_line import make_project
 from tests.kills import Mortals
 from tests.runs import Ran, Setting, call, journal_of, run, stage

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from shipway.journal import UNFINISHED, RunStatus
+from shipway.run_record import UNFINISHED, RunStatus
 from tests.kills import Ended, Mortals
 from tests.runs import declare, journal_of, stage
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from shipway.journal import RunStatus
+from shipway.run_record import RunStatus
 from tests.kills import Mortals
 from tests.runs import declare, journal_of, stage
 

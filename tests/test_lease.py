@@ -7,9 +7,9 @@ import time
 from pathlib import Path
 
 from shipway.errors import Reason
-from shipway.journal import RunStatus
 from shipway.journal_file import JournalFile
 from shipway.process_identity import is_running, start_of
+from shipway.run_record import RunStatus
 from shipway.workspace import Workspace
 from tests.runs import PATIENCE_S, journal_of, run, stage
 from tests.test_journal import opening, plan_of

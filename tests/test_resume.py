@@ -12,9 +12,9 @@ import pytest
 
 from shipway.action import Verb
 from shipway.errors import Reason, VerificationError
-from shipway.journal import CRASHED, RunStatus
 from shipway.nodes import Outcome
 from shipway.reopening import Wish
+from shipway.run_record import CRASHED, RunStatus
 from shipway.takeover import GoOn
 from tests.kills import Mortals
 from tests.runs import Lifeline, Ran, Setting, begin, call, declare, finish, journal_of, run, stage

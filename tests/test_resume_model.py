@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from shipway.journal import UNFINISHED, RunStatus
 from shipway.replay import stand
+from shipway.run_record import UNFINISHED, RunStatus
 from tests.kills import Ended, Mortals
 from tests.runs import declare, journal_of, stage
 

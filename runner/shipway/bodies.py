@@ -15,13 +15,13 @@ from shipway.errors import did_you_mean
 from shipway.evaluation import Evaluation, Unresolved
 from shipway.frames import is_within
 from shipway.growth import Emitted, Rules, entries_of, members
-from shipway.journal import RunRecord
 from shipway.node_ids import body_of, gate_of, member_of
 from shipway.node_json import effect_json
 from shipway.nodes import CHOOSE, DONE, GATHER, Need, NeedKind, Node, Outcome
 from shipway.plan import Plan
 from shipway.products import BadItems
 from shipway.receipt import NodeResult
+from shipway.run_record import RunRecord
 from shipway.vertices import members_of, opener_of
 
 

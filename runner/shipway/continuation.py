@@ -22,7 +22,7 @@ from shipway.events import Warned
 from shipway.exchange import Exchange, file_name, keep_file
 from shipway.foretold import BROKEN, broken
 from shipway.interruption import Interruption
-from shipway.journal import Probed, RunJournal, RunRecord, RunStatus
+from shipway.journal import Probed, RunJournal
 from shipway.nodes import DONE, Node, Outcome, Verified
 from shipway.outputs import BadOutput, take_outputs
 from shipway.plan import Plan
@@ -31,6 +31,7 @@ from shipway.receipt import RollbackEntry
 from shipway.redaction import Redactor
 from shipway.reopening import Fate, Reopening, Undecided
 from shipway.replay import Standing, result_of, undos_of
+from shipway.run_record import RunRecord, RunStatus
 from shipway.survivors import end, survivors_of
 from shipway.transcript import salvage
 

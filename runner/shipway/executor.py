@@ -29,7 +29,7 @@ from shipway.events import (
 from shipway.foretold import BROKEN, broken
 from shipway.growth import Emitted
 from shipway.growth_conflicts import refuse_conflicts
-from shipway.journal import BestEffort, Decided, LeaseLost
+from shipway.journal import BestEffort, LeaseLost
 from shipway.judging import Judging
 from shipway.lock_waits import LockWaits
 from shipway.locks import LockLost
@@ -52,6 +52,7 @@ from shipway.progress import (
 from shipway.receipt import Attempt, NodeResult, RollbackEntry, StageResult, own_outcome
 from shipway.results import Execution, Results
 from shipway.retrying import Retrying
+from shipway.run_record import Decided
 from shipway.schedule import bounds_of, growth_items, items_of, members_of
 from shipway.scheduler import Scheduler, default_parallel
 from shipway.stops import code_of, is_stop, stop_of

@@ -10,8 +10,8 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
-from shipway.journal import Recorded
 from shipway.nodes import Outcome
+from shipway.run_record import Recorded
 
 _CURSOR = re.compile(r"(?P<run>[^/\s]{1,200})/(?P<last>\d{1,15})(:(?P<open>\??\d{1,15}(,\??\d{1,15})*))?")
 

@@ -19,11 +19,11 @@ from shipway.drift import Answer
 from shipway.evaluation import Unresolved
 from shipway.execution import PLAN_COMMAND_TIMEOUT_MS, ExecutionTools, surroundings_of
 from shipway.interruption import abort
-from shipway.journal import RunRecord
 from shipway.nodes import DONE, Outcome, Verified
 from shipway.plan import Plan
 from shipway.progress import Surroundings, work_where_it_stands
 from shipway.replay import Standing, stand
+from shipway.run_record import RunRecord
 from shipway.step_locks import StepLocks
 from shipway.takeover import can_be_asked
 

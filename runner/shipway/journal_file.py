@@ -15,17 +15,6 @@ from types import MappingProxyType
 from shipway import journal_plans
 from shipway.errors import Reason, UnreachableError, UsageError, did_you_mean
 from shipway.forecast import medians
-from shipway.journal import (
-    CRASHED,
-    UNFINISHED,
-    Decided,
-    Opening,
-    Owner,
-    Recorded,
-    RunRecord,
-    RunStatus,
-    RunSummary,
-)
 from shipway.journal_durations import measured
 from shipway.journal_rows import ATTEMPTS, integer, opening_from_json, opening_json, recorded
 from shipway.journal_schema import failure, transaction
@@ -35,6 +24,7 @@ from shipway.journal_writer import LEASE_MS, RunWriter
 from shipway.nodes import Outcome
 from shipway.plan import Plan
 from shipway.process_identity import is_here, is_running, machine_name, start_of, was_restarted
+from shipway.run_record import CRASHED, UNFINISHED, Decided, Opening, Owner, Recorded, RunRecord, RunStatus, RunSummary
 from shipway.secrecy import NOTHING_SECRET, Secrecy
 from shipway.workspace import Workspace
 

@@ -10,10 +10,10 @@ from msgspec.structs import asdict
 from shipway.action import Verb
 from shipway.approvals import accounted_from_json, accounted_json, approval_from_json, approval_json
 from shipway.canonical import Json, integer_of, items_of, object_of, text_or_none
-from shipway.journal import Opening, Recorded
 from shipway.nodes import Change, Outcome
 from shipway.policies import break_glass_from_json, break_glass_json, verdict_from_json, verdict_json
 from shipway.records import record_from_json
+from shipway.run_record import Opening, Recorded
 
 ATTEMPTS = (
     "SELECT sequence, node, verb, number, execution, started_ms, ended_ms, outcome, began, error, warning, cause, code,"

@@ -18,11 +18,12 @@ from shipway.action import Verb
 from shipway.attempt import Ended
 from shipway.canonical import Json
 from shipway.errors import ShipwayError
-from shipway.journal import Decided, LeaseLost, Probed, RunStatus, Undone
+from shipway.journal import LeaseLost, Probed, Undone
 from shipway.journal_schema import failure, opened
 from shipway.nodes import FAILURES, Node, Outcome
 from shipway.process_identity import start_of
 from shipway.records import record_json
+from shipway.run_record import Decided, RunStatus
 from shipway.secrecy import Secrecy, about_attempt
 
 SYNC_MS = 100

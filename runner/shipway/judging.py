@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from shipway.conditions import Conditions
 from shipway.evaluation import Unresolved
-from shipway.journal import Decided
 from shipway.nodes import Node, Outcome
 from shipway.plan import Plan, PlannedStage
+from shipway.run_record import Decided
 from shipway.scheduler import Scheduler
 
 

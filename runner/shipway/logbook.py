@@ -18,7 +18,7 @@ from shipway.context import Context
 from shipway.continuation import Resumption
 from shipway.errors import UsageError
 from shipway.events import Warned
-from shipway.journal import UNFINISHED, Journals, Opening, RunJournal, RunRecord, RunStatus
+from shipway.journal import Journals, RunJournal
 from shipway.nodes import Node
 from shipway.pace import OwnTokens, Tokens
 from shipway.plan import Plan
@@ -27,6 +27,7 @@ from shipway.receipt import RanBy, Receipt, RunOutcome, by_json
 from shipway.replay import last_moment_ms
 from shipway.repository import Repository
 from shipway.results import Execution
+from shipway.run_record import UNFINISHED, Opening, RunRecord, RunStatus
 from shipway.secrecy import Secrecy
 from shipway.shared_journal import SharedJournal
 from shipway.shared_state import SharedState

@@ -9,9 +9,9 @@ from msgspec.structs import replace
 
 from shipway import saga
 from shipway.action import Verb
-from shipway.journal import CRASHED, Decided, Recorded, RunRecord
 from shipway.nodes import DONE, Node, Outcome
 from shipway.receipt import Attempt, NodeResult, RollbackEntry
+from shipway.run_record import CRASHED, Decided, Recorded, RunRecord
 
 
 class Standing(Struct, frozen=True):

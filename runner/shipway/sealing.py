@@ -14,12 +14,12 @@ from shipway.assembly import OutputSeal, RunFacts, assemble
 from shipway.bodies import regrown
 from shipway.canonical import Json
 from shipway.declaration import Rollback
-from shipway.journal import RunRecord, RunStatus
 from shipway.nodes import FAILURES
 from shipway.plan import Plan
 from shipway.receipt import Receipt, RunOutcome, StageResult, by_from_json, stage_outcome
 from shipway.replay import Standing, begun_of, last_moment_ms, result_of, stand, undos_of
 from shipway.results import Execution
+from shipway.run_record import RunRecord, RunStatus
 
 _KILLED = "its process was gone before the run had ended"
 

@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from shipway.attempt import Ended
-from shipway.journal import Decided, Probed, RunJournal, RunStatus, Undone
+from shipway.journal import Probed, RunJournal, Undone
 from shipway.nodes import Node
+from shipway.run_record import Decided, RunStatus
 from shipway.shared_state import Checkpoints, SavedRun, SharedState
 from shipway.workspace import Workspace
 

@@ -16,10 +16,10 @@ from shipway.action import Verb
 from shipway.attempt import Grace
 from shipway.errors import Reason, UnreachableError
 from shipway.exchange import Exchange, file_name
-from shipway.journal import Recorded, RunRecord
 from shipway.nodes import Outcome
 from shipway.process import INTERRUPT, KILL, TERMINATE
 from shipway.process_identity import carrying, group_of, is_running, members
+from shipway.run_record import Recorded, RunRecord
 
 _POLL_MS = 20
 _AFTER_KILL_MS = 2_000

@@ -10,10 +10,10 @@ from shipway import saga
 from shipway.action import Verb
 from shipway.bodies import regrown
 from shipway.declaration import Rollback
-from shipway.journal import Recorded, RunRecord, RunStatus
 from shipway.nodes import WHOLE, Outcome
 from shipway.plan import Plan
 from shipway.replay import begun_of, stand
+from shipway.run_record import Recorded, RunRecord, RunStatus
 
 
 def to_undo(plan: Plan, record: RunRecord) -> list[str]:

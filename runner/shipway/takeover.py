@@ -16,12 +16,13 @@ from shipway.continuation import Resumption, undecided
 from shipway.effect_differences import Difference, differences
 from shipway.errors import Reason, UsageError, VerificationError, did_you_mean
 from shipway.exchange import file_name
-from shipway.journal import Journals, RunRecord, RunStatus
+from shipway.journal import Journals
 from shipway.nodes import Node, Outcome
 from shipway.plan import Plan
 from shipway.registry import Registry
 from shipway.reopening import Fate, Reopening, Wish, reopen
 from shipway.replay import Standing, stand
+from shipway.run_record import RunRecord, RunStatus
 from shipway.secrecy import Secrecy
 from shipway.takeback import as_rolling_back, to_undo
 

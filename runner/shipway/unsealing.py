@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from msgspec.structs import replace
 
-from shipway.journal import Recorded, RunRecord
+from shipway.run_record import Recorded, RunRecord
 from shipway.secrecy import NotOpened, Vault, about_attempt
 
 

@@ -14,9 +14,9 @@ from shipway.commands.runs import standing
 from shipway.commands.setting import journal_of, root_here
 from shipway.context import Context, read_context
 from shipway.errors import EXIT_DONE, Reason, UnreachableError, UsageError
-from shipway.journal import RunSummary
 from shipway.journal_file import JournalFile
 from shipway.process_identity import is_running, machine_name
+from shipway.run_record import RunSummary
 
 _POLL_MS = 50
 _PATIENCE_MS = 30_000

@@ -12,13 +12,13 @@ from shipway.commands.stores import open_state
 from shipway.context import Context
 from shipway.declaration import Declaration
 from shipway.errors import UsageError
-from shipway.journal import Opening, RunStatus, RunSummary
 from shipway.journal_file import JournalFile
 from shipway.loading import load_declaration
 from shipway.plan import Plan
 from shipway.receipt import Receipt
 from shipway.registry import Registry
 from shipway.repository import open_repository
+from shipway.run_record import Opening, RunStatus, RunSummary
 from shipway.sealing import sealed
 from shipway.signer import SigningTools
 from shipway.signing import SigningRule

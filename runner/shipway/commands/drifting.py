@@ -23,13 +23,13 @@ from shipway.events import Events
 from shipway.execution import ExecutionTools
 from shipway.inquiry import ask_verify
 from shipway.interruption import Interruption
-from shipway.journal import RunRecord
 from shipway.journal_file import JournalFile
 from shipway.nodes import Verified
 from shipway.plan import Plan
 from shipway.redaction import Redactor
 from shipway.registry import Registry
 from shipway.repository import Repository
+from shipway.run_record import RunRecord
 from shipway.shared_journal import fetch
 from shipway.unsealing import unsealed
 from shipway.workspace import Workspace

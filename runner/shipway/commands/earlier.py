@@ -16,9 +16,9 @@ from shipway.context import Context
 from shipway.declaration import Declaration, StateStore
 from shipway.errors import Reason, UnreachableError
 from shipway.forges.forge import Artifact, ForgeError
-from shipway.journal import RunRecord, RunStatus
 from shipway.planning import Selection
 from shipway.repository import Repository
+from shipway.run_record import RunRecord, RunStatus
 from shipway.takeover import GoOn
 from shipway.workspace import Workspace, write_atomically
 

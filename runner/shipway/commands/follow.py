@@ -14,13 +14,13 @@ from shipway.commands.setting import journal_of, root_here
 from shipway.context import Context, read_context
 from shipway.errors import EXIT_DONE, EXIT_FAILED, Reason, UsageError
 from shipway.following import Cursor, Moment, read_cursor, since
-from shipway.journal import UNFINISHED, RunSummary
 from shipway.journal_file import JournalFile
 from shipway.receipt import EXIT_CODES, RunOutcome
 from shipway.redaction import trusted
 from shipway.render import terminal
 from shipway.render.foreign import one_line
 from shipway.render.runs import render_moment
+from shipway.run_record import UNFINISHED, RunSummary
 
 _PAUSE_S = 0.5
 

@@ -14,9 +14,9 @@ from shipway.commands.setting import journal_of, root_here
 from shipway.context import Context, read_context
 from shipway.errors import EXIT_DONE, Reason, UsageError, did_you_mean
 from shipway.exchange import file_name
-from shipway.journal import RunRecord
 from shipway.journal_file import JournalFile
 from shipway.render.foreign import inert, one_line
+from shipway.run_record import RunRecord
 from shipway.workspace import Workspace
 
 

@@ -18,11 +18,11 @@ from shipway.commands.stores import fetch_runs
 from shipway.context import Context, read_context
 from shipway.declaration import Declaration
 from shipway.errors import Reason, UsageError
-from shipway.journal import Opening, RunStatus, RunSummary
 from shipway.journal_file import JournalFile, held
 from shipway.loading import load_declaration
 from shipway.planning import Selection
 from shipway.reopening import Wish
+from shipway.run_record import Opening, RunStatus, RunSummary
 from shipway.takeover import GoOn
 from shipway.undertaking import Request
 

@@ -7,11 +7,11 @@ from argparse import Namespace
 from shipway.bodies import regrown
 from shipway.commands.resume import go_on
 from shipway.errors import UsageError, did_you_mean
-from shipway.journal import RunRecord
 from shipway.journal_file import JournalFile
 from shipway.nodes import FAILURES, Outcome
 from shipway.reopening import Wish
 from shipway.replay import stand
+from shipway.run_record import RunRecord
 
 
 def run(arguments: Namespace) -> int:

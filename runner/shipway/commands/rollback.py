@@ -18,10 +18,10 @@ from shipway.commands.setting import (
 )
 from shipway.context import Context, read_context
 from shipway.errors import Reason, UsageError
-from shipway.journal import RunRecord, RunSummary
 from shipway.journal_file import JournalFile, held
 from shipway.plan import Plan
 from shipway.render.rollback import render_rollback
+from shipway.run_record import RunRecord, RunSummary
 from shipway.takeback import to_undo
 from shipway.takeover import GoOn
 from shipway.undertaking import Request

@@ -20,13 +20,13 @@ from shipway.commands.stored_runs import StoredRun, StoredRuns, stored_runs
 from shipway.context import Context, read_context
 from shipway.durations import format_ms
 from shipway.errors import EXIT_DONE, Reason, UsageError
-from shipway.journal import RunStatus, RunSummary
 from shipway.journal_file import JournalFile
 from shipway.redaction import trusted
 from shipway.render import terminal
 from shipway.render.columns import Colour
 from shipway.render.foreign import one_line
 from shipway.render.runs import RunRow, render_runs
+from shipway.run_record import RunStatus, RunSummary
 from shipway.state_fold import unix_ms
 from shipway.workspace import Workspace
 

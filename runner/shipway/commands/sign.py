@@ -17,12 +17,12 @@ from shipway.commands.stores import open_state
 from shipway.context import Context, read_context
 from shipway.declaration import Declaration
 from shipway.errors import EXIT_DONE, Reason, ShipwayError, UsageError, VerificationError
-from shipway.journal import RunSummary
 from shipway.loading import load_declaration
 from shipway.receipt import Receipt
 from shipway.registry import Registry
 from shipway.render.foreign import one_line
 from shipway.repository import Repository
+from shipway.run_record import RunSummary
 from shipway.signer import SigningTools
 from shipway.workspace import Workspace, write_atomically
 
