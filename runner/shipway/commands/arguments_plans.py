@@ -12,6 +12,7 @@ from shipway.commands.options import (
     loudness,
     on_part,
     reconcile,
+    shown_run,
 )
 
 
@@ -131,8 +132,7 @@ def add_run(commands: Commands) -> None:
     made.add_argument("-y", "--yes", action="store_true", help="do not ask")
     approve(made)
     break_glass(made)
-    json_option(made)
-    loudness(made, verbose="show each step's whole output", quiet="show failures and the receipt only")
+    shown_run(made)
 
 
 def add_apply(commands: Commands) -> None:
@@ -163,8 +163,7 @@ def add_apply(commands: Commands) -> None:
     made.add_argument("-y", "--yes", action="store_true", help="do not ask")
     approve(made)
     break_glass(made)
-    json_option(made)
-    loudness(made, verbose="show each step's whole output", quiet="show failures and the receipt only")
+    shown_run(made)
 
 
 def add_why(commands: Commands) -> None:

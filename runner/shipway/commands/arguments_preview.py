@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import argparse
 
-from shipway.commands.arguments_preview_views import add_exec, add_gc, add_logs, add_status
-from shipway.commands.options import Commands, Parser, approve, command, json_option, loudness
+from shipway.commands.options import (
+    Commands,
+    Parser,
+    approve,
+    command,
+    declaration_option,
+    input_option,
+    json_option,
+    loudness,
+    on_lifecycle,
+    shown_run,
+)
 
-_LOUD = {"verbose": "show each step's whole output", "quiet": "show failures and the receipt only"}
+_ENVIRONMENT = "the environment (default: the one whose checkout this is, else that of the branch)"
 
 
 def add_preview(commands: Commands) -> None:
@@ -28,7 +38,7 @@ def add_preview(commands: Commands) -> None:
     )
     made.set_defaults(parts=True)
     parts = made.add_subparsers(metavar="PART", required=True, dest="part", parser_class=Parser)
-    for add in (_up, _attach, _stop, _down, _reset, _seed, _init, _list, add_status, add_logs, add_exec, add_gc):
+    for add in (_up, _attach, _stop, _down, _on_service, _list, _status, _logs, _exec, _gc):
         add(parts)
 
 
@@ -54,45 +64,6 @@ def _up(parts: Commands) -> None:
     group = made.add_mutually_exclusive_group()
     group.add_argument("--from", dest="start_from", metavar="NODE", help="run this node and all behind it again")
     group.add_argument("--no-cache", action="store_true", help="run every node again; the checkout is kept")
-
-
-def _list(parts: Commands) -> None:
-    made = command(
-        parts,
-        "list",
-        "list the environments of a lifecycle",
-        changes="nothing",
-        examples=(("shipway preview list", ""), ("shipway preview list --all --json", "those that are gone too")),
-        codes=(0, 2, 6),
-    )
-    made.add_argument("-f", "--file", metavar="FILE", help="the declaration (default: the nearest shipway.yml above)")
-    made.add_argument("--all", action="store_true", help="list those that are gone as well")
-    json_option(made)
-    loudness(made, verbose="", quiet="print the targets only")
-    made.set_defaults(module="preview_list", target=None)
-
-
-def _changing(made: argparse.ArgumentParser, module: str) -> None:
-    """What every part takes that changes something, and who carries it out."""
-    _on_environment(made)
-    made.add_argument(
-        "--input", metavar="NAME=VALUE", action="append", default=[], help="give a declared input; repeatable"
-    )
-    made.add_argument("-y", "--yes", action="store_true", help="do not ask")
-    json_option(made)
-    loudness(made, **_LOUD)
-    made.set_defaults(module=module)
-
-
-def _on_environment(made: argparse.ArgumentParser) -> None:
-    """Which declaration, and which of its environments."""
-    made.add_argument("-f", "--file", metavar="FILE", help="the declaration (default: the nearest shipway.yml above)")
-    made.add_argument(
-        "-t",
-        "--target",
-        metavar="NAME",
-        help="the environment (default: the one whose checkout this is, else that of the branch)",
-    )
 
 
 def _attach(parts: Commands) -> None:
@@ -137,46 +108,73 @@ def _down(parts: Commands) -> None:
     _changing(made, "preview_down")
 
 
-def _reset(parts: Commands) -> None:
-    _service(parts, "reset", "make a provisioner's service anew, by its `reset` hook", "what that hook does")
+def _on_service(parts: Commands) -> None:
+    for name, text in (
+        ("reset", "make a provisioner's service anew, by its `reset` hook"),
+        ("seed", "run the `seed` hook of a provisioner's service on demand"),
+        ("init", "run the `init` hook of a provisioner's service, once per lifecycle"),
+    ):
+        made = command(
+            parts,
+            name,
+            text,
+            changes="what that hook does",
+            examples=((f"shipway preview {name} postgres", ""),),
+            codes=(0, 1, 2, 4, 5, 6),
+        )
+        made.add_argument("service", metavar="SERVICE", help="a service of the stage with `role: provisioner`")
+        _changing(made, "preview_service")
+        if name != "init":
+            approve(made)
 
 
-def _seed(parts: Commands) -> None:
-    _service(parts, "seed", "run the `seed` hook of a provisioner's service on demand", "what that hook does")
-
-
-def _init(parts: Commands) -> None:
-    _service(parts, "init", "run the `init` hook of a provisioner's service, once per lifecycle", "what that hook does")
-
-
-def _service(parts: Commands, name: str, text: str, changes: str) -> None:
+def _list(parts: Commands) -> None:
     made = command(
         parts,
-        name,
-        text,
-        changes=changes,
-        examples=((f"shipway preview {name} postgres", ""),),
-        codes=(0, 1, 2, 4, 5, 6),
+        "list",
+        "list the environments of a lifecycle",
+        changes="nothing",
+        examples=(("shipway preview list", ""), ("shipway preview list --all --json", "those that are gone too")),
+        codes=(0, 2, 6),
     )
-    made.add_argument("service", metavar="SERVICE", help="a service of the stage with `role: provisioner`")
-    _changing(made, "preview_service")
-    if name != "init":
-        approve(made)
+    declaration_option(made)
+    made.add_argument("--all", action="store_true", help="list those that are gone as well")
+    json_option(made)
+    loudness(made, verbose="", quiet="print the targets only")
+    made.set_defaults(module="preview_list", target=None)
+
+
+def _status(parts: Commands) -> None:
+    made = command(
+        parts,
+        "status",
+        "say what an environment is, and ask each part of it whether it is there",
+        changes="nothing",
+        examples=(
+            ("shipway preview status", "of the branch that is checked out"),
+            ("shipway preview status --target pr-42 --json", ""),
+            ("shipway preview status -q --target pr-42", "its state in a word, nothing asked"),
+        ),
+        codes=(0, 2, 6),
+    )
+    on_lifecycle(made, _ENVIRONMENT)
+    json_option(made)
+    loudness(made, verbose="", quiet="print its state only")
+    made.set_defaults(module="preview_status")
 
 
 def _logs(parts: Commands) -> None:
     made = command(
         parts,
         "logs",
-        "show what a service has printed",
+        "show what a service of an environment has printed",
         changes="nothing",
         examples=(("shipway preview logs api", ""), ("shipway preview logs api --lines 200", "")),
         codes=(0, 2, 6),
     )
     made.add_argument("service", metavar="SERVICE", help="a service of the stage with `role: runner`")
-    _on_environment(made)
+    on_lifecycle(made, _ENVIRONMENT)
     made.add_argument("--lines", metavar="COUNT", type=int, default=50, help="how many of the last (default: 50)")
-    loudness(made, verbose="", quiet="the same: nothing is added to what it printed")
     made.set_defaults(module="preview_exec")
 
 
@@ -193,6 +191,37 @@ def _exec(parts: Commands) -> None:
         ),
         codes=(0, 2, 6),
     )
-    _on_environment(made)
     made.add_argument("words", metavar="COMMAND", nargs="*", help="behind `--`: the command (default: a shell)")
+    on_lifecycle(made, _ENVIRONMENT)
     made.set_defaults(module="preview_exec")
+
+
+def _gc(parts: Commands) -> None:
+    made = command(
+        parts,
+        "gc",
+        "list what nobody needs any more, and remove it when told to",
+        changes="nothing; with `--remove` all that it lists",
+        examples=(
+            ("shipway preview gc", ""),
+            ("shipway preview gc --detailed-exitcode", "exit 3 where there is anything"),
+            ("shipway preview gc --remove --yes", "not asking"),
+        ),
+        codes=(0, 2, 3, 4, 6),
+    )
+    on_lifecycle(made, "take down only this environment")
+    made.add_argument("--remove", action="store_true", help="take it away")
+    made.add_argument("-y", "--yes", action="store_true", help="do not ask")
+    made.add_argument("--detailed-exitcode", action="store_true", help="exit 3 where anything is found")
+    json_option(made)
+    loudness(made, verbose="", quiet="say only what could not be removed")
+    made.set_defaults(module="preview_gc")
+
+
+def _changing(made: argparse.ArgumentParser, module: str) -> None:
+    """What every part takes that changes something, and who carries it out."""
+    on_lifecycle(made, _ENVIRONMENT)
+    input_option(made)
+    made.add_argument("-y", "--yes", action="store_true", help="do not ask")
+    shown_run(made)
+    made.set_defaults(module=module)

@@ -21,8 +21,7 @@ def add_state(commands: Commands) -> None:
         ),
         codes=(0, 2, 5, 6),
     )
-    made.add_argument("-f", "--file", metavar="FILE", help="the declaration (default: the nearest shipway.yml above)")
-    made.add_argument("-t", "--target", metavar="NAME", help="only what is on this target (default: on every one)")
+    on_lifecycle(made, "only what is on this target (default: on every one)")
     made.add_argument("--kind", metavar="KIND", help="only things of this kind: file, package, service, step, …")
     made.add_argument("--tool", metavar="ACTION", help="only by this action: `file.link`, or `file` for all of them")
     made.add_argument("--project", metavar="NAME", help="only what belongs to this project")

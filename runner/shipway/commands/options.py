@@ -88,20 +88,36 @@ def loudness(made: argparse.ArgumentParser, *, verbose: str, quiet: str) -> None
     group.add_argument("-q", "--quiet", action="store_true", help=quiet)
 
 
-def on_lifecycle(made: argparse.ArgumentParser) -> None:
-    """Which declaration, and where it acts."""
+def declaration_option(made: argparse.ArgumentParser) -> None:
+    """Which declaration."""
     made.add_argument("-f", "--file", metavar="FILE", help="the declaration (default: the nearest shipway.yml above)")
+
+
+def shown_run(made: argparse.ArgumentParser) -> None:
+    """How a run is shown."""
+    json_option(made)
+    loudness(made, verbose="show each step's whole output", quiet="show failures and the receipt only")
+
+
+def on_lifecycle(
+    made: argparse.ArgumentParser, target: str = "where the lifecycle acts (default: the only target there is)"
+) -> None:
+    """Which declaration, and where it acts; `target` is what the help says of the latter."""
+    declaration_option(made)
+    made.add_argument("-t", "--target", metavar="NAME", help=target)
+
+
+def input_option(made: argparse.ArgumentParser) -> None:
+    """`--input`."""
     made.add_argument(
-        "-t", "--target", metavar="NAME", help="where the lifecycle acts (default: the only target there is)"
+        "--input", metavar="NAME=VALUE", action="append", default=[], help="give a declared input; repeatable"
     )
 
 
 def on_part(made: argparse.ArgumentParser) -> None:
     """Like `on_lifecycle`, with inputs, and only a part of it."""
     on_lifecycle(made)
-    made.add_argument(
-        "--input", metavar="NAME=VALUE", action="append", default=[], help="give a declared input; repeatable"
-    )
+    input_option(made)
     made.add_argument("--stage", metavar="STAGE", action="append", default=[], help="only this stage; repeatable")
     made.add_argument("--skip", metavar="STAGE[/STEP]", action="append", default=[], help="leave this out; repeatable")
 
@@ -118,8 +134,7 @@ def on_run(made: argparse.ArgumentParser) -> None:
     )
     made.add_argument("-t", "--target", metavar="NAME", help="only a run for this target")
     made.add_argument("-y", "--yes", action="store_true", help="do not ask")
-    json_option(made)
-    loudness(made, verbose="show each step's whole output", quiet="show failures and the receipt only")
+    shown_run(made)
 
 
 def break_glass(made: argparse.ArgumentParser) -> None:
