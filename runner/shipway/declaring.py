@@ -68,7 +68,7 @@ class _Builder:
             locks=_names(self._data, "locks") or _held_by(self._data, "run"),
             step_locks=_held_by(self._data, "step"),
             is_locked=self._data.get("lock") != "none",
-            state=_state(self._data.get("state")),
+            state=state_rule(self._data.get("state")),
             policies=self._policies(self._data, (), ""),
             hooks=declared_hooks(self._tree),
             signing=signing_rule(self._data.get("signing")),
@@ -235,7 +235,8 @@ def _limit(rule: Mapping[str, Json]) -> Limit:
     return Limit(_count(rule, "parallel") or 1, rate)
 
 
-def _state(written: Json) -> StateRule:
+def state_rule(written: Json) -> StateRule:
+    """What `state` says. Raises ValueError for what it cannot say."""
     if not isinstance(written, Mapping):
         return StateRule(StateStore(str(written))) if written is not None else StateRule()
     texts = {key: str(written.get(key, "")) for key in ("remote", "url", "key")}

@@ -67,7 +67,8 @@ class EnvironmentRecord(Struct, frozen=True):
     """The environment of one lifecycle and target. Times are Unix milliseconds, UTC; texts are empty where nothing is known.
 
     `run` is at it, or was last, and `actor` began that. `stuck` says of nodes why a `down` could not take them away.
-    `declaration` is the canonical JSON of the merged declaration that it was made from. `made` is the last number that a
+    `declaration` is the canonical JSON of the merged declaration that it was made from, `file` where that was written, from the
+    root of the repository. `made` is the last number that a
     checkpoint was given. `ttl_ms` None: it has no end. `history` has the latest last.
     """
 
@@ -94,6 +95,7 @@ class EnvironmentRecord(Struct, frozen=True):
     history: tuple[Happening, ...] = ()
     deployment: str = ""
     made: int = 0
+    file: str = ""
 
     @property
     def is_alive(self) -> bool:
@@ -166,6 +168,7 @@ def environment_json(record: EnvironmentRecord) -> dict[str, Json]:
         "history": [_happening_json(each) for each in record.history],
         "deployment": record.deployment,
         "made": record.made,
+        "file": record.file,
     }
 
 
@@ -215,6 +218,7 @@ def _record(data: Mapping[str, Json]) -> EnvironmentRecord:
         history=tuple(_happening(_object(each)) for each in _list(data["history"])),
         deployment=_text(data["deployment"]),
         made=_integer(data["made"]),
+        file=_text(data.get("file", "")),
     )
 
 

@@ -19,6 +19,7 @@ from shipway.commands.gitlab_job import plain_log, uploaded_by_gitlab
 from shipway.commands.handover import artifact_name, make_folder, read_handover
 from shipway.commands.preview_delivery import deliver_preview
 from shipway.commands.preview_job import environment_job
+from shipway.commands.preview_recorded import recorded_work, undeclared_end
 from shipway.commands.preview_sweep import is_sweep, sweep
 from shipway.commands.publish import comment_output, publish, published_lines
 from shipway.commands.reporting import annotate_error
@@ -85,35 +86,44 @@ def _whole(context: Context, inputs: Inputs, log: PlainLog, arguments: Namespace
 
 def _run(context: Context, inputs: Inputs, log: WorkflowLog, arguments: Namespace) -> int:
     try:
-        told = told_by_event(context, inputs)
-        if told.kind is WorkKind.PUBLISH:
-            return _publish(context, inputs, told, log)
-        if is_sweep(context, inputs, told):
-            return sweep(context, inputs, log)
-        if told.kind is WorkKind.DRIFT:
-            terminal.write(log.stream, trusted(f"{WorkKind.DRIFT.value}: {told.why}\n"))
-            return look_for_drift(context, inputs, log)
-        job = job_of(context, inputs, log)
-        terminal.write(log.stream, trusted(f"{job.ci.event} → {job.work.kind.value}: {job.work.why}\n"))
-        if job.work.kind in ENVIRONMENT_WORK:
-            return environment_job(job, inputs, log, arguments)
-        if inputs.command == "check" and job.work.kind is WorkKind.PLAN:
-            return _checked(job, log)
-        if job.work.kind is WorkKind.PLAN or job.work.kind is WorkKind.RUN:
-            if inputs.command == "validate":
-                return _validated(job, log)
-            return voyage(job, inputs, log, arguments)
-        if job.work.kind is WorkKind.REFUSE:
-            raise UsageError(job.work.why, reason=job.work.reason, next=job.work.next)
-        if job.work.kind is WorkKind.REVIEW:
-            tell_check(tell_reviews(job.lifecycle, job.target, inputs.workflow, job.context), log)
-        if job.work.kind is WorkKind.CLOSED and job.work.is_trusted:
-            _closed(job, log)
+        try:
+            return _done(context, inputs, log, arguments)
+        except UsageError as error:
+            return recorded_work(error, context, inputs, log, arguments)
     except DeclarationError as error:
         _tell_broken(error, context, inputs, log)
         return _refused(error, log)
     except ShipwayError as error:
         return _refused(error, log)
+
+
+def _done(context: Context, inputs: Inputs, log: WorkflowLog, arguments: Namespace) -> int:
+    """The exit code of what the event wants. Raises ShipwayError for a refusal."""
+    told = told_by_event(context, inputs)
+    if told.kind is WorkKind.PUBLISH:
+        return _publish(context, inputs, told, log)
+    if is_sweep(context, inputs, told):
+        return sweep(context, inputs, log)
+    if told.kind is WorkKind.DRIFT:
+        terminal.write(log.stream, trusted(f"{WorkKind.DRIFT.value}: {told.why}\n"))
+        return look_for_drift(context, inputs, log)
+    job = job_of(context, inputs, log)
+    terminal.write(log.stream, trusted(f"{job.ci.event} → {job.work.kind.value}: {job.work.why}\n"))
+    if job.work.kind in ENVIRONMENT_WORK:
+        return environment_job(job, inputs, log, arguments)
+    if inputs.command == "check" and job.work.kind is WorkKind.PLAN:
+        return _checked(job, log)
+    if job.work.kind is WorkKind.PLAN or job.work.kind is WorkKind.RUN:
+        if inputs.command == "validate":
+            return _validated(job, log)
+        return voyage(job, inputs, log, arguments)
+    if job.work.kind is WorkKind.REFUSE:
+        raise UsageError(job.work.why, reason=job.work.reason, next=job.work.next)
+    if job.work.kind is WorkKind.REVIEW:
+        tell_check(tell_reviews(job.lifecycle, job.target, inputs.workflow, job.context), log)
+    if job.work.kind is WorkKind.CLOSED and job.work.is_trusted:
+        _closed(job, log)
+        return undeclared_end(job.declared.state, context, inputs, log, arguments)
     set_outputs(log, {"exit-code": str(EXIT_DONE)})
     return EXIT_DONE
 

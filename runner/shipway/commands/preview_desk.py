@@ -14,7 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from shipway.canonical import Json
-from shipway.commands.setting import find_file, names_in, repository_of
+from shipway.commands.setting import find_file, names_in, repository_of, said_state
 from shipway.commands.stores import clock_of, open_store, open_vault
 from shipway.context import Context
 from shipway.declaration import Declaration, StateRule, StateStore
@@ -87,8 +87,7 @@ def open_desk(
     file = find_file(arguments, around)
     repository = repository_of(file, context)
     target = (arguments.target or _target_here(context, here)) if names_target else ""
-    declared, lifecycle = _declared(file, repository, target)
-    state = declared.state if declared is not None else StateRule()
+    declared, lifecycle, state = _declared(file, repository, target)
     names = declared.secrets if declared is not None else ()
     secrets = {name: context.env[name] for name in names if context.env.get(name)}
     store = open_store(state, secrets, context, repository, writes=writes)
@@ -138,15 +137,15 @@ def _derived_bytes(content: Mapping[str, Json]) -> bytes:
     return (_NOT_IN_YAML.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n").encode()
 
 
-def _declared(file: Path, repository: Repository, target: str) -> tuple[Declaration | None, str]:
+def _declared(file: Path, repository: Repository, target: str) -> tuple[Declaration | None, str, StateRule]:
     try:
         declared = load_declaration(file, root=repository.root, target=target or None)
     except DeclarationError:
         names = names_in(file, target)
         if names is None:
             raise
-        return None, names[0]
-    return declared, declared.name
+        return None, names[0], said_state(file, repository.root, target or None) or StateRule()
+    return declared, declared.name, declared.state
 
 
 def _outer(cwd: Path) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 from argparse import Namespace
 from collections.abc import Mapping
@@ -145,6 +146,7 @@ class Telling:
                 ttl_ms=_integer_or_none(facts.get("ttl_ms")),
                 touched_ms=now,
                 declaration=recorded_text(declared, record) if declared is not None else record.declaration,
+                file=os.path.relpath(self._desk.file, repository.root),
             )
         record = replace(record, run=self._token, actor=self._actor)
         return in_state(record, self._operation.during, self._happening(self._operation.name))

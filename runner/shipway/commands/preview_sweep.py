@@ -22,7 +22,15 @@ from shipway.commands.setting import find_file, repository_of
 from shipway.commands.telling import say
 from shipway.context import Context
 from shipway.environment_record import EnvironmentRecord, EnvironmentState
-from shipway.errors import EXIT_DONE, EXIT_NOT_UNDONE, EXIT_UNREACHABLE, Reason, ShipwayError, UsageError
+from shipway.errors import (
+    EXIT_DONE,
+    EXIT_NOT_UNDONE,
+    EXIT_UNREACHABLE,
+    DeclarationError,
+    Reason,
+    ShipwayError,
+    UsageError,
+)
 from shipway.forges.forge import Forge, Posted
 from shipway.loading import load_declaration
 from shipway.locks import LockHeld
@@ -49,6 +57,8 @@ def is_sweep(context: Context, inputs: Inputs, work: Work) -> bool:
         return False
     try:
         declared = load_declaration(file, root=repository_of(file, context).root, target=inputs.target or ANY_TARGET)
+    except DeclarationError:
+        return True  # what is recorded is taken away all the same
     except UsageError:
         return inputs.command == "gc"
     asked = preview_work(inputs.command, context.ci, inputs.target) if has_previews(declared) else None
@@ -96,6 +106,8 @@ def sweep(context: Context, inputs: Inputs, log: WorkflowLog) -> int:
         *_lines(swept.values()),
         *(f"{each.target}: its record cannot be read: {each.why}" for each in found.damaged),
     ]
+    if desk.declared is None:
+        lines.insert(0, "the declaration cannot be read: what is over goes by what its record holds")
     _tell([*lines, *left] or ["no environment is there"], log)
     if found.silence is not None:
         terminal.write(terminal.standard_error(), trusted(failure.as_text(found.silence)))

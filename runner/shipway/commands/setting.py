@@ -13,10 +13,13 @@ from typing import TYPE_CHECKING
 
 from shipway import declaration
 from shipway.attempt import Grace
+from shipway.canonical import mapping
 from shipway.commands.stores import open_locks, open_shelf, open_state, open_vault, precedents_of, receipts_of
 from shipway.context import Context
-from shipway.declaration_files import DEFAULT_FILE
-from shipway.errors import Reason, ShipwayError, UsageError
+from shipway.declaration import StateRule
+from shipway.declaration_files import DEFAULT_FILE, read_merged
+from shipway.declaring import state_rule
+from shipway.errors import DeclarationError, Reason, ShipwayError, UsageError
 from shipway.events import Events, Warned
 from shipway.interruption import Interruption
 from shipway.links import Anchor
@@ -98,6 +101,14 @@ def names_in(file: Path, wanted: str) -> tuple[str, str] | None:
     found = _NAME_LINE.search(content)
     target = wanted or ("" if b"targets" in content else DEFAULT_TARGET)
     return (found[1].decode(), target) if found and target else None
+
+
+def said_state(file: Path, root: Path, target: str | None) -> StateRule | None:
+    """Where a declaration that does not load says its state is kept; None where not even that can be read."""
+    try:
+        return state_rule(mapping(read_merged(file, root, target).data).get("state"))
+    except (DeclarationError, ValueError):
+        return None
 
 
 def asked_of(arguments: Namespace, context: Context) -> tuple[Request, Repository]:

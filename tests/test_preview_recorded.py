@@ -1,0 +1,64 @@
+"""Environments of pull requests whose base has no declaration that could be read: taken down by what their records hold."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from shipway.environment_record import EnvironmentState
+from tests.forge.fixtures import github as github
+from tests.forge.server import GitHubServer
+from tests.preview_pulls import PreviewShop
+
+BROKEN = "version: 1\nname: shop\nstages: {runner: {mode: preview, nosuch: 1}}\n"
+UNREADABLE = "name: [preview\n"
+OTHER = "version: 1\nname: other\nsteps: [{run: 'true'}]\n"
+
+
+@pytest.fixture
+def shop(tmp_path: Path, github: GitHubServer) -> Iterator[PreviewShop]:
+    """A shop with a pull request."""
+    made = PreviewShop(tmp_path, github)
+    yield made
+    for kept in made.left():
+        if kept.startswith("process "):
+            os.kill(int(kept.split()[1]), signal.SIGKILL)
+
+
+def _base(shop: PreviewShop, declaration: str | None) -> None:
+    """Bring the environment up, then let the base have another declaration, or none."""
+    assert shop.event("opened").code == 0
+    shop.git("checkout", "-q", "main")
+    if declaration is None:
+        (shop.work / "shipway.yml").unlink()
+    else:
+        shop.write({"shipway.yml": declaration})
+    shop.commit()
+    shop.close()
+
+
+@pytest.mark.parametrize(
+    "declaration", [None, BROKEN, UNREADABLE, OTHER], ids=["none", "broken", "unreadable", "other"]
+)
+def test_closed_takes_down_by_the_record_whatever_the_base_declares(shop: PreviewShop, declaration: str | None) -> None:
+    _base(shop, declaration)
+    done = shop.event("closed")
+    assert (done.code, shop.left()) == (0, []), done.text
+    record = shop.record()
+    assert record is not None and record.state is EnvironmentState.GONE
+    assert "destroy" in shop.mark
+    assert "pr-7: gone" in shop.comments[0].body
+    again = shop.event("closed")
+    assert again.code == (2 if declaration == UNREADABLE else 0), again.text
+
+
+@pytest.mark.parametrize("declaration", [None, BROKEN, UNREADABLE], ids=["none", "broken", "unreadable"])
+def test_the_sweep_takes_down_by_the_record_whatever_is_declared(shop: PreviewShop, declaration: str | None) -> None:
+    _base(shop, declaration)
+    done = shop.sweep()
+    assert (done.code, shop.left()) == (0, []), done.text
+    assert "pr-7: closed: removed" in done.text
