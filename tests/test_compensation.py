@@ -12,7 +12,8 @@ from shipway.errors import ShipwayError
 from shipway.plan import Plan
 from shipway.plan_file import load_plan
 from shipway.render.markdown import Links, plan_comment, receipt_comment
-from shipway.render.text import render_plan, render_receipt
+from shipway.render.plan_text import render_plan
+from shipway.render.receipt_text import render_receipt
 from tests.runs import Ran, Setting, run
 
 _LADDER = """

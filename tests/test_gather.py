@@ -17,7 +17,8 @@ from shipway.nodes import Immediate, Outcome
 from shipway.products import BadItems, items_from, key_by_value
 from shipway.render.folding import folded_nodes, name
 from shipway.render.mermaid import flowchart
-from shipway.render.text import render_plan, render_receipt
+from shipway.render.plan_text import render_plan
+from shipway.render.receipt_text import render_receipt
 from tests.runs import Setting, run, stage
 
 

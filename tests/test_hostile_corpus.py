@@ -30,10 +30,12 @@ from shipway.nodes import Change, Computed, Fidelity, Immediate, Need, Node, Out
 from shipway.plan import Plan
 from shipway.receipt import Attempt, NodeResult, RanBy, Receipt, RollbackEntry, RunOutcome, StageResult
 from shipway.redaction import Redactor, strip_control, trusted
-from shipway.render import failure, text
+from shipway.render import failure
 from shipway.render.check import check_summary, check_title
 from shipway.render.markdown import plan_comment, receipt_comment
 from shipway.render.mermaid import flowchart, stage_flowchart
+from shipway.render.plan_text import render_plan
+from shipway.render.receipt_text import render_receipt
 from shipway.render.terminal import Terminal, Verbosity
 from shipway.render.workflow import Level, WorkflowLog
 from shipway.view import View
@@ -198,8 +200,8 @@ def test_case_59_no_chart_has_syntax_of_others_in_it() -> None:
 
 def test_case_3_no_text_for_a_terminal_or_a_log_has_a_command_or_a_sequence_of_others_in_it() -> None:
     for plan, receipt in plans():
-        check_plain(text.render_plan(plan, colour=False, columns=40))
-        check_plain(text.render_receipt(receipt, plan, colour=True, columns=80), colour=True)
+        check_plain(render_plan(plan, colour=False, columns=40))
+        check_plain(render_receipt(receipt, plan, colour=True, columns=80), colour=True)
 
 
 def test_case_59_an_error_about_anything_is_only_text() -> None:
@@ -358,4 +360,4 @@ def test_case_59_an_environment_and_a_file_name_reach_a_script_as_they_are(tmp_p
     assert not (tmp_path / "p").exists()
     body = receipt_comment(ran.receipt, ran.finished.plan, budget=COMMENT_BUDGET, links=LINKS)
     check_body(body, COMMENT_BUDGET)
-    check_plain(text.render_receipt(ran.receipt, ran.finished.plan, colour=False, columns=80))
+    check_plain(render_receipt(ran.receipt, ran.finished.plan, colour=False, columns=80))

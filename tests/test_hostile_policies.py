@@ -11,10 +11,12 @@ from shipway.plan import Plan
 from shipway.policies import BreakGlass, Decision, Verdict
 from shipway.policy import refusal
 from shipway.receipt import Receipt
-from shipway.render import failure, text
+from shipway.render import failure
 from shipway.render.comparison import comparison_markdown, render_comparison
 from shipway.render.explanation import changed_words, render_explanation
 from shipway.render.markdown import plan_comment, receipt_comment
+from shipway.render.plan_text import render_plan
+from shipway.render.receipt_text import render_receipt
 from tests.markdown_page import read_page
 from tests.test_hostile_corpus import WRITABLE, check_body, check_plain, plan_of_strings, receipt_of
 from tests.test_render_markdown import ALLOWED_TAGS, COMMENT_BUDGET, LINKS, NASTY, OURS, REFERENCE
@@ -53,8 +55,8 @@ def test_case_59_what_policies_say_is_only_text_everywhere() -> None:
         assert set(page.links) <= OURS
         assert [shown for shown in page.text if REFERENCE.search(shown)] == []
         assert body.startswith("### ⚠️ ")
-        check_plain(text.render_plan(plan, colour=False, columns=80))
-        check_plain(text.render_receipt(receipt, plan, colour=False, columns=80))
+        check_plain(render_plan(plan, colour=False, columns=80))
+        check_plain(render_receipt(receipt, plan, colour=False, columns=80))
         error = refusal(plan.verdicts)
         if error is not None:  # of the few texts that are left at the end none refuses
             check_plain(failure.as_text(error))

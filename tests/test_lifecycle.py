@@ -27,7 +27,8 @@ from shipway.plan_file import load_plan
 from shipway.registry import Registry
 from shipway.render.markdown import Links, plan_comment, receipt_comment
 from shipway.render.mermaid import flowchart
-from shipway.render.text import render_plan, render_receipt
+from shipway.render.plan_text import render_plan
+from shipway.render.receipt_text import render_receipt
 from shipway.render.wording import plan_counts
 from shipway.state import Entry, Identity, Prior, Standing, State
 from tests.runs import Kept, Setting, call, declare, environment, run, stage

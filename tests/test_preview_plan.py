@@ -15,7 +15,7 @@ from shipway.nodes import NeedKind, Promise
 from shipway.planning import Selection, select
 from shipway.render.markdown import Links, plan_comment
 from shipway.render.mermaid import flowchart
-from shipway.render.text import render_receipt
+from shipway.render.receipt_text import render_receipt
 from tests.contracts.backend import CHECKS, BackendCase
 from tests.preview_actions import StandIns
 from tests.previews import COMPOSE, SHOP, attempt, planned, workspace

@@ -13,7 +13,7 @@ from shipway.canonical import canonical_bytes
 from shipway.commands.documents import receipt_in
 from shipway.plan import Plan
 from shipway.render.markdown import Links, receipt_comment
-from shipway.render.text import render_receipt
+from shipway.render.receipt_text import render_receipt
 from shipway.render.wording import approval_words, approved_words
 from tests.render_samples import good_receipt
 from tests.runs import Setting, run

@@ -10,7 +10,8 @@ import pytest
 
 from shipway.forges.limits import COMMENT_BYTES as COMMENT_BUDGET
 from shipway.render.markdown import Links, plan_comment, receipt_comment
-from shipway.render.text import render_plan, render_receipt
+from shipway.render.plan_text import render_plan
+from shipway.render.receipt_text import render_receipt
 from tests.render_samples import failed_receipt, good_receipt, large_plan, mixed_plan, small_plan
 
 CASES = Path(__file__).parent / "cases/render"

@@ -19,7 +19,8 @@ from shipway.render.columns import NARROWEST, cut, width, wrap
 from shipway.render.difference import diff_lines
 from shipway.render.failure import as_text
 from shipway.render.foreign import clean, one_line
-from shipway.render.text import render_plan, render_receipt
+from shipway.render.plan_text import render_plan
+from shipway.render.receipt_text import render_receipt
 from tests.hostile import hostile_plans, hostile_receipts, hostile_text, obeyed, values
 from tests.render_samples import failed_receipt, good_receipt, large_plan, mixed_plan, small_plan
 

@@ -10,7 +10,7 @@ from shipway.nodes import Change, Outcome
 from shipway.receipt import NodeResult, Receipt
 from shipway.records import Record
 from shipway.render.markdown import Links, receipt_comment
-from shipway.render.text import render_receipt
+from shipway.render.receipt_text import render_receipt
 from shipway.summary import Summary, made_words, summarise
 from tests.runs import run, stage
 from tests.test_state import file, node, package, told

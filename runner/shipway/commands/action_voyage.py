@@ -33,10 +33,12 @@ from shipway.lifecycle import run_lifecycle
 from shipway.plan import Plan
 from shipway.receipt import RunOutcome
 from shipway.redaction import Redactor, trusted
-from shipway.render import failure, terminal, text
+from shipway.render import failure, terminal
 from shipway.render.comparison import comparison_markdown, render_comparison
 from shipway.render.foreign import inert
+from shipway.render.plan_text import render_plan
 from shipway.render.preview_comment import PreviewReport
+from shipway.render.receipt_text import render_receipt
 from shipway.render.wording import approved_words
 from shipway.render.workflow import Level, WorkflowLog
 from shipway.trigger import WorkKind
@@ -63,7 +65,7 @@ def voyage(job: Job, inputs: Inputs, log: WorkflowLog, arguments: Namespace) -> 
     events.subscribe(announcement)
 
     def show(plan: Plan) -> bool:
-        write_out(text.render_plan(plan, colour=False, columns=job.context.columns))
+        write_out(render_plan(plan, colour=False, columns=job.context.columns))
         view.expect((*plan.nodes, *plan.compensations))
         announcement.plan = plan if executes else None
         return True
@@ -156,7 +158,7 @@ def handed_over(
     code = finished.receipt.exit_code if finished.receipt else EXIT_DONE
     code = failed if code == EXIT_FAILED else code
     if finished.receipt is not None and finished.receipt.nodes:
-        write_out(text.render_receipt(finished.receipt, finished.plan, colour=False, columns=job.context.columns))
+        write_out(render_receipt(finished.receipt, finished.plan, colour=False, columns=job.context.columns))
         annotate_failures(finished.receipt, finished.plan, log)
     if finished.error is not None:
         terminal.write(terminal.standard_error(), trusted(failure.as_text(finished.error)))

@@ -83,12 +83,14 @@ def show_document(
         if isinstance(document, Plan):
             return markdown.plan_comment(document, budget=SUMMARY_BUDGET, links=links)
         return markdown.receipt_comment(document, plan, budget=SUMMARY_BUDGET, links=links)
-    from shipway.render import text as rendered
-
     colour = stream.isatty() and not context.no_color
     if isinstance(document, Plan):
-        return rendered.render_plan(document, colour=colour, columns=context.columns, kept_as=kept_as)
-    return rendered.render_receipt(document, plan, colour=colour, columns=context.columns)
+        from shipway.render.plan_text import render_plan
+
+        return render_plan(document, colour=colour, columns=context.columns, kept_as=kept_as)
+    from shipway.render.receipt_text import render_receipt
+
+    return render_receipt(document, plan, colour=colour, columns=context.columns)
 
 
 SUMMARY_BUDGET = 900_000

@@ -65,7 +65,7 @@ def _shown(plan: Plan, form: str, arguments: Namespace, context: Context, root: 
     stream = terminal.standard_output()
     if form != "text":
         return show_document(plan, form, context, stream)
-    from shipway.render.text import render_plan  # late: other forms need none of it
+    from shipway.render.plan_text import render_plan  # late: other forms need none of it
 
     return render_plan(
         plan,

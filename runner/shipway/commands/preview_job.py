@@ -31,7 +31,8 @@ from shipway.lifecycle import run_lifecycle
 from shipway.locks import LockHeld
 from shipway.plan import Plan
 from shipway.preview_settings import Doing
-from shipway.render import terminal, text
+from shipway.render import terminal
+from shipway.render.plan_text import render_plan
 from shipway.render.workflow import WorkflowLog
 from shipway.trigger import WorkKind
 from shipway.undertaking import Finished, Request
@@ -155,7 +156,7 @@ def executed(
     fence = Fence(context.env, own_environment(context.ci.temp))
 
     def begin(plan: Plan) -> bool:
-        write_out(text.render_plan(plan, colour=False, columns=context.columns, has_next=False))
+        write_out(render_plan(plan, colour=False, columns=context.columns, has_next=False))
         view.expect((*plan.nodes, *plan.compensations))
         if announcement is not None:
             announcement.plan = plan

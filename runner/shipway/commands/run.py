@@ -21,8 +21,9 @@ from shipway.events import Events
 from shipway.lifecycle import run_lifecycle
 from shipway.plan import Plan
 from shipway.redaction import trusted
-from shipway.render import failure, terminal, text
+from shipway.render import failure, terminal
 from shipway.render.foreign import inert
+from shipway.render.plan_text import render_plan
 from shipway.render.workflow import workflow_log
 from shipway.repository import Repository
 from shipway.undertaking import Finished, Request
@@ -119,7 +120,7 @@ def confirmed(plan: Plan, arguments: Namespace, context: Context, *, must_ask: b
     was_looked_at = arguments.yes and not must_ask
     if not arguments.json and not arguments.quiet and not was_looked_at:
         colour = context.stdout_is_tty and not context.no_color
-        write_out(text.render_plan(plan, colour=colour, columns=context.columns, has_next=False) + "\n")
+        write_out(render_plan(plan, colour=colour, columns=context.columns, has_next=False) + "\n")
     if arguments.yes or not plan.nodes or plan.approval_rules:
         return True  # whoever has to approve it is asked for that, and need not say yes besides
     if not context.stdin_is_tty:

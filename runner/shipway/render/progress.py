@@ -29,7 +29,7 @@ from shipway.events import (
 from shipway.nodes import DONE, FAILURES, WHOLE, Node, Outcome
 from shipway.render.columns import Colour, cut, pad, paint, width, wrap
 from shipway.render.foreign import lines_of, one_line
-from shipway.render.text import OUTCOME_SIGNS, outcome_colour
+from shipway.render.signs import OUTCOME_SIGNS, outcome_colour
 from shipway.render.wording import outcome_word, plural
 
 TAIL_LINES = 20

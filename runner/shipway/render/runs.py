@@ -10,7 +10,7 @@ from shipway.durations import format_ms
 from shipway.nodes import Outcome
 from shipway.render.columns import Colour, cut, pad, paint, width
 from shipway.render.foreign import one_line
-from shipway.render.text import OUTCOME_SIGNS, outcome_colour
+from shipway.render.signs import OUTCOME_SIGNS, outcome_colour
 from shipway.render.wording import outcome_word
 
 

@@ -13,7 +13,7 @@ from shipway.receipt import NodeResult, Receipt, RollbackEntry, own_outcome
 from shipway.render.columns import NARROWEST, Colour, pad, paint, width
 from shipway.render.foreign import inert, one_line
 from shipway.render.progress import cut_front
-from shipway.render.text import OUTCOME_SIGNS, outcome_colour
+from shipway.render.signs import OUTCOME_SIGNS, outcome_colour
 
 _MOST_ROWS = 40
 _MOST_NAME = 28

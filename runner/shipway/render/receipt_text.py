@@ -1,0 +1,199 @@
+"""A receipt as plain text, for a terminal or a file. Complete without colour; decides nothing and prints nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec.structs import replace
+
+from shipway.durations import format_ms
+from shipway.errors import Reason
+from shipway.nodes import DONE, FAILURES, WHOLE, Outcome
+from shipway.plan import Plan
+from shipway.policies import Decision
+from shipway.receipt import NodeResult, Receipt, RollbackEntry, RunOutcome, own_outcome
+from shipway.render import wording
+from shipway.render.columns import Colour, cut, pad, paint, width, wrap
+from shipway.render.folding import folded_results
+from shipway.render.folding import name as folded_name
+from shipway.render.foreign import lines_of, one_line
+from shipway.render.page import Page, unbroken, widest
+from shipway.render.signs import OUTCOME_SIGNS, VERDICT_COLOURS, outcome_colour
+from shipway.summary import made_words, summarise
+
+_TAIL_LINES = 20
+
+
+_ENDING_COLOURS = {RunOutcome.SUCCEEDED: Colour.GREEN, RunOutcome.ROLLED_BACK: Colour.YELLOW}
+
+
+def render_receipt(receipt: Receipt, plan: Plan | None, *, colour: bool, columns: int) -> str:
+    """Every node with its outcome and cause, what failed and was undone, and what to type next. Ends with a line end."""
+    page = Page(columns, colour)
+    _head(page, receipt)
+    _results(page, receipt)
+    for result in receipt.failed:
+        # The log of a run in CI is gone with its machine.
+        _failure(page, result, plan, receipt.run if receipt.by.invoker == "local" else "")
+    _undone(page, receipt)
+    _foot(page, receipt, plan)
+    return page.text()
+
+
+def _head(page: Page, receipt: Receipt) -> None:
+    colour = _ENDING_COLOURS.get(receipt.outcome, Colour.RED)
+    if receipt.break_glass is not None:
+        page.wrapped(f"{wording.broken_glass(receipt.break_glass)}", "! ", Colour.RED)
+    title = f"{one_line(receipt.lifecycle)} → {one_line(receipt.target)}: {wording.ending(receipt)}"
+    page.heading(title, f"run {one_line(receipt.run)}", colour)
+    page.fact("started", f"{one_line(receipt.started)}, took {format_ms(receipt.duration_ms)}{_by(receipt)}")
+    page.fact("summary", unbroken(wording.receipt_counts(receipt)))
+    if made := made_words(summarise(receipt)):
+        page.fact("made", unbroken(made))
+    for signature in receipt.signatures:
+        page.fact("signed", one_line(f"{signature.method}, {signature.key}"))
+    for approval in receipt.approvals:
+        page.fact("approved", wording.approved_words(approval))
+    for text in wording.accounted_words(receipt):
+        page.fact("left out", text)
+    for decision, line in wording.verdict_lines(receipt.verdicts):
+        if decision is not Decision.ALLOW:
+            page.fact("policy", line, colour=VERDICT_COLOURS.get(decision))
+    if receipt.error:
+        page.fact("error", one_line(receipt.error), colour=Colour.RED)
+    for warning in receipt.warnings:
+        page.fact("warning", one_line(warning), colour=Colour.YELLOW)
+
+
+def _by(receipt: Receipt) -> str:
+    return f", by {one_line(receipt.by.actor)}" if receipt.by.actor else ""
+
+
+def _results(page: Page, receipt: Receipt) -> None:
+    stages = {result.stage: result.outcome for result in receipt.stages}
+    cells = widest([_step(_as_one(alike)) for alike in folded_results(receipt.nodes)], page.columns // 3)
+    last = ""
+    for alike in folded_results(receipt.nodes):
+        result = alike[0]
+        stage = result.node.split("/", 1)[0]
+        if stage != last:
+            outcome = stages.get(stage)
+            page.heading(f"stage {one_line(stage)}", wording.outcome_word(outcome) if outcome else "")
+            last = stage
+        _result(page, _as_one(alike), cells)
+
+
+def _as_one(alike: Sequence[NodeResult]) -> NodeResult:
+    """One result, or what several iterations that ended alike came to together, as one."""
+    first = alike[0]
+    if len(alike) == 1:
+        return first
+    starts = [result.started_ms for result in alike if result.started_ms is not None]
+    ends = [result.ended_ms for result in alike if result.ended_ms is not None]
+    return replace(
+        first,
+        node=folded_name(first.node, len(alike)),
+        started_ms=min(starts, default=None),
+        ended_ms=max(ends, default=None),
+        attempts=first.attempts[-1:],
+        warning="",
+    )
+
+
+def _step(result: NodeResult) -> str:
+    return one_line(result.node.split("/", 1)[-1])
+
+
+def _result(page: Page, result: NodeResult, cells: int) -> None:
+    colour = outcome_colour(result.outcome)
+    sign = f"  {OUTCOME_SIGNS[own_outcome(result) if own_outcome(result) in FAILURES else result.outcome]} "
+    tries = f"{len(result.attempts)} attempts" if len(result.attempts) > 1 else ""
+    right = f"{tries:>11} {format_ms(result.duration_ms):>6}" if result.started_ms is not None else ""
+    name = _step(result)
+    if width(name) > cells:
+        page.wrapped(name, sign, colour)
+        sign, name = " " * width(sign), ""
+    room = page.columns - width(right)
+    first, *others = wrap(_told(result), room, f"{sign}{pad(name, cells)}  ")
+    page.line(paint(pad(first, room) if right else first, colour, page.colour) + right)
+    for line in others:
+        page.line(line, colour)
+
+
+def _told(result: NodeResult) -> str:
+    cause = wording.cause_of(result)
+    separator = " " if result.outcome is Outcome.BLOCKED else ": "
+    return wording.result_word(result) + (separator + cause if cause else "")
+
+
+def _failure(page: Page, result: NodeResult, plan: Plan | None, run: str) -> None:
+    node = plan.by_id.get(result.node) if plan else None
+    page.heading(f"failed: {one_line(result.node)}", colour=Colour.RED)
+    if node and node.title:
+        page.fact("what", one_line(node.title))
+    page.fact("how", wording.cause_of(result) or wording.outcome_word(result.outcome))
+    if node:
+        page.fact("declared", str(node.position))
+    if result.log and run:
+        page.fact("log", one_line(f".shipway/runs/{run}/logs/{result.log}"))
+    tail = lines_of(result.tail)[-_TAIL_LINES:]
+    page.line("  its last output" if tail else "  it printed nothing", Colour.DIM)
+    for line in tail:
+        page.line(cut(f"  | {line}", page.columns))
+
+
+def _undone(page: Page, receipt: Receipt) -> None:
+    if receipt.rollback:
+        page.heading("rollback, in this order")
+    cells = widest([entry.node for entry in receipt.rollback], page.columns // 2)
+    for entry in receipt.rollback:
+        sign = f"  {OUTCOME_SIGNS[entry.outcome]} "
+        page.labelled(one_line(entry.node), cells, wording.undo_text(entry), sign, outcome_colour(entry.outcome))
+        _undo_output(page, entry, receipt.run)
+    left = wording.not_undone(receipt)
+    if left:
+        page.line()
+        page.wrapped(f"Not undone: {', '.join(one_line(result.node) for result in left)}.", colour=Colour.RED)
+
+
+def _undo_output(page: Page, entry: RollbackEntry, run: str) -> None:
+    """What an undo that failed said last, and where the rest of it is."""
+    for line in lines_of(entry.tail)[-_TAIL_LINES:]:
+        page.line(cut(f"    | {line}", page.columns))
+    if entry.outcome not in WHOLE and entry.log:
+        page.wrapped(f"    log: .shipway/runs/{one_line(run)}/logs/{one_line(entry.log)}", colour=Colour.DIM)
+
+
+def _foot(page: Page, receipt: Receipt, plan: Plan | None) -> None:
+    page.line()
+    if receipt.critical_path:
+        path = " → ".join(map(one_line, receipt.critical_path))
+        page.fact(
+            "longest",
+            f"{path}, {format_ms(receipt.critical_path_ms)} of {format_ms(receipt.duration_ms)}",
+            colour=Colour.DIM,
+        )
+    if wording.parallelism(receipt):
+        page.fact("at once", f"{wording.parallelism(receipt)} nodes on average", colour=Colour.DIM)
+    page.fact("next", wording.preview_next(receipt, plan) or _next(receipt))
+
+
+def _next(receipt: Receipt) -> str:
+    again = f"shipway run --target {one_line(receipt.target)}"
+    if receipt.outcome is RunOutcome.SUCCEEDED:
+        return "shipway show, to see this again; shipway rollback, to undo it"
+    if receipt.outcome is RunOutcome.ROLLED_BACK:
+        return f"{again}, to do it again"
+    if not receipt.nodes:
+        return f"{again}, once the cause is gone"  # nothing began: there is no run to go on with
+    if receipt.outcome is RunOutcome.NOT_UNDONE and all(
+        own_outcome(result) in (*DONE, Outcome.SKIPPED) for result in receipt.nodes
+    ):
+        return f"look at what was not undone; {again}, to do it again"  # it had succeeded: somebody wanted it undone
+    if receipt.outcome is RunOutcome.NOT_UNDONE:
+        return f"look at what was not undone, then shipway resume; {again}, to begin anew"
+    if any(attempt.code == Reason.PREDICTION_BROKEN for result in receipt.failed for attempt in result.attempts[-1:]):
+        return f"shipway plan --target {one_line(receipt.target)}, to look at a new plan; {again}, to run that"
+    if receipt.outcome is RunOutcome.CANCELLED:
+        return f"shipway resume, to go on; {again}, to begin anew"
+    return f"shipway resume, once the cause is gone; {again}, to begin anew"
