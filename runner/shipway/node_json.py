@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cache
 
 from shipway import canonical
@@ -69,7 +69,34 @@ def has_odd_value(node: Node) -> bool:
 
 def effect_json(node: Node) -> dict[str, Json]:
     """All of a node that decides what is done, and nothing that varies with commit, time, machine or observed world."""
-    return {**_work_json(node), **_flow_json(node, lambda template: _template_effect(template, node))}
+    # Here and in `node_json` in the order of the canonical form: to sort thousands of them takes longer than to write them.
+    retry = _retry_members(node.retry)
+    return {
+        "action": node.action,
+        "allow_failure": node.allow_failure,
+        "condition": node.condition,
+        "dedup": node.dedup,
+        "emits": node.emits,
+        "env": _slots_json(node.env),
+        "env_from": list(node.env_from),
+        "every_ms": node.every_ms,
+        "exclusive": node.exclusive,
+        "gather": None if node.gather is None else _gather_json(node.gather),
+        "id": node.id,
+        "lasting": node.lasting,
+        "limits": list(node.limits),
+        "locks": list(node.locks),
+        "needs": sorted([need.node, need.kind.value] for need in node.needs) if node.needs else [],
+        "outputs": _outputs_json(node.outputs),
+        "privileged": node.privileged,
+        "reads": node.reads.digest,
+        "retry": retry,
+        "slots": _slots_json(node.slots),
+        "templates": {name: [_template_effect(each, node) for each in nodes] for name, nodes in node.templates.items()},
+        "timeout_ms": node.timeout_ms,
+        "undo_retry": retry if node.undo_retry is node.retry else _retry_members(node.undo_retry),
+        "undo_timeout_ms": node.undo_timeout_ms,
+    }
 
 
 def _template_effect(template: Node, owner: Node) -> Json:
@@ -78,58 +105,58 @@ def _template_effect(template: Node, owner: Node) -> Json:
     return {name: value for name, value in found.items() if name != "reads" or template.reads != owner.reads}
 
 
-def _work_json(node: Node) -> dict[str, Json]:
-    retry = _retry_members(node.retry)
-    return {
-        "id": node.id,
-        "action": node.action,
-        "slots": {name: slot_json(slot) for name, slot in node.slots.items()},
-        "env": {name: slot_json(slot) for name, slot in node.env.items()},
-        "env_from": list(node.env_from),
-        "needs": sorted([need.node, need.kind.value] for need in node.needs),
-        "condition": node.condition,
-        "outputs": {name: {"type": rule.type, "required": rule.required} for name, rule in node.outputs.items()},
-        "lasting": node.lasting,
-        "retry": dict(retry),
-        "timeout_ms": node.timeout_ms,
-        "undo_retry": dict(retry if node.undo_retry is node.retry else _retry_members(node.undo_retry)),
-        "undo_timeout_ms": node.undo_timeout_ms,
-        "limits": list(node.limits),
-        "locks": list(node.locks),
-        "exclusive": node.exclusive,
-        "allow_failure": node.allow_failure,
-        "reads": node.reads.digest,
-    }
+def _slots_json(slots: Mapping[str, Slot]) -> dict[str, Json]:
+    return {name: {"value": slot.value} if type(slot) is Immediate else slot_json(slot) for name, slot in slots.items()}
+
+
+def _outputs_json(outputs: Mapping[str, OutputRule]) -> dict[str, Json]:
+    return {name: {"required": rule.required, "type": rule.type} for name, rule in outputs.items()}
 
 
 def node_json(node: Node) -> dict[str, Json]:
     """The node as it stands in a plan."""
     has_flow = node.gather or node.templates or node.emits or node.every_ms or node.privileged or node.dedup is not None
+    position, reads, retry = node.position, node.reads, _retry_members(node.retry)
     return {
-        **_work_json(node),
-        "stage": node.stage,
-        "position": [node.position.file, node.position.line, node.position.column],
-        "title": node.title,
-        "tags": list(node.tags),
-        "needs": [{"node": need.node, "kind": need.kind.value, "resource": need.resource} for need in node.needs],
-        "change": node.change.value,
-        "fidelity": node.fidelity.value,
-        "why": node.why,
-        "before": node.before,
+        "action": node.action,
         "after": node.after,
-        "predicted": dict(node.predicted),
-        "reversible": node.reversible,
-        "reads": {"patterns": list(node.reads.patterns), "digest": node.reads.digest},
-        "flow": _flow_json(node, node_json) if has_flow else None,
+        "allow_failure": node.allow_failure,
+        "before": node.before,
+        "change": node.change.value,
+        "condition": node.condition,
+        "env": _slots_json(node.env),
+        "env_from": list(node.env_from),
+        "exclusive": node.exclusive,
         "facts": dict(node.facts),
+        "fidelity": node.fidelity.value,
+        "flow": _flow_json(node) if has_flow else None,
+        "id": node.id,
+        "lasting": node.lasting,
+        "limits": list(node.limits),
+        "locks": list(node.locks),
+        "needs": [{"kind": need.kind.value, "node": need.node, "resource": need.resource} for need in node.needs],
+        "outputs": _outputs_json(node.outputs),
+        "position": [position.file, position.line, position.column],
+        "predicted": dict(node.predicted),
+        "reads": {"digest": reads.digest, "patterns": list(reads.patterns)},
+        "retry": retry,
+        "reversible": node.reversible,
+        "slots": _slots_json(node.slots),
+        "stage": node.stage,
+        "tags": list(node.tags),
+        "timeout_ms": node.timeout_ms,
+        "title": node.title,
+        "undo_retry": retry if node.undo_retry is node.retry else _retry_members(node.undo_retry),
+        "undo_timeout_ms": node.undo_timeout_ms,
+        "why": node.why,
     }
 
 
-def _flow_json(node: Node, inner: Callable[[Node], Json]) -> dict[str, Json]:
+def _flow_json(node: Node) -> dict[str, Json]:
     """How a node runs others, or runs again; few do either."""
     return {
         "gather": None if node.gather is None else _gather_json(node.gather),
-        "templates": {name: [inner(each) for each in nodes] for name, nodes in node.templates.items()},
+        "templates": {name: [node_json(each) for each in nodes] for name, nodes in node.templates.items()},
         "emits": node.emits,
         "every_ms": node.every_ms,
         "privileged": node.privileged,
@@ -233,8 +260,8 @@ def _retry_members(retry: Retry) -> Mapping[str, Json]:
         "attempts": retry.attempts,
         "backoff": retry.backoff.value,
         "initial_ms": retry.initial_ms,
-        "max_ms": retry.max_ms,
         "jitter_percent": retry.jitter_percent,
+        "max_ms": retry.max_ms,
     }
 
 
