@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
+
+from tests.forked_command import call_command
 
 IDENTITY = ("-c", "user.name=t", "-c", "user.email=t@example.invalid")
 
@@ -38,15 +39,7 @@ class Project:
 
     def call(self, *arguments: str, cwd: str = "", env: Mapping[str, str] | None = None, **asked: int) -> Done:
         """`shipway ARGUMENTS` in this project, 80 columns wide; `code=2` says how it has to end (default: 0)."""
-        done = subprocess.run(
-            [sys.executable, "-I", "-m", "shipway", *arguments],
-            cwd=self.root / cwd,
-            env=self.env | dict(env or {}),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = call_command(arguments, self.root / cwd, self.env | dict(env or {}))
         assert done.returncode == asked.get("code", 0), f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
         assert "Traceback" not in done.stderr
         return Done(done.returncode, done.stdout, done.stderr)

@@ -22,6 +22,7 @@ from shipway.workspace import Workspace
 from tests.command_line import IDENTITY
 from tests.forge.server import GitHubServer
 from tests.forge.world import Run, Written
+from tests.forked_command import call_command
 from tests.pull_requests import REPOSITORY, WORKFLOW, Acted, step_outputs
 
 NUMBER = 7
@@ -178,7 +179,9 @@ class PreviewShop:
 
     def act(self, event: str, payload: Mapping[str, Any], **env: str) -> Acted:
         """Both parts of the action in one job."""
-        return self.finish(self.begin(self.job(event, payload, **env)))
+        known = self.job(event, payload, **env)
+        done = call_command(("action", "run"), self.work, known)
+        return self._reported(known, done.returncode, done.stdout + done.stderr)
 
     def begin(self, known: Mapping[str, str]) -> subprocess.Popen[str]:
         """Start the first part."""
@@ -193,22 +196,19 @@ class PreviewShop:
         """Wait for the first part, then have the second one report."""
         known = self.known[started.pid]
         text, _ = started.communicate(timeout=180)
+        return self._reported(known, started.returncode, text)
+
+    def _reported(self, known: Mapping[str, str], code: int, text: str) -> Acted:
         assert "Traceback" not in text, text
         outputs = step_outputs(Path(known["GITHUB_OUTPUT"]))
         if outputs.get("artifact-path"):
-            command = [sys.executable, "-I", "-m", "shipway", "action", "report"]
-            told = subprocess.run(
-                command,
-                cwd=self.work,
-                env={**known, "SHIPWAY_ARTIFACT_PATH": outputs["artifact-path"]},
-                capture_output=True,
-                text=True,
-                check=False,
+            told = call_command(
+                ("action", "report"), self.work, {**known, "SHIPWAY_ARTIFACT_PATH": outputs["artifact-path"]}
             )
             assert told.returncode == 0, told.stdout + told.stderr
             text += told.stdout + told.stderr
         summary = Path(known["GITHUB_STEP_SUMMARY"]).read_text()
-        return Acted(started.returncode, step_outputs(Path(known["GITHUB_OUTPUT"])), text, summary)
+        return Acted(code, step_outputs(Path(known["GITHUB_OUTPUT"])), text, summary)
 
     @property
     def environments(self) -> Environments:

@@ -64,7 +64,7 @@ echo "TOKEN=hush-$SHIPWAY_TARGET" >> "$SHIPWAY_OUTPUT"
 DROP = """\
 #!/bin/sh
 echo "destroy $SHIPWAY_TARGET" >> "$DATA/log"
-rm "$DATA/$SHIPWAY_TARGET.db"
+rm -f "$DATA/$SHIPWAY_TARGET.db"
 """
 SERVER = """\
 import http.server, os, urllib.request

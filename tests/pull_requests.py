@@ -6,7 +6,6 @@ import io
 import json
 import os
 import subprocess
-import sys
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from typing import Any
 from tests.command_line import IDENTITY
 from tests.forge.server import GitHubServer
 from tests.forge.world import Run, Stored
+from tests.forked_command import call_command
 
 WORKFLOW = ".github/workflows/shipway.yml"
 PLAN_RUN, PUSH_RUN = 77, 90
@@ -205,8 +205,7 @@ class Shop:
         if not arguments:
             known["SHIPWAY_INPUT_TOKEN"] = known.pop("GITHUB_TOKEN", "")
         known |= self.env | env
-        command = [sys.executable, "-I", "-m", "shipway", *(arguments or ("action", "run"))]
-        done = subprocess.run(command, cwd=self.work, env=known, capture_output=True, text=True, check=False)
+        done = call_command(arguments or ("action", "run"), self.work, known)
         assert "Traceback" not in done.stderr, done.stderr
         return Acted(
             done.returncode, step_outputs(job / "output"), done.stdout + done.stderr, (job / "summary").read_text()

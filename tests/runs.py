@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import select
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -36,8 +35,9 @@ from shipway.stores.local_files import LocalFiles
 from shipway.takeover import GoOn
 from shipway.undertaking import Finished, Reporter, Request, Surroundings
 from shipway.workspace import Workspace
+from tests.forked_command import COMMAND, call_command
 
-SHIPWAY = (sys.executable, "-I", "-m", "shipway")
+SHIPWAY = COMMAND
 GRACE = Grace(interrupt_ms=200, terminate_ms=200)
 _LONG_AGO = datetime(2001, 1, 1, tzinfo=UTC)
 PATIENCE_S = 60
@@ -266,6 +266,12 @@ def finish(process: subprocess.Popen[str]) -> Called:
 
 def call(root: Path, *arguments: str, env: Mapping[str, str] | None = None) -> Called:
     """Run `shipway` to its end."""
+    done = call_command(arguments, root, {**environment(), **(env or {})})
+    return Called(done.returncode, done.stdout, done.stderr)
+
+
+def call_anew(root: Path, *arguments: str, env: Mapping[str, str] | None = None) -> Called:
+    """Run `shipway` to its end in a Python that is started for it: for what its start and its environment decide."""
     return finish(begin(root, *arguments, env=env))
 
 

@@ -16,6 +16,7 @@ from shipway.canonical import canonical_bytes
 from shipway.commands.documents import read_document
 from shipway.forges.sticky import parse_marker
 from tests.forge.server import ForgeServer, GitHubServer
+from tests.forked_command import call_command
 from tests.runs import Lifeline, begin, call
 from tests.signing_keys import allowed, ssh_key
 
@@ -63,10 +64,7 @@ class Job:
 
     def part(self, name: str, **env: str) -> subprocess.CompletedProcess[str]:
         """Run `shipway action <name>`."""
-        command = [sys.executable, "-I", "-m", "shipway", "action", name]
-        return subprocess.run(
-            command, cwd=self.checkout, env=self.env | env, capture_output=True, text=True, check=False
-        )
+        return call_command(("action", name), self.checkout, self.env | env)
 
     @property
     def outputs(self) -> dict[str, str]:
@@ -242,9 +240,9 @@ def test_case_48_the_lock_of_a_pull_requests_own_target_is_released_when_it_is_c
         assert done.returncode == 0, done.stderr
 
     def call(*arguments: str) -> str:
-        command = [sys.executable, "-I", "-m", "shipway", *arguments]
-        env = {"PATH": job.env["PATH"], "HOME": job.env["HOME"]}
-        return subprocess.run(command, cwd=job.checkout, env=env, capture_output=True, text=True, check=True).stdout
+        done = call_command(arguments, job.checkout, {"PATH": job.env["PATH"], "HOME": job.env["HOME"]})
+        assert done.returncode == 0, done
+        return done.stdout
 
     def held() -> list[str]:
         return sorted(lock["lock"].rpartition("/")[2] for lock in json.loads(call("locks", "--json"))["locks"])
@@ -397,9 +395,10 @@ def test_a_dry_report_prints_the_comment_and_asks_nothing(tmp_path: Path, github
     job = Job(tmp_path / "job", github, "pull_request", pull_request())
     assert job.part("run").returncode == 0
     github.requests.clear()
-    dry = [sys.executable, "-I", "-m", "shipway", "action", "report", "--dry-run"]
     env = job.env | {"SHIPWAY_ARTIFACT_PATH": job.outputs["artifact-path"]}
-    printed = subprocess.run(dry, cwd=job.checkout, env=env, capture_output=True, text=True, check=True).stdout
+    dry = call_command(("action", "report", "--dry-run"), job.checkout, env)
+    assert dry.returncode == 0, dry
+    printed = dry.stdout
     assert github.requests == []
     assert job.part("report", SHIPWAY_ARTIFACT_PATH=job.outputs["artifact-path"]).returncode == 0
     (comment,) = github.world.pulls[7].comments
@@ -458,9 +457,9 @@ def test_the_forge_remembers_the_last_receipt_so_that_a_missing_one_is_noticed(
         assert job.report().returncode == 0
 
     def verify(code: int) -> str:
-        call = [sys.executable, "-I", "-m", "shipway", "verify", "--chain", "--forge", "--json"]
-        env = job.env | {"GITHUB_TOKEN": "ghs_job"}
-        done = subprocess.run(call, cwd=job.checkout, env=env, capture_output=True, text=True, check=False)
+        done = call_command(
+            ("verify", "--chain", "--forge", "--json"), job.checkout, job.env | {"GITHUB_TOKEN": "ghs_job"}
+        )
         assert done.returncode == code, done
         return done.stdout
 

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from tests.forge.gitlab_server import JOB_TOKEN, GitLabServer
 from tests.forge.kinds import KINDS, Running
 from tests.forge.server import Reply
 from tests.forge.world import START, Run
+from tests.forked_command import call_command
 from tests.test_action_command import HEAD, LIFECYCLE, git
 
 EFFECT = "sha256:" + "e" * 64
@@ -65,8 +65,7 @@ def job(gitlab: GitLabServer, root: Path, *words: str, **more: str) -> subproces
     """Run what the job's script runs, or `shipway action` with other words."""
     env = {"PATH": os.environ["PATH"], "HOME": str(root.parent), "PASSWORD": "correct-horse"}
     env |= {**gitlab.environment(CI_PROJECT_DIR=str(root)), **more}
-    command = [sys.executable, "-I", "-m", "shipway", "action", *(words or ("run",))]
-    return subprocess.run(command, cwd=root, env=env, capture_output=True, text=True, check=False)
+    return call_command(("action", *(words or ("run",))), root, env)
 
 
 def kept(root: Path) -> Path:

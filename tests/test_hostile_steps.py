@@ -11,7 +11,7 @@ import pytest
 
 from shipway.errors import Reason
 from shipway.receipt import RunOutcome
-from tests.runs import Setting, call, declare, run
+from tests.runs import Setting, call_anew, declare, run
 
 _TOKEN = "ghs_0123456789abcdef"
 
@@ -36,7 +36,7 @@ def test_no_step_output_or_file_shows_the_environment_that_shipway_was_given(tmp
             with: {path: /proc/self/environ}
         """,
     )
-    done = call(tmp_path, "run", "--yes", env={"SHIPWAY_INPUT_TOKEN": _TOKEN})
+    done = call_anew(tmp_path, "run", "--yes", env={"SHIPWAY_INPUT_TOKEN": _TOKEN})
     assert "main/parent" in done.out
     kept = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert len(kept) > 1
@@ -85,7 +85,7 @@ def test_no_plan_holds_a_secret_that_a_command_or_a_file_told(tmp_path: Path) ->
           write: {uses: file.write, with: {path: old.txt, content: "${{ steps.read.outputs.content }}new"}}
         """,
     )
-    done = call(tmp_path, "plan", "-o", "plan.json", env={"TOKEN": _TOKEN})
+    done = call_anew(tmp_path, "plan", "-o", "plan.json", env={"TOKEN": _TOKEN})
     document = json.loads((tmp_path / "plan.json").read_text())
     nodes = {node["id"]: node for node in document["nodes"]}
     assert nodes["main/say"]["predicted"] == {"fine": "1"}

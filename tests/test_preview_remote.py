@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import urllib.request
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -12,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from shipway.process_identity import carrying
+from tests.forked_command import call_command
 from tests.git_remotes import git
 from tests.remote_host import RemoteHost, remote_host
 
@@ -85,8 +84,7 @@ def _commit(root: Path) -> None:
 
 def _preview(root: Path, host: RemoteHost, *arguments: str) -> str:
     env: Mapping[str, str] = {"PATH": os.environ["PATH"], "HOME": str(root.parent), "KEY": host.key}
-    command = [sys.executable, "-I", "-m", "shipway", "preview", *arguments, "--target", "pr-1", "--yes"]
-    ran = subprocess.run(command, cwd=root, env=env, capture_output=True, text=True, check=False)
+    ran = call_command(("preview", *arguments, "--target", "pr-1", "--yes"), root, env)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     return ran.stdout + ran.stderr
 

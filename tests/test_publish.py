@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +21,7 @@ from shipway.forges.sticky import parse_marker
 from shipway.plan import Plan, PlannedSource
 from tests.forge.server import GitHubServer, Reply
 from tests.forge.world import JOB_LOGIN, Run
+from tests.forked_command import call_command
 from tests.hostile_archives import hostile_archives, packed
 from tests.render_samples import plan_of, small_plan, stage
 
@@ -94,8 +94,7 @@ class Publisher:
         env |= {"GITHUB_REF": "refs/heads/main", "GITHUB_SHA": "d" * 40, "RUNNER_TEMP": str(self.root / "temp")}
         env |= {"GITHUB_WORKSPACE": str(folder), "SHIPWAY_INPUT_TOKEN": env.pop("GITHUB_TOKEN")}
         env |= {f"SHIPWAY_INPUT_{name.upper()}": value for name, value in inputs.items()}
-        command = [sys.executable, "-I", "-m", "shipway", "action", part]
-        return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
+        return call_command(("action", part), folder, env)
 
     @property
     def outputs(self) -> Mapping[str, str]:
