@@ -28,8 +28,8 @@ from shipway.registry import Registry
 from shipway.render.markdown import Links, plan_comment, receipt_comment
 from shipway.render.mermaid import flowchart
 from shipway.render.plan_text import render_plan
+from shipway.render.plan_words import plan_counts
 from shipway.render.receipt_text import render_receipt
-from shipway.render.wording import plan_counts
 from shipway.state import Entry, Identity, Prior, Standing, State
 from tests.runs import Kept, Setting, call, declare, environment, run, stage
 

@@ -39,7 +39,7 @@ from shipway.render.foreign import inert
 from shipway.render.plan_text import render_plan
 from shipway.render.preview_comment import PreviewReport
 from shipway.render.receipt_text import render_receipt
-from shipway.render.wording import approved_words
+from shipway.render.receipt_words import approved_words
 from shipway.render.workflow import Level, WorkflowLog
 from shipway.trigger import WorkKind
 from shipway.undertaking import Finished, Request

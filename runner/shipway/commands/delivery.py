@@ -26,7 +26,8 @@ from shipway.redaction import Redacted, Redactor
 from shipway.render import markdown
 from shipway.render.check import check_summary, check_title
 from shipway.render.foreign import one_line
-from shipway.render.wording import ending, plan_counts
+from shipway.render.plan_words import plan_counts
+from shipway.render.receipt_words import ending
 from shipway.trigger import Work, WorkKind
 from shipway.view import View
 

@@ -22,7 +22,7 @@ from shipway.errors import ShipwayError
 from shipway.forges.forge import Artifact, Capability, CiRun, Forge, Posted
 from shipway.plan import Plan
 from shipway.redaction import Redacted
-from shipway.render.wording import plan_counts
+from shipway.render.plan_words import plan_counts
 from shipway.view import HISTORY_MAX, Shown
 
 _RUNS_LOOKED_AT = 2

@@ -20,7 +20,7 @@ from shipway.redaction import Redactor, trusted
 from shipway.render.check import TITLE_CELLS
 from shipway.render.columns import cut
 from shipway.render.foreign import one_line
-from shipway.render.wording import approved_words
+from shipway.render.receipt_words import approved_words
 from shipway.view import View
 
 

@@ -21,7 +21,7 @@ from shipway.redaction import trusted
 from shipway.reference_sites import reference_sites
 from shipway.render import terminal
 from shipway.render.explanation import explanation_json, render_explanation
-from shipway.render.wording import ending
+from shipway.render.receipt_words import ending
 from shipway.repository import Repository, open_repository
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from shipway.redaction import Redacted, trusted
-from shipway.render import markdown, wording
+from shipway.render import markdown
 from shipway.render.columns import cut
 from shipway.render.escape import code, name, prose
 from shipway.render.foreign import lines_of, one_line
 from shipway.render.markdown import Links
+from shipway.render.plan_words import plan_counts
+from shipway.render.receipt_words import ending, receipt_counts
 from shipway.render.shorten import fit
 from shipway.view import View
 
@@ -23,10 +25,10 @@ def check_title(view: View) -> Redacted:
     said = view.error.message if view.error else view.stands or view.needed or _refused(view)
     if not said and view.receipt is not None:
         broken = "break-glass, " if view.receipt.break_glass else ""
-        said = f"{broken}{wording.ending(view.receipt)}: {', '.join(wording.receipt_counts(view.receipt))}"
+        said = f"{broken}{ending(view.receipt)}: {', '.join(receipt_counts(view.receipt))}"
     elif view.plan is not None and not view.error:
         approval = f"needs approval: {', '.join(view.plan.approval_rules)}" if view.plan.approval_rules else ""
-        said = "; ".join(part for part in (said, ", ".join(wording.plan_counts(view.plan)), approval) if part)
+        said = "; ".join(part for part in (said, ", ".join(plan_counts(view.plan)), approval) if part)
     return trusted(cut(one_line(said), TITLE_CELLS))
 
 

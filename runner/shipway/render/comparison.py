@@ -13,6 +13,7 @@ from shipway.render.columns import NARROWEST, Colour, paint, wrap
 from shipway.render.difference import SignedLine, diff_lines
 from shipway.render.escape import code, fence, name
 from shipway.render.foreign import inert, one_line
+from shipway.render.node_facts import slot_text
 
 _SIGNS = {Presence.CHANGED: "~", Presence.ADDED: "+", Presence.REMOVED: "-"}
 _COLOURS = {Presence.CHANGED: Colour.YELLOW, Presence.ADDED: Colour.GREEN, Presence.REMOVED: Colour.RED}
@@ -119,7 +120,7 @@ def _filled(value: Json) -> Json:
 def _shown(name: str, value: Json) -> Json:
     """A slot as it was written, anything else as it is."""
     if name.startswith(_SLOTS) and isinstance(value, Mapping) and set(value) in _SLOT_FORMS:
-        return value["value"] if "value" in value else wording.slot_text(slot_from_json(value))
+        return value["value"] if "value" in value else slot_text(slot_from_json(value))
     return value
 
 

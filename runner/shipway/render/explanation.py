@@ -17,6 +17,7 @@ from shipway.render.columns import NARROWEST, Colour, paint, wrap
 from shipway.render.comparison import change_json, change_lines, field_value, files_text
 from shipway.render.difference import inline
 from shipway.render.foreign import inert, one_line
+from shipway.render.node_facts import secret_names
 
 _LABEL = 12
 _MOST_UPSTREAM = 10
@@ -91,7 +92,7 @@ def explanation_json(explained: Explanation) -> dict[str, Json]:
             "reads": list(node.reads.patterns),
             "limits": list(node.limits),
             "locks": list(node.locks),
-            "secrets": list(wording.secret_names(node)),
+            "secrets": list(secret_names(node)),
             "waits": [_wait_json(wait) for wait in explained.waits],
             "waited_for_by": list(explained.waited_for_by),
         }
@@ -148,7 +149,7 @@ def _facts(explained: Explanation) -> Iterator[tuple[str, str]]:
         yield ("" if number else "waits for"), _wait_text(wait)
     reads = "every file: it does not say what it reads" if node.reads.is_whole_tree else ", ".join(node.reads.patterns)
     yield "reads", one_line(reads) or "no file"
-    for label, names in (("limits", node.limits), ("locks", node.locks), ("secrets", wording.secret_names(node))):
+    for label, names in (("limits", node.limits), ("locks", node.locks), ("secrets", secret_names(node))):
         if names:
             yield label, ", ".join(map(one_line, names))
     if explained.waited_for_by:

@@ -9,6 +9,7 @@ from shipway.node_ids import written_as
 from shipway.nodes import Change, Node, Outcome
 from shipway.receipt import NodeResult
 from shipway.render import wording
+from shipway.render.receipt_words import is_bad
 
 MOST_ITERATIONS = 12
 """A gather of more than these is shown by what its iterations have in common."""
@@ -56,7 +57,7 @@ def _moved_nothing(result: NodeResult) -> bool:
 
 
 def _result_key(result: NodeResult) -> Hashable:
-    return result.node if wording.is_bad(result) else (result.outcome, bool(result.cause))
+    return result.node if is_bad(result) else (result.outcome, bool(result.cause))
 
 
 def _folded(

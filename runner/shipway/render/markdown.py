@@ -28,6 +28,20 @@ from shipway.render.folding import folded_ids, folded_nodes, folded_results, is_
 from shipway.render.folding import name as folded_name
 from shipway.render.foreign import lines_of, one_line
 from shipway.render.mermaid import flowchart, stage_flowchart
+from shipway.render.node_facts import node_facts, plan_said, slot_text, world_change
+from shipway.render.plan_words import failure_policy, plan_counts, plan_hooks, plan_locks, survives, weakened_words
+from shipway.render.receipt_words import (
+    accounted_words,
+    approved_words,
+    broken_glass,
+    cause_of,
+    ending,
+    is_bad,
+    parallelism,
+    receipt_counts,
+    result_word,
+    undo_text,
+)
 from shipway.render.shorten import Detail, Rank, Report, Row, fit, shorten_lines
 from shipway.rollback_preview import StageRollback
 from shipway.summary import made_words, summarise
@@ -119,7 +133,7 @@ def receipt_comment(receipt: Receipt, plan: Plan | None, *, budget: int, links: 
 
 def receipt_report(receipt: Receipt, plan: Plan | None, budget: int, links: Links) -> Report:
     """The blocks that `receipt_comment` is made of; lists among them keep to their share of `budget`."""
-    ordered = sorted(receipt.nodes, key=lambda result: not wording.is_bad(result))
+    ordered = sorted(receipt.nodes, key=lambda result: not is_bad(result))
     return Report(
         subject="receipt",
         head=_receipt_head(receipt),
@@ -158,21 +172,21 @@ def _plan_head(plan: Plan, view: View) -> str:
     if view.head or plan.source.commit:
         dirty = " and uncommitted changes" if plan.source.dirty else ""
         facts[0] += f" for {code(wording.short_commit(view.head or plan.source.commit or ''))}{dirty}"
-    facts += wording.plan_counts(plan)
+    facts += plan_counts(plan)
     point = plan.on_rollback.point_of_no_return
     if point:
         facts.append(f"cannot be undone after {code(point, 80)}")
     # What a phone shows at once ends here.
     run = ["needs approval: " + ", ".join(map(code, plan.approval_rules))] if plan.approval_rules else []
     run += [f"takes {prose(view.expected)}"] if view.expected else []
-    run.append(f"survives {wording.survives(plan)}")
-    run += [f"locks {prose(wording.plan_locks(plan))}"] if wording.plan_locks(plan) else []
-    hooks = wording.plan_hooks(plan)
+    run.append(f"survives {survives(plan)}")
+    run += [f"locks {prose(plan_locks(plan))}"] if plan_locks(plan) else []
+    hooks = plan_hooks(plan)
     more = f" and {len(hooks) - _MAX_LISTED} more" if len(hooks) > _MAX_LISTED else ""
     run += [f"tells {', '.join(code(words, 80) for words in hooks[:_MAX_LISTED])}{more}"] if hooks else []
     run += [f"targets {targets.counts(plan)}"] if targets.counts(plan) else []
     stands = f" ({prose(view.stands, 120)})" if view.stands else ""
-    first = f"**!** {prose(wording.weakened_words(plan), _MOST_WEAKENED)}\n\n" if plan.weakens else ""
+    first = f"**!** {prose(weakened_words(plan), _MOST_WEAKENED)}\n\n" if plan.weakens else ""
     head = f"### Shipway plan: {name(plan.lifecycle)} → {name(plan.target)}{stands}"
     return f"{first}{head}\n\n{' · '.join(facts)}\n\nits run {' · '.join(run)}"
 
@@ -187,16 +201,16 @@ def _receipt_head(receipt: Receipt) -> str:
     if commit:
         facts = [f"{' '.join(facts)} at {code(wording.short_commit(commit))}".strip()]
     facts += [
-        *wording.receipt_counts(receipt),
+        *receipt_counts(receipt),
         *map(prose, made_words(summarise(receipt))),
         f"took {format_ms(receipt.duration_ms)}",
     ]
-    facts += [f"approved {prose(wording.approved_words(approval))}" for approval in receipt.approvals]
+    facts += [f"approved {prose(approved_words(approval))}" for approval in receipt.approvals]
     sign = {RunOutcome.SUCCEEDED: "✅", RunOutcome.CANCELLED: "⏹", RunOutcome.ROLLED_BACK: "↩️"}.get(
         receipt.outcome, "❌"
     )
-    title = f"### {sign} Shipway receipt: {name(receipt.lifecycle)} → {name(receipt.target)}: {wording.ending(receipt)}"
-    broken = f"### ⚠️ {prose(wording.broken_glass(receipt.break_glass))}\n\n" if receipt.break_glass else ""
+    title = f"### {sign} Shipway receipt: {name(receipt.lifecycle)} → {name(receipt.target)}: {ending(receipt)}"
+    broken = f"### ⚠️ {prose(broken_glass(receipt.break_glass))}\n\n" if receipt.break_glass else ""
     return f"{broken}{title}\n\n{' · '.join(facts)}"
 
 
@@ -214,7 +228,7 @@ def _verdicts(verdicts: Sequence[Verdict]) -> str:
 
 def _accounted(receipt: Receipt) -> str:
     """Approved nodes that were not part of the run, each with the reason."""
-    told = [code(text) for text in wording.accounted_words(receipt)]
+    told = [code(text) for text in accounted_words(receipt)]
     more = f" and {len(told) - _MAX_LISTED} more" if len(told) > _MAX_LISTED else ""
     return f"Approved, and not part of this run: {', '.join(told[:_MAX_LISTED])}{more}" if told else ""
 
@@ -308,14 +322,14 @@ def _plan_row(node: Node, count: int, proven: Mapping[str, str]) -> Row:
 
 def _receipt_row(result: NodeResult, count: int) -> Row:
     stage, _, step = folded_name(result.node, count).partition("/")
-    word = wording.result_word(result)
-    shown = f"**{word}**" if wording.is_bad(result) else word
+    word = result_word(result)
+    shown = f"**{word}**" if is_bad(result) else word
     attempts = str(len(result.attempts)) if result.attempts and count == 1 else "–"
     took = format_ms(result.duration_ms) if result.started_ms is not None and count == 1 else "–"
-    cause = wording.cause_of(result)
+    cause = cause_of(result)
     line = f"| {code_cell(step or stage)} | {name(stage)} | {shown} | {attempts} | {took} | {code_cell(cause) if cause else ''} |"
     quiet = result.outcome in (Outcome.UNCHANGED, Outcome.SKIPPED)
-    return Row(stage, word, line, quiet, wording.is_bad(result))
+    return Row(stage, word, line, quiet, is_bad(result))
 
 
 def _graph(text: str) -> str:
@@ -329,7 +343,7 @@ def _in_the_way(plan: Plan) -> str:
 
 def _rollback(plan: Plan, share: int) -> str:
     preview = plan.on_rollback
-    head = wording.failure_policy(plan).replace("If a node fails", "**If a node fails**", 1)
+    head = failure_policy(plan).replace("If a node fails", "**If a node fails**", 1)
     lines = [f"- {name(each.stage)}: {_undo_and_stays(each)}" for each in preview.stages]
     text = "\n".join([head, "", *lines]) if lines else head
     if len(text.encode()) <= share:
@@ -357,12 +371,12 @@ def _codes(stage: str, ids: Iterable[str]) -> str:
 
 
 def _plan_detail(node: Node, count: int, proven: Mapping[str, str]) -> Detail | None:
-    facts = [f"{label:<9} {text}" for label, text in wording.node_facts(node)]
+    facts = [f"{label:<9} {text}" for label, text in node_facts(node)]
     if node.id in proven:
         facts.append(f"{'proven':<9} {one_line(proven[node.id])}")
     scripts = [line for label in _SCRIPT_SLOTS for line in _script(node, label)]
-    said = _labelled("says", wording.plan_said(node))
-    diff = [f"{sign} {text}" for sign, text in wording.world_change(node)]
+    said = _labelled("says", plan_said(node))
+    diff = [f"{sign} {text}" for sign, text in world_change(node)]
     if not (facts or scripts or said or diff):
         return None
     title = f" {html_code(node.title, 60)}" if node.title else ""
@@ -374,7 +388,7 @@ def _plan_detail(node: Node, count: int, proven: Mapping[str, str]) -> Detail | 
 
 def _script(node: Node, label: str) -> list[str]:
     slot = node.slots.get(label)
-    return _labelled(label, wording.slot_text(slot)) if slot is not None else []
+    return _labelled(label, slot_text(slot)) if slot is not None else []
 
 
 def _labelled(label: str, text: str) -> list[str]:
@@ -415,7 +429,7 @@ def _failures(receipt: Receipt, plan: Plan | None, share: int) -> list[str]:
 
 def _failure(result: NodeResult, plan: Plan | None) -> str:
     node = plan.by_id.get(result.node) if plan else None
-    cause = wording.cause_of(result) or wording.outcome_word(result.outcome)
+    cause = cause_of(result) or wording.outcome_word(result.outcome)
     where = f" ({code(str(node.position), 80)})" if node else ""
     head = f"**Failed**: {code(result.node, 80)}{where}: {code(cause, 200)}"
     tail = lines_of(result.tail)[-_TAIL_LINES:]
@@ -435,7 +449,7 @@ def _undone(receipt: Receipt, share: int) -> str:
 
 def _undo_told(entry: RollbackEntry) -> str:
     if entry.outcome in WHOLE:
-        return wording.undo_text(entry)
+        return undo_text(entry)
     said = lines_of(entry.tail)[-1:]
     told = f"**{wording.outcome_word(entry.outcome)}**" + (f": {code(entry.error, 200)}" if entry.error else "")
     return told + (f", its last line {code(said[0], 200)}" if said and said[0] else "")
@@ -453,8 +467,8 @@ def _receipt_detail(result: NodeResult) -> Detail | None:
     ]
     if not (outputs or tries):
         return None
-    rank = Rank.WEIGHTY if wording.is_bad(result) else Rank.USUAL
-    return _detail(rank, f"{html_code(result.node, 80)} · {wording.result_word(result)}", (("", [*outputs, *tries]),))
+    rank = Rank.WEIGHTY if is_bad(result) else Rank.USUAL
+    return _detail(rank, f"{html_code(result.node, 80)} · {result_word(result)}", (("", [*outputs, *tries]),))
 
 
 def _plan_foot(plan: Plan, head: str, links: Links, left_out: int) -> str:
@@ -467,7 +481,7 @@ def _plan_foot(plan: Plan, head: str, links: Links, left_out: int) -> str:
 def _receipt_foot(receipt: Receipt, plan: Plan | None, links: Links, left_out: int) -> str:
     path = " → ".join(receipt.critical_path)
     redactions = wording.plural(receipt.redactions, "redaction") if receipt.redactions else ""
-    average = wording.parallelism(receipt)
+    average = parallelism(receipt)
     facts = (
         f"longest path {code(path, 200)} {format_ms(receipt.critical_path_ms)}" if path else "",
         f"{average} nodes at once on average" if average else "",

@@ -13,7 +13,18 @@ from shipway.render.columns import Colour, cut, paint, width
 from shipway.render.folding import folded_ids, folded_nodes, is_idle_backup
 from shipway.render.folding import name as folded_name
 from shipway.render.foreign import lines_of, one_line
+from shipway.render.node_facts import node_facts, plan_said, world_change
 from shipway.render.page import LABEL, Page, unbroken, widest
+from shipway.render.plan_words import (
+    failure_policy,
+    limit_counts,
+    plan_counts,
+    plan_hooks,
+    plan_locks,
+    stage_facts,
+    survives,
+    weakened_words,
+)
 from shipway.render.signs import CHANGE_COLOURS, CHANGE_SIGNS, VERDICT_COLOURS
 
 _DIFF_COLOURS = {"+": Colour.GREEN, "-": Colour.RED}
@@ -62,28 +73,28 @@ def render_plan(
 def _head(page: Page, plan: Plan, expected: str) -> None:
     size = f"{wording.plural(len(plan.stages), 'stage')}, {wording.plural(len(plan.nodes), 'node')}"
     if plan.weakens:
-        page.wrapped(wording.weakened_words(plan), "! ", Colour.RED)
+        page.wrapped(weakened_words(plan), "! ", Colour.RED)
     page.heading(f"Plan: {one_line(plan.lifecycle)} → {one_line(plan.target)}", size)
     page.fact("declared", one_line(" + ".join(plan.source.files or (plan.source.file,))))
     if plan.source.commit:
         dirty = ", and tracked files differ from it" if plan.source.dirty else ""
         page.fact("commit", wording.short_commit(plan.source.commit) + dirty)
-    page.fact("summary", unbroken(wording.plan_counts(plan)))
+    page.fact("summary", unbroken(plan_counts(plan)))
     if expected:
         page.fact("expected", expected)
     if plan.limits:
-        page.fact("limits", unbroken(wording.limit_counts(plan)))
-    page.fact("survives", wording.survives(plan))
-    if wording.plan_locks(plan):
-        page.fact("locks", wording.plan_locks(plan))
-    for place, words in enumerate(wording.plan_hooks(plan)):
+        page.fact("limits", unbroken(limit_counts(plan)))
+    page.fact("survives", survives(plan))
+    if plan_locks(plan):
+        page.fact("locks", plan_locks(plan))
+    for place, words in enumerate(plan_hooks(plan)):
         page.fact("" if place else "hooks", words)
     if targets.counts(plan):
         page.fact("targets", targets.counts(plan))
 
 
 def _stage(page: Page, stage: PlannedStage, nodes: Sequence[Node]) -> None:
-    page.heading(f"stage {one_line(stage.id)}", wording.stage_facts(stage))
+    page.heading(f"stage {one_line(stage.id)}", stage_facts(stage))
     for alike in folded_nodes(nodes):
         _node(page, alike[0], len(alike))
     if not nodes:
@@ -98,7 +109,7 @@ def _compensation(page: Page, node: Node) -> None:
     room = page.columns - len(right) - 1
     label = cut(f"  ↩ {node.change.value:<8}" + (f"{name}  {title}" if title and title != name else name), room)
     page.line(label + " " * (room - width(label) + 1) + right, Colour.DIM)
-    for fact in wording.node_facts(node):
+    for fact in node_facts(node):
         page.fact(*fact, indent="      ", colour=Colour.DIM)
 
 
@@ -121,14 +132,14 @@ def _node(page: Page, node: Node, count: int = 1) -> None:
         page.line(shown + " " * (room - width(label) + 1) + right)
     if is_idle or (node.change in wording.QUIET and not node.why and not node.condition):
         return
-    for fact in wording.node_facts(node):
+    for fact in node_facts(node):
         page.fact(*fact, indent="      ", colour=Colour.DIM)
     _said(page, node)
     _diff(page, node)
 
 
 def _said(page: Page, node: Node) -> None:
-    lines = lines_of(wording.plan_said(node))
+    lines = lines_of(plan_said(node))
     for place, line in enumerate(lines[:_MAX_SAID_LINES]):
         label = "" if place else "says"
         page.line(cut(f"      {label:<{LABEL}} {line}", page.columns))
@@ -137,7 +148,7 @@ def _said(page: Page, node: Node) -> None:
 
 
 def _diff(page: Page, node: Node) -> None:
-    lines = wording.world_change(node)
+    lines = world_change(node)
     for sign, text in lines[:_MAX_DIFF_LINES]:
         page.line(cut(f"      {sign} {text}", page.columns), _DIFF_COLOURS.get(sign))
     if len(lines) > _MAX_DIFF_LINES:
@@ -157,7 +168,7 @@ def _listed_under(page: Page, head: str, lines: Sequence[str], colour: Colour | 
 def _rollback(page: Page, plan: Plan) -> None:
     preview = plan.on_rollback
     page.line()
-    page.wrapped(wording.failure_policy(plan))
+    page.wrapped(failure_policy(plan))
     cells = widest([each.stage for each in preview.stages], page.columns // 3)
     for each in preview.stages:
         parts = ["run " + _steps(wording.compensation_of(each.stage), each.compensated)] if each.compensated else []

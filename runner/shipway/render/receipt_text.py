@@ -18,6 +18,19 @@ from shipway.render.folding import folded_results
 from shipway.render.folding import name as folded_name
 from shipway.render.foreign import lines_of, one_line
 from shipway.render.page import Page, unbroken, widest
+from shipway.render.receipt_words import (
+    accounted_words,
+    approved_words,
+    broken_glass,
+    cause_of,
+    ending,
+    not_undone,
+    parallelism,
+    preview_next,
+    receipt_counts,
+    result_word,
+    undo_text,
+)
 from shipway.render.signs import OUTCOME_SIGNS, VERDICT_COLOURS, outcome_colour
 from shipway.summary import made_words, summarise
 
@@ -43,18 +56,18 @@ def render_receipt(receipt: Receipt, plan: Plan | None, *, colour: bool, columns
 def _head(page: Page, receipt: Receipt) -> None:
     colour = _ENDING_COLOURS.get(receipt.outcome, Colour.RED)
     if receipt.break_glass is not None:
-        page.wrapped(f"{wording.broken_glass(receipt.break_glass)}", "! ", Colour.RED)
-    title = f"{one_line(receipt.lifecycle)} → {one_line(receipt.target)}: {wording.ending(receipt)}"
+        page.wrapped(f"{broken_glass(receipt.break_glass)}", "! ", Colour.RED)
+    title = f"{one_line(receipt.lifecycle)} → {one_line(receipt.target)}: {ending(receipt)}"
     page.heading(title, f"run {one_line(receipt.run)}", colour)
     page.fact("started", f"{one_line(receipt.started)}, took {format_ms(receipt.duration_ms)}{_by(receipt)}")
-    page.fact("summary", unbroken(wording.receipt_counts(receipt)))
+    page.fact("summary", unbroken(receipt_counts(receipt)))
     if made := made_words(summarise(receipt)):
         page.fact("made", unbroken(made))
     for signature in receipt.signatures:
         page.fact("signed", one_line(f"{signature.method}, {signature.key}"))
     for approval in receipt.approvals:
-        page.fact("approved", wording.approved_words(approval))
-    for text in wording.accounted_words(receipt):
+        page.fact("approved", approved_words(approval))
+    for text in accounted_words(receipt):
         page.fact("left out", text)
     for decision, line in wording.verdict_lines(receipt.verdicts):
         if decision is not Decision.ALLOW:
@@ -121,9 +134,9 @@ def _result(page: Page, result: NodeResult, cells: int) -> None:
 
 
 def _told(result: NodeResult) -> str:
-    cause = wording.cause_of(result)
+    cause = cause_of(result)
     separator = " " if result.outcome is Outcome.BLOCKED else ": "
-    return wording.result_word(result) + (separator + cause if cause else "")
+    return result_word(result) + (separator + cause if cause else "")
 
 
 def _failure(page: Page, result: NodeResult, plan: Plan | None, run: str) -> None:
@@ -131,7 +144,7 @@ def _failure(page: Page, result: NodeResult, plan: Plan | None, run: str) -> Non
     page.heading(f"failed: {one_line(result.node)}", colour=Colour.RED)
     if node and node.title:
         page.fact("what", one_line(node.title))
-    page.fact("how", wording.cause_of(result) or wording.outcome_word(result.outcome))
+    page.fact("how", cause_of(result) or wording.outcome_word(result.outcome))
     if node:
         page.fact("declared", str(node.position))
     if result.log and run:
@@ -148,9 +161,9 @@ def _undone(page: Page, receipt: Receipt) -> None:
     cells = widest([entry.node for entry in receipt.rollback], page.columns // 2)
     for entry in receipt.rollback:
         sign = f"  {OUTCOME_SIGNS[entry.outcome]} "
-        page.labelled(one_line(entry.node), cells, wording.undo_text(entry), sign, outcome_colour(entry.outcome))
+        page.labelled(one_line(entry.node), cells, undo_text(entry), sign, outcome_colour(entry.outcome))
         _undo_output(page, entry, receipt.run)
-    left = wording.not_undone(receipt)
+    left = not_undone(receipt)
     if left:
         page.line()
         page.wrapped(f"Not undone: {', '.join(one_line(result.node) for result in left)}.", colour=Colour.RED)
@@ -173,9 +186,9 @@ def _foot(page: Page, receipt: Receipt, plan: Plan | None) -> None:
             f"{path}, {format_ms(receipt.critical_path_ms)} of {format_ms(receipt.duration_ms)}",
             colour=Colour.DIM,
         )
-    if wording.parallelism(receipt):
-        page.fact("at once", f"{wording.parallelism(receipt)} nodes on average", colour=Colour.DIM)
-    page.fact("next", wording.preview_next(receipt, plan) or _next(receipt))
+    if parallelism(receipt):
+        page.fact("at once", f"{parallelism(receipt)} nodes on average", colour=Colour.DIM)
+    page.fact("next", preview_next(receipt, plan) or _next(receipt))
 
 
 def _next(receipt: Receipt) -> str:

@@ -8,7 +8,8 @@ from shipway.nodes import Node
 from shipway.plan import Plan
 from shipway.render.columns import Colour, cut, paint, width
 from shipway.render.foreign import one_line
-from shipway.render.wording import is_compensation, plural, slot_text
+from shipway.render.node_facts import slot_text
+from shipway.render.wording import is_compensation, plural
 
 
 def render_rollback(plan: Plan, order: Sequence[str], run: str, *, colour: bool, columns: int) -> str:
