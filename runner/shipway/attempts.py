@@ -32,7 +32,9 @@ _GROUP_POLL_MS = 10
 _AFTER_KILL_MS = 250
 """After this long a killed group counts as gone, even if the kernel still holds on to one of its processes."""
 
-_SLOW_MS = 50
+_SLOW_MS, _RARELY = 50, 200
+"""A call that takes so long is not quick, and so many after it get threads: on a busy machine anything is held up at times."""
+
 _QUICK = frozenset({Change.NOOP, Change.CREATE})
 
 
@@ -58,7 +60,7 @@ class Attempts:
         self._of_child: dict[int, Ongoing] = {}
         self._of_call: dict[int, Ongoing] = {}
         self._failed_to_start: list[Ended] = []
-        self._may_be_quick = True
+        self._quick_calls = self._slow_calls = 0
         self._quick: dict[str, bool] = {}
         self._raw, self._logs, self._io = (_made(directory / name) for name in ("raw", "logs", "io"))
         self._endings = Endings(clock_ms=clock_ms, redactor=redactor, directory=directory, transcript=self._transcript)
@@ -100,9 +102,11 @@ class Attempts:
         work = replace(work, cancelled=lambda: stopped[0], log=attempt.notes.append)
         attempt.call = Call(_body(action, attempt.verb, work))
         self._of_call[id(attempt.call)] = attempt
-        if self._may_be_quick and attempt.deadline_ms is None and self._is_quick(attempt.verb, action, work.node):
+        is_quick = attempt.deadline_ms is None and self._is_quick(attempt.verb, action, work.node)
+        self._quick_calls += is_quick
+        if is_quick and self._slow_calls * _RARELY < self._quick_calls:
             self._threads.carry_out(attempt.call)
-            self._may_be_quick = self._clock_ms() - attempt.started_ms < _SLOW_MS
+            self._slow_calls += self._clock_ms() - attempt.started_ms >= _SLOW_MS
         else:
             self._threads.submit(attempt.call)
 

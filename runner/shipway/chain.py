@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from shipway.canonical import bytes_digest, canonical_bytes, mapping, text_or_none
+from shipway.canonical import bytes_digest, mapping, text_or_none
 from shipway.errors import ShipwayError, UnreachableError
 from shipway.receipt import Receipt
 from shipway.receipt_file import file_name
@@ -91,7 +91,7 @@ class Chain:
         for _ in range(_TRIES):
             last = state.last_receipt()
             receipt = finish(replace(draft, previous=claimed_digest(last.content) if last else None))
-            if state.add_receipt(stored_name(receipt), canonical_bytes(receipt.document), last):
+            if state.add_receipt(stored_name(receipt), receipt.content, last):
                 return receipt
         raise StoreError(f"the receipts in {state.place} change all the time", next="run again")
 

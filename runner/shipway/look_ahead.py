@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from shipway.action import Access, Action
 from shipway.canonical import Json, object_of
 from shipway.file_placing import REPLACES
-from shipway.file_state import describe, link_fingerprint
+from shipway.file_state import Kind, describe, describe_link, kind_of, link_fingerprint, mode_of
 from shipway.nodes import Change, Immediate, Node
 from shipway.plan import Plan
 from shipway.preflight import Finding, Stands, Status, described, refuse_changed
@@ -44,7 +44,7 @@ def refuse_other_world(plan: Plan, root: Path) -> None:
 def _again(plan: Plan, root: Path) -> Iterator[Finding]:
     for finding in plan.preflight:
         try:
-            stands, size, target, fingerprint = described(_described(root / finding.path, finding))
+            stands, size, target, fingerprint = described(_described(root, finding))
         except OSError:
             stands, size, target, fingerprint = Stands.UNREADABLE, None, None, ""
         if stands is Stands.OTHER_LINK and finding.stands is Stands.OUR_LINK:
@@ -52,13 +52,15 @@ def _again(plan: Plan, root: Path) -> Iterator[Finding]:
         yield Finding(finding.node, finding.path, stands, None, finding.policy, size, target, fingerprint)
 
 
-def _described(path: Path, finding: Finding) -> Json:
-    """What stands at a path; of a file only as much as it takes to see that it is another."""
+def _described(root: Path, finding: Finding) -> Json:
+    """What stands at its path; of a file only as much as it takes to see that it is another."""
+    path = os.path.join(root, finding.path)
+    kind = kind_of(path)
     if finding.stands is Stands.NONE:
-        return {"kind": "other"} if os.path.lexists(path) else None
-    if finding.stands is Stands.DIRECTORY and path.is_dir() and not path.is_symlink():
-        return {"kind": "directory", "mode": f"{path.stat().st_mode & 0o7777:04o}"}
-    return describe(path)
+        return {"kind": "other"} if kind is not Kind.ABSENT else None
+    if finding.stands is Stands.DIRECTORY and kind is Kind.DIRECTORY:
+        return {"kind": "directory", "mode": mode_of(Path(path))}
+    return describe_link(os.readlink(path)) if kind is Kind.LINK else describe(Path(path), kind=kind)
 
 
 def _written(action: str, rules: dict[str, tuple[str, ...]], find_action: Callable[[str], Action]) -> tuple[str, ...]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from enum import StrEnum
 from functools import cached_property
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from shipway import canonical
 from shipway.approvals import AccountedNode, Approval, accounted_json, approval_json
@@ -208,7 +210,22 @@ class Receipt(Struct, frozen=True, dict=True):
         """The receipt as JSON, digest included; its canonical bytes are the file."""
         body = self._body()
         signatures = [signature_json(signature) for signature in self.signatures]
-        return {**body, "digest": canonical.digest(body), "signatures": signatures}
+        return {**body, "digest": canonical.digest(body, is_plain=self._is_plain), "signatures": signatures}
+
+    @cached_property
+    def content(self) -> bytes:
+        """The canonical bytes of the document, which are the file."""
+        return canonical.canonical_bytes(self.document, is_plain=self._is_plain)
+
+    @cached_property
+    def _is_plain(self) -> bool:
+        """Whether no number in the document is odd: of the nodes only what others have written is searched, beside our times."""
+        signatures = [signature_json(signature) for signature in self.signatures]
+        written: list[object] = [replace(self, nodes=())._body(), signatures]
+        for result in self.nodes:
+            written.append(result.outputs)
+            written += (record.facts for record in result.records)
+        return not any(map(canonical.has_odd_value, written))
 
     def _body(self) -> dict[str, Json]:
         return {
@@ -273,41 +290,42 @@ _WORST_FIRST = (
 
 def outcome_counts(results: Sequence[NodeResult]) -> dict[Outcome, int]:
     """How many nodes of each outcome, only those that occur, in the enum's order."""
-    counts = {kind: sum(result.outcome is kind for result in results) for kind in Outcome}
-    return {kind: count for kind, count in counts.items() if count}
+    counts = Counter(result.outcome for result in results)
+    return {kind: counts[kind] for kind in Outcome if kind in counts}
 
 
 def _result_json(result: NodeResult) -> Json:
+    # Here and in an attempt in the order of the canonical form: to sort thousands of them takes longer than to write them.
     return {
-        "id": result.node,
         "action": result.action,
-        "outcome": result.outcome.value,
         "attempts": [_attempt_json(attempt) for attempt in result.attempts],
-        "ready_ms": result.ready_ms,
-        "started_ms": result.started_ms,
-        "ended_ms": result.ended_ms,
-        "waited_for": result.waited_for,
         "cause": result.cause,
-        "error": result.error,
-        "warning": result.warning,
         "change": None if result.change is None else result.change.value,
-        "outputs": dict(result.outputs),
-        "tail": result.tail,
-        "log": result.log,
         "emitted": list(result.emitted),
+        "ended_ms": result.ended_ms,
+        "error": result.error,
+        "id": result.node,
+        "log": result.log,
+        "outcome": result.outcome.value,
+        "outputs": dict(result.outputs),
+        "ready_ms": result.ready_ms,
         "records": [record_json(record) for record in result.records],
+        "started_ms": result.started_ms,
+        "tail": result.tail,
+        "waited_for": result.waited_for,
+        "warning": result.warning,
     }
 
 
 def _attempt_json(attempt: Attempt) -> Json:
     return {
-        "number": attempt.number,
-        "outcome": attempt.outcome.value,
-        "started_ms": attempt.started_ms,
+        "code": attempt.code,
         "ended_ms": attempt.ended_ms,
         "error": attempt.error,
         "exit_code": attempt.exit_code,
-        "code": attempt.code,
+        "number": attempt.number,
+        "outcome": attempt.outcome.value,
+        "started_ms": attempt.started_ms,
         "undo": None if attempt.undo is None else attempt.undo.value,
     }
 

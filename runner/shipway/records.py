@@ -47,11 +47,11 @@ def redacted_record(record: Record, redact: Callable[[str], str]) -> Record:
 def record_json(record: Record) -> dict[str, Json]:
     """`{"kind", "name", "present", "fingerprint", "facts"}`."""
     return {
+        "facts": dict(record.facts),
+        "fingerprint": record.fingerprint,
         "kind": record.kind,
         "name": record.name,
         "present": record.present,
-        "fingerprint": record.fingerprint,
-        "facts": dict(record.facts),
     }
 
 

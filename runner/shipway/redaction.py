@@ -98,11 +98,16 @@ class Redactor:
 
     def redact(self, text: str) -> Redacted:
         """`text` with every secret replaced by MASK; nothing else is changed."""
-        for search in (self._known, credentials):
-            if search.may_be_in(text):
-                text, count = _masked(text, search.places(text))
+        known, masked = self._known, text
+        if text in known.unmarked:
+            return Redacted(text)
+        for search in (known, credentials):
+            if search.may_be_in(masked):
+                masked, count = _masked(masked, search.places(masked))
                 self._counted(count)
-        return Redacted(text)
+        if len(text) <= _SHORT and len(known.unmarked) < _MOST_UNMARKED and masked == text:
+            known.unmarked.add(text)
+        return Redacted(masked)
 
     def clean(self, text: str) -> Redacted:
         """`text` stripped, then masked: a secret interrupted by invisible characters is found as well."""
@@ -213,8 +218,12 @@ _BROKEN_AT = 16
 """Lines of at least this length: shorter ones are not put together again."""
 
 
+_SHORT, _MOST_UNMARKED = 24, 2048
+"""So many short texts in which no secret stands are remembered: of thousands of nodes, most say the same few words."""
+
+
 class _Known:
-    """The forms of declared secrets, sorted."""
+    """The forms of declared secrets, sorted. `unmarked` are texts that neither they nor credentials stand in."""
 
     def __init__(self, variants: Iterable[str]) -> None:
         self._variants = sorted(variants)
@@ -222,6 +231,7 @@ class _Known:
         self._heads |= {variant[:length] for variant in self._variants for length in range(1, min(HEAD, len(variant)))}
         self._longest = max(map(len, self._variants), default=0)
         self._pattern = re.compile(any_of(self._variants)) if self._variants else None
+        self.unmarked: set[str] = set()
 
     @cached_property
     def _long(self) -> re.Pattern[str] | None:

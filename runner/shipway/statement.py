@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from shipway.canonical import Json, bytes_digest, canonical_bytes, mapping
+from shipway.canonical import Json, bytes_digest, mapping
 from shipway.receipt import Receipt, outcome_counts
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
@@ -35,7 +35,7 @@ def statement(receipt: Receipt, name: str) -> dict[str, Json]:
 
 def subjects(receipt: Receipt, name: str) -> list[tuple[str, str]]:
     """Names and digests: of the receipt's file, then of each output of type `file`, as many as an attestation takes."""
-    found = dict.fromkeys([(name, bytes_digest(canonical_bytes(receipt.document))), *_files(receipt)])
+    found = dict.fromkeys([(name, bytes_digest(receipt.content)), *_files(receipt)])
     return list(found)[:MOST_SUBJECTS]
 
 

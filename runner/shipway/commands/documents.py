@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TextIO
 
 from shipway import schema
-from shipway.canonical import Json, canonical_bytes
+from shipway.canonical import Json
 from shipway.context import Context
 from shipway.errors import Reason, ShipwayError, UnreachableError, UsageError
 from shipway.plan import Plan
@@ -68,7 +68,7 @@ def show_document(
 ) -> str:
     """A document as text for a terminal, Markdown, canonical JSON or a Mermaid diagram; `kept_as` is a plan's file, as typed."""
     if form == "json":
-        text = canonical_bytes(document.document).decode()
+        text = document.content.decode()
         return text + "\n" if stream.isatty() else text
     if form == "mermaid":
         from shipway.render import mermaid
@@ -108,7 +108,7 @@ class KeptReceipts:
         """Keep the receipt. Where that place cannot be written, it goes to a temporary file, and UnreachableError says so."""
         if receipt is None:
             return
-        content = canonical_bytes(receipt.document)
+        content = receipt.content
         name = self._workspace.free_name(file_name(receipt.lifecycle, receipt.target, receipt.started, receipt.run))
         try:
             self.path = self._workspace.write_receipt(name, content)

@@ -96,7 +96,7 @@ def write_handover(
     if plan is not None:
         write_atomically(folder / PLAN_FILE, plan.content, 0o644)
     if receipt is not None:
-        write_atomically(folder / RECEIPT_FILE, canonical_bytes(receipt.document), 0o644)
+        write_atomically(folder / RECEIPT_FILE, receipt.content, 0o644)
         write_atomically(folder / STATEMENT_FILE, canonical_bytes(statement(receipt, RECEIPT_FILE)), 0o644)
         write_atomically(_predicate_file(folder), canonical_bytes(predicate(receipt)), 0o644)
         write_atomically(_subjects_file(folder), checksums(receipt, RECEIPT_FILE).encode(), 0o644)

@@ -9,7 +9,6 @@ from pathlib import Path
 from msgspec import Struct
 
 from shipway.attestation import Attestor, believed
-from shipway.canonical import canonical_bytes
 from shipway.chain import Chain, claimed_digest
 from shipway.commands.documents import receipt_in, write_out
 from shipway.commands.setting import find_file, find_target, journal_of, repository_of
@@ -59,7 +58,7 @@ def run(arguments: Namespace) -> int:
     else:
         _check_journalled(receipt, repository, context)
         receipt = _signed(receipt, desk)
-        write_atomically(path, canonical_bytes(receipt.document))
+        write_atomically(path, receipt.content)
     place = _stored_too(receipt, desk)
     if not arguments.quiet:
         write_out(one_line(f"{path.name} {done} by {receipt.signatures[0].key}{place}") + "\n")

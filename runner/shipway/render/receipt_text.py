@@ -84,16 +84,16 @@ def _by(receipt: Receipt) -> str:
 
 def _results(page: Page, receipt: Receipt) -> None:
     stages = {result.stage: result.outcome for result in receipt.stages}
-    cells = widest([_step(_as_one(alike)) for alike in folded_results(receipt.nodes)], page.columns // 3)
+    shown = [_as_one(alike) for alike in folded_results(receipt.nodes)]
+    cells = widest([_step(result) for result in shown], page.columns // 3)
     last = ""
-    for alike in folded_results(receipt.nodes):
-        result = alike[0]
+    for result in shown:
         stage = result.node.split("/", 1)[0]
         if stage != last:
             outcome = stages.get(stage)
             page.heading(f"stage {one_line(stage)}", wording.outcome_word(outcome) if outcome else "")
             last = stage
-        _result(page, _as_one(alike), cells)
+        _result(page, result, cells)
 
 
 def _as_one(alike: Sequence[NodeResult]) -> NodeResult:
