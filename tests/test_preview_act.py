@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
-import socket
+import os
 import subprocess
 import sys
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 
 from shipway.environment_record import EnvironmentRecord, EnvironmentState
 from shipway.environments import Environments
+from shipway.port_leases import PortLeases
 from shipway.stores.local_files import LocalFiles
 from shipway.workspace import Workspace
 from tests.act.job import Act, Job
 from tests.forge.fixtures import github as github
 from tests.forge.server import GitHubServer
 from tests.forge.world import Run
-from tests.preview_pulls import LIFECYCLE, left_of
-from tests.test_action import ACTION, PULL, SECRET, Checkout, payload
+from tests.postgres import Server
+from tests.preview_full import Machine, files, page, port_of
+from tests.preview_pulls import left_of
+from tests.preview_shop import is_free
+from tests.real_parts import shared_cluster as shared_cluster
+from tests.real_parts import shared_engine as shared_engine
+from tests.test_action import ACTION, PULL, Checkout, payload
 from tests.test_action import act as act
 from tests.test_action import action as action
 from tests.test_action import checkout as checkout
 
+TARGET = f"pr-{PULL}"
 pytestmark = pytest.mark.acceptance
 
 WORKFLOW = f"""
@@ -51,7 +56,8 @@ jobs:
         id: shipway
         with: {{working-directory: "%(host)s"}}
         env:
-          PREVIEW_KEY: ${{{{ secrets.PREVIEW_KEY }}}}
+          ADMIN_URL: ${{{{ secrets.ADMIN_URL }}}}
+          DOCKER_HOST: "%(docker)s"
       - if: always()
         id: after
         env:
@@ -63,14 +69,16 @@ jobs:
 class Host:
     """A machine with a checkout of its own, on which the jobs of a repository's pull request run under act."""
 
-    def __init__(self, root: Path, act: Act, checkout: Checkout, github: GitHubServer) -> None:
-        self.work = root / "host"
+    def __init__(self, machine: Machine, act: Act, checkout: Checkout, github: GitHubServer) -> None:
+        self.machine, self.work = machine, machine.work
         self.act, self.checkout, self.github = act, checkout, github
         self.run = 200
-        checkout.write(".github/workflows/shipway.yml", WORKFLOW % {"host": self.work})
-        checkout.write("shipway.yml", LIFECYCLE % {"mark": root / "mark", "python": sys.executable})
-        checkout.write("deploy.sh", 'echo deploy >> "$MARK"\n')
-        checkout.write("web/version.txt", "1\n")
+        docker = machine.engine.get("DOCKER_HOST", "")
+        checkout.write(".github/workflows/shipway.yml", WORKFLOW % {"host": self.work, "docker": docker})
+        for name, text in files("shop", contained=bool(docker)).items():
+            checkout.write(name, text)
+        for script in (checkout.folder / "scripts").iterdir():
+            script.chmod(0o755)
         checkout.commit("a preview")
         checkout.write("web/version.txt", "2\n")
         checkout.commit("their change")
@@ -88,60 +96,72 @@ class Host:
         self.run += 1
         world.runs[self.run] = Run(self.run, head=pull.head, started_at=world.tick())
         known = self.github.environment(GITHUB_RUN_ID=str(self.run))
-        secrets = {"GITHUB_TOKEN": known.pop("GITHUB_TOKEN"), "PREVIEW_KEY": SECRET}
+        secrets = {"GITHUB_TOKEN": known.pop("GITHUB_TOKEN"), "ADMIN_URL": self.machine.cluster.url}
         return self.act.run(self.checkout.folder, "pull_request", event, env=known, secrets=secrets)
 
     def record(self) -> EnvironmentRecord:
         """What the store knows of the environment."""
-        record = Environments(LocalFiles(Workspace(self.work).records), "shop").read(f"pr-{PULL}")
+        record = Environments(LocalFiles(Workspace(self.work).records), "shop").read(TARGET)
         assert record is not None
         return record
 
+    def leases(self) -> list[object]:
+        """The ports that are leased."""
+        hosts = PortLeases(LocalFiles(Workspace(self.work).records)).all()
+        return [lease for host in hosts for block in host.blocks.values() if block for lease in block.leases]
+
 
 @pytest.fixture
-def host(tmp_path: Path, act: Act, checkout: Checkout, github: GitHubServer) -> Iterator[Host]:
+def machine(tmp_path: Path, request: pytest.FixtureRequest, shared_cluster: Server) -> Machine:
+    """One with containers, if this one can have any."""
+    try:
+        engine = request.getfixturevalue("shared_engine")
+    except pytest.skip.Exception:
+        engine = {"PATH": os.environ["PATH"]}
+    return Machine("shop", tmp_path / "host", engine, shared_cluster)
+
+
+@pytest.fixture
+def host(machine: Machine, act: Act, checkout: Checkout, github: GitHubServer) -> Iterator[Host]:
     """A host whose environment is taken away when the test is over."""
-    made = Host(tmp_path, act, checkout, github)
+    made = Host(machine, act, checkout, github)
     yield made
     if left_of(made.work):
         made.job("pull_request.closed", "closed")
 
 
 def test_a_pull_request_opened_pushed_to_twice_and_closed_leaves_nothing(host: Host) -> None:
+    machine = host.machine
+    said = "cache" if machine.has_engine else "none"
+    template = [sys.executable, "-I", "-m", "shipway", "preview", "init", "postgres", "--target", TARGET, "--yes"]
+    subprocess.run(template, cwd=host.work, env={**os.environ, **machine.env}, check=True, capture_output=True)
     opened = host.job("pull_request.opened", "opened")
     assert opened.exit_code == 0, opened.printed()
     first = host.record()
-    assert (first.state, said(first)) == (EnvironmentState.READY, "2")
+    url = first.urls["web"]
+    assert (first.state, page(url)) == (EnvironmentState.READY, f"2 42 {said}")
     assert any("marked" in line for line in left_of(host.work)), "a service outlives its job"
+    assert machine.databases() == ["shop_pr-2"]
+    assert len(machine.containers(TARGET)) == (2 if machine.has_engine else 0)
+    machine.ask(f"shop_{TARGET}", "update goods set price = 43")
     for number in ("3", "4"):
         host.checkout.write("web/version.txt", f"{number}\n")
         head = host.checkout.commit(f"push {number}")
         pushed = host.job("pull_request.synchronize", "synchronize")
         assert pushed.exit_code == 0, pushed.printed()
         record = host.record()
-        assert (record.commit, record.urls, said(record)) == (head, first.urls, number)
+        assert (record.commit, record.urls) == (head, first.urls)
+        assert page(url) == f"{number} 43 {said}", "its data outlives a push"
     (comment,) = host.github.world.pulls[PULL].comments
     assert comment.edits == 2
     (deployment,) = host.github.world.deployments
-    assert deployment.statuses[-1]["environment_url"] == first.urls["web"]
+    assert deployment.statuses[-1]["environment_url"] == url
     closed = host.job("pull_request.closed", "closed")
     assert closed.exit_code == 0, closed.printed()
     assert host.record().state is EnvironmentState.GONE
-    assert left_of(host.work) == []
+    assert (left_of(host.work), machine.left(TARGET)) == ([], [])
+    assert (host.leases(), is_free(port_of(url))) == ([], True)
     assert host.github.world.deployments == []
     assert "pr-2: gone" in host.github.world.pulls[PULL].comments[0].body
-    with pytest.raises(OSError), socket.create_connection(("127.0.0.1", port_of(first)), timeout=5):
-        pass
     written = [record for job in (opened, closed) for record in job.records if record.get("command") != "add-mask"]
-    assert SECRET not in str(written)
-
-
-def port_of(record: EnvironmentRecord) -> int:
-    port = urlsplit(record.urls["web"]).port
-    assert port is not None
-    return port
-
-
-def said(record: EnvironmentRecord) -> str:
-    with urllib.request.urlopen(f"{record.urls['web']}/version.txt", timeout=30) as answer:
-        return str(answer.read().decode().strip())
+    assert machine.cluster.url not in str(written)

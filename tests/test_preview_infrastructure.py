@@ -226,6 +226,30 @@ services:
             compose_copy(bad, "x", {})
 
 
+def test_case_66_a_port_of_the_container_only_and_a_second_one_are_published_where_they_are_leased() -> None:
+    text = """services:
+  postgres: {image: a, ports: ["5432"]}
+  queue: {image: b, ports: ["5672:5672", "15672", {target: 61613, published: 61613}]}
+"""
+    publish = {"postgres": [Published(5432, 61000)]}
+    publish["queue"] = [Published(port, 61001 + place) for place, port in enumerate((5672, 15672, 61613))]
+    found = yaml.load(compose_copy(text, "shop/pr-1", publish), yaml.BaseLoader)["services"]
+    assert found["postgres"]["ports"] == ["127.0.0.1:61000:5432/tcp"]
+    assert found["queue"]["ports"] == ["61001:5672/tcp", "127.0.0.1:61002:15672/tcp", "61003:61613/tcp"]
+
+
+def test_what_is_built_for_a_preview_bears_its_mark_and_what_has_a_name_of_its_own_does_not() -> None:
+    text = """services:
+  a: {build: ./a}
+  b: {build: {context: b, args: {X: "1"}, labels: [one=1]}}
+  c: {build: ./c, image: theirs}
+"""
+    found = yaml.load(compose_copy(text, "shop/pr-1", {}), yaml.BaseLoader)["services"]
+    assert found["a"]["build"] == {"context": "./a", "labels": {"shipway.preview": "shop/pr-1"}}
+    assert found["b"]["build"] == {"context": "b", "args": {"X": "1"}, "labels": ["one=1", "shipway.preview=shop/pr-1"]}
+    assert found["c"]["build"] == "./c"
+
+
 def test_what_a_container_is_asked_with_is_on_the_path() -> None:
     """The tests above say nothing where nothing of this is there: so that this is seen."""
     if os.environ.get("SHIPWAY_REQUIRE_PEERS") and os.geteuid() == 0:

@@ -10,7 +10,7 @@ from msgspec import Struct
 from shipway.compose_file import ContainerPort, read_compose
 
 LABEL = "shipway.preview"
-"""What every container of a preview bears: `<lifecycle>/<target>`."""
+"""What every container of a preview bears, and every image that is built for it alone: `<lifecycle>/<target>`."""
 
 _TEXT, _SEQUENCE, _MAPPING = "tag:yaml.org,2002:str", "tag:yaml.org,2002:seq", "tag:yaml.org,2002:map"
 _HERE = "127.0.0.1"
@@ -47,7 +47,7 @@ def compose_copy(text: str, owner: str, publish: Mapping[str, Sequence[Published
     found = []
     for key, value in services.value:
         if isinstance(key, yaml.ScalarNode) and isinstance(value, yaml.MappingNode):
-            value = _labelled(value, owner)
+            value = _built(_labelled(value, owner), owner)
             ports = publish.get(key.value, ())
             if any(not port.variable for port in ports):
                 value = _with(value, "ports", _ports(ports, said.get(key.value, {})))
@@ -76,6 +76,16 @@ def _labelled(service: yaml.MappingNode, owner: str) -> yaml.MappingNode:
         return _with(service, "labels", more)
     base = labels if isinstance(labels, yaml.MappingNode) else yaml.MappingNode(_MAPPING, [], flow_style=False)
     return _with(service, "labels", _with(base, LABEL, _text(owner)))
+
+
+def _built(service: yaml.MappingNode, owner: str) -> yaml.MappingNode:
+    """With the mark on what is built. An image that the file names itself may be anybody's."""
+    build = _inherited(service, "build")
+    if build is None or _inherited(service, "image") is not None:
+        return service
+    if isinstance(build, yaml.ScalarNode):
+        build = yaml.MappingNode(_MAPPING, [(_text("context"), build)], flow_style=False)
+    return _with(service, "build", _labelled(build, owner)) if isinstance(build, yaml.MappingNode) else service
 
 
 def _with(mapping: yaml.MappingNode, name: str, value: yaml.Node) -> yaml.MappingNode:

@@ -9,7 +9,7 @@ from shlex import quote
 from msgspec import Struct
 
 from shipway.action import ActionFailed
-from shipway.compose_copy import BadCompose, Published, compose_copy
+from shipway.compose_copy import LABEL, BadCompose, Published, compose_copy
 from shipway.compute_access import Access, Ran, parts_of
 from shipway.hook_runs import check_stopped
 from shipway.nodes import Verified
@@ -72,15 +72,18 @@ class Project(Struct, frozen=True):
         return ran.exit_code == 0
 
     def remove(self, cancelled: Callable[[], bool]) -> bool:
-        """Remove them with their networks and volumes, compose file or not; whether there was anything."""
+        """Remove them with networks, volumes and what was built for them, compose file or not; whether there was anything."""
         script = (
             f"i=$(docker ps -aq --filter {self._filter}) || exit 1\n"
             f"n=$(docker network ls -q --filter {self._filter}) || exit 1\n"
             f"v=$(docker volume ls -q --filter {self._filter}) || exit 1\n"
-            f'[ -n "$i$n$v" ] || exit {_ABSENT}\n'
+            f"m=$(docker images -q --filter {quote(f'label={LABEL}={self.owner}')} | sort -u) || exit 1\n"
+            f'[ -n "$i$n$v$m" ] || exit {_ABSENT}\n'
             '[ -z "$i" ] || { docker stop $i >/dev/null; docker rm -f -v $i >/dev/null || exit 1; }\n'
             '[ -z "$n" ] || docker network rm $n >/dev/null || exit 1\n'
             '[ -z "$v" ] || docker volume rm -f $v >/dev/null || exit 1\n'
+            # One that somebody else uses by now stays.
+            '[ -z "$m" ] || docker rmi $m >/dev/null 2>&1 || :\n'
         )
         return self._run(script, cancelled).exit_code == 0
 
