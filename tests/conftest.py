@@ -28,7 +28,20 @@ def is_update(request: pytest.FixtureRequest) -> bool:
     return bool(request.config.getoption("--update"))
 
 
-_ON_PORTS = {"act", "commands", "databases", "example", "hostile", "kills", "left", "places", "ports", "pull_requests"}
+_ON_PORTS = {
+    "act",
+    "commands",
+    "databases",
+    "example",
+    "full",
+    "hostile",
+    "kills",
+    "left",
+    "places",
+    "ports",
+    "pull_requests",
+    "remote",
+}
 _ON_PORTS |= {"renewal", "services", "views", "test_port_claims"}
 
 

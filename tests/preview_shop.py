@@ -6,7 +6,8 @@ import os
 import re
 import signal
 import subprocess
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -155,6 +156,24 @@ def open_shop(folder: Path) -> Iterator[Shop]:
 def changes_of(done: Done) -> dict[str, str]:
     """Outcome by node, of a run that was shown as JSON."""
     return {node["id"]: node["outcome"] for node in done.json["nodes"]}
+
+
+def killed_at(root: Path, env: Mapping[str, str], node: str, mark: str, *arguments: str) -> None:
+    """`up`, killed as soon as it says `mark` (`>` started, `✓` succeeded) of a node; whatever it had begun goes on."""
+    argv = [sys.executable, "-I", "-m", "shipway", "preview", "up", "--yes", *arguments]
+    with subprocess.Popen(
+        argv, cwd=root, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as running:
+        assert running.stdout is not None
+        said = []
+        for line in running.stdout:
+            said.append(line)
+            said_mark, name = [*line.split(), "", ""][:2]
+            is_it = name == node or (name.startswith("…") and node.endswith(name[1:]))
+            if said_mark == mark and is_it:
+                running.kill()
+                return
+    raise AssertionError(f"{node} never got as far as {mark}: {''.join(said)}")
 
 
 def is_free(port: int) -> bool:

@@ -10,11 +10,20 @@ import pytest
 from tests.command_line import Done, Project, make_project
 from tests.postgres import Server
 from tests.preview_full import ONE, Machine, files, page, port_of, uncontained
-from tests.preview_shop import changes_of, is_free
+from tests.preview_shop import changes_of, is_free, killed_at
 from tests.real_parts import shared_cluster as shared_cluster
 from tests.real_parts import shared_engine as shared_engine
 
 TARGET = "pr-1"
+NODES = (
+    "provisioner/compute",
+    "provisioner/ports",
+    "provisioner/service/postgres",
+    "provisioner/manifest",
+    "runner/env[web%2F.env.local]",
+    "runner/infrastructure",
+    "runner/service/web",
+)
 
 
 class Full:
@@ -73,3 +82,22 @@ def test_containers_that_are_not_declared_any_more_go_at_once_and_all_else_with_
     full.call("down")
     assert machine.left(TARGET) == []
     assert is_free(port_of(url))
+
+
+def test_p41_killed_in_every_node_in_turn_it_is_made_whole_once_and_wherever_it_is_killed_nothing_is_left(
+    full: Full,
+) -> None:
+    machine, env = full.machine, {**full.project.env, **full.machine.env}
+    for node in NODES:
+        killed_at(full.project.root, env, node, ">", "--target", TARGET)
+    full.call("up")
+    assert page(full.url()) == "1 42 cache"
+    assert machine.containers(TARGET) == {"cache": "running", "queue": "running"}
+    assert (machine.databases(), len(machine.worktrees())) == (["shop_pr-1"], 1)
+    assert len(machine.processes(TARGET)) == 1
+    full.call("down")
+    assert machine.left(TARGET) == []
+    for node, mark in (("runner/infrastructure", ">"), ("runner/infrastructure", "✓"), ("runner/service/web", ">")):
+        killed_at(full.project.root, env, node, mark, "--target", TARGET)
+        full.call("down")
+        assert machine.left(TARGET) == [], (node, mark)

@@ -17,6 +17,7 @@ from shipway.action import ActionFailed
 from shipway.canonical import Json
 from shipway.compose_copy import BadCompose, Published, compose_copy
 from shipway.nodes import Change, Outcome, Verified
+from shipway.process_identity import carrying
 from tests.container_engine import IMAGE, container_engine
 from tests.preview_world import PreviewWorld
 from tests.remote_host import RemoteHost, remote_host
@@ -161,6 +162,26 @@ def test_case_86_they_stop_and_come_back_and_go_with_networks_and_volumes(
     assert containers(engine) == {}
     assert PROJECT not in docker(engine, "network", "ls") + docker(engine, "volume", "ls")
     assert up(world, engine, given, remove=True)
+
+
+def test_case_41_a_compose_that_a_killed_run_left_at_work_is_ended_before_anything_else(
+    world: PreviewWorld, engine: Mapping[str, str], tmp_path: Path
+) -> None:
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name in ("docker", "docker-compose"):
+        if real := shutil.which(name):
+            slow = f'case " $* " in *" up "*) touch {world.place}/began; sleep 1000 ;; esac\nexec {real} "$@"\n'
+            (programs / name).write_text(f"#!/bin/sh\n{slow}")
+            (programs / name).chmod(0o755)
+    env = {**engine, "MARK": str(world.place), "PATH": f"{programs}:{engine['PATH']}"}
+    given = slots(*free_ports(3))
+    for more in ({"remove": True}, {}):
+        world.killed(ACTION, NODE, given, env=env)
+        assert carrying(f"MARK={world.place}") != []
+        assert up(world, engine, given, **more) is bool(more)
+        assert carrying(f"MARK={world.place}") == []
+    assert containers(engine) == {"postgres": "running", "queue": "running"}
 
 
 def test_undo_removes_what_was_started(world: PreviewWorld, engine: Mapping[str, str]) -> None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.preview_shop import Shop, open_shop
+from tests.preview_shop import Shop, killed_at, open_shop
 
 NODES = (
     "provisioner/compute",
@@ -30,25 +28,9 @@ def shop(tmp_path: Path) -> Iterator[Shop]:
         yield opened
 
 
-def killed_at(shop: Shop, node: str, mark: str) -> None:
-    """`up`, killed as soon as it says `mark` (`>` started, `✓` succeeded) of a node; whatever it had begun goes on."""
-    project = shop.project
-    argv = [sys.executable, "-I", "-m", "shipway", "preview", "up", "--yes"]
-    with subprocess.Popen(
-        argv, cwd=project.root, env=project.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
-    ) as running:
-        assert running.stdout is not None
-        for line in running.stdout:
-            words = line.split()
-            if words[:2] == [mark, node]:
-                running.kill()
-                return
-    raise AssertionError(f"{node} never got as far as {mark}")
-
-
 def test_p41_killed_in_any_node_the_next_up_makes_it_whole_and_down_leaves_nothing(shop: Shop) -> None:
     for node in NODES:
-        killed_at(shop, node, ">")
+        killed_at(shop.project.root, shop.project.env, node, ">")
         shop.call("up")
         found = shop.environments()["feat-login"]
         assert found["state"] == "ready", node
@@ -60,7 +42,7 @@ def test_p41_killed_in_any_node_the_next_up_makes_it_whole_and_down_leaves_nothi
 
 def test_p41_killed_after_any_node_a_down_leaves_nothing(shop: Shop) -> None:
     for node in NODES:
-        killed_at(shop, node, "✓")
+        killed_at(shop.project.root, shop.project.env, node, "✓")
 
         shop.call("down")
         assert shop.environments()["feat-login"]["state"] == "gone", node

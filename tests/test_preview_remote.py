@@ -12,6 +12,7 @@ import pytest
 from shipway.process_identity import carrying
 from tests.forked_command import call_command
 from tests.git_remotes import git
+from tests.preview_shop import killed_at
 from tests.remote_host import RemoteHost, remote_host
 
 SERVER = """import http.server, os
@@ -121,3 +122,54 @@ def test_a_preview_lives_on_a_host_from_its_first_up_to_its_down(host: RemoteHos
     kept = [path for path in (root / ".shipway").rglob("*") if path.is_file()]
     assert [path for path in kept if key.encode() in path.read_bytes()] == []
     assert [path for path in kept if SECRET.encode() in path.read_bytes()] == []
+
+
+CREATE = """#!/bin/sh
+set -eu
+mkdir -p .shipway/cloud
+echo vm >> .shipway/cloud/made
+touch .shipway/cloud/alive
+sh scripts/found.sh
+"""
+FOUND = """#!/bin/sh
+[ -e .shipway/cloud/alive ] || exit 3
+printf 'HOST=127.0.0.1\\nUSER=%(user)s\\nPORT=%(port)d\\n' >> "$SHIPWAY_OUTPUT"
+"""
+CREATED = """compute:
+        create: {run: ./scripts/create.sh, verify: ./scripts/found.sh}
+        destroy: "if rm .shipway/cloud/alive; then echo vm >> .shipway/cloud/gone; fi"
+        outputs: {HOST: string, USER: string, PORT: string}
+        root: %(root)s
+        ssh: {key: "${{ secrets.KEY }}", known_hosts: known_hosts}
+"""
+
+
+@pytest.mark.acceptance
+def test_p41_killed_in_every_node_in_turn_no_second_host_is_created_and_down_leaves_none(
+    host: RemoteHost, tmp_path: Path
+) -> None:
+    root = tmp_path / "repository"
+    _repository(root, host)
+    facts = {"user": host.user, "port": host.port, "root": str(host.root / tmp_path.name)}
+    text = (root / "shipway.yml").read_text()
+    declared = text[text.index("compute:") : text.index("      services:")]
+    (root / "shipway.yml").write_text(text.replace(declared, CREATED % facts))
+    for name, script in (("create", CREATE), ("found", FOUND % facts)):
+        (root / f"scripts/{name}.sh").write_text(script)
+        (root / f"scripts/{name}.sh").chmod(0o755)
+    _commit(root)
+    env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "KEY": host.key}
+    nodes = ("provisioner/compute", "provisioner/service/db", "runner/env[services%2Fapi%2F.env.local]")
+    for node in (*nodes, "runner/deploy", "runner/service/api"):
+        killed_at(root, env, node, ">", "--target", "pr-1")
+    assert _answer(_preview(root, host, "up")) == f"1 it's $(id) {SECRET}"
+    cloud, place = root / ".shipway/cloud", host.root / tmp_path.name / "shop-pr-1"
+    assert (cloud / "made").read_text() == "vm\n"
+    assert len(carrying(f"SHIPWAY_PREVIEW_ROOT={place}")) == 1
+    _preview(root, host, "down")
+    assert (cloud / "gone").read_text() == "vm\n" and not (cloud / "alive").exists()
+    for mark in (">", "✓"):
+        killed_at(root, env, "provisioner/compute", mark, "--target", "pr-1")
+        _preview(root, host, "down")
+        assert not (cloud / "alive").exists(), mark
+        assert (cloud / "gone").read_text() == (cloud / "made").read_text(), mark

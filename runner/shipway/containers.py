@@ -14,8 +14,11 @@ from shipway.compute_access import Access, Ran, parts_of
 from shipway.hook_runs import check_stopped
 from shipway.nodes import Verified
 from shipway.preview_folder import FOLDER, make_folder_script
+from shipway.supervision import PRELUDE
 
 _COPY = f"{FOLDER}/compose.yaml"
+_PID = f"{FOLDER}/compose.pid"
+"""Holds the number of the group in which compose starts them and when that began: a killed run may leave it at work."""
 _ABSENT = 3
 _MISSING = 5
 
@@ -29,9 +32,13 @@ _SHOWN = '{{.Label "com.docker.compose.service"}}|{{.State}}|{{.Status}}|{{.Port
 
 
 class Project(Struct, frozen=True):
-    """The containers of one compose file, called `name` together. `env` is what docker and the file are told."""
+    """The containers of one compose file, called `name` together. `env` is what docker and the file are told.
+
+    `root` is where the preview lives; what only ends them has an `access` from outside of it.
+    """
 
     access: Access
+    root: str
     name: str
     file: str
     owner: str
@@ -52,8 +59,9 @@ class Project(Struct, frozen=True):
         self._run(make_folder_script(), cancelled)
         self.access.write(_COPY, text.encode(), 0o600)
         script = (
-            f'r=$(pwd -P)\n{_FIND}$c -p {quote(self.name)} --project-directory "$r"/{quote(folder or ".")} '
-            f'-f "$r"/{_COPY} up -d --remove-orphans </dev/null\n'
+            f'r=$(pwd -P)\n{_FIND}{self._ending()}echo "$$ $(started $$)" > "$f" || exit 1\n'
+            f'$c -p {quote(self.name)} --project-directory "$r"/{quote(folder or ".")} '
+            f'-f "$r"/{_COPY} up -d --remove-orphans </dev/null\nc=$?\nrm -f -- "$f"\nexit $c\n'
         )
         ran = check_stopped(self.access.run(script, env=self.env, cancelled=cancelled))
         log((ran.out + ran.err).decode("utf-8", "replace"))
@@ -67,14 +75,14 @@ class Project(Struct, frozen=True):
 
     def stop(self, cancelled: Callable[[], bool]) -> bool:
         """End them and keep the rest; whether any ran."""
-        find = f'i=$(docker ps -q --filter {self._filter}) || exit 1\n[ -n "$i" ] || exit {_ABSENT}\n'
+        find = f'{self._ending()}i=$(docker ps -q --filter {self._filter}) || exit 1\n[ -n "$i" ] || exit {_ABSENT}\n'
         ran = self._run(f"{find}docker stop $i >/dev/null\n", cancelled)
         return ran.exit_code == 0
 
     def remove(self, cancelled: Callable[[], bool]) -> bool:
         """Remove them with networks, volumes and what was built for them, compose file or not; whether there was anything."""
         script = (
-            f"i=$(docker ps -aq --filter {self._filter}) || exit 1\n"
+            f"{self._ending()}i=$(docker ps -aq --filter {self._filter}) || exit 1\n"
             f"n=$(docker network ls -q --filter {self._filter}) || exit 1\n"
             f"v=$(docker volume ls -q --filter {self._filter}) || exit 1\n"
             f"m=$(docker images -q --filter {quote(f'label={LABEL}={self.owner}')} | sort -u) || exit 1\n"
@@ -117,6 +125,10 @@ class Project(Struct, frozen=True):
     def _lines(self) -> list[list[str]]:
         ran = self._run(f"docker ps -a --filter {self._filter} --format '{_SHOWN}'\n", lambda: False)
         return [line.split("|", 3) for line in ran.text.splitlines() if line.count("|") >= 3]
+
+    def _ending(self) -> str:
+        """End what a killed run left starting them: it would go on behind our back. Its file is `$f` from then on."""
+        return f'{PRELUDE}f={quote(self.root)}/{_PID}\nif lives "$f"; then end_group "$p"; fi\n'
 
     @property
     def _filter(self) -> str:

@@ -27,6 +27,7 @@ from shipway.supervision import PRELUDE
 
 _VERDICTS = {0: Verified.HOLDS, 3: Verified.GONE}
 _SHORTEST_SECRET = 4
+_FOLDER = "b=${TMPDIR:-/tmp}/shipway-hooks-$(id -u)\n"
 
 
 class HookRun(Struct, frozen=True):
@@ -59,6 +60,15 @@ def run_hook(hook: HookRun, work: Work) -> dict[str, Json]:
 def end_left_over(access: Access, work: Work) -> None:
     """End what a killed run left running of the hook of this node in `access`: what it does now nobody would take back."""
     access.run(_ending(access, work))
+
+
+def end_all_left_over(access: Access, root: str, work: Work) -> None:
+    """End what killed runs left running of any hook of this preview that ran in `root` of the machine that `access` reaches."""
+    each = 'for d in "$b"/' + quote(_key(root, work)) + "-*; do\n"
+    access.run(
+        f'{PRELUDE}{_FOLDER}[ -O "$b" ] && [ ! -L "$b" ] || exit 0\n{each}'
+        '    if lives "$d/pid"; then end_group "$p"; fi\n    rm -rf -- "$d"\ndone\n'
+    )
 
 
 def ask_hook(hook: HookRun, cancelled: Callable[[], bool] = lambda: False) -> tuple[Verified, dict[str, Json]]:
@@ -146,17 +156,22 @@ def _own_folder(access: Access, work: Work) -> str:
 
 
 def _ending(access: Access, work: Work) -> str:
-    inputs = work.inputs
-    key = (access.root, str(inputs.get("lifecycle")), str(inputs.get("target")), work.node.id)
-    name = hashlib.sha256("\0".join(key).encode("utf-8", "surrogateescape")).hexdigest()[:24]
     return (
-        f"{PRELUDE}b=${{TMPDIR:-/tmp}}/shipway-hooks-$(id -u)\n"
+        f"{PRELUDE}{_FOLDER}"
         '(umask 077; mkdir -p -- "$b") && [ -O "$b" ] && [ ! -L "$b" ] || { echo "$b is not ours alone" >&2; exit 1; }\n'
-        f"d=$b/{name}\n"
+        f"d=$b/{_key(access.root, work)}-{_hashed(work.node.id)}\n"
         'if lives "$d/pid"; then\n'
         '    echo "ending what a killed run left running of this hook" >&2; end_group "$p"\n'
         "fi\n"
     )
+
+
+def _key(root: str, work: Work) -> str:
+    return _hashed(root, str(work.inputs.get("lifecycle")), str(work.inputs.get("target")))
+
+
+def _hashed(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
 def _outputs(hook: HookRun, ran: Ran, log: Callable[[str], None]) -> dict[str, Json]:

@@ -27,13 +27,13 @@ from shipway.environment import output_variables
 from shipway.environment_record import Checkpoint, with_checkpoint, without_checkpoint
 from shipway.file_state import locate
 from shipway.git_work import git_at
-from shipway.hook_runs import HookRun, ask_hook, end_left_over, hook_env, known_outputs, run_hook
+from shipway.hook_runs import HookRun, ask_hook, end_all_left_over, end_left_over, hook_env, known_outputs, run_hook
 from shipway.nodes import Verified
 from shipway.port_blocks import Owner
 from shipway.preview_action import PreviewAction
 from shipway.preview_folder import remove_folder_script
 from shipway.preview_slots import COMMON, REMOVE, VERIFY_SCRIPT
-from shipway.reaching import control_of, nothing_there, open_access, repository_access
+from shipway.reaching import control_of, nothing_there, open_access, outside_of, repository_access
 from shipway.sweeping import machines_in
 
 _FACTS = ("kind", "root", "managed", "host", "user", "port", MADE)
@@ -120,6 +120,7 @@ class PreviewCompute(PreviewAction):
     def remove(self, work: Work, checkpoint: Checkpoint | None) -> bool:
         """Take away what was made; of a checkout that was there before, only what was put into it."""
         outputs = checkpoint.outputs if checkpoint is not None else {}
+        _end_hooks(work, outputs)
         if work.inputs.get("destroy") is not None and work.inputs.get("ssh") is not None:
             given = output_variables(known_outputs(work, checkpoint))
             env = hook_env(work, is_here=True, SHIPWAY_ACTION="destroy") | given
@@ -135,6 +136,15 @@ class PreviewCompute(PreviewAction):
             return False
         facts = outputs if outputs.get("host") else _facts(work, _declared(outputs))
         return remove_pushed(work, control_of(facts, work.inputs.get("ssh"), work), str(facts["root"]))
+
+
+def _end_hooks(work: Work, outputs: Mapping[str, Json]) -> None:
+    """What goes away goes from under nobody, and what a hook of a killed run would still do nobody would take back."""
+    end_all_left_over(repository_access(work), str(work.root), work)
+    if outputs.get("root"):
+        with suppress(ActionFailed):  # a host that is not reached has the removal fail, if that needs it
+            access = outside_of(open_access(outputs, work.inputs.get("ssh"), work))
+            end_all_left_over(access, str(outputs["root"]), work)
 
 
 def _make_here(work: Work) -> Made:

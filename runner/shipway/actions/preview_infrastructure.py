@@ -70,8 +70,10 @@ class PreviewInfrastructure(PreviewAction):
 def _project(work: Work | PlanWork) -> Project:
     inputs = work.inputs
     variables = {name: to_text(value) for name, value in mapping(inputs.get("variables")).items()}
+    access = access_of(work)
     return Project(
-        access_of(work),
+        access,
+        access.root,
         str(inputs["project"]),
         str(inputs["compose_file"]),
         f"{inputs['lifecycle']}/{inputs['target']}",
