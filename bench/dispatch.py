@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -10,6 +11,8 @@ from bench import peers
 from bench.measure import SHIPWAY, Answer, Figure, Sample, Scale, at_least, at_most, commit, interleaved, started
 
 _OURS = "Shipway"
+_FLOOR = "a bare loop in Python"
+_BARE_LOOP = Path(__file__).with_name("bare_loop.py")
 
 
 def independent(scale: Scale, directory: Path) -> Answer:
@@ -19,6 +22,7 @@ def independent(scale: Scale, directory: Path) -> Answer:
     ours = taken[_OURS].wall
     if peers.NINJA in taken:
         figures.append(at_most("Shipway ÷ ninja", ours / taken[peers.NINJA].wall, 1.8, " ×"))
+        figures.append(_floor(taken))
     figures += [
         at_least(f"{name} ÷ Shipway", taken[name].wall / ours, 1.4, " ×")
         for name in (peers.GO_TASK, peers.DOIT)
@@ -33,6 +37,7 @@ def many_independent(scale: Scale, directory: Path) -> Answer:
     figures = _per_contender(taken, scale.large)
     if peers.NINJA in taken:
         figures.append(at_most("Shipway ÷ ninja", taken[_OURS].wall / taken[peers.NINJA].wall, 1.6, " ×"))
+        figures.append(_floor(taken))
     return Answer(f"{scale.large:,} independent steps, two at a time", figures)
 
 
@@ -42,16 +47,21 @@ def chain(scale: Scale, directory: Path) -> Answer:
     figures = _per_contender(taken, scale.nodes)
     if peers.NINJA in taken:
         figures.append(at_most("Shipway ÷ ninja", taken[_OURS].wall / taken[peers.NINJA].wall, 1.6, " ×"))
+        figures.append(_floor(taken))
     return Answer(f"A chain of {scale.nodes:,} steps", figures, peers.missing())
 
 
 def _race(
     scale: Scale, directory: Path, others: tuple[str, ...], *, chained: bool, nodes: int = 0
 ) -> dict[str, Sample]:
-    peers.write_steps(directory, nodes or scale.nodes, chained=chained)
+    count = nodes or scale.nodes
+    peers.write_steps(directory, count, chained=chained)
     commit(directory)
     contenders: dict[str, Callable[[], Sample]] = {
-        _OURS: partial(started, (*SHIPWAY, "run", "--yes", "--quiet"), directory)
+        _OURS: partial(started, (*SHIPWAY, "run", "--yes", "--quiet"), directory),
+        _FLOOR: partial(
+            started, (sys.executable, "-I", str(_BARE_LOOP), str(count), "1" if chained else "2"), directory
+        ),
     }
     for name in others:
         if (argv := peers.command(name)) is not None:
@@ -62,6 +72,10 @@ def _race(
 def _afresh(argv: tuple[str, ...], directory: Path) -> Sample:
     peers.forget(directory)
     return started(argv, directory)
+
+
+def _floor(taken: dict[str, Sample]) -> Figure:
+    return Figure(f"{_FLOOR} ÷ ninja", f"{taken[_FLOOR].wall / taken[peers.NINJA].wall:.2f} ×")
 
 
 def _per_contender(taken: dict[str, Sample], nodes: int) -> list[Figure]:
