@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, settings
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
 
-pytest_plugins = ["tests.forge.fixtures"]
+pytest_plugins = ["tests.forge.fixtures", "tests.remote_host", "tests.preview_world"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

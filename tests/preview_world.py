@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+import pytest
 from msgspec.structs import replace
 
 from shipway.action import Completed, Done, PlanWork, Prediction, ThreadAction, Work
@@ -153,3 +154,11 @@ class PreviewWorld:
             return marked_stale(record, [id_], why)
 
         Environments(self.shelf.store, LIFECYCLE).change(TARGET, change)
+
+
+@pytest.fixture
+def world(where: RemoteHost | None, tmp_path: Path) -> PreviewWorld:
+    """A preview whose place is made, here or on a host."""
+    found = PreviewWorld(tmp_path, where)
+    found.make_compute()
+    return found

@@ -14,6 +14,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import pytest
+
 from shipway.canonical import Json
 from tests.peers import require
 from tests.runs import PATIENCE_S
@@ -113,3 +115,17 @@ def remote_host() -> Iterator[RemoteHost]:
             yield host
         finally:
             host.stop()
+
+
+@pytest.fixture(scope="module")
+def host() -> Iterator[RemoteHost]:
+    """A host for the tests of one module."""
+    with remote_host() as running:
+        yield running
+
+
+@pytest.fixture(params=["local", "ssh"])
+def where(request: pytest.FixtureRequest) -> RemoteHost | None:
+    """This machine, None, and then a host: what takes it is shown of both."""
+    found: RemoteHost | None = request.getfixturevalue("host") if request.param == "ssh" else None
+    return found

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from threading import Event, Thread
 
@@ -32,25 +31,17 @@ HOSTILE = [
 ]
 
 
-@pytest.fixture(scope="module")
-def host() -> Iterator[RemoteHost]:
-    with remote_host() as running:
-        yield running
-
-
 def ssh_access(host: RemoteHost, root: Path | str) -> SshAccess:
     known = host.known_hosts.encode()
     return SshAccess(str(root), Control(Host("127.0.0.1", host.user, host.port, host.key, known), BASE))
 
 
-@pytest.fixture(params=["local", "ssh"])
-def access(request: pytest.FixtureRequest, tmp_path: Path) -> Access:
+@pytest.fixture
+def access(where: RemoteHost | None, tmp_path: Path) -> Access:
     """Access to the folder `root`, here or by way of sshd."""
     root = tmp_path / 'ro\'ot "x"'
     root.mkdir()
-    if request.param == "local":
-        return LocalAccess(str(root), BASE)
-    return ssh_access(request.getfixturevalue("host"), root)
+    return LocalAccess(str(root), BASE) if where is None else ssh_access(where, root)
 
 
 def test_case_75_a_file_is_written_with_its_parents_and_a_command_runs_in_the_root(access: Access) -> None:

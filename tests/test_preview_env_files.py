@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -18,7 +18,6 @@ from shipway.compute_access import Refused
 from shipway.env_text import env_text
 from shipway.nodes import Change
 from tests.preview_world import PreviewWorld
-from tests.remote_host import RemoteHost, remote_host
 from tests.test_compute_access import HOSTILE
 
 ACTION, NODE = "preview.env_file", "runner/env[.env]"
@@ -35,19 +34,6 @@ VALUES = [
     "=",
     "\t",
 ]
-
-
-@pytest.fixture(scope="module")
-def host() -> Iterator[RemoteHost]:
-    with remote_host() as running:
-        yield running
-
-
-@pytest.fixture(params=["local", "ssh"])
-def world(request: pytest.FixtureRequest, tmp_path: Path) -> PreviewWorld:
-    found = PreviewWorld(tmp_path, request.getfixturevalue("host") if request.param == "ssh" else None)
-    found.make_compute()
-    return found
 
 
 def write(world: PreviewWorld, entries: Mapping[str, str], **more: object) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -16,28 +16,13 @@ from shipway.declaration import OutputRule
 from shipway.nodes import Verified
 from shipway.process_identity import carrying
 from tests.preview_world import PreviewWorld
-from tests.remote_host import RemoteHost, remote_host
+from tests.remote_host import remote_host
 from tests.runs import PATIENCE_S, Setting
 from tests.runs import run as in_process
 from tests.test_compute_access import HOSTILE
 
 HOOK, NODE = "preview.hook", "runner/deploy"
 TEXT = OutputRule("string")
-
-
-@pytest.fixture(scope="module")
-def host() -> Iterator[RemoteHost]:
-    with remote_host() as running:
-        yield running
-
-
-@pytest.fixture(params=["local", "ssh"])
-def world(request: pytest.FixtureRequest, tmp_path: Path) -> PreviewWorld:
-    """A preview whose place is made, here or on a host."""
-    host = request.getfixturevalue("host") if request.param == "ssh" else None
-    found = PreviewWorld(tmp_path, host)
-    found.make_compute()
-    return found
 
 
 def run(

@@ -18,7 +18,7 @@ import yaml
 from shipway.process_identity import carrying
 from tests.command_line import Done, Project, make_project
 from tests.preview_shop import changes_of
-from tests.remote_host import RemoteHost, remote_host
+from tests.remote_host import RemoteHost
 
 BRANCH = "x$(touch${IFS}p)'\"`touch${IFS}p`;touch${IFS}p;é"
 VALUES = {
@@ -136,23 +136,16 @@ class Hostile:
         return found
 
 
-@pytest.fixture(scope="module")
-def host() -> Iterator[RemoteHost]:
-    with remote_host() as running:
-        yield running
-
-
-@pytest.fixture(params=["local", "ssh"])
-def hostile(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Hostile]:
+@pytest.fixture
+def hostile(where: RemoteHost | None, tmp_path: Path) -> Iterator[Hostile]:
     """A repository on a branch with a name that shells would run, if they were let."""
-    host = request.getfixturevalue("host") if request.param == "ssh" else None
-    made = Hostile(make_project(tmp_path), host)
+    made = Hostile(make_project(tmp_path), where)
     compute = (
         {}
-        if host is None
+        if where is None
         else {
-            **host.address,
-            "root": str(host.root / tmp_path.name),
+            **where.address,
+            "root": str(where.root / tmp_path.name),
             "ssh": {"key": "${{ secrets.KEY }}", "known_hosts": "known_hosts"},
         }
     )
@@ -160,8 +153,8 @@ def hostile(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Hostile]
     project = made.project
     project.write({"shipway.yml": text, ".gitignore": ".shipway/\n", "api/server.py": SERVER, "scripts/seed.py": SEED})
     (project.root / "scripts/seed.py").chmod(0o755)
-    if host is not None:
-        project.write({"known_hosts": host.known_hosts})
+    if where is not None:
+        project.write({"known_hosts": where.known_hosts})
     project.commit()
     project.git("checkout", "-q", "-b", BRANCH)
     yield made

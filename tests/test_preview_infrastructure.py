@@ -20,7 +20,7 @@ from shipway.nodes import Change, Outcome, Verified
 from shipway.process_identity import carrying
 from tests.container_engine import IMAGE, container_engine
 from tests.preview_world import PreviewWorld
-from tests.remote_host import RemoteHost, remote_host
+from tests.remote_host import RemoteHost
 
 ACTION, NODE, PROJECT = "preview.infrastructure", "runner/infrastructure", "shop-pr-1"
 ANSWER = 'while true; do echo "$$WHO" | nc -l -p 5432; done'
@@ -56,15 +56,9 @@ def _fails(*command: str) -> bool:
     return shutil.which(command[0]) is None or subprocess.run(command, capture_output=True, check=False).returncode != 0
 
 
-@pytest.fixture(scope="module")
-def host() -> Iterator[RemoteHost]:
-    with remote_host() as running:
-        yield running
-
-
-@pytest.fixture(params=["local", "ssh"])
-def world(request: pytest.FixtureRequest, engine: Mapping[str, str], tmp_path: Path) -> Iterator[PreviewWorld]:
-    found = PreviewWorld(tmp_path, request.getfixturevalue("host") if request.param == "ssh" else None)
+@pytest.fixture
+def world(where: RemoteHost | None, engine: Mapping[str, str], tmp_path: Path) -> Iterator[PreviewWorld]:
+    found = PreviewWorld(tmp_path, where)
     (found.root / "deploy").mkdir()
     (found.root / "deploy/compose.yaml").write_text(COMPOSE)
     found.commit("compose")

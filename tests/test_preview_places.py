@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,15 +22,10 @@ COMPUTE, NODE = "preview.compute", "runner/compute"
 TEXT = OutputRule("string")
 
 
-@pytest.fixture(scope="module")
-def host() -> Iterator[RemoteHost]:
-    with remote_host() as running:
-        yield running
-
-
-@pytest.fixture(params=["local", "ssh"])
-def world(request: pytest.FixtureRequest, tmp_path: Path) -> PreviewWorld:
-    return PreviewWorld(tmp_path, request.getfixturevalue("host") if request.param == "ssh" else None)
+@pytest.fixture
+def world(where: RemoteHost | None, tmp_path: Path) -> PreviewWorld:
+    """One whose place is still to be made."""
+    return PreviewWorld(tmp_path, where)
 
 
 def test_the_place_has_the_commit_and_a_new_tree_is_an_update_in_place(world: PreviewWorld) -> None:

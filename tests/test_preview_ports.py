@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -21,15 +21,9 @@ from shipway.port_leases import PortLeases
 from shipway.shelf import Shelf
 from shipway.stores.local_files import LocalFiles
 from tests.contracts.action import CHECKS, ActionCase, plan_work, work
-from tests.remote_host import RemoteHost, remote_host
+from tests.remote_host import RemoteHost
 
 BASE = {"PATH": os.environ["PATH"], "HOME": "/dev/null/home"}
-
-
-@pytest.fixture(scope="module")
-def host() -> Iterator[RemoteHost]:
-    with remote_host() as running:
-        yield running
 
 
 def inputs_of(root: Path, target: str = "pr-42", **more: Json) -> dict[str, Json]:
@@ -111,16 +105,12 @@ def test_leases_that_went_are_taken_again(place: Place) -> None:
     assert PreviewPorts().verify(place.work(inputs_of(place.root))) is Verified.HOLDS
 
 
-@pytest.mark.parametrize("kind", ["local", "ssh"])
-def test_p73_a_port_on_which_something_listens_there_is_not_leased(
-    kind: str, place: Place, request: pytest.FixtureRequest
-) -> None:
+def test_p73_a_port_on_which_something_listens_there_is_not_leased(place: Place, where: RemoteHost | None) -> None:
     inputs: dict[str, Json] = inputs_of(place.root)
     name = platform.node()
-    if kind == "ssh":
-        host: RemoteHost = request.getfixturevalue("host")
-        inputs |= {"compute": host.compute(place.root), "ssh": host.ssh(place.root)}
-        name = f"127.0.0.1:{host.port}"
+    if where is not None:
+        inputs |= {"compute": where.compute(place.root), "ssh": where.ssh(place.root)}
+        name = f"127.0.0.1:{where.port}"
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(("127.0.0.1", 61400))

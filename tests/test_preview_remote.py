@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,7 @@ from shipway.process_identity import carrying
 from tests.forked_command import call_command
 from tests.git_remotes import git
 from tests.preview_shop import killed_at
-from tests.remote_host import RemoteHost, remote_host
+from tests.remote_host import RemoteHost
 
 SERVER = """import http.server, os
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -53,12 +53,6 @@ stages:
           env: {LISTEN_PORT: "${{ self.port }}", QUOTED: "it's $(id) ", DSN: "${{ provisioner.db.DSN }}"}
           ready: {http: /, within: 60s}
 """
-
-
-@pytest.fixture(scope="module")
-def host() -> Iterator[RemoteHost]:
-    with remote_host() as running:
-        yield running
 
 
 def _repository(root: Path, host: RemoteHost) -> None:

@@ -35,15 +35,9 @@ http.server.HTTPServer(("127.0.0.1", int(os.environ["LISTEN_PORT"])), Handler).s
 """
 
 
-@pytest.fixture(scope="module")
-def host() -> Iterator[RemoteHost]:
-    with remote_host() as running:
-        yield running
-
-
-@pytest.fixture(params=["local", "ssh"])
-def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[PreviewWorld]:
-    found = PreviewWorld(tmp_path, request.getfixturevalue("host") if request.param == "ssh" else None)
+@pytest.fixture
+def world(where: RemoteHost | None, tmp_path: Path) -> Iterator[PreviewWorld]:
+    found = PreviewWorld(tmp_path, where)
     (found.root / "services/api/server.py").write_text(SERVER)
     found.commit("server")
     found.make_compute()
