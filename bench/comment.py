@@ -11,7 +11,8 @@ from bench.measure import Answer, Figure, Scale, at_most, computed, interleaved,
 from shipway.forges.limits import COMMENT_BYTES
 from shipway.plan import Plan
 from shipway.plan_file import load_plan
-from shipway.render.markdown import Links, plan_comment
+from shipway.render.blocks import Links
+from shipway.render.plan_comment import plan_comment
 
 
 def drawn(scale: Scale, directory: Path) -> Answer:

@@ -10,7 +10,8 @@ from shipway.commands.documents import read_document
 from shipway.forges.forge import Outcome
 from shipway.forges.sticky import Note, Purpose, parse_marker, post
 from shipway.plan import Plan
-from shipway.render.markdown import Links, plan_comment
+from shipway.render.blocks import Links
+from shipway.render.plan_comment import plan_comment
 from tests.forge.server import GitHubServer
 from tests.forge.waiting import Clock, forge_of
 from tests.hostile import nasty_plan, obeyed

@@ -11,8 +11,10 @@ from shipway.effect_differences import differences
 from shipway.errors import ShipwayError
 from shipway.plan import Plan
 from shipway.plan_file import load_plan
-from shipway.render.markdown import Links, plan_comment, receipt_comment
+from shipway.render.blocks import Links
+from shipway.render.plan_comment import plan_comment
 from shipway.render.plan_text import render_plan
+from shipway.render.receipt_comment import receipt_comment
 from shipway.render.receipt_text import render_receipt
 from tests.runs import Ran, Setting, run
 

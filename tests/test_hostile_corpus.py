@@ -32,9 +32,10 @@ from shipway.receipt import Attempt, NodeResult, RanBy, Receipt, RollbackEntry, 
 from shipway.redaction import Redactor, strip_control, trusted
 from shipway.render import failure
 from shipway.render.check import check_summary, check_title
-from shipway.render.markdown import plan_comment, receipt_comment
 from shipway.render.mermaid import flowchart, stage_flowchart
+from shipway.render.plan_comment import plan_comment
 from shipway.render.plan_text import render_plan
+from shipway.render.receipt_comment import receipt_comment
 from shipway.render.receipt_text import render_receipt
 from shipway.render.terminal import Terminal, Verbosity
 from shipway.render.workflow import Level, WorkflowLog

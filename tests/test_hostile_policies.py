@@ -14,8 +14,9 @@ from shipway.receipt import Receipt
 from shipway.render import failure
 from shipway.render.comparison import comparison_markdown, render_comparison
 from shipway.render.explanation import changed_words, render_explanation
-from shipway.render.markdown import plan_comment, receipt_comment
+from shipway.render.plan_comment import plan_comment
 from shipway.render.plan_text import render_plan
+from shipway.render.receipt_comment import receipt_comment
 from shipway.render.receipt_text import render_receipt
 from tests.markdown_page import read_page
 from tests.test_hostile_corpus import WRITABLE, check_body, check_plain, plan_of_strings, receipt_of

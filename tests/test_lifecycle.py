@@ -25,10 +25,12 @@ from shipway.nodes import Change, Fidelity, Outcome
 from shipway.plan import Plan
 from shipway.plan_file import load_plan
 from shipway.registry import Registry
-from shipway.render.markdown import Links, plan_comment, receipt_comment
+from shipway.render.blocks import Links
 from shipway.render.mermaid import flowchart
+from shipway.render.plan_comment import plan_comment
 from shipway.render.plan_text import render_plan
 from shipway.render.plan_words import plan_counts
+from shipway.render.receipt_comment import receipt_comment
 from shipway.render.receipt_text import render_receipt
 from shipway.state import Entry, Identity, Prior, Standing, State
 from tests.runs import Kept, Setting, call, declare, environment, run, stage

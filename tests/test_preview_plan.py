@@ -13,8 +13,9 @@ from shipway.exchange import file_name
 from shipway.explanation import explain
 from shipway.nodes import NeedKind, Promise
 from shipway.planning import Selection, select
-from shipway.render.markdown import Links, plan_comment
+from shipway.render.blocks import Links
 from shipway.render.mermaid import flowchart
+from shipway.render.plan_comment import plan_comment
 from shipway.render.receipt_text import render_receipt
 from tests.contracts.backend import CHECKS, BackendCase
 from tests.preview_actions import StandIns

@@ -12,8 +12,9 @@ from shipway.approvals import AccountedNode, Approval, ApprovalRule, ApprovedBy,
 from shipway.canonical import canonical_bytes
 from shipway.commands.documents import receipt_in
 from shipway.plan import Plan
-from shipway.render.markdown import Links, receipt_comment
+from shipway.render.blocks import Links
 from shipway.render.plan_words import approval_words
+from shipway.render.receipt_comment import receipt_comment
 from shipway.render.receipt_text import render_receipt
 from shipway.render.receipt_words import approved_words
 from tests.render_samples import good_receipt

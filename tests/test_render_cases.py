@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from shipway.forges.limits import COMMENT_BYTES as COMMENT_BUDGET
-from shipway.render.markdown import Links, plan_comment, receipt_comment
+from shipway.render.blocks import Links
+from shipway.render.plan_comment import plan_comment
 from shipway.render.plan_text import render_plan
+from shipway.render.receipt_comment import receipt_comment
 from shipway.render.receipt_text import render_receipt
 from tests.render_samples import failed_receipt, good_receipt, large_plan, mixed_plan, small_plan
 

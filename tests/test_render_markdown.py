@@ -13,9 +13,11 @@ from shipway.forges.gitlab import without_quick_actions
 from shipway.forges.limits import COMMENT_BYTES
 from shipway.nodes import Change
 from shipway.plan import Plan
-from shipway.render.markdown import Links, plan_comment, plan_report, receipt_comment
-from shipway.render.markdown import body as draw
+from shipway.render.blocks import Links
+from shipway.render.comment import body as draw
 from shipway.render.mermaid import MAX_NODES
+from shipway.render.plan_comment import plan_comment, plan_report
+from shipway.render.receipt_comment import receipt_comment
 from shipway.render.shorten import MIN_BUDGET, MOVES, Folding, Form, assemble, fit
 from shipway.view import Shown, View
 from tests.hostile import hostile_plans, hostile_receipts, hostile_text, nasty_plan

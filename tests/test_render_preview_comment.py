@@ -6,14 +6,14 @@ import pytest
 from msgspec.structs import replace
 
 from shipway.environment_record import EnvironmentState
-from shipway.render import markdown
+from shipway.render.blocks import Links
 from shipway.render.preview_comment import PreviewReport, preview_body
 from shipway.render.shorten import MIN_BUDGET
 from tests.markdown_page import read_page
 from tests.render_samples import failed_receipt, mixed_plan
 from tests.test_render_previews import FAILED, READY
 
-LINKS = markdown.Links(run_url="https://github.com/octo/shop/actions/runs/77", run="run 77, attempt 1")
+LINKS = Links(run_url="https://github.com/octo/shop/actions/runs/77", run="run 77, attempt 1")
 
 
 def body(report: PreviewReport, budget: int = 60_000) -> str:

@@ -11,7 +11,8 @@ import pytest
 from shipway.canonical import Json, canonical_bytes, digest
 from shipway.plan import Plan
 from shipway.plan_file import load_plan
-from shipway.render.markdown import Links, plan_comment
+from shipway.render.blocks import Links
+from shipway.render.plan_comment import plan_comment
 from tests.command_line import Done, Project, make_project
 
 BASE = """\

@@ -9,7 +9,8 @@ from msgspec.structs import replace
 from shipway.nodes import Change, Outcome
 from shipway.receipt import NodeResult, Receipt
 from shipway.records import Record
-from shipway.render.markdown import Links, receipt_comment
+from shipway.render.blocks import Links
+from shipway.render.receipt_comment import receipt_comment
 from shipway.render.receipt_text import render_receipt
 from shipway.summary import Summary, made_words, summarise
 from tests.runs import run, stage

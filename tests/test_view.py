@@ -6,8 +6,8 @@ from msgspec.structs import replace
 
 from shipway.approvals import ApprovalRule
 from shipway.errors import DeclarationError, Position, Problem, Reason, UsageError
+from shipway.render.blocks import Links
 from shipway.render.check import check_summary, check_title
-from shipway.render.markdown import Links
 from shipway.view import ANNOTATIONS_MAX, Conclusion, View, Weight
 from tests.render_samples import failed_receipt, good_receipt, large_plan, mixed_plan, plan_of, stage
 

@@ -212,5 +212,4 @@ def _title(action: str, slots: Mapping[str, Slot]) -> str:
 _TELLING = ("run", "path", "source", "packages", "name", "repo")
 """The slots that say what an action is about, the most telling first."""
 
-
 _MOST_TOLD = 3

@@ -23,7 +23,8 @@ from shipway.nodes import change_counts
 from shipway.plan import Plan
 from shipway.receipt import Receipt, RunOutcome
 from shipway.redaction import Redacted, Redactor
-from shipway.render import markdown
+from shipway.render import comment
+from shipway.render.blocks import Links
 from shipway.render.check import check_summary, check_title
 from shipway.render.foreign import one_line
 from shipway.render.plan_words import plan_counts
@@ -88,10 +89,10 @@ def comment_body(handover: Handover, context: Context) -> str:
     ci = context.ci
     assert ci is not None
     view, links = view_of(handover, ci), _links(handover, context, ci)
-    return f"{markdown.body(view, budget=limits.COMMENT_BYTES - limits.MARKER_BYTES, links=links)}\n"
+    return f"{comment.body(view, budget=limits.COMMENT_BYTES - limits.MARKER_BYTES, links=links)}\n"
 
 
-def _links(handover: Handover, context: Context, ci: CiContext) -> markdown.Links:
+def _links(handover: Handover, context: Context, ci: CiContext) -> Links:
     return links_of(
         ci,
         handover.plan,
@@ -173,12 +174,12 @@ def environment_url(ci: CiContext, plan: Plan, receipt: Receipt | None = None) -
     return f"{ci.run_url}?{urlencode({'effect': plan.effect, **counts, **sealed})}"
 
 
-def post_view(forge: Forge, ci: CiContext, view: View, links: markdown.Links) -> Posted:
+def post_view(forge: Forge, ci: CiContext, view: View, links: Links) -> Posted:
     """Post or update the comment of `view`."""
     return guarded(forge, lambda: _comment(forge, ci, view, links))
 
 
-def _comment(forge: Forge, ci: CiContext, view: View, links: markdown.Links) -> Posted:
+def _comment(forge: Forge, ci: CiContext, view: View, links: Links) -> Posted:
     place = _place(forge, ci, view)
     if place is None:
         return Posted(Outcome.REFUSED, why="no pull request belongs to this commit; the report is in the job summary")
@@ -195,7 +196,7 @@ def _comment(forge: Forge, ci: CiContext, view: View, links: markdown.Links) -> 
     )
     if not view.effect:
         return Posted(Outcome.REFUSED, why="there is no plan to show; the errors are in the job summary")
-    return post(forge, note, lambda budget: markdown.body(view, budget=budget, links=links))
+    return post(forge, note, lambda budget: comment.body(view, budget=budget, links=links))
 
 
 def _place(forge: Forge, ci: CiContext, view: View) -> tuple[int, str] | None:
@@ -205,13 +206,13 @@ def _place(forge: Forge, ci: CiContext, view: View) -> tuple[int, str] | None:
     return forge.merged_from(ci.sha) if view.receipt else None
 
 
-def _check(forge: Forge, ci: CiContext, view: View, links: markdown.Links) -> Posted:
+def _check(forge: Forge, ci: CiContext, view: View, links: Links) -> Posted:
     if ci.pull_request is None and view.receipt is None and view.error is None:
         return Posted(Outcome.REFUSED, why=f"a plan on `{ci.event}` is about no pull request")
     return forge.post_check(check_of(view, links, ci.head_sha if ci.pull_request is not None else ci.sha))
 
 
-def check_of(view: View, links: markdown.Links, commit: str) -> Check:
+def check_of(view: View, links: Links, commit: str) -> Check:
     """What the check on `commit` says of `view`."""
     return Check(
         name=view.name,

@@ -77,12 +77,14 @@ def show_document(
             raise UsageError("a receipt alone is not drawn", next="use --format text, markdown or json")
         return mermaid.flowchart(document)
     if form == "markdown":
-        from shipway.render import markdown
+        from shipway.render.blocks import Links
+        from shipway.render.plan_comment import plan_comment
+        from shipway.render.receipt_comment import receipt_comment
 
-        links = markdown.Links()
+        links = Links()
         if isinstance(document, Plan):
-            return markdown.plan_comment(document, budget=SUMMARY_BUDGET, links=links)
-        return markdown.receipt_comment(document, plan, budget=SUMMARY_BUDGET, links=links)
+            return plan_comment(document, budget=SUMMARY_BUDGET, links=links)
+        return receipt_comment(document, plan, budget=SUMMARY_BUDGET, links=links)
     colour = stream.isatty() and not context.no_color
     if isinstance(document, Plan):
         from shipway.render.plan_text import render_plan

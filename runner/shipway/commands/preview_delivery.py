@@ -19,7 +19,7 @@ from shipway.forges.previews import Announced, Previews
 from shipway.forges.sticky import Note, Purpose, post
 from shipway.plan import Plan
 from shipway.redaction import Redacted, Redactor
-from shipway.render import markdown
+from shipway.render.blocks import Links
 from shipway.render.foreign import one_line
 from shipway.render.preview_comment import PreviewReport, preview_body
 
@@ -67,12 +67,12 @@ def deliver_preview(
     )
 
 
-def post_preview(forge: Forge, ci: CiContext, report: PreviewReport, links: markdown.Links) -> Posted:
+def post_preview(forge: Forge, ci: CiContext, report: PreviewReport, links: Links) -> Posted:
     """Post or update the one comment of the environment, on its own pull request."""
     return guarded(forge, lambda: _posted(forge, ci, report, links))
 
 
-def _posted(forge: Forge, ci: CiContext, report: PreviewReport, links: markdown.Links) -> Posted:
+def _posted(forge: Forge, ci: CiContext, report: PreviewReport, links: Links) -> Posted:
     record = report.record
     number = pull_request_of(record)
     if number is None:
@@ -86,7 +86,7 @@ def _posted(forge: Forge, ci: CiContext, report: PreviewReport, links: markdown.
     return post(forge, note, lambda budget: preview_body(shown, budget=budget, links=links))
 
 
-def _check(forge: Forge, ci: CiContext, handover: Handover, links: markdown.Links, *, is_over: bool) -> Posted:
+def _check(forge: Forge, ci: CiContext, handover: Handover, links: Links, *, is_over: bool) -> Posted:
     if is_over:
         return Posted(Outcome.SUPERSEDED, why="a later run has taken over")
     if ci.pull_request is None or ci.action == "closed":

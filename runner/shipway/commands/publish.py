@@ -25,7 +25,8 @@ from shipway.errors import Reason, ShipwayError, VerificationError
 from shipway.forges.forge import Artifact, CiRun, Forge, ForgeError, Outcome, Posted, PullRequest
 from shipway.forges.sticky import Note, Purpose, post
 from shipway.plan import Plan
-from shipway.render import markdown
+from shipway.render import comment
+from shipway.render.blocks import Links
 from shipway.render.escape import prose
 from shipway.view import View
 
@@ -209,7 +210,7 @@ def _posted(forge: Forge, ci: CiContext, run: CiRun, found: _Found, candidates: 
         history=previous.history if previous else (),
         runs_url=f"{ci.server_url}/{ci.repository}/actions/runs",
     )
-    posted = post(forge, note, lambda budget: markdown.body(view, budget=budget, links=links))
+    posted = post(forge, note, lambda budget: comment.body(view, budget=budget, links=links))
     before = "; ".join(untold)
     if posted.outcome not in (Outcome.CREATED, Outcome.UPDATED, Outcome.UNCHANGED):
         return Published(plan.lifecycle, plan.target, number, posted, mismatch, before)
@@ -220,12 +221,12 @@ def _posted(forge: Forge, ci: CiContext, run: CiRun, found: _Found, candidates: 
     return Published(plan.lifecycle, plan.target, number, posted, mismatch, before, told)
 
 
-def _links(ci: CiContext, run: CiRun, found: _Found, mismatch: str) -> markdown.Links:
+def _links(ci: CiContext, run: CiRun, found: _Found, mismatch: str) -> Links:
     address = f"{ci.server_url}/{ci.repository}/actions/runs/{run.id}"
     file = found.plan.source.file
     is_plain = _PATH.fullmatch(file) is not None and ".." not in file  # else the address could lead to another page
     notes = [_FROM_A_FORK] if run.repository != ci.repository_id else []
-    return markdown.Links(
+    return Links(
         run_url=address,
         run=f"run {run.id}, attempt {run.attempt}",
         artifact_id=str(found.artifact.id),

@@ -9,7 +9,8 @@ from shipway.errors import Position, ShipwayError
 from shipway.plan import Plan
 from shipway.receipt import Receipt, own_outcome
 from shipway.redaction import trusted
-from shipway.render import markdown
+from shipway.render import comment
+from shipway.render.blocks import Links
 from shipway.render.foreign import one_line
 from shipway.render.preview_comment import PreviewReport, preview_body
 from shipway.render.wording import outcome_word
@@ -22,13 +23,13 @@ _MOST_ANNOTATIONS = 10
 
 def summarise(view: View, context: Context, log: WorkflowLog) -> None:
     """Write the report into the job summary, within what it takes."""
-    links = links_of(context.ci, view.plan) if context.ci else markdown.Links()
-    log.write_summary(markdown.body(view, budget=min(SUMMARY_BUDGET, log.summary_room()), links=links))
+    links = links_of(context.ci, view.plan) if context.ci else Links()
+    log.write_summary(comment.body(view, budget=min(SUMMARY_BUDGET, log.summary_room()), links=links))
 
 
 def summarise_preview(report: PreviewReport, context: Context, log: WorkflowLog) -> None:
     """Write what became of an environment into the job summary, within what it takes."""
-    links = links_of(context.ci, report.plan) if context.ci else markdown.Links()
+    links = links_of(context.ci, report.plan) if context.ci else Links()
     log.write_summary(preview_body(report, budget=min(SUMMARY_BUDGET, log.summary_room()), links=links))
 
 
@@ -62,13 +63,13 @@ def _annotate(log: WorkflowLog, message: str, where: Position | None) -> None:
 
 def links_of(
     ci: CiContext, plan: Plan | None, *, artifact_id: str = "", artifact_url: str = "", notes: tuple[str, ...] = ()
-) -> markdown.Links:
+) -> Links:
     """Where the report's facts can be looked up."""
     declaration = None
     if plan is not None and plan.source.commit and ci.repository:
         commit = ci.head_sha or plan.source.commit
         declaration = file_url(ci, commit, plan.source.file)
-    return markdown.Links(
+    return Links(
         run_url=ci.run_url or None,
         run=f"run {ci.run_id}, attempt {ci.run_attempt}",
         artifact_id=artifact_id or None,

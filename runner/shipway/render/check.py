@@ -5,12 +5,13 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from shipway.redaction import Redacted, trusted
-from shipway.render import markdown
+from shipway.render.blocks import Links
 from shipway.render.columns import cut
 from shipway.render.escape import code, name, prose
 from shipway.render.foreign import lines_of, one_line
-from shipway.render.markdown import Links
+from shipway.render.plan_comment import view_report
 from shipway.render.plan_words import plan_counts
+from shipway.render.receipt_comment import receipt_report
 from shipway.render.receipt_words import ending, receipt_counts
 from shipway.render.shorten import fit
 from shipway.view import View
@@ -42,9 +43,9 @@ def _refused(view: View) -> str:
 def check_summary(view: View, links: Links, budget: int) -> Redacted:
     """Header and table in at most `budget` UTF-8 bytes, or what was wrong where nothing could be planned."""
     if view.receipt is not None:
-        report = markdown.receipt_report(view.receipt, view.plan, budget, links)
+        report = receipt_report(view.receipt, view.plan, budget, links)
     elif view.plan is not None:
-        report = markdown.view_report(view, budget, links)
+        report = view_report(view, budget, links)
     else:
         return trusted(_problems(view))
     return trusted(fit(replace(report, graphs=("", ""), details=(), after=(), history=""), budget))

@@ -18,7 +18,6 @@ from shipway.render.wording import ON_FAILURE, plural, undo_word
 Fact: TypeAlias = tuple[str, str]
 """A label of one word and a text on one line, cleaned."""
 
-
 _SECRET = re.compile(r"""secrets\s*(?:\.\s*([A-Za-z_][A-Za-z0-9_-]*)|\[\s*'([^']*)'\s*\])""")
 
 

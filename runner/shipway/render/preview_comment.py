@@ -15,9 +15,12 @@ from shipway.environment_record import EnvironmentRecord, EnvironmentState
 from shipway.plan import Plan
 from shipway.receipt import Receipt
 from shipway.redaction import Redacted, trusted
-from shipway.render import markdown, wording
+from shipway.render import wording
+from shipway.render.blocks import Links
 from shipway.render.escape import code, code_cell, link, name, prose
+from shipway.render.plan_comment import plan_report
 from shipway.render.previews import ends_ms
+from shipway.render.receipt_comment import receipt_report
 from shipway.render.shorten import MIN_BUDGET, fit
 from shipway.render.state import moment
 
@@ -48,7 +51,7 @@ class PreviewReport(Struct, frozen=True):
     why: str = ""
 
 
-def preview_body(report: PreviewReport, *, budget: int, links: markdown.Links) -> Redacted:
+def preview_body(report: PreviewReport, *, budget: int, links: Links) -> Redacted:
     """The comment in at most `budget` UTF-8 bytes. Raises ValueError for a budget below `shorten.MIN_BUDGET`."""
     if budget < MIN_BUDGET:
         raise ValueError(f"a report takes at least {MIN_BUDGET} bytes, not {budget}")
@@ -84,7 +87,7 @@ def _blocks(report: PreviewReport, budget: int) -> Iterable[str]:
         yield f"**Why**: {code(record.cause, 300)}"
     yield _stuck(record)
     if report.receipt is not None and report.receipt.failed:
-        shown = markdown.receipt_report(report.receipt, report.plan, budget // 2, markdown.Links())
+        shown = receipt_report(report.receipt, report.plan, budget // 2, Links())
         yield from (*shown.lead, *shown.after)
 
 
@@ -126,16 +129,16 @@ def _stuck(record: EnvironmentRecord) -> str:
     return "\n".join([head, "", *lines[:_MOST_STUCK], *more])
 
 
-def _run_link(links: markdown.Links) -> str:
+def _run_link(links: Links) -> str:
     return link(prose(links.run, 80) or "run", links.run_url) if links.run or links.run_url else ""
 
 
-def _folded(report: PreviewReport, room: int, links: markdown.Links) -> str:
+def _folded(report: PreviewReport, room: int, links: Links) -> str:
     """The run's own report, or that of the plan where nothing was run."""
     if report.receipt is not None:
-        shown, title = markdown.receipt_report(report.receipt, report.plan, room, links), "What the run did"
+        shown, title = receipt_report(report.receipt, report.plan, room, links), "What the run did"
     elif report.plan is not None:
-        shown, title = markdown.plan_report(report.plan, room, links), "What is planned"
+        shown, title = plan_report(report.plan, room, links), "What is planned"
     else:
         return ""
     return f"<details><summary>{title}</summary>\n\n{fit(shown, room)}\n\n</details>"

@@ -35,8 +35,6 @@ from shipway.render.signs import OUTCOME_SIGNS, VERDICT_COLOURS, outcome_colour
 from shipway.summary import made_words, summarise
 
 _TAIL_LINES = 20
-
-
 _ENDING_COLOURS = {RunOutcome.SUCCEEDED: Colour.GREEN, RunOutcome.ROLLED_BACK: Colour.YELLOW}
 
 

@@ -12,8 +12,6 @@ from shipway.render.foreign import one_line
 from shipway.render.wording import BAD, outcome_word, short_commit
 
 _OUTCOMES = tuple(Outcome)
-
-
 ENDINGS = {
     RunOutcome.SUCCEEDED: "succeeded",
     RunOutcome.FAILED: "failed",

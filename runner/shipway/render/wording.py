@@ -16,7 +16,6 @@ QUIET = frozenset({Change.NOOP, Change.READ})
 BAD = FAILURES | {Outcome.CANCELLED, Outcome.UNDO_FAILED, Outcome.NOT_UNDOABLE, Outcome.DRIFTED}
 """Outcomes that a person has to look at."""
 
-
 ON_FAILURE = {
     OnFailure.DRAIN: "those already started finish",
     OnFailure.CANCEL: "the others are stopped",
