@@ -130,13 +130,14 @@ def test_p88_down_of_nothing_and_down_again_have_nothing_to_do(shop: Shop) -> No
 
 def test_p89_what_cannot_be_removed_is_kept_and_removed_by_the_next_down(shop: Shop) -> None:
     shop.call("up")
-    database = shop.data / "feat-login.db"
-    database.unlink()  # the hook's `rm` fails
+    drop = shop.project.root / "scripts/drop.sh"
+    text = drop.read_text()
+    drop.write_text(f"{text}exit 1\n")
     shop.call("down", code=4)
     found = shop.environments()["feat-login"]
     assert found["state"] == "failed" and "provisioner/service/data" in str(found["stuck"])
     assert (shop.processes(), shop.worktrees()) == ([], [])
-    database.touch()
+    drop.write_text(text)
     again = changes_of(shop.call("down", "--json"))
     assert again["provisioner/service/data"] == "succeeded"
     assert shop.environments()["feat-login"]["state"] == "gone"

@@ -97,3 +97,57 @@ def test_a_database_that_is_not_declared_any_more_goes_with_its_environment(shop
     shop.call("down")
     assert shop.log == ["seed feat-login", "destroy feat-login"]
     assert shop.processes() == [] and shop.worktrees() == []
+
+
+def _with_hooks(shop: Shop, hooks: str) -> None:
+    """Give the runner hooks, or other ones, that write to the log."""
+    path = shop.project.root / "shipway.yml"
+    lines = [
+        each
+        for each in path.read_text().splitlines()
+        if not each.lstrip().startswith(("deploy:", 'destroy: {run: "echo'))
+    ]
+    path.write_text("\n".join(lines).replace("ttl: 72h", f"{hooks}ttl: 72h") + "\n")
+    shop.project.commit()
+
+
+def _hook(name: str, word: str) -> str:
+    return f'{name}: {{run: "echo {word} >> $DATA/log", env: {{DATA: "${{{{ values.data }}}}"}}}}\n      '
+
+
+def test_a_deployment_that_is_not_declared_any_more_is_taken_back_by_down(shop: Shop) -> None:
+    """By the hook that it was declared with, over any number of ups without it."""
+    _with_hooks(shop, _hook("deploy", "deployed") + _hook("destroy", "undeployed"))
+    shop.call("up")
+    _with_hooks(shop, "")
+    shop.call("up")
+    shop.call("up")
+    assert shop.log == ["seed feat-login", "deployed"]
+    shop.call("down")
+    assert sorted(shop.log[2:]) == ["destroy feat-login", "undeployed"]
+    assert shop.processes() == [] and shop.worktrees() == []
+
+
+def test_what_is_only_destroyed_is_so_once_it_was_begun_and_once(shop: Shop) -> None:
+    """A service without `seed`, and a runner without `deploy`."""
+    path = shop.project.root / "shipway.yml"
+    cache = '        cache: {outputs: {}, destroy: {run: "echo cacheless >> $DATA/log", env: {DATA: "${{ values.data }}"}}}\n'
+    path.write_text(path.read_text().replace("        data:\n", f"{cache}        data:\n"))
+    _with_hooks(shop, _hook("destroy", "undeployed"))
+    path.write_text(path.read_text().replace("role: provisioner\n", "role: provisioner\n      before: exit 1\n"))
+    shop.call("up", code=4)
+    shop.call("down")
+    assert shop.log == []
+    path.write_text(path.read_text().replace("      before: exit 1\n", ""))
+    shop.project.commit()
+    shop.call("up")
+    shop.project.write({"README": "another commit"})
+    shop.project.commit()
+    shop.call("up", "--json")
+    drop = shop.project.root / "scripts/drop.sh"
+    text = drop.read_text()
+    drop.write_text(f"{text}exit 1\n")
+    shop.call("down", code=4)
+    drop.write_text(text)
+    shop.call("down")
+    assert sorted(shop.log[1:]) == ["cacheless", "destroy feat-login", "destroy feat-login", "undeployed"]

@@ -13,7 +13,7 @@ from shipway.canonical import Json, mapping
 from shipway.declaration import Declaration
 from shipway.environment_record import Checkpoint
 from shipway.errors import Reason, UsageError, did_you_mean
-from shipway.preview_names import COMPUTE, PORTS, secret_name
+from shipway.preview_names import COMPUTE, DEPLOY, PORTS, secret_name
 from shipway.preview_settings import Doing, Role
 from shipway.source import Path_, SourceTree
 
@@ -40,10 +40,26 @@ def recorded_data(declared: Declaration) -> dict[str, Json]:
 
 
 def with_left(data: Mapping[str, Json], before: Mapping[str, Json], left: Collection[str]) -> dict[str, Json]:
-    """`data`, and of `before` the services of the provisioner that are no longer declared and that a node of `left` made.
+    """`data`, and of `before` what is no longer declared and a node of `left` made: services of the provisioner, and `deploy`.
 
     Of each only the hook that takes it back stays: what it holds goes with the environment, not with a declaration.
     """
+    return _with_deployed(_with_services(data, before, left), before, left)
+
+
+def _with_deployed(data: Mapping[str, Json], before: Mapping[str, Json], left: Collection[str]) -> dict[str, Json]:
+    now, earlier = _found_stages(data).get(Role.RUNNER), _found_stages(before).get(Role.RUNNER)
+    if now is None or earlier is None or now[0] != earlier[0] or f"{now[0]}/{DEPLOY}" not in left:
+        return dict(data)
+    name, stage = now
+    with_, destroy = mapping(stage.get("with")), mapping(earlier[1].get("with")).get("destroy")
+    if destroy is None or "deploy" in with_ or "destroy" in with_:
+        return dict(data)
+    whole = {**stage, "with": {**with_, "destroy": destroy}}
+    return {**data, "stages": {**mapping(data.get("stages")), name: whole}}
+
+
+def _with_services(data: Mapping[str, Json], before: Mapping[str, Json], left: Collection[str]) -> dict[str, Json]:
     now, earlier = _found_stages(data).get(Role.PROVISIONER), _found_stages(before).get(Role.PROVISIONER)
     if now is None or earlier is None:
         return dict(data)

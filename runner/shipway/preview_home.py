@@ -6,8 +6,8 @@ from shipway.builder_options import NodeHandle
 from shipway.canonical import Json
 from shipway.declaration import OutputRule
 from shipway.preview_expressions import Scope, leases_of, names_in
-from shipway.preview_names import AFTER, BEFORE, COMPUTE, INIT, MANIFEST, PORTS, service_node
-from shipway.preview_settings import ComputeSettings, Doing, OwnedSettings, PreviewSettings
+from shipway.preview_names import AFTER, BEFORE, COMPUTE, INIT, MANIFEST, NOTHING_TO_RUN, PORTS, service_node
+from shipway.preview_settings import ComputeSettings, Doing, HookSettings, OwnedSettings, PreviewSettings
 from shipway.preview_stage import PreviewNodes
 
 
@@ -19,7 +19,9 @@ def add_provisioner(on: PreviewNodes, settings: PreviewSettings) -> None:
     before = add_hook(on, settings, BEFORE, [])
     last = add_place(on, settings.compute, before)
     services = [
-        _service(on, settings, name, last) for name, rule in sorted(settings.owned.items()) if rule.seed is not None
+        _service(on, settings, name, last)
+        for name, rule in sorted(settings.owned.items())
+        if rule.seed is not None or rule.destroy is not None
     ]
     manifest = add_manifest(on, services or last)
     add_hook(on, settings, AFTER, [manifest], reopened_by=[*services, *last])
@@ -164,17 +166,18 @@ def compute_slots(on: PreviewNodes, compute: ComputeSettings) -> dict[str, objec
 
 
 def _service(on: PreviewNodes, settings: PreviewSettings, name: str, after: list[NodeHandle]) -> NodeHandle:
+    """Makes what the service is; of one that is only destroyed it is noted that it is begun, so that what is there goes."""
     rule = settings.owned[name]
-    assert rule.seed is not None
+    seed = rule.seed or HookSettings(NOTHING_TO_RUN, (*on.stage.path, "with", "services", name))
     wanted = settings.service == name
     instead = (rule.reset if settings.action is Doing.RESET else rule.seed) if wanted else None
     action = settings.action.value if wanted else "seed"
     slots = {
         **on.in_place(),
-        "run": rule.seed.run,
-        "verify_script": rule.seed.verify,
+        "run": seed.run,
+        "verify_script": seed.verify,
         "where": "repository",
-        "cache": rule.seed.cache,
+        "cache": seed.cache,
         "undo": rule.destroy.run if rule.destroy is not None else None,
         "undo_where": "repository",
         "service": name,
@@ -182,19 +185,20 @@ def _service(on: PreviewNodes, settings: PreviewSettings, name: str, after: list
     }
     if instead is not None:
         slots["instead"] = instead.run
-    hooks = [instead or rule.seed, rule.destroy]
+    hooks = [instead or seed, rule.destroy]
     # A database does not lie in the checkout: a place made anew leaves it alone.
     return on.node(
         "preview.hook",
         service_node(name),
         slots,
         path=("services", name),
-        title=f"{action} {name}",
+        title=f"{action} {name}" if instead or rule.seed else f"note that {name} is to be destroyed",
         after=after,
         reopened_by=[],
         hooks=hooks,
-        env=on.hook_env(action, [*hooks, rule.seed], service=name, scope=Scope.PORTS),
+        env=on.hook_env(action, [*hooks, seed], service=name, scope=Scope.PORTS),
         outputs=rule.outputs,
+        reads=None if rule.seed is not None else (),
     )
 
 

@@ -15,6 +15,9 @@ BEFORE, COMPUTE, PORTS, MANIFEST, AFTER = "before", "compute", "ports", "manifes
 INFRASTRUCTURE, DEPLOY, INIT = "infrastructure", "deploy", "init"
 """Names of nodes in their stage. `init` is a node of its own: what it did once says nothing of what the service holds now."""
 
+NOTHING_TO_RUN = ":"
+"""The script of a node that only notes that something is begun, so that the hook which takes it back has to run."""
+
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 """What a service may be called: in ids, variables, host names and file names alike."""
 

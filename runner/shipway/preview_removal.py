@@ -147,7 +147,6 @@ class _Removal:
             "where": where,
             "undo": undo.run,
             "undo_where": where,
-            "is_kept": run is not None,
             "service": service or None,
             "action": "destroy",
         }

@@ -15,6 +15,7 @@ from shipway.preview_names import (
     BEFORE,
     DEPLOY,
     INFRASTRUCTURE,
+    NOTHING_TO_RUN,
     compose_project,
     env_node,
     port_variable,
@@ -56,6 +57,8 @@ class _Runner:
         infrastructure = self._infrastructure() if settings.compose_file else None
         self._last = [infrastructure] if infrastructure is not None else self._last
         deployed = self._hook(DEPLOY, settings.deploy, undo=settings.destroy)
+        if settings.deploy is None and settings.destroy is not None:
+            self._left.append(self._noted(settings.destroy))
         self._services(env, [each for each in (infrastructure, deployed) if each is not None])
         self._hook(AFTER, settings.after)
 
@@ -90,6 +93,29 @@ class _Runner:
         )
         self._last = [made]
         return made
+
+    def _noted(self, undo: HookSettings) -> NodeHandle:
+        """Of what `destroy` takes back without a `deploy`, as what services make: that it is begun. It makes nothing run again."""
+        on = self._on
+        slots = {
+            **on.in_place(),
+            "run": NOTHING_TO_RUN,
+            "where": "compute",
+            "undo": undo.run,
+            "undo_where": "compute",
+            "action": DEPLOY,
+        }
+        return on.node(
+            "preview.hook",
+            DEPLOY,
+            slots,
+            path=("destroy",),
+            title="note that `destroy` is to run",
+            after=self._last,
+            hooks=[None, undo],
+            env=on.hook_env(DEPLOY, [undo]),
+            reads=(),
+        )
 
     def _env_file(self, path: str, names: list[str]) -> NodeHandle:
         on = self._on

@@ -34,7 +34,6 @@ class PreviewHook(PreviewAction):
         "undo": SlotRule(SlotType.STRING, description="the script that takes it back", is_script=True),
         "undo_where": SlotRule(SlotType.STRING, default=_REPOSITORY, description="repository or compute"),
         "instead": SlotRule(SlotType.STRING, description="run this on what is there, such as a reset", is_script=True),
-        "is_kept": SlotRule(SlotType.BOOLEAN, default=True, description="false: nothing tells whether it is there"),
         "service": SlotRule(SlotType.STRING, description="what SHIPWAY_SERVICE says"),
         "action": SlotRule(SlotType.STRING, default="run", description="what SHIPWAY_ACTION says"),
         **VERIFY_SCRIPT,
@@ -42,7 +41,7 @@ class PreviewHook(PreviewAction):
     }
     removal = "the hook that takes it back is run"
     change = Change.RUN
-    unkeyed = ("undo", "undo_where", "instead", "action", "is_kept")
+    unkeyed = ("undo", "undo_where", "instead", "action")
 
     def plan(self, work: PlanWork) -> Prediction:
         """Kept, or opaque: only running it tells."""
@@ -86,7 +85,7 @@ class PreviewHook(PreviewAction):
         script = work.inputs.get("undo")
         if script is None:
             return checkpoint is not None
-        if checkpoint is None and work.shelf is not None and work.inputs["is_kept"]:
+        if checkpoint is None and work.shelf is not None:
             return False  # no run ever began to make it, or it was taken away already: both are noted before and after
         if work.inputs["undo_where"] == _COMPUTE and not work.inputs.get("compute"):
             return False  # it was never made, so that nothing is there
