@@ -18,7 +18,7 @@ demo-rollback: $(READY) ## the same with a step that fails, and what is undone t
 	@bash .ci/demo rollback
 
 test: $(READY) ## every test, on all cores; ARGS='-k retry' picks some
-	$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
 
 lint: $(READY) ## style, layers, workflows, schemas
 	@bash .ci/lint
