@@ -9,7 +9,7 @@ from shipway.node_ids import written_as
 from shipway.nodes import Change, Node, Outcome
 from shipway.receipt import NodeResult
 from shipway.render import wording
-from shipway.render.receipt_words import is_bad
+from shipway.render.wording import is_bad
 
 MOST_ITERATIONS = 12
 """A gather of more than these is shown by what its iterations have in common."""

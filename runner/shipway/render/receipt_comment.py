@@ -32,13 +32,13 @@ from shipway.render.receipt_words import (
     broken_glass,
     cause_of,
     ending,
-    is_bad,
     parallelism,
     receipt_counts,
     result_word,
     undo_text,
 )
 from shipway.render.shorten import Detail, Rank, Report, Row, fit
+from shipway.render.wording import is_bad
 from shipway.summary import made_words, summarise
 
 _MAX_TAILS = 5

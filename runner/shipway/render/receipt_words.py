@@ -9,7 +9,7 @@ from shipway.plan import Plan
 from shipway.policies import BreakGlass
 from shipway.receipt import NodeResult, Receipt, RollbackEntry, RunOutcome, own_outcome
 from shipway.render.foreign import one_line
-from shipway.render.wording import BAD, outcome_word, short_commit
+from shipway.render.wording import is_bad, outcome_word, short_commit
 
 _OUTCOMES = tuple(Outcome)
 ENDINGS = {
@@ -89,11 +89,6 @@ def result_word(result: NodeResult) -> str:
     if own is not result.outcome and own not in DONE:
         return f"{outcome_word(own)}, {outcome_word(result.outcome)}"
     return outcome_word(result.outcome)
-
-
-def is_bad(result: NodeResult) -> bool:
-    """Whether a person has to look at the node: it failed by itself, or was to be undone and was not."""
-    return result.outcome in BAD or own_outcome(result) in FAILURES
 
 
 def cause_of(result: NodeResult) -> str:

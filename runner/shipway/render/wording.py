@@ -8,6 +8,7 @@ from shipway.declaration import OnFailure
 from shipway.nodes import FAILURES, Change, Fidelity, Node, Outcome
 from shipway.plan import COMPENSATION_PART
 from shipway.policies import Decision, Verdict
+from shipway.receipt import NodeResult, own_outcome
 from shipway.render.foreign import one_line
 
 QUIET = frozenset({Change.NOOP, Change.READ})
@@ -93,3 +94,8 @@ def verdict_lines(verdicts: Sequence[Verdict]) -> list[tuple[Decision, str]]:
 def _verdict_line(verdict: Verdict) -> str:
     said = "; ".join(one_line(message) for message in verdict.messages)
     return f"{one_line(verdict.words)} {_DECIDED[verdict.decision]}" + (f": {said}" if said else "")
+
+
+def is_bad(result: NodeResult) -> bool:
+    """Whether a person has to look at the node: it failed by itself, or was to be undone and was not."""
+    return result.outcome in BAD or own_outcome(result) in FAILURES
