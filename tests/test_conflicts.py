@@ -197,6 +197,11 @@ def test_two_names_meet_where_something_belongs_to_both(one: str, other: str, me
     assert declared(one).meets(declared(other)) is declared(other).meets(declared(one)) is meet
 
 
+@pytest.mark.parametrize(("path", "around"), [("a/b/c", ["a/b", "a"]), ("/a/b", ["/a"]), ("//a/b", ["//a"]), ("c", [])])
+def test_a_file_is_in_the_folders_around_it(path: str, around: list[str]) -> None:
+    assert list(at_path(path, Reach.ENTRY).ancestors()) == around
+
+
 def test_an_action_s_path_has_no_special_characters() -> None:
     assert not at_path("a[1]/*.txt", Reach.ENTRY).meets(declared("a[1]/x.txt"))
     assert at_path("a[1]/*.txt", Reach.ENTRY).meets(declared("a[[]1]/*"))

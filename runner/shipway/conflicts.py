@@ -39,6 +39,12 @@ class _Used:
         self.readers: list[int] = []
 
 
+class _Users(dict[Resource, _Used]):
+    def __missing__(self, resource: Resource) -> _Used:
+        used = self[resource] = _Used(resource)
+        return used
+
+
 def settle(
     nodes: Sequence[Node], accesses: Mapping[str, Accesses], graph: Graph
 ) -> tuple[tuple[Node, ...], list[Problem]]:
@@ -76,17 +82,21 @@ class _Settlement:
 
     def _used(self) -> list[_Used]:
         """Writers and readers by resource, by place in the order; who writes into a folder reads the folder."""
-        users: dict[Resource, _Used] = {}
+        users = _Users()
         for name, access in self._accesses.items():
             for resource in dict.fromkeys(access.writes):
-                users.setdefault(resource, _Used(resource)).writers.append(self._index[name])
+                users[resource].writers.append(self._index[name])
             for resource in dict.fromkeys(access.reads):
-                users.setdefault(resource, _Used(resource)).readers.append(self._index[name])
-        for used in list(users.values()):
+                users[resource].readers.append(self._index[name])
+        written = {
+            used.resource.name: used
+            for used in users.values()
+            if used.writers and used.resource.scheme == "file" and used.resource.reach is Reach.ENTRY
+        }
+        for used in list(users.values()) if written else ():
             for folder in used.resource.ancestors() if used.writers and used.resource.scheme == "file" else ():
-                above = users.get(Resource("file", folder))
-                if above is not None and above.writers:
-                    above.readers += used.writers
+                if folder in written:
+                    written[folder].readers += used.writers
         for used in users.values():
             used.writers.sort(key=self._reach.place.__getitem__)
         return list(users.values())

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from shipway.action import Work
 from shipway.canonical import Json
-from shipway.file_state import Kind, Real, kind_of, real_folder
+from shipway.file_state import Kind, Real, above_of, kind_of, real_folder
 from shipway.notebook import NOTES, Notebook
 
 _MODE = 0o755
@@ -28,14 +28,16 @@ class MadeFolders:
     def __init__(self, node: str, notebook: Notebook) -> None:
         self._claim = node
         self._notebook = notebook
+        self._there: set[str] = set()
 
     def above(self, path: str, real: Real = real_folder) -> list[str]:
         """The folders above `path`, outermost first, that are missing or that a node of this run made."""
         found: list[str] = []
-        folder = os.path.dirname(path)
+        self._there = set()
+        folder = above_of(path)
         while self._is_ours(folder, real):
             found.append(folder)
-            folder = os.path.dirname(folder)
+            folder = above_of(folder)
         return found[::-1]  # the next one was there before the run, and so were those above it
 
     def claims(self, folders: Iterable[str], real: Real = real_folder) -> list[tuple[str, str, Json]]:
@@ -43,10 +45,11 @@ class MadeFolders:
         return [(_topic(folder, real), self._claim, True) for folder in folders]
 
     def make(self, folders: Iterable[str]) -> None:
-        """Make those of `folders`, claimed and outermost first, that are missing."""
+        """Make those of `folders`, claimed and outermost first, that `above` found missing."""
         for folder in folders:
-            with suppress(FileExistsError):
-                os.mkdir(folder, _MODE)
+            if folder not in self._there:
+                with suppress(FileExistsError):
+                    os.mkdir(folder, _MODE)
 
     def leave(self, folder: Path) -> None:
         """Give up the claim on `folder`, and remove it if no other node claims it and it is empty. May be repeated."""
@@ -59,7 +62,10 @@ class MadeFolders:
 
     def _is_ours(self, folder: str, real: Real) -> bool:
         kind = kind_of(folder)
-        return kind is Kind.ABSENT or (kind is Kind.DIRECTORY and bool(self._notebook.all(_topic(folder, real))))
+        if kind is Kind.DIRECTORY:
+            self._there.add(folder)
+            return bool(self._notebook.all(_topic(folder, real)))
+        return kind is Kind.ABSENT
 
 
 def notebook_of(work: Work) -> Notebook:

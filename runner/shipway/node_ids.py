@@ -13,6 +13,7 @@ MAX_KEY = 128
 _GATE, _OPEN = "[*]", "[?]"
 _KEY = re.compile(r"\[[^\]]*\]")
 _UNSAFE = re.compile(r"[^A-Za-z0-9._@+=-]")
+_PLAIN_PATH = re.compile(r"[A-Za-z0-9._@/-]+")
 
 
 def gate_of(node: str) -> str:
@@ -60,11 +61,16 @@ def named_by_path(name: str, path: str) -> str:
 
     Two paths never have one name. A long one is cut, with a digest behind it.
     """
-    parts = [escaped(part).replace("+", "%2B").replace("=", "%3D") for part in path.split("/")]
-    whole = "+".join([name, *parts])
+    # What stays as it is when nothing of it is a sign of ours needs no look at each of its parts.
+    parts = [path] if _PLAIN_PATH.fullmatch(path) else map(_part, path.split("/"))
+    whole = "+".join([name, *parts]).replace("/", "+")
     if len(whole) <= MAX_KEY:
         return whole
     return f"{whole[: MAX_KEY - 17]}={sha256(whole.encode()).hexdigest()[:16]}"
+
+
+def _part(text: str) -> str:
+    return escaped(text).replace("+", "%2B").replace("=", "%3D")
 
 
 def body_of(node: str) -> str:

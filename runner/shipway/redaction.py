@@ -111,11 +111,17 @@ class Redactor:
 
     def clean(self, text: str) -> Redacted:
         """`text` stripped, then masked: a secret interrupted by invisible characters is found as well."""
-        return self.redact(strip_control(text)) if text else Redacted("")
+        known = self._known
+        if not text or text in known.clean:
+            return Redacted(text)
+        cleaned = self.redact(strip_control(text))
+        if len(text) <= _SHORT and len(known.clean) < _MOST_UNMARKED and cleaned == text:
+            known.clean.add(text)
+        return cleaned
 
     def finds(self, text: str) -> bool:
         """Whether a secret stands in `text`. Counts nothing."""
-        return any(True for search in (self._known, credentials) for _ in search.places(text))
+        return any(True for search in (self._known, credentials) if search.may_be_in(text) for _ in search.places(text))
 
     def knows(self, text: str) -> bool:
         """Whether the whole text is a secret. Counts nothing."""
@@ -223,7 +229,9 @@ _SHORT, _MOST_UNMARKED = 24, 2048
 
 
 class _Known:
-    """The forms of declared secrets, sorted. `unmarked` are texts that neither they nor credentials stand in."""
+    """The forms of declared secrets, sorted. `unmarked` are texts that neither they nor credentials stand in, `clean` those of
+    them that hold no control character either.
+    """
 
     def __init__(self, variants: Iterable[str]) -> None:
         self._variants = sorted(variants)
@@ -232,6 +240,7 @@ class _Known:
         self._longest = max(map(len, self._variants), default=0)
         self._pattern = re.compile(any_of(self._variants)) if self._variants else None
         self.unmarked: set[str] = set()
+        self.clean: set[str] = set()
 
     @cached_property
     def _long(self) -> re.Pattern[str] | None:

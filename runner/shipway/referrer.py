@@ -88,6 +88,8 @@ class Referrer:
 
     def slot(self, name: str, value: object) -> Slot | None:
         """The slot for one written value; None, with a problem noted, where it is of no kind a slot can hold."""
+        if type(value) is str and not expressions.has_expression(value):
+            return Immediate(value)
         if isinstance(value, Promise):
             self._promise(value.node)
             return value

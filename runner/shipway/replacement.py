@@ -96,12 +96,12 @@ class Ledger:
         place.symlink_to(target)
         return place
 
-    def link(self, path: Path, target: str, after: str, real: Real = real_folder) -> None:
-        """Make the link `path`, with the fingerprint `after`, in place of what stands there; where nothing does, at once.
+    def link(self, path: Path, target: str, after: str, kind: Kind, real: Real = real_folder) -> None:
+        """Make the link `path`, with the fingerprint `after`, in place of what stands there, a `kind`; of nothing, at once.
 
         The directories above it are made as by `make_parents`.
         """
-        if kind_of(path) is not Kind.ABSENT:
+        if kind is not Kind.ABSENT:
             self.make_parents(path, real)
             self.replace(path, self.new_link(target))
             return

@@ -6,6 +6,7 @@ import posixpath
 import re
 from collections.abc import Iterable
 from enum import IntEnum
+from functools import lru_cache
 from typing import NamedTuple
 
 from shipway.globs import globs_meet, match_glob
@@ -56,10 +57,17 @@ class Resource(NamedTuple):
 
     def ancestors(self) -> Iterable[str]:
         """The folders around it, the nearest first."""
-        name = self.literal if self.reach is Reach.PATTERN else posixpath.dirname(self.name)
-        while name and name != "/":
-            yield name
-            name = posixpath.dirname(name)
+        return _around(self.literal if self.reach is Reach.PATTERN else posixpath.dirname(self.name))
+
+
+@lru_cache(maxsize=1024)
+def _around(folder: str) -> tuple[str, ...]:
+    """The folder and those around it, the nearest first; thousands of files are in one."""
+    found = []
+    while folder.strip("/"):  # two slashes at the beginning stay two: POSIX.1-2017, 4.13
+        found.append(folder)
+        folder = posixpath.dirname(folder)
+    return tuple(found)
 
 
 def declared(text: str) -> Resource:

@@ -94,7 +94,7 @@ class FileLink:
             after = link_fingerprint(target)
             below = gone_below(path, work.inputs["path"]) if kind is Kind.DIRECTORY else ()
             records = (*below, _record(work, after))
-            ledger.link(path, target, after, real)
+            ledger.link(path, target, after, kind, real)
             return Done(outputs, undo=ledger.complete(), change=_CHANGE_OF[kind], records=records)
 
     def undo(self, work: Work) -> None:
