@@ -150,12 +150,15 @@ class Attempts:
         self._failed_to_start.append(self._endings.not_started(self._taken_off(attempt), error))
 
     def _transcript(self, attempt: Ongoing) -> Transcript:
-        if not os.path.isdir(self._raw):
+        name = file_name(attempt.node, attempt.verb)
+        raw, log = f"{self._raw}/{name}", f"{self._logs}/{name}.log"
+        try:
+            return Transcript(raw, log, self._redactor)
+        except FileNotFoundError:
             # A step may clean the checkout of all that git ignores, and this with it.
             for place in (self._raw, self._logs, self._io):
                 os.makedirs(place, mode=0o700, exist_ok=True)
-        name = file_name(attempt.node, attempt.verb)
-        return Transcript(f"{self._raw}/{name}", f"{self._logs}/{name}.log", self._redactor)
+            return Transcript(raw, log, self._redactor)
 
     def wait(self, until_ms: int | None) -> list[Ended]:
         """Attempts that ended, waiting until one does, until `until_ms` on the clock, or until `wake`."""

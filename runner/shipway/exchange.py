@@ -8,7 +8,6 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Callable
-from functools import cached_property
 from io import BufferedReader
 from pathlib import Path
 
@@ -56,6 +55,7 @@ class Exchange:
         self.emit = f"{directory}/{name}.emit"
         self.script = f"{directory}/{name}.script"
         self._has_script = False
+        self._is_empty: bool | None = None
 
     def write_script(self, text: str) -> None:
         """Keep a script where only this user can read it."""
@@ -64,9 +64,14 @@ class Exchange:
         with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
             stream.write(text)
 
-    @cached_property
+    @property
     def is_empty(self) -> bool:
         """Whether nothing was written, as by nearly every step. Ask once it has ended: it saves opening what is not there."""
+        if self._is_empty is None:
+            self._is_empty = self._has_nothing()
+        return self._is_empty
+
+    def _has_nothing(self) -> bool:
         try:
             return not self._has_script and not os.listdir(self._directory)
         except FileNotFoundError:

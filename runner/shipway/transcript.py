@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import os
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -20,6 +21,21 @@ _CHUNKS_AT_ONCE = 8
 """A child may print faster than this reads: a turn of the loop must end all the same, or no timeout would be seen."""
 
 
+class _Reading:
+    """Bytes as they come, as masked text: neither a character nor a secret is cut in two."""
+
+    def __init__(self, redactor: Redactor) -> None:
+        self._stream = redactor.stream()
+        self._decoder = _Decoder("replace")
+
+    def feed(self, piece: bytes) -> Redacted:
+        return self._stream.feed(self._decoder.decode(piece))
+
+    def end(self) -> Iterator[Redacted]:
+        yield self._stream.feed(self._decoder.decode(b"", final=True))
+        yield self._stream.flush()
+
+
 class Transcript:
     """Reads the raw file as it grows; a log exists once there is something to read. Bounded memory for any output.
 
@@ -30,12 +46,11 @@ class Transcript:
         self._raw = raw
         self._log = log
         self._redactor = redactor
+        self._reading: _Reading | None = None  # most steps print nothing
         # Mode 0600 from the start: between open and read it holds what was not masked yet. New, since another step may have
         # put a link or a pipe there.
         self.descriptor = os.open(raw, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
         self._position = 0
-        self._stream = redactor.stream()
-        self._decoder = _Decoder("replace")
         self._sink: int | None = None
         self.tail = ""
         self.fault = ""
@@ -58,13 +73,14 @@ class Transcript:
             piece := os.pread(self.descriptor, min(_CHUNK, end - self._position), self._position)
         ):
             self._position += len(piece)
-            fresh = (fresh + self._keep(self._stream.feed(self._decoder.decode(piece))))[-TAIL_CHARACTERS:]
+            if self._reading is None:
+                self._reading = _Reading(self._redactor)
+            fresh = (fresh + self._keep(self._reading.feed(piece)))[-TAIL_CHARACTERS:]
         return fresh
 
     def _rest(self, size: int) -> str:
         fresh = self._take(size)
-        fresh += self._keep(self._stream.feed(self._decoder.decode(b"", final=True)))
-        return fresh + self._keep(self._stream.flush())
+        return fresh if self._reading is None else fresh + "".join(map(self._keep, self._reading.end()))
 
     def note(self, text: str) -> None:
         """Add a line of Shipway's or an in-process action's own to the log."""
@@ -113,11 +129,11 @@ def salvage(raw: Path, log: Path | None, redactor: Redactor) -> None:
             suppress(OSError),
             open(os.open(raw, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file,
         ):
-            stream, decoder = redactor.stream(), _Decoder("replace")
+            reading = _Reading(redactor)
             flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
             with open(os.open(log, flags, 0o600), "wb") as kept:
                 while piece := file.read(_CHUNK):
-                    kept.write(stream.feed(decoder.decode(piece)).encode("utf-8", "replace"))
-                kept.write((stream.feed(decoder.decode(b"", final=True)) + stream.flush()).encode("utf-8", "replace"))
+                    kept.write(reading.feed(piece).encode("utf-8", "replace"))
+                kept.writelines(piece.encode("utf-8", "replace") for piece in reading.end())
     with suppress(OSError):
         os.unlink(raw)

@@ -26,7 +26,7 @@ from shipway.events import (
     StageReopened,
     Stopping,
 )
-from shipway.nodes import Node, Outcome
+from shipway.nodes import DONE, Node, Outcome
 from shipway.redaction import Redacted, trusted
 from shipway.render.columns import Colour, paint
 from shipway.render.foreign import inert, one_line
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from shipway.render.live import LiveView
 
 _CHUNK = 1 << 16
+_FINE = frozenset(outcome.value for outcome in DONE)
 
 
 class Verbosity(IntEnum):
@@ -143,8 +144,8 @@ class Terminal:
 
     def __call__(self, event: Event) -> None:
         """Show `event`."""
-        if self._verbosity is Verbosity.QUIET and isinstance(event, NodeStarted):
-            return  # one for every node, and never an alarm
+        if self._verbosity is Verbosity.QUIET and _is_never_an_alarm(event):
+            return
         self._move(event)
         line = tell(event, self._nodes, is_verbose=self._verbosity is Verbosity.VERBOSE)
         if line and self._is_told(event, line):
@@ -236,6 +237,13 @@ class Terminal:
         with self._workflow.group(trusted(title)), self._workflow.stopped_commands() as foreign:
             for piece in _pieces(Path(event.log)):
                 foreign(trusted(piece))
+
+
+def _is_never_an_alarm(event: Event) -> bool:
+    """Of what comes for every node, nearly all: not even worth wording where only alarms are told."""
+    if isinstance(event, NodeFinished):
+        return event.outcome in _FINE
+    return isinstance(event, NodeStarted)
 
 
 def _pieces(log: Path) -> Iterator[str]:
