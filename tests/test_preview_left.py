@@ -151,3 +151,44 @@ def test_what_is_only_destroyed_is_so_once_it_was_begun_and_once(shop: Shop) -> 
     drop.write_text(text)
     shop.call("down")
     assert sorted(shop.log[1:]) == ["cacheless", "destroy feat-login", "destroy feat-login", "undeployed"]
+
+
+def _rename(shop: Shop, **names: str) -> None:
+    """Call stages otherwise."""
+    path = shop.project.root / "shipway.yml"
+    text = path.read_text()
+    for old, new in names.items():
+        text = text.replace(f"  {old}:\n", f"  {new}:\n").replace(f"[{old}]", f"[{new}]")
+    path.write_text(text)
+    shop.project.commit()
+
+
+def test_a_stage_with_another_name_goes_on_with_what_is_there(shop: Shop) -> None:
+    """It is known by its role: nothing is provisioned a second time, and down takes all of it away."""
+    shop.call("up")
+    before = shop.environments()["feat-login"]["urls"]
+    _rename(shop, provisioner="base", runner="app")
+    found = changes_of(shop.call("up", "--json"))
+    assert shop.log == ["seed feat-login"]
+    assert {found[node] for node in ("base/ports", "base/service/data")} == {"unchanged"}
+    assert (shop.environments()["feat-login"]["urls"], len(shop.processes()), len(shop.worktrees())) == (before, 2, 1)
+    assert set(changes_of(shop.call("up", "--json")).values()) == {"unchanged"}
+    _rename(shop, base="runner", app="base")  # the one's name is the other's by now
+    shop.call("up")
+    shop.call("down")
+    assert shop.log == ["seed feat-login", "destroy feat-login"]
+    assert shop.processes() == [] and shop.worktrees() == []
+
+
+def test_an_up_without_the_stage_that_made_something_is_refused(shop: Shop) -> None:
+    """What it made would be left behind; down still takes that away."""
+    shop.call("up")
+    path = shop.project.root / "shipway.yml"
+    text = path.read_text()
+    path.write_text(text[: text.index("  runner:\n")])
+    shop.project.commit()
+    said = shop.call("up", code=2).err
+    assert "was made by the stage `runner` too" in said and "shipway preview down --target feat-login" in said
+    assert len(shop.processes()) == 2
+    shop.call("down")
+    assert shop.processes() == [] and shop.worktrees() == []

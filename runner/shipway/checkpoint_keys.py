@@ -15,11 +15,11 @@ from shipway.evaluation import references_of
 from shipway.expressions import Reference
 from shipway.node_json import slot_json
 from shipway.nodes import Computed, Immediate, Node, Promise, Slot
+from shipway.preview_moving import AFTER_PART
 
 NEVER_KEYED = frozenset({"lifecycle", "target", "compute", "ssh", "verify_script", "cache", "remove", "stop", "after"})
 """Slots that decide nothing of what a node leaves behind; `after` has parts of its own."""
 
-_AFTER = "after "
 _MOST_PARTS = 400
 _MOST_TOLD = 3
 
@@ -113,11 +113,11 @@ def parts_of(node: Node, contract: int, given: Given, unkeyed: Collection[str], 
         named = named_outputs(form, node)
         value_digest = _digest(_as_entered(form, value, node, producers)) if is_known else ""
         digests[name] = value_digest + (f":{_digest(slot_json(form))}" if named else "")
-        if not is_known and (name.startswith(_AFTER) or not all(map(producers.is_settled, named))):
+        if not is_known and (name.startswith(AFTER_PART) or not all(map(producers.is_settled, named))):
             waits.add(name)
-    awaited = {name for name in waits if name == f"{_AFTER}{given.unknown.get('after', '').strip('`')}"}
+    awaited = {name for name in waits if name == f"{AFTER_PART}{given.unknown.get('after', '').strip('`')}"}
     if awaited:  # of the others nobody knows that they are not what they were
-        waits = {name for name in waits if not name.startswith(_AFTER)} | awaited
+        waits = {name for name in waits if not name.startswith(AFTER_PART)} | awaited
     return Parts(_bounded(digests), frozenset(waits))
 
 
@@ -140,8 +140,8 @@ def _told(name: str, *, is_waiting: bool) -> str:
         return "files under `reads` changed"
     if name == "action":
         return "this version does it in another way"
-    if name.startswith(_AFTER):
-        node = name.removeprefix(_AFTER) or "what it depends on"
+    if name.startswith(AFTER_PART):
+        node = name.removeprefix(AFTER_PART) or "what it depends on"
         return f"`{node}` " + ("runs before it" if is_waiting else "was made anew")
     kind, _, rest = name.partition(" ")
     if kind == "env":
@@ -196,9 +196,9 @@ def _after_leaves(node: Node, given: Given) -> Iterator[_Leaf]:
             inner = Computed(text)
             named = next((each.owner for each in named_outputs(inner, node)), "")
             at = value[place] if is_known and isinstance(value, list | tuple) and place < len(value) else None
-            yield f"{_AFTER}{named or place}", inner, is_known, at
+            yield f"{AFTER_PART}{named or place}", inner, is_known, at
     else:
-        yield _AFTER + (form.node if isinstance(form, Promise) else ""), form, is_known, value
+        yield AFTER_PART + (form.node if isinstance(form, Promise) else ""), form, is_known, value
 
 
 def _members(form: Slot, value: Json) -> dict[str, Slot] | None:

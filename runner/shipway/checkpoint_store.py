@@ -16,6 +16,7 @@ from shipway.environment_record import Checkpoint, EnvironmentRecord, marked_sta
 from shipway.environments import Environments
 from shipway.errors import ShipwayError
 from shipway.nodes import Node
+from shipway.preview_moving import moved
 from shipway.secrecy import NotOpened
 from shipway.shelf import Shelf
 
@@ -25,13 +26,19 @@ def read_environment(shelf: Shelf | None) -> EnvironmentRecord | None:
     if shelf is None:
         return None
     with told_as_failure():
-        return Environments(shelf.store, shelf.lifecycle).read(shelf.target)
+        return _read(shelf)
 
 
 def left_nodes(shelf: Shelf | None) -> tuple[str, ...]:
     """The nodes of which something may be there, as the record says, by id. Raises StoreError."""
-    record = Environments(shelf.store, shelf.lifecycle).read(shelf.target) if shelf is not None else None
+    record = _read(shelf) if shelf is not None else None
     return tuple(sorted(record.checkpoints)) if record is not None else ()
+
+
+def _read(shelf: Shelf) -> EnvironmentRecord | None:
+    """The record with its nodes under the names that they have now. Raises StoreError."""
+    record = Environments(shelf.store, shelf.lifecycle).read(shelf.target)
+    return moved(record, shelf.roles) if record is not None else None
 
 
 def known_environment(work: Work | PlanWork) -> EnvironmentRecord | None:
@@ -62,7 +69,9 @@ def change_environment(work: Work, change: Callable[[EnvironmentRecord], Environ
     fresh = EnvironmentRecord(shelf.lifecycle, shelf.target, created_ms=now_ms, touched_ms=now_ms)
     with told_as_failure(), shelf.changing:
         environments = Environments(shelf.store, shelf.lifecycle)
-        changed = environments.change(shelf.target, lambda record: change(record or fresh))
+        changed = environments.change(
+            shelf.target, lambda record: change(moved(record, shelf.roles) if record is not None else fresh)
+        )
         shelf.recalled[_memory_of(work)] = changed
 
 

@@ -27,11 +27,13 @@ class Shelf:
         *,
         open_vault: Callable[[], Vault | None] = lambda: None,
         is_private: bool = False,
+        roles: Mapping[str, str] | None = None,
     ) -> None:
-        """Nothing is opened yet: most lifecycles keep nothing."""
+        """Nothing is opened yet: most lifecycles keep nothing. `roles` are the stages of a preview by their role."""
         self.lifecycle = lifecycle
         self.target = target
         self.is_private = is_private
+        self.roles = dict(roles or {})
         self.recalled: dict[str, object] = {}
         """What was read and need not be read again: nobody else changes it while the lock of the target is held."""
         self.changing = Lock()

@@ -22,6 +22,7 @@ from shipway.environment_record import EnvironmentRecord
 from shipway.environments import Environments
 from shipway.errors import DeclarationError, Reason, UsageError
 from shipway.loading import load_declaration
+from shipway.preview_moving import roles_of
 from shipway.preview_names import PREVIEWS, host_label, kept_folder
 from shipway.repository import Repository, open_repository
 from shipway.shelf import Shelf
@@ -110,6 +111,7 @@ def shelf_of(desk: Desk, declared: Declaration, context: Context) -> Shelf:
         lambda: desk.store,
         open_vault=lambda: open_vault(declared, secrets),
         is_private=declared.state.store is StateStore.LOCAL,
+        roles=roles_of(declared),
     )
 
 

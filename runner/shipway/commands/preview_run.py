@@ -21,12 +21,13 @@ from shipway.commands.setting import heeding_signals, surroundings
 from shipway.context import Context
 from shipway.declaration import Declaration
 from shipway.environment_record import EnvironmentRecord, EnvironmentState, Happening, in_state, with_stuck
-from shipway.errors import EXIT_FAILED, EXIT_NOT_UNDONE, Reason, UnreachableError
+from shipway.errors import EXIT_FAILED, EXIT_NOT_UNDONE, Reason, UnreachableError, UsageError
 from shipway.events import Events
 from shipway.lifecycle import run_lifecycle
 from shipway.nodes import FAILURES, Immediate
 from shipway.plan import Plan
 from shipway.preview_derivation import recorded_data, with_left
+from shipway.preview_moving import dropped, moved, roles_of
 from shipway.preview_names import service_url
 from shipway.preview_settings import Doing
 from shipway.undertaking import Finished, Request
@@ -104,6 +105,8 @@ class Telling:
         self._check_quota(facts)
         if self._operation.removes:
             refuse_outdated(Doing(self._operation.name), self._desk)
+        else:
+            self._refuse_stranded(plan)
         self._desk.environments.change(self._desk.target, lambda before: self._begun(before, plan, facts))
         self._has_begun = True
 
@@ -128,6 +131,21 @@ class Telling:
                 next=f"remove one, for example `shipway preview down --target {oldest.target}`; nothing was started",
             )
 
+    def _refuse_stranded(self, plan: Plan) -> None:
+        """Refuse what would leave behind, unseen, what was made elsewhere or by stages that are no more. Raises UsageError."""
+        record, declared = self._desk.record(), self._desk.declared
+        if record is None or not record.is_alive or not record.checkpoints or declared is None:
+            return
+        stages, backend = dropped(record, roles_of(declared)), backend_of(plan)
+        if not stages and (backend == record.backend or not record.backend):
+            return
+        was = f"was made by the stage `{stages[0]}` too" if stages else f"lives by the backend `{record.backend}`"
+        raise UsageError(
+            f"the environment `{record.target}` {was}, which the declaration does not name any more",
+            reason=Reason.TARGET_REFUSED,
+            next=f"take it down as it was declared, then run again: `shipway preview down --target {record.target}`",
+        )
+
     def _begun(self, before: EnvironmentRecord | None, plan: Plan, facts: Mapping[str, Json]) -> EnvironmentRecord:
         self._before = before
         now, ci, repository = self._desk.clock_ms(), self._context.ci, self._desk.repository
@@ -136,13 +154,14 @@ class Telling:
             record = replace(record, created_ms=now)
         if not self._operation.removes:
             declared = self._desk.declared
+            record = moved(record, roles_of(declared)) if declared is not None else record
             record = replace(
                 record,
                 branch=(ci.head_ref if ci else repository.branch) or record.branch,
                 base=(ci.base_ref if ci else "") or record.base,
                 commit=(ci.head_sha if ci else repository.commit) or "",
                 pull_request=ci.pull_request if ci and ci.pull_request is not None else record.pull_request,
-                backend=str(facts.get("backend", "")),
+                backend=backend_of(plan),
                 ttl_ms=_integer_or_none(facts.get("ttl_ms")),
                 touched_ms=now,
                 declaration=recorded_text(declared, record) if declared is not None else record.declaration,
@@ -192,6 +211,11 @@ class Telling:
 def preview_facts(plan: Plan) -> Mapping[str, Json]:
     """What the preview stages of a plan say of the environment: the context of all of them together."""
     return {name: value for stage in plan.stages if stage.mode == MODE for name, value in stage.context.items()}
+
+
+def backend_of(plan: Plan) -> str:
+    """What an environment lives by: `local` or `ssh`; both of its stages do so by the same."""
+    return next((stage.backend or "" for stage in plan.stages if stage.mode == MODE), "")
 
 
 def preview_roles(plan: Plan) -> set[str]:

@@ -20,6 +20,7 @@ from shipway.events import Events
 from shipway.lifecycle import check_lifecycle
 from shipway.planning import Selection
 from shipway.preview_derivation import attached, recorded_data
+from shipway.preview_moving import moving, roles_of
 from shipway.preview_names import COMPUTE, found_node
 from shipway.repository import open_repository
 from shipway.undertaking import Request
@@ -102,7 +103,9 @@ def _open_again(request: Request, desk: Desk, arguments: Namespace, context: Con
         nodes, why = [node, *plan.graph().all_dependents(node)], f"--from {node}"
 
     def change(before: EnvironmentRecord | None) -> EnvironmentRecord:
-        return marked_stale(before or EnvironmentRecord(desk.lifecycle, desk.target), nodes, why)
+        record = before or EnvironmentRecord(desk.lifecycle, desk.target)
+        moved_id = moving(record, roles_of(desk.declared) if desk.declared is not None else {})
+        return marked_stale(record, [each for each in record.checkpoints if moved_id(each) in nodes], why)
 
     if desk.record() is not None:
         desk.environments.change(desk.target, change)

@@ -72,7 +72,16 @@ def open_shelf(
         lambda: open_store(declared.state, secrets, context, repository),
         open_vault=lambda: open_vault(declared, secrets),
         is_private=declared.state.store is StateStore.LOCAL,
+        roles=_roles(declared),
     )
+
+
+def _roles(declared: Declaration) -> Mapping[str, str]:
+    if not any(stage.mode == "preview" for stage in declared.stages):
+        return {}
+    from shipway.preview_moving import roles_of  # late: only previews have roles
+
+    return roles_of(declared)
 
 
 def receipts_of(declared: Declaration, target: str, context: Context, repository: Repository) -> Iterator[Receipt]:
