@@ -5,7 +5,6 @@ As on a self-hosted runner with a checkout of its own: environments of the backe
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -19,13 +18,11 @@ from shipway.environment_record import EnvironmentRecord
 from shipway.environments import Environments
 from shipway.stores.local_files import LocalFiles
 from shipway.workspace import Workspace
-from tests.command_line import IDENTITY
-from tests.forge.server import GitHubServer
 from tests.forge.world import Run, Written
 from tests.forked_command import call_command
-from tests.pull_requests import REPOSITORY, WORKFLOW, Acted, step_outputs
+from tests.pull_requests import NUMBER as NUMBER
+from tests.pull_requests import REPOSITORY, Acted, Checkout, acted, step_outputs
 
-NUMBER = 7
 STRANGER = 999000111
 LIFECYCLE = """\
 version: 1
@@ -54,72 +51,30 @@ stages:
 
 
 @dataclass
-class PreviewShop:
-    """Pull request 7 of `octo/shop`, from the branch `topic`. `mark` is written to by hooks."""
+class PreviewShop(Checkout):
+    """One whose pull request has an environment."""
 
-    root: Path
-    github: GitHubServer
-    env: dict[str, str] = field(default_factory=dict)
     run: int = 100
     known: dict[int, Mapping[str, str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.work.mkdir(parents=True)
-        self.git("init", "-q", "-b", "main")
         text = LIFECYCLE % {"mark": self.root / "mark", "python": sys.executable}
-        self.write(
+        self.begin_with(
             {"shipway.yml": text, "web/version.txt": "1\n", "deploy.sh": 'echo deploy >> "$MARK"\n', ".gitignore": ""}
         )
-        self.commit()
-        self.git("checkout", "-q", "-b", "topic")
         self.push({"web/version.txt": "2\n"})
+        self.env = {"PREVIEW_KEY": "correct-horse-battery", "GITHUB_JOB": "preview"} | self.env
         permissions = self.github.world.tokens["ghs_job"].permissions
         permissions |= {"contents": "write", "deployments": "write"}
-
-    @property
-    def work(self) -> Path:
-        """The checkout."""
-        return self.root / "work"
-
-    @property
-    def head(self) -> str:
-        """The head commit of the pull request."""
-        return self.github.world.pulls[NUMBER].head
-
-    @property
-    def mark(self) -> list[str]:
-        """What hooks wrote, line by line."""
-        path = self.root / "mark"
-        return path.read_text().splitlines() if path.exists() else []
 
     @property
     def comments(self) -> list[Written]:
         """The comments of the pull request."""
         return self.github.world.pulls[NUMBER].comments
 
-    def write(self, files: Mapping[str, str]) -> None:
-        """Write files into the checkout."""
-        for name, text in files.items():
-            (self.work / name).parent.mkdir(parents=True, exist_ok=True)
-            (self.work / name).write_text(text)
-
-    def git(self, *arguments: str) -> str:
-        """What git prints in the checkout."""
-        command = ["git", *IDENTITY, *arguments]
-        return subprocess.run(command, cwd=self.work, capture_output=True, text=True, check=True).stdout.strip()
-
-    def commit(self) -> str:
-        """Commit everything on the current branch."""
-        self.git("add", "-A")
-        self.git("commit", "-q", "-m", "a change")
-        return self.git("rev-parse", "HEAD")
-
     def push(self, files: Mapping[str, str]) -> str:
         """Push a commit to the pull request: its new head."""
-        self.git("checkout", "-q", "topic")
-        self.write(files)
-        self.github.world.pulls[NUMBER].head = head = self.commit()
-        return head
+        return self.change(files)
 
     def close(self, *, merged: bool = False) -> None:
         """Close the pull request, or merge it."""
@@ -137,15 +92,9 @@ class PreviewShop:
     def begin_event(self, action: str, *, head: str = "", repository: int = 1, **env: str) -> subprocess.Popen[str]:
         """Start the first part, on the head of the request; on `closed` on its base."""
         self.git("checkout", "-q", "--detach", "main" if action == "closed" else head or "topic")
-        asked = {
-            "number": NUMBER,
-            "merged": bool(self.github.world.pulls[NUMBER].merge_commit),
-            "user": {"id": 583231, "type": "User"},
-            "head": {"sha": head or self.head, "ref": "topic", "repo": {"id": repository, "full_name": "octo/shop"}},
-            "base": {"sha": self.git("rev-parse", "main"), "ref": "main", "repo": REPOSITORY},
-        }
+        asked = self.asked(head, repository) | {"merged": bool(self.github.world.pulls[NUMBER].merge_commit)}
         payload = {"action": action, "repository": REPOSITORY, "pull_request": asked}
-        return self.begin(self.job("pull_request", payload, GITHUB_REF=f"refs/pull/{NUMBER}/merge", **env))
+        return self.begin(self.known_job("pull_request", payload, GITHUB_REF=f"refs/pull/{NUMBER}/merge", **env))
 
     def by_hand(self, command: str, branch: str = "main", **env: str) -> Acted:
         """What the action does where someone starts it on a branch."""
@@ -158,28 +107,16 @@ class PreviewShop:
         self.git("checkout", "-q", "--detach", "main")
         return self.act("schedule", {"repository": REPOSITORY}, GITHUB_REF="refs/heads/main", **env)
 
-    def job(self, event: str, payload: Mapping[str, Any], **env: str) -> dict[str, str]:
-        """The environment of one more job, with files of its own, known to the false GitHub."""
+    def known_job(self, event: str, payload: Mapping[str, Any], **env: str) -> dict[str, str]:
+        """The environment of one more job, as a run that is known to the false GitHub."""
         self.run += 1
         world = self.github.world
         world.runs[self.run] = Run(self.run, event=event, head=self.head, started_at=world.tick())
-        job = self.root / f"job-{self.run}"
-        job.mkdir()
-        (job / "event.json").write_text(json.dumps(payload))
-        for name in ("output", "summary"):
-            (job / name).touch()
-        known = {"PATH": os.environ["PATH"], "HOME": str(self.root), "PREVIEW_KEY": "correct-horse-battery"}
-        known |= self.github.environment(GITHUB_EVENT_NAME=event, GITHUB_RUN_ID=str(self.run))
-        known |= {"GITHUB_SHA": self.git("rev-parse", "HEAD"), "GITHUB_JOB": "preview", "GITHUB_ACTOR": "octocat"}
-        known |= {"GITHUB_WORKFLOW_REF": f"octo/shop/{WORKFLOW}@refs/heads/main", "GITHUB_WORKSPACE": str(self.work)}
-        known |= {"GITHUB_EVENT_PATH": str(job / "event.json"), "GITHUB_OUTPUT": str(job / "output")}
-        known |= {"GITHUB_STEP_SUMMARY": str(job / "summary"), "RUNNER_TEMP": str(job)}
-        known["SHIPWAY_INPUT_TOKEN"] = known.pop("GITHUB_TOKEN", "")
-        return known | self.env | env
+        return self.job(event, payload, self.run, **env)
 
     def act(self, event: str, payload: Mapping[str, Any], **env: str) -> Acted:
         """Both parts of the action in one job."""
-        known = self.job(event, payload, **env)
+        known = self.known_job(event, payload, **env)
         done = call_command(("action", "run"), self.work, known)
         return self._reported(known, done.returncode, done.stdout + done.stderr)
 
@@ -207,8 +144,7 @@ class PreviewShop:
             )
             assert told.returncode == 0, told.stdout + told.stderr
             text += told.stdout + told.stderr
-        summary = Path(known["GITHUB_STEP_SUMMARY"]).read_text()
-        return Acted(code, step_outputs(Path(known["GITHUB_OUTPUT"])), text, summary)
+        return acted(known, code, text)
 
     @property
     def environments(self) -> Environments:

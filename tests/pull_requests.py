@@ -19,6 +19,7 @@ from tests.forked_command import call_command
 
 WORKFLOW = ".github/workflows/shipway.yml"
 PLAN_RUN, PUSH_RUN = 77, 90
+NUMBER = 7
 REPOSITORY = {"id": 1, "full_name": "octo/shop", "default_branch": "main"}
 LIFECYCLE = """\
 version: 1
@@ -52,25 +53,13 @@ class Acted:
 
 
 @dataclass
-class Shop:
-    """Pull request 7 of `octo/shop`, from the branch `topic`, by `octocat`. `mark` is written to by what runs."""
+class Checkout:
+    """That of `octo/shop`, whose pull request 7 comes from the branch `topic`, by `octocat`. `mark` is written to by what runs."""
 
     root: Path
     github: GitHubServer
     env: dict[str, str] = field(default_factory=dict)
-    calls: int = 0
-
-    def __post_init__(self) -> None:
-        self.work.mkdir(parents=True)
-        self.git("init", "-q", "-b", "main")
-        self.commit({"shipway.yml": LIFECYCLE, "README": "hello\n"})
-        self.git("checkout", "-q", "-b", "topic")
-        self.change({"README": "hello, world\n"})
-        world = self.github.world
-        world.branches["main"] = self.git("rev-parse", "main")
-        for login, number, role in (("ana", 5, "write"), ("ben", 6, "maintain"), ("eve", 7, "read")):
-            world.account(login, number)
-            world.roles[login] = role
+    jobs: int = 0
 
     @property
     def work(self) -> Path:
@@ -78,20 +67,37 @@ class Shop:
         return self.root / "work"
 
     @property
+    def head(self) -> str:
+        """The head commit of the pull request."""
+        return self.github.world.pulls[NUMBER].head
+
+    @property
     def mark(self) -> list[str]:
-        """What the steps wrote."""
+        """What steps and hooks wrote, line by line."""
         path = self.root / "mark"
-        return path.read_text().split() if path.exists() else []
+        return path.read_text().splitlines() if path.exists() else []
 
     def git(self, *arguments: str) -> str:
         """What git prints in the repository."""
         command = ["git", *IDENTITY, *arguments]
         return subprocess.run(command, cwd=self.work, capture_output=True, text=True, check=True).stdout.strip()
 
-    def commit(self, files: Mapping[str, str]) -> str:
-        """Commit these files on the current branch."""
+    def begin_with(self, files: Mapping[str, str]) -> None:
+        """The first commit, on `main`."""
+        self.work.mkdir(parents=True)
+        self.git("init", "-q", "-b", "main")
+        self.commit(files)
+        self.git("checkout", "-q", "-b", "topic")
+
+    def write(self, files: Mapping[str, str]) -> None:
+        """Write files into the checkout."""
         for name, text in files.items():
+            (self.work / name).parent.mkdir(parents=True, exist_ok=True)
             (self.work / name).write_text(text)
+
+    def commit(self, files: Mapping[str, str] | None = None) -> str:
+        """Commit everything on the current branch, with these files."""
+        self.write(files or {})
         self.git("add", "-A")
         self.git("commit", "-q", "-m", "a change")
         return self.git("rev-parse", "HEAD")
@@ -99,9 +105,52 @@ class Shop:
     def change(self, files: Mapping[str, str]) -> str:
         """Push a commit to the pull request: its new head."""
         self.git("checkout", "-q", "topic")
-        head = self.commit(files)
-        self.github.world.pulls[7].head = head
+        self.github.world.pulls[NUMBER].head = head = self.commit(files)
         return head
+
+    def asked(self, head: str = "", repository: int = 1) -> dict[str, Any]:
+        """The pull request as an event has it; another head, or one of another repository."""
+        return {
+            "number": NUMBER,
+            "user": {"id": 583231, "type": "User"},
+            "head": {"sha": head or self.head, "ref": "topic", "repo": {"id": repository, "full_name": "octo/shop"}},
+            "base": {"sha": self.git("rev-parse", "main"), "ref": "main", "repo": REPOSITORY},
+        }
+
+    def job(
+        self, event: str, payload: Mapping[str, Any], run: int, *, token: str = "SHIPWAY_INPUT_TOKEN", **env: str
+    ) -> dict[str, str]:
+        """The environment of one more job, with files of its own. `token` is the variable in which it is given its token."""
+        self.jobs += 1
+        job = self.root / f"job-{self.jobs}"
+        job.mkdir()
+        (job / "event.json").write_text(json.dumps(payload))
+        for name in ("output", "summary"):
+            (job / name).touch()
+        known = {"PATH": os.environ["PATH"], "HOME": str(self.root), "MARK": str(self.root / "mark")}
+        known |= self.github.environment(GITHUB_EVENT_NAME=event, GITHUB_RUN_ID=str(run))
+        known |= {"GITHUB_SHA": self.git("rev-parse", "HEAD"), "GITHUB_REF_TYPE": "branch", "GITHUB_JOB": "shipway"}
+        workflow = f"octo/shop/{WORKFLOW}@{env.get('GITHUB_REF', 'refs/heads/main')}"
+        known |= {"GITHUB_WORKFLOW_REF": workflow, "GITHUB_ACTOR": "octocat"}
+        known |= {"GITHUB_WORKSPACE": str(self.work), "RUNNER_TEMP": str(job)}
+        known |= {"GITHUB_EVENT_PATH": str(job / "event.json"), "GITHUB_OUTPUT": str(job / "output")}
+        known |= {"GITHUB_STEP_SUMMARY": str(job / "summary")}
+        known[token] = known.pop("GITHUB_TOKEN", "")
+        return known | self.env | env
+
+
+@dataclass
+class Shop(Checkout):
+    """One whose changes are planned, reviewed, merged and run."""
+
+    def __post_init__(self) -> None:
+        self.begin_with({"shipway.yml": LIFECYCLE, "README": "hello\n"})
+        self.change({"README": "hello, world\n"})
+        world = self.github.world
+        world.branches["main"] = self.git("rev-parse", "main")
+        for login, number, role in (("ana", 5, "write"), ("ben", 6, "maintain"), ("eve", 7, "read")):
+            world.account(login, number)
+            world.roles[login] = role
 
     def plan(self, run: int = PLAN_RUN, **facts: Any) -> Acted:
         """The plan run of the pull request's head, on its test merge, its artifact uploaded; `facts` of the run differ."""
@@ -114,30 +163,17 @@ class Shop:
             self.upload(acted, run)
         return acted
 
-    @property
-    def head(self) -> str:
-        """The head commit of the pull request."""
-        return self.github.world.pulls[7].head
-
     def plan_again(self, run: int = PLAN_RUN, number: int = 7, base: str = "main") -> Acted:
         """A plan of what is checked out, as that of a pull request onto `base` with this head; nothing is uploaded."""
-        asked = {**self._pull_request(), "number": number}
+        asked = {**self.asked(), "number": number}
         asked["base"] = {"sha": self.git("rev-parse", base), "ref": base, "repo": REPOSITORY}
         payload = {"action": "synchronize", "repository": REPOSITORY, "pull_request": asked}
         return self._act("pull_request", payload, run, GITHUB_REF=f"refs/pull/{number}/merge")
 
     def review_event(self, run: int = 91) -> Acted:
         """What the action does once a review was submitted."""
-        payload = {"action": "submitted", "repository": REPOSITORY, "pull_request": self._pull_request()}
+        payload = {"action": "submitted", "repository": REPOSITORY, "pull_request": self.asked()}
         return self._act("pull_request_review", payload, run, GITHUB_REF="refs/pull/7/merge")
-
-    def _pull_request(self, repository: int = 1) -> dict[str, Any]:
-        return {
-            "number": 7,
-            "user": {"id": 583231, "type": "User"},
-            "head": {"sha": self.head, "ref": "topic", "repo": {"id": repository, "full_name": "octo/shop"}},
-            "base": {"sha": self.git("rev-parse", "main"), "ref": "main", "repo": REPOSITORY},
-        }
 
     def upload(self, acted: Acted, run: int, name: str = "") -> Stored:
         """Keep what was handed over as the artifact of a run, as the action's upload step does, under its name or another."""
@@ -187,29 +223,17 @@ class Shop:
 
     def _act(self, event: str, payload: Mapping[str, Any], run: int, *arguments: str, **env: str) -> Acted:
         """What `shipway` did in a job: `action run`, or what `arguments` say."""
-        self.calls += 1
-        job = self.root / f"job-{self.calls}"
-        job.mkdir()
-        (job / "event.json").write_text(json.dumps(payload))
-        for name in ("output", "summary"):
-            (job / name).touch()
-        known = {"PATH": os.environ["PATH"], "HOME": str(self.root), "MARK": str(self.root / "mark")}
-        known |= self.github.environment(GITHUB_EVENT_NAME=event, GITHUB_RUN_ID=str(run))
-        known |= {"GITHUB_SHA": self.git("rev-parse", "HEAD"), "GITHUB_REF_TYPE": "branch", "GITHUB_JOB": "shipway"}
-        known |= {
-            "GITHUB_WORKFLOW_REF": f"octo/shop/{WORKFLOW}@{env['GITHUB_REF']}",
-            "GITHUB_WORKSPACE": str(self.work),
-        }
-        known |= {"GITHUB_EVENT_PATH": str(job / "event.json"), "GITHUB_OUTPUT": str(job / "output")}
-        known |= {"GITHUB_STEP_SUMMARY": str(job / "summary"), "RUNNER_TEMP": str(job), "GITHUB_ACTOR": "octocat"}
-        if not arguments:
-            known["SHIPWAY_INPUT_TOKEN"] = known.pop("GITHUB_TOKEN", "")
-        known |= self.env | env
+        token = "GITHUB_TOKEN" if arguments else "SHIPWAY_INPUT_TOKEN"
+        known = self.job(event, payload, run, token=token, **env)
         done = call_command(arguments or ("action", "run"), self.work, known)
         assert "Traceback" not in done.stderr, done.stderr
-        return Acted(
-            done.returncode, step_outputs(job / "output"), done.stdout + done.stderr, (job / "summary").read_text()
-        )
+        return acted(known, done.returncode, done.stdout + done.stderr)
+
+
+def acted(known: Mapping[str, str], code: int, text: str) -> Acted:
+    """What came of a job with this environment."""
+    outputs, summary = Path(known["GITHUB_OUTPUT"]), Path(known["GITHUB_STEP_SUMMARY"])
+    return Acted(code, step_outputs(outputs), text, summary.read_text())
 
 
 def step_outputs(path: Path) -> dict[str, str]:

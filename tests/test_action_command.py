@@ -17,6 +17,7 @@ from shipway.commands.documents import read_document
 from shipway.forges.sticky import parse_marker
 from tests.forge.server import ForgeServer, GitHubServer
 from tests.forked_command import call_command
+from tests.pull_requests import step_outputs
 from tests.runs import Lifeline, begin, call
 from tests.signing_keys import allowed, ssh_key
 
@@ -69,17 +70,7 @@ class Job:
     @property
     def outputs(self) -> dict[str, str]:
         """The step outputs written so far, from the heredoc form."""
-        found: dict[str, str] = {}
-        lines = iter((self.root / "GITHUB_OUTPUT").read_text().splitlines())
-        for line in lines:
-            name, _, mark = line.partition("<<")
-            value = []
-            for inner in lines:
-                if inner == mark:
-                    break
-                value.append(inner)
-            found[name] = "\n".join(value)
-        return found
+        return step_outputs(self.root / "GITHUB_OUTPUT")
 
     @property
     def summary(self) -> str:

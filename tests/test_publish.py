@@ -23,6 +23,7 @@ from tests.forge.server import GitHubServer, Reply
 from tests.forge.world import JOB_LOGIN, Run
 from tests.forked_command import call_command
 from tests.hostile_archives import hostile_archives, packed
+from tests.pull_requests import step_outputs
 from tests.render_samples import plan_of, small_plan, stage
 
 WEBHOOKS = Path(__file__).parent / "vendor/github/webhooks"
@@ -98,8 +99,7 @@ class Publisher:
 
     @property
     def outputs(self) -> Mapping[str, str]:
-        lines = (self.root / "GITHUB_OUTPUT").read_text().splitlines()
-        return {lines[at].partition("<<")[0]: lines[at + 1] for at in range(0, len(lines), 3)}
+        return step_outputs(self.root / "GITHUB_OUTPUT")
 
     @property
     def summary(self) -> str:
