@@ -150,6 +150,9 @@ def _ready_times(plan: Plan, results: Sequence[NodeResult]) -> dict[str, int]:
     found = {}
     for result in results:
         node = plan.by_id[result.node]
+        if not node.needs and not stages[node.stage].needs:
+            found[node.id] = 0
+            continue
         befores = (need for need in node.needs if need.kind is not NeedKind.WITHIN)
         ready = max((ended[owner_of(need.node)] for need in befores), default=0)
         found[node.id] = max([ready, *(members.get(stage, 0) for stage in stages[node.stage].needs)])
@@ -183,7 +186,7 @@ def _sealed(result: NodeResult, ready_ms: int, node: Node, seal: OutputSeal) -> 
         outputs={name: _sealed_output(name, value, node, seal) for name, value in result.outputs.items()},
         records=tuple(_with_facts(record, node) for record in records),
         tail=tail,
-        log=PurePath(result.log).name,
+        log=result.log and PurePath(result.log).name,
     )
 
 
@@ -218,6 +221,8 @@ def _sealed_output(name: str, value: Json, node: Node, seal: OutputSeal) -> Json
         digest, _, file_name = str(value).rpartition("/artifacts/")[2].partition("/")
         return {"file": f"sha256:{digest}", "name": file_name}
     redacted = redacted_value(value, seal.redact)
+    if isinstance(redacted, str) and len(redacted) < MAX_OUTPUT_BYTES // 8:
+        return redacted  # a character takes six bytes at most
     content = canonical_bytes(redacted)
     if len(content) > MAX_OUTPUT_BYTES:
         return {"large": bytes_digest(content), "size": len(content)}

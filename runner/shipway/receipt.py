@@ -263,8 +263,10 @@ class Receipt(Struct, frozen=True, dict=True):
 
 def own_outcome(result: NodeResult) -> Outcome:
     """The outcome of the node's last attempt, before an undo replaced it; the outcome itself where it was never tried."""
-    never_begun = result.outcome in (Outcome.BLOCKED, Outcome.SKIPPED, Outcome.NOT_STARTED)
-    return result.attempts[-1].outcome if result.attempts and not never_begun else result.outcome
+    return result.attempts[-1].outcome if result.attempts and result.outcome not in _NEVER_BEGUN else result.outcome
+
+
+_NEVER_BEGUN = frozenset({Outcome.BLOCKED, Outcome.SKIPPED, Outcome.NOT_STARTED})
 
 
 def stage_outcome(outcomes: Collection[Outcome]) -> Outcome:

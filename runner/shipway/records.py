@@ -15,6 +15,8 @@ STEP = "step"
 
 KIND = re.compile(r"[a-z][a-z0-9-]*\Z")
 
+_USUAL = frozenset({STEP, "file", "package"})
+
 
 class Record(Struct, frozen=True):
     """One thing in the world that a node made, changed or removed.
@@ -32,7 +34,7 @@ class Record(Struct, frozen=True):
     facts: Mapping[str, Json] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not KIND.match(self.kind) or not self.name:
+        if (self.kind not in _USUAL and not KIND.match(self.kind)) or not self.name:
             raise ValueError(
                 f"a record needs a kind of the form `[a-z][a-z0-9-]*` and a name, not `{self.kind}`, `{self.name}`"
             )
