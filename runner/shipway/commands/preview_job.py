@@ -20,7 +20,7 @@ from shipway.commands.preview_desk import Desk, open_desk
 from shipway.commands.preview_head import PullHead, Superseded
 from shipway.commands.preview_orphans import Orphans, clear_orphans, cleared_line, orphans_of, untold
 from shipway.commands.preview_requests import clear_folder, ending_request, renewing_request
-from shipway.commands.preview_run import DOWN, STOP, UP, Operation, Telling
+from shipway.commands.preview_run import DOWN, MOST_PLANS, STOP, UP, Operation, Telling, is_outrun, outrun_words
 from shipway.commands.setting import heeding_signals, surroundings
 from shipway.commands.telling import say
 from shipway.context import Context
@@ -125,9 +125,12 @@ def _carried_out(asked: Asked, job: Job, desk: Desk, log: WorkflowLog, arguments
         return patiently(once, job.context, lambda line: say(line, log), check)
 
     request = asked.request if check is None else replace(asked.request, check_head=check)
-    finished = executed(
-        replace(asked, request=request), job.context, desk, log, listener, run, is_verbose=arguments.verbose
-    )
+    for left in reversed(range(MOST_PLANS)):
+        whole = replace(asked, request=request)
+        finished = executed(whole, job.context, desk, log, listener, run, is_verbose=arguments.verbose)
+        if not left or not is_outrun(asked.operation, finished):
+            break
+        say(outrun_words(finished), log)
     return _told(asked, job, desk, finished, announcement, log)
 
 

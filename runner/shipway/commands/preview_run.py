@@ -30,6 +30,9 @@ from shipway.preview_derivation import recorded_data, with_left
 from shipway.preview_moving import dropped, moved, roles_of
 from shipway.preview_names import service_url
 from shipway.preview_settings import Doing
+from shipway.redaction import trusted
+from shipway.render import terminal
+from shipway.render.foreign import inert
 from shipway.undertaking import Finished, Request
 
 MODE = "preview"
@@ -52,8 +55,36 @@ STOP = Operation("stop", EnvironmentState.DESTROYING, EnvironmentState.STOPPED, 
 DOWN = Operation("down", EnvironmentState.DESTROYING, EnvironmentState.GONE, removes=True)
 
 
+MOST_PLANS = 3
+"""So often is an `up` planned, where what a plan found there is gone by the time it is carried out."""
+
+
+def is_outrun(operation: Operation, finished: Finished) -> bool:
+    """Whether the world was another by the time that an `up` came to it: what is there now is planned anew, and made whole."""
+    return operation is UP and finished.error is not None and finished.error.reason is Reason.PREDICTION_BROKEN
+
+
+def outrun_words(finished: Finished) -> str:
+    """Why it is planned anew, for people."""
+    return f"{finished.error.message if finished.error is not None else ''}; it is planned anew"
+
+
 def operate(operation: Operation, request: Request, desk: Desk, arguments: Namespace, context: Context) -> int:
     """Take the request through its phases with the record of the environment kept; the exit code."""
+    for left in reversed(range(MOST_PLANS)):
+        finished, keeper, record = _operated(operation, request, desk, arguments, context)
+        if not left or not is_outrun(operation, finished):
+            break
+        terminal.write(terminal.standard_error(), trusted(inert(f"{outrun_words(finished)}\n")))
+    code = concluded(finished, keeper.path, arguments, context)
+    if record is not None and record.state is EnvironmentState.READY and not arguments.json and not arguments.quiet:
+        write_out("".join(f"{name}: {url}\n" for name, url in sorted(record.urls.items())))
+    return EXIT_NOT_UNDONE if operation.removes and code == EXIT_FAILED else code
+
+
+def _operated(
+    operation: Operation, request: Request, desk: Desk, arguments: Namespace, context: Context
+) -> tuple[Finished, KeptReceipts, EnvironmentRecord | None]:
     events, keeper = Events(), KeptReceipts(desk.repository.root)
     view = open_view(arguments, context)
     events.subscribe(view)
@@ -74,11 +105,7 @@ def operate(operation: Operation, request: Request, desk: Desk, arguments: Names
             asked = replace(asked, approver=approver(arguments, context, _call(arguments)))
         finished = run_lifecycle(asked, around)
     telling.end(finished)
-    code = concluded(finished, keeper.path, arguments, context)
-    record = telling.record
-    if record is not None and record.state is EnvironmentState.READY and not arguments.json and not arguments.quiet:
-        write_out("".join(f"{name}: {url}\n" for name, url in sorted(record.urls.items())))
-    return EXIT_NOT_UNDONE if operation.removes and code == EXIT_FAILED else code
+    return finished, keeper, telling.record
 
 
 def _call(arguments: Namespace) -> str:
