@@ -17,11 +17,10 @@ from msgspec.structs import replace
 from shipway.action import ActionFailed, Done, Drifted, NotUndoable, Prediction, ThreadAction
 from shipway.actions.file_backup import FileBackup
 from shipway.actions.file_copy import FileCopy
-from shipway.actions.file_exists import FileExists
-from shipway.actions.file_is_dir import FileIsDir
 from shipway.actions.file_link import FileLink
 from shipway.actions.file_mkdir import FileMkdir
 from shipway.actions.file_move import FileMove
+from shipway.actions.file_question import FileExists, FileIsDir
 from shipway.actions.file_remove import FileRemove
 from shipway.actions.file_source import FileSource
 from shipway.actions.file_unlink import FileUnlink

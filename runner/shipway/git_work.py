@@ -14,7 +14,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from msgspec import Struct
 
-from shipway.action import ActionFailed, PlanWork, Work
+from shipway.action import Access, ActionFailed, PlanWork, SlotRule, SlotType, Work
 from shipway.canonical import Json, object_of
 from shipway.file_state import locate, locate_target
 from shipway.programs import run_program
@@ -22,6 +22,14 @@ from shipway.records import Record
 
 REPOSITORY = "repository"
 """The kind of a clone, a checkout and a pull: its name is the path, its fingerprint the commit."""
+
+REPO = SlotRule(
+    SlotType.STRING,
+    required=True,
+    description="the repository; in the workspace, or absolute",
+    access=Access.CLEARS,
+)
+"""The slot of a repository whose files are changed."""
 
 _SETTINGS = ("-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c", "core.quotePath=false")
 _ENVIRONMENT = {

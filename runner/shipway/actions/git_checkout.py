@@ -7,11 +7,11 @@ from typing import Literal
 
 from msgspec import Struct
 
-from shipway.action import Access, ActionFailed, Done, Drifted, PlanWork, Prediction, SlotRule, SlotType, Work
+from shipway.action import ActionFailed, Done, Drifted, PlanWork, Prediction, SlotRule, SlotType, Work
 from shipway.canonical import Json
 from shipway.declaration import OutputRule
 from shipway.file_content import unplanned
-from shipway.git_work import Git, checked_ref, forget, note, noted, repository_of, repository_record
+from shipway.git_work import REPO, Git, checked_ref, forget, note, noted, repository_of, repository_record
 from shipway.nodes import Change, Fidelity, Verified
 from shipway.replacement import faults_told
 
@@ -23,12 +23,7 @@ class GitCheckout:
     name = "git.checkout"
     contract = 1
     slots: Mapping[str, SlotRule] = {
-        "repo": SlotRule(
-            SlotType.STRING,
-            required=True,
-            description="the repository; in the workspace, or absolute",
-            access=Access.CLEARS,
-        ),
+        "repo": REPO,
         "ref": SlotRule(SlotType.STRING, required=True, description="a branch, a tag, or a commit; of `origin` too"),
     }
     outputs: Mapping[str, OutputRule] = {"ref": OutputRule("string"), "commit": OutputRule("string")}

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from shipway.action import Access, ActionFailed, Done, Drifted, PlanWork, Prediction, SlotRule, SlotType, Work
+from shipway.action import ActionFailed, Done, Drifted, PlanWork, Prediction, SlotRule, Work
 from shipway.canonical import Json
 from shipway.declaration import OutputRule
 from shipway.file_content import unplanned
-from shipway.git_work import forget, note, noted, repository_of, repository_record
+from shipway.git_work import REPO, forget, note, noted, repository_of, repository_record
 from shipway.nodes import Change, Fidelity, Verified
 from shipway.replacement import faults_told
 
@@ -21,12 +21,7 @@ class GitPull:
     name = "git.pull"
     contract = 1
     slots: Mapping[str, SlotRule] = {
-        "repo": SlotRule(
-            SlotType.STRING,
-            required=True,
-            description="the repository; in the workspace, or absolute",
-            access=Access.CLEARS,
-        ),
+        "repo": REPO,
     }
     outputs: Mapping[str, OutputRule] = {"repo": OutputRule("string"), "commit": OutputRule("string")}
 

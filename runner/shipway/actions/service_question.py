@@ -3,62 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
 
-from shipway.action import Done, PlanWork, Prediction, SlotRule, Work
+from shipway.action import PlanWork, SlotRule, Work
 from shipway.declaration import OutputRule
-from shipway.file_content import unplanned
-from shipway.nodes import Change, Fidelity, Verified
+from shipway.question import Question
 from shipway.services import NAME, ROOT, ServiceState, ServiceWork
 
 
-class _Question:
-    """Asks about one service; output `output` is the answer."""
-
-    runs_in: Literal["thread"] = "thread"
-    contract = 1
+class _ServiceQuestion(Question):
     slots: Mapping[str, SlotRule] = {"name": NAME, "root": ROOT}
-    output = ""
 
-    def plan(self, work: PlanWork) -> Prediction:
-        """Foretells the answer where nothing runs before that could still change it."""
-        unknown = unplanned(work, Change.READ, *self.slots)
-        if unknown is not None:
-            return unknown
-        answer = self._of(ServiceWork.of(work).state())
-        if work.node.needs:
-            return Prediction(Change.READ, Fidelity.OPAQUE, why="it is asked after what it needs")
-        return Prediction(Change.READ, Fidelity.EXACT, outputs={self.output: answer})
-
-    def do(self, work: Work) -> Done:
-        """Ask."""
-        return Done({self.output: self._of(ServiceWork.of(work).state())}, change=Change.READ)
-
-    def undo(self, work: Work) -> None:
-        """Nothing was changed."""
-
-    def verify(self, work: Work) -> Verified:
-        """Nothing was made that could be gone."""
-        return Verified.HOLDS
+    def answer(self, work: PlanWork | Work) -> bool:
+        """What the service's state says of it."""
+        return self._of(ServiceWork.of(work).state())
 
     def _of(self, state: ServiceState) -> bool:
         raise NotImplementedError
 
 
-class ServiceExists(_Question):
+class ServiceExists(_ServiceQuestion):
     """Says as output `exists` whether systemd knows the service."""
 
-    name, output = "service.exists", "exists"
+    name = "service.exists"
     outputs: Mapping[str, OutputRule] = {"exists": OutputRule("boolean")}
 
     def _of(self, state: ServiceState) -> bool:
         return state.exists
 
 
-class ServiceRunning(_Question):
+class ServiceRunning(_ServiceQuestion):
     """Says as output `running` whether the service runs."""
 
-    name, output = "service.running", "running"
+    name = "service.running"
     slots: Mapping[str, SlotRule] = {"name": NAME}
     outputs: Mapping[str, OutputRule] = {"running": OutputRule("boolean")}
 
@@ -66,10 +42,10 @@ class ServiceRunning(_Question):
         return state.running is True
 
 
-class ServiceEnabled(_Question):
+class ServiceEnabled(_ServiceQuestion):
     """Says as output `enabled` whether the service starts with the system."""
 
-    name, output = "service.enabled", "enabled"
+    name = "service.enabled"
     outputs: Mapping[str, OutputRule] = {"enabled": OutputRule("boolean")}
 
     def _of(self, state: ServiceState) -> bool:
