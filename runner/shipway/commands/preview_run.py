@@ -29,6 +29,7 @@ from shipway.plan import Plan
 from shipway.preview_derivation import recorded_data, with_left
 from shipway.preview_moving import dropped, moved, roles_of
 from shipway.preview_names import service_url
+from shipway.preview_seats import Seats
 from shipway.preview_settings import Doing
 from shipway.redaction import trusted
 from shipway.render import terminal
@@ -123,17 +124,19 @@ class Telling:
         self._context = context
         self._token = context.random_hex(8)
         self._has_begun = False
+        self._has_quota = False
         self._before: EnvironmentRecord | None = None
         self.record: EnvironmentRecord | None = None
 
     def begin(self, plan: Plan) -> None:
         """Note that the run begins. Raises UnreachableError where there are as many environments as may be, or this one changed."""
         facts = preview_facts(plan)
-        self._check_quota(facts)
+        self._has_quota = facts.get("quota") is not None
         if self._operation.removes:
             refuse_outdated(Doing(self._operation.name), self._desk)
         else:
             self._refuse_stranded(plan)
+            self._take_seat(facts)
         self._desk.environments.change(self._desk.target, lambda before: self._begun(before, plan, facts))
         self._has_begun = True
 
@@ -142,21 +145,27 @@ class Telling:
         if self._has_begun:
             change = self._desk.environments.change
             self.record = change(self._desk.target, lambda before: self._ended(before, finished))
+            if self._has_quota and not self.record.is_alive:
+                self._seats.give_back(self._desk.target)
 
-    def _check_quota(self, facts: Mapping[str, Json]) -> None:
-        quota = facts.get("quota")
+    def _take_seat(self, facts: Mapping[str, Json]) -> None:
+        """Raises UnreachableError where there are as many environments as may be."""
+        desk, quota = self._desk, facts.get("quota")
         if self._operation.removes or not isinstance(quota, int):
             return
-        records, _ = self._desk.environments.all()
-        others = [each for each in records if each.target != self._desk.target and each.is_alive]
-        if len(others) >= quota:
-            oldest = min(others, key=lambda each: (each.created_ms, each.target))
+        others = self._seats.take(desk.target, quota)
+        if others:
+            known = {each.target: each.created_ms for each in desk.environments.all()[0]}
+            oldest = min(others, key=lambda target: (known.get(target, desk.clock_ms()), target))
             raise UnreachableError(
-                f"`{self._desk.lifecycle}` has {len(others)} environments, and its quota is {quota}:"
-                f" the oldest is `{oldest.target}`",
+                f"`{desk.lifecycle}` has {len(others)} environments, and its quota is {quota}: the oldest is `{oldest}`",
                 reason=Reason.QUOTA_REACHED,
-                next=f"remove one, for example `shipway preview down --target {oldest.target}`; nothing was started",
+                next=f"remove one, for example `shipway preview down --target {oldest}`; nothing was started",
             )
+
+    @property
+    def _seats(self) -> Seats:
+        return Seats(self._desk.store, self._desk.lifecycle, self._desk.clock_ms)
 
     def _refuse_stranded(self, plan: Plan) -> None:
         """Refuse what would leave behind, unseen, what was made elsewhere or by stages that are no more. Raises UsageError."""
