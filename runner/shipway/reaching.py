@@ -16,8 +16,8 @@ from shipway.ssh_access import SshAccess
 from shipway.ssh_control import Control, Host
 
 
-def open_access(compute: Mapping[str, Json], ssh: Json, work: PlanWork | Work) -> Access:
-    """The access to `compute`, the outputs of its node. `ssh` is `{key, known_hosts}`, for a host only.
+def open_access(compute: Mapping[str, Json], work: PlanWork | Work) -> Access:
+    """The access to `compute`, the outputs of its node; to a host by the slot `ssh` of the node that asks.
 
     Connects to nothing yet. Raises Refused for facts that make no sense.
     """
@@ -28,12 +28,12 @@ def open_access(compute: Mapping[str, Json], ssh: Json, work: PlanWork | Work) -
         return LocalAccess(root, base_of(work))
     if isinstance(work, PlanWork) and "ssh" in work.unknown:
         raise Unreachable(f"how to connect is not known yet: it waits for {work.unknown['ssh']}")
-    return SshAccess(root, control_of(compute, ssh, work))
+    return SshAccess(root, control_of(compute, work))
 
 
 def access_of(work: PlanWork | Work) -> Access:
     """The access to where the preview of a node lives, as its slots `compute` and `ssh` say."""
-    return open_access(mapping(work.inputs.get("compute")), work.inputs.get("ssh"), work)
+    return open_access(mapping(work.inputs.get("compute")), work)
 
 
 def outside_of(access: Access) -> Access:
@@ -49,9 +49,9 @@ def repository_access(work: PlanWork | Work) -> LocalAccess:
     return LocalAccess(str(work.root), base_of(work))
 
 
-def control_of(compute: Mapping[str, Json], ssh: Json, work: PlanWork | Work) -> Control:
+def control_of(compute: Mapping[str, Json], work: PlanWork | Work) -> Control:
     """The connection of a node to the host of `compute`."""
-    return control_from(compute, ssh, work.root, work.env)
+    return control_from(compute, work.inputs.get("ssh"), work.root, work.env)
 
 
 def control_from(compute: Mapping[str, Json], ssh: Json, root: Path, env: Mapping[str, str]) -> Control:

@@ -128,14 +128,14 @@ class PreviewCompute(PreviewAction):
             return True
         if outputs.get("managed") is False:
             with suppress(ActionFailed):
-                open_access(outputs, work.inputs.get("ssh"), work).run(remove_folder_script())
+                open_access(outputs, work).run(remove_folder_script())
             return False
         if work.inputs.get("ssh") is None:
             return remove_work_tree(work)
         if checkpoint is None and work.inputs.get("host") is None:
             return False
         facts = outputs if outputs.get("host") else _facts(work, _declared(outputs))
-        return remove_pushed(work, control_of(facts, work.inputs.get("ssh"), work), str(facts["root"]))
+        return remove_pushed(work, control_of(facts, work), str(facts["root"]))
 
 
 def _end_hooks(work: Work, outputs: Mapping[str, Json]) -> None:
@@ -143,7 +143,7 @@ def _end_hooks(work: Work, outputs: Mapping[str, Json]) -> None:
     end_all_left_over(repository_access(work), str(work.root), work)
     if outputs.get("root"):
         with suppress(ActionFailed):  # a host that is not reached has the removal fail, if that needs it
-            access = outside_of(open_access(outputs, work.inputs.get("ssh"), work))
+            access = outside_of(open_access(outputs, work))
             end_all_left_over(access, str(outputs["root"]), work)
 
 
@@ -162,11 +162,11 @@ def _make_here(work: Work) -> Made:
 def _checked_out(work: Work, given: Mapping[str, Json], *, is_anew: bool) -> Made:
     """The checkout on the host, as the hook and the slots say where that is."""
     facts = _facts(work, given)
-    control = control_of(facts, work.inputs.get("ssh"), work)
+    control = control_of(facts, work)
     if work.inputs.get("path") is None:
         push_checkout(work, control, str(facts["root"]))
     else:
-        open_access(facts, work.inputs.get("ssh"), work).run("true")
+        open_access(facts, work).run("true")
     return Made({**given, **facts}, is_anew=is_anew)
 
 
@@ -254,7 +254,7 @@ def _look(work: Work | PlanWork, checkpoint: Checkpoint) -> Verified:
         answer, _ = _asked(work, checkpoint, {})
         if answer is not Verified.HOLDS:
             return answer
-    access = open_access(checkpoint.outputs, work.inputs.get("ssh"), work)
+    access = open_access(checkpoint.outputs, work)
     try:
         if checkpoint.outputs.get("managed") is False:
             return Verified.HOLDS if access.run("true").exit_code == 0 else Verified.GONE
