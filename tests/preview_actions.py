@@ -5,67 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from shipway.action import Action, Done, PlanWork, Prediction, SlotRule, SlotType, Work
+from shipway.action import Action, Done, PlanWork, Prediction, Work
 from shipway.canonical import Json
-from shipway.declaration import OutputRule
 from shipway.nodes import Change, Fidelity, Verified
 from shipway.registry import Registry
 
-_ALL = {
-    "lifecycle": SlotRule(SlotType.STRING, required=True),
-    "target": SlotRule(SlotType.STRING, required=True),
-    "compute": SlotRule(SlotType.OBJECT),
-    "ssh": SlotRule(SlotType.OBJECT),
-    "after": SlotRule(SlotType.LIST, default=()),
-    "verify_script": SlotRule(SlotType.STRING, is_script=True),
-    "remove": SlotRule(SlotType.BOOLEAN, default=False),
+PLACE: Mapping[str, Json] = {
+    "kind": "local",
+    "root": "/place",
+    "managed": True,
+    "host": "there",
+    "user": "me",
+    "port": 22,
 }
-_SCRIPT, _TEXT = SlotRule(SlotType.STRING, is_script=True), SlotRule(SlotType.STRING)
-_OBJECT, _FLAG = SlotRule(SlotType.OBJECT), SlotRule(SlotType.BOOLEAN)
-_OWN: Mapping[str, Mapping[str, SlotRule]] = {
-    "preview.hook": {
-        "run": _SCRIPT,
-        "instead": _SCRIPT,
-        "where": _TEXT,
-        "cache": _FLAG,
-        "undo": _SCRIPT,
-        "undo_where": _TEXT,
-        "is_kept": _FLAG,
-        "service": _TEXT,
-        "action": _TEXT,
-    },
-    "preview.compute": {
-        "create": _SCRIPT,
-        "destroy": _SCRIPT,
-        "list": _SCRIPT,
-        "root": _TEXT,
-        "host": _TEXT,
-        "user": _TEXT,
-        "port": SlotRule(SlotType.INTEGER),
-        "path": _TEXT,
-        "tree": _TEXT,
-    },
-    "preview.ports": {"names": SlotRule(SlotType.LIST), "fixed": _OBJECT},
-    "preview.env_file": {"path": _TEXT, "entries": _OBJECT},
-    "preview.infrastructure": {
-        "compose_file": _TEXT,
-        "project": _TEXT,
-        "publish": _OBJECT,
-        "variables": _OBJECT,
-        "stop": _FLAG,
-    },
-    "preview.service": {
-        "name": _TEXT,
-        "path": _TEXT,
-        "command": _SCRIPT,
-        "env_file": _TEXT,
-        "port": SlotRule(SlotType.INTEGER),
-        "ready": _OBJECT,
-        "stop": _FLAG,
-    },
-    "preview.manifest": {"values": _OBJECT, "path": _TEXT},
-}
-_COMPUTE = {name: OutputRule("string", required=False) for name in ("kind", "root", "host", "user")}
+"""What the stand-in for `preview.compute` says of the place."""
 
 
 class StandIn:
@@ -76,11 +29,8 @@ class StandIn:
 
     def __init__(self, name: str, seen: dict[str, Work]) -> None:
         self.name = name
-        self.slots: Mapping[str, SlotRule] = {**_ALL, **_OWN[name]}
-        self.outputs: Mapping[str, OutputRule] = {
-            "made": OutputRule("integer"),
-            **(_COMPUTE if name == "preview.compute" else {}),
-        }
+        real = Registry(lambda group: ()).require_action(name)
+        self.slots, self.outputs = real.slots, real.outputs
         self._seen = seen
 
     def plan(self, work: PlanWork) -> Prediction:
@@ -88,7 +38,7 @@ class StandIn:
 
     def do(self, work: Work) -> Done:
         self._seen[work.node.id] = work
-        given: dict[str, Json] = {"kind": "local", "root": "/place", "host": "there", "user": "me", "made": 1}
+        given: dict[str, Json] = {**(PLACE if self.name == "preview.compute" else {}), "made": 1}
         numbered = [name for name in work.node.outputs if name != "made"]
         outputs: dict[str, Json] = {}
         for name, rule in work.node.outputs.items():
@@ -111,9 +61,11 @@ class StandIns(Registry):
     def __init__(self) -> None:
         super().__init__(lambda group: ())
         self.seen: dict[str, Work] = {}
-        self._stand_ins: dict[str, Action] = {name: StandIn(name, self.seen) for name in _OWN}
+        self._stand_ins: dict[str, Action] = {}
 
     def find_action(self, name: str) -> Action | None:
+        if name.startswith("preview.") and name not in self._stand_ins:
+            self._stand_ins[name] = StandIn(name, self.seen)
         return self._stand_ins.get(name) or super().find_action(name)
 
     def put(self, *actions: StandIn) -> None:

@@ -16,7 +16,7 @@ from shipway.loading import load_declaration
 from shipway.nodes import Immediate, NeedKind
 from shipway.preview_derivation import alone, attached, derived, known_of, recorded_data
 from shipway.preview_settings import Doing
-from tests.preview_actions import StandIn, StandIns
+from tests.preview_actions import PLACE, StandIn, StandIns
 from tests.previews import SHOP, attempt, workspace
 from tests.runs import Ran, Setting, declare, run
 
@@ -116,8 +116,7 @@ def test_p86_what_is_removed_is_told_where_it_is(root: Path) -> None:
     _, known = made(root)
     registry = StandIns()
     run_derived(root, derived(data_of(root), Doing.DOWN, known=known), registry)
-    place = {"kind": "local", "root": "/place", "host": "there", "user": "me"}
-    assert object_of(registry.seen["runner/service/api"].inputs["compute"]) == place
+    assert object_of(registry.seen["runner/service/api"].inputs["compute"]) == PLACE
     hook = registry.seen["runner/deploy"]
     assert (hook.inputs["undo"], hook.inputs["undo_where"], hook.env["H"]) == ("false", "compute", "HOST's")
     assert "D" not in hook.env, "a secret is not in what is known of it"
