@@ -139,7 +139,7 @@ def test_p89_what_cannot_be_removed_is_kept_and_removed_by_the_next_down(shop: S
     assert (shop.processes(), shop.worktrees()) == ([], [])
     drop.write_text(text)
     again = changes_of(shop.call("down", "--json"))
-    assert again["provisioner/service/data"] == "succeeded"
+    assert {node for node, outcome in again.items() if outcome == "succeeded"} == {"provisioner/service/data"}
     assert shop.environments()["feat-login"]["state"] == "gone"
 
 
@@ -191,6 +191,15 @@ def test_p81_the_checkout_one_stands_in_names_the_environment(shop: Shop) -> Non
     shop.call("up", "--target", "pr-7")
     found = shop.project.call("preview", "stop", "--yes", "--json", cwd=".shipway/previews/shop/pr-7/tree/api").json
     assert found["target"] == "pr-7"
+    tree = ".shipway/previews/shop/pr-7/tree"
+    assert "there is no environment `pr-70`" in shop.call("reset", "data", "--target", "pr-70", code=2).err
+    (shop.project.root / ".shipway/previews/shop/pr-70/tree").mkdir(parents=True)
+    other = shop.project.call("preview", "reset", "data", "--yes", cwd=".shipway/previews/shop/pr-70/tree", code=2).err
+    assert "there is no environment `pr-70`" in other, "one name is no beginning of another"
+    shop.project.git("checkout", "-q", "--detach")
+    assert "Name the environment" in shop.call("status", code=2).err
+    told = shop.project.call("preview", "status", "--json", cwd=tree).json
+    assert told["target"] == "pr-7"
 
 
 def test_p99_no_more_environments_than_the_quota(shop: Shop) -> None:
@@ -287,7 +296,7 @@ def test_p85_a_second_run_is_refused_while_one_is_at_it_and_makes_nothing(shop: 
     ) as first:
         assert begun.read_text() == "now\n"
         said = shop.call("up", code=6).err
-        assert "is held" in said and "feat-login" in said
+        assert re.search(r"`[^`]*feat-login` is held by (run `?[0-9a-zT-]+`?|.*)root.* since .*\d\d:\d\d", said), said
         go_on.write_text("")
         assert first.wait() == 0
     assert (shop.log, len(shop.worktrees())) == (["seed feat-login"], 1)

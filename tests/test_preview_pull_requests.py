@@ -33,6 +33,7 @@ def shop(tmp_path: Path, github: GitHubServer) -> Iterator[PreviewShop]:
 
 
 def test_case_93_opened_brings_it_up_with_one_comment_and_a_deployment(shop: PreviewShop) -> None:
+    shop.push({"deploy.sh": 'echo "of $SHIPWAY_BRANCH from $SHIPWAY_BASE at $SHIPWAY_COMMIT" >> "$MARK"\n'})
     done = shop.event("opened")
     assert done.code == 0, done.text
     record = shop.record()
@@ -54,6 +55,8 @@ def test_case_93_opened_brings_it_up_with_one_comment_and_a_deployment(shop: Pre
     for sink in (comment.body, done.summary, done.text.replace(f"::add-mask::{SECRET}", "")):
         assert SECRET not in sink
     assert f"before {shop.head} {SECRET}" in shop.mark
+    assert f"of topic from main at {shop.head}" in shop.mark, "case 27: the head is detached here, as CI makes it"
+    assert (record.branch, record.base) == ("topic", "main")
 
 
 def test_a_push_brings_it_to_the_new_head_in_the_same_comment_and_one_deployment(shop: PreviewShop) -> None:
@@ -241,6 +244,41 @@ def test_a_forge_that_does_not_answer_changes_no_outcome(shop: PreviewShop) -> N
     assert shop.answered() == "2"
     assert "no deployment is announced" in done.text
     assert done.outputs["comment"].startswith("deferred")
+
+
+def test_case_92_each_node_that_ran_has_one_group_and_only_what_fails_an_annotation(shop: PreviewShop) -> None:
+    shop.push({"deploy.sh": 'printf "100%% \\033[31mred\\r\\n::error::forged\\n::group::x\\n::endgroup::\\n"\n'})
+    first = obeyed(shop.event("opened").text)
+    ran = ["compute", "ports", "manifest", "before", "env[web%252F.env.local]", "deploy", "service/web"]
+    assert [words for words in first if not words.startswith("add-mask")] == [
+        words for node in ran for words in (f"group output of runner/{node} (succeeded", "endgroup")
+    ]
+    shop.push({"web/.env.local/x": ""})  # where a file has to be written there is a folder
+    done = shop.event("synchronize")
+    assert done.code == 4, done.text
+    again = obeyed(done.text)
+    assert [words for words in again if "runner/ports" in words] == [], "what is kept says so on its line"
+    assert "= runner/ports" in done.text
+    assert again.count("endgroup") == sum(words.startswith("group") for words in again)
+    [annotation] = [words for words in again if words.startswith(("error", "warning", "notice"))]
+    assert annotation.startswith("error `runner/env[web%252F.env.local]` failed")
+    assert "\x1b" not in done.text and "\r" not in done.text
+
+
+def obeyed(text: str) -> list[str]:
+    """What a runner obeys in a log, as `command text`: nothing between `stop-commands` and the word that it names."""
+    found, word = [], ""
+    for line in text.splitlines():
+        name, _, rest = line.removeprefix("::").partition("::") if line.startswith("::") else ("", "", "")
+        name = name.partition(" ")[0]
+        if word:
+            word = "" if name == word else word
+        elif name == "stop-commands":
+            word = rest
+        elif name:
+            found.append(f"{name} {rest.partition(',')[0]}".strip())
+    assert not word, "commands were never obeyed again"
+    return found
 
 
 # The sweeper.

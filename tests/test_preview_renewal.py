@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from shipway.environments import Environments
+from shipway.events import Event, Events, NodeFinished, NodeStarted
 from shipway.loading import load_declaration
 from shipway.preview_derivation import derived, known_of, recorded_data
 from shipway.preview_settings import Doing
@@ -109,3 +110,39 @@ def test_a_run_that_made_a_preview_is_rolled_back(root: Path) -> None:
     called = call(root, "rollback", "--target", "pr-7", "--yes")
     assert called.exit_code == 0, called
     assert (root / "dropped").exists() and not (root / ".shipway/previews/test/pr-7/tree").exists()
+
+
+def test_p91_starts_and_ends_are_equally_many_and_what_is_kept_says_so_once(root: Path) -> None:
+    first = up(root)
+    ids = sorted(result.node for result in first.receipt.nodes)
+    assert (told(first, NodeStarted), told(first, NodeFinished)) == (ids, ids)
+    declared = (root / "shipway.yml").read_text()
+    (root / "shipway.yml").write_text(declared.replace("env: {DSN", 'env: {MORE: "1", DSN'))
+    again = up(root)
+    assert (told(again, NodeStarted), told(again, NodeFinished)) == (ids, ids)
+    kept = sorted(node for node, outcome in again.outcomes.items() if outcome == "unchanged")
+    ended = [event for event in again.events if isinstance(event, NodeFinished)]
+    assert sorted(event.node for event in ended if event.outcome == "unchanged") == kept
+    assert {"place/service/db", "place/compute"} <= {*kept} and ENV_FILE not in kept
+
+    said = call(root, "run", "--target", "pr-7", "--yes").out
+    lines = [
+        line for line in said.partition("\u25b6 run ")[2].partition("test \u2192 pr-7")[0].splitlines()[1:] if line
+    ]
+    assert sorted(line.split()[:3] for line in lines) == sorted(["=", node, "unchanged"] for node in ids)
+
+
+def told(ran: Ran, kind: type[NodeStarted | NodeFinished]) -> list[str]:
+    """Of which nodes an event of this kind came, once for each."""
+    return sorted(event.node for event in ran.events if isinstance(event, kind))
+
+
+def test_p91_a_run_that_nobody_listens_to_works(root: Path) -> None:
+    """Nor does it end where whoever listens fails."""
+
+    def fails(event: Event) -> None:
+        raise RuntimeError("no sink")
+
+    ran = run(root, None, Setting(target="pr-7", subscribers=(fails,)))
+    assert ran.exit_code == 0 and len(ran.faults) == len(ran.events)
+    Events().emit(ran.events[0])

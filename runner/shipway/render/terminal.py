@@ -26,7 +26,7 @@ from shipway.events import (
     StageReopened,
     Stopping,
 )
-from shipway.nodes import DONE, Node, Outcome
+from shipway.nodes import DONE, Change, Node, Outcome
 from shipway.redaction import Redacted, trusted
 from shipway.render.columns import Colour, paint
 from shipway.render.foreign import inert, one_line
@@ -170,8 +170,14 @@ class Terminal:
     def _is_told(self, event: Event, line: Line) -> bool:
         if self._verbosity is Verbosity.QUIET:
             return line.is_alarm
+        if isinstance(event, NodeStarted) and self._is_kept(event.node):
+            return False  # that it is kept is all there is to say of it
         # What the live rows show anyway.
         return not (self._live and isinstance(event, NodeStarted | NodeStillRunning))
+
+    def _is_kept(self, node: str) -> bool:
+        """Whether the plan says that nothing will change at it."""
+        return node in self._nodes and self._nodes[node].change is Change.NOOP
 
     def _move(self, event: Event) -> None:
         """Keep the live rows in step with `event`."""
