@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-from shipway.canonical import Json, integer_of, items_of, object_of, text_or_none
+from shipway.canonical import Json, integer_of, integer_or_none, items_of, object_of, text_or_none
 from shipway.durations import parse_ms
 
 
@@ -70,9 +70,8 @@ def rule_from_json(data: Json) -> ApprovalRule | None:
     if data is None:
         return None
     found = object_of(data)
-    age = found["fresh_ms"]
     return ApprovalRule(
-        integer_of(found["reviews"]), Permission(str(found["from"])), None if age is None else integer_of(age)
+        integer_of(found["reviews"]), Permission(str(found["from"])), integer_or_none(found["fresh_ms"])
     )
 
 
@@ -158,12 +157,12 @@ def approval_from_json(data: Mapping[str, Json]) -> Approval:
         given=ApprovedBy(str(data["given"])),
         by=text_or_none(data["by"]),
         at=str(data["at"]),
-        account=_integer_or_none(data["account"]),
-        review=_integer_or_none(data["review"]),
+        account=integer_or_none(data["account"]),
+        review=integer_or_none(data["review"]),
         commit=text_or_none(data["commit"]),
-        pull_request=_integer_or_none(data["pull_request"]),
+        pull_request=integer_or_none(data["pull_request"]),
         run=text_or_none(data["run"]),
-        artifact=_integer_or_none(data["artifact"]),
+        artifact=integer_or_none(data["artifact"]),
     )
 
 
@@ -175,7 +174,3 @@ def accounted_json(node: AccountedNode) -> dict[str, Json]:
 def accounted_from_json(data: Mapping[str, Json]) -> AccountedNode:
     """What `accounted_json` wrote."""
     return AccountedNode(str(data["node"]), str(data["why"]))
-
-
-def _integer_or_none(value: Json) -> int | None:
-    return None if value is None else integer_of(value)

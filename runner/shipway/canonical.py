@@ -199,6 +199,11 @@ def text_or_none(value: Json) -> str | None:
     return None if value is None else str(value)
 
 
+def integer_or_none(value: Json) -> int | None:
+    """`value` where the schema has already said that it is an integer or null."""
+    return None if value is None else integer_of(value)
+
+
 def object_checksum(kind: str, base_name: str, content: bytes) -> str:
     """git-style checksum: `sha256:` over `<kind> <base name> <length>` NUL content. `kind` matches `[a-z][a-z0-9-]*`.
 

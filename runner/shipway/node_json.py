@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import cache
 
 from shipway import canonical
-from shipway.canonical import Json, integer_of, items_of, object_of, text_or_none
+from shipway.canonical import Json, integer_of, integer_or_none, items_of, object_of, text_or_none
 from shipway.declaration import Backoff, OnFailure, OutputRule, Retry
 from shipway.errors import Position
 from shipway.nodes import (
@@ -267,7 +267,7 @@ def _retry_members(retry: Retry) -> Mapping[str, Json]:
 
 def retry_from_json(data: Mapping[str, Json]) -> Retry:
     """The policy that `retry_json` wrote."""
-    longest = None if data["max_ms"] is None else integer_of(data["max_ms"])
+    longest = integer_or_none(data["max_ms"])
     whole = [integer_of(data[name]) for name in ("attempts", "initial_ms", "jitter_percent")]
     return _retry(*whole, str(data["backoff"]), longest)
 

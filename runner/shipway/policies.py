@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from msgspec import Struct, field
 
-from shipway.canonical import Json, integer_of, items_of, object_of, text_or_none
+from shipway.canonical import Json, integer_of, integer_or_none, items_of, object_of, text_or_none
 from shipway.durations import parse_ms
 from shipway.errors import Position
 
@@ -179,12 +179,11 @@ def break_glass_from_json(data: Json) -> BreakGlass | None:
     if data is None:
         return None
     found = object_of(data)
-    account = found["account"]
     return BreakGlass(
         reason=str(found["reason"]),
         by=str(found["by"]),
         right=str(found["right"]),
-        account=None if account is None else integer_of(account),
+        account=integer_or_none(found["account"]),
         overridden=tuple(verdict_from_json(object_of(each)) for each in items_of(found["overridden"])),
     )
 

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-from shipway.canonical import Json, integer_of, object_of, text_or_none
+from shipway.canonical import Json, integer_of, integer_or_none, object_of, text_or_none
 from shipway.errors import Reason, VerificationError
 
 
@@ -105,14 +105,14 @@ def finding_json(finding: Finding) -> Json:
 
 def finding_from_json(data: Mapping[str, Json]) -> Finding:
     """What `finding_json` wrote."""
-    status, size = data["status"], data["size"]
+    status = data["status"]
     return Finding(
         node=str(data["node"]),
         path=str(data["path"]),
         stands=Stands(str(data["stands"])),
         status=None if status is None else Status(str(status)),
         policy=str(data["policy"]),
-        size=None if size is None else integer_of(size),
+        size=integer_or_none(data["size"]),
         target=text_or_none(data["target"]),
         fingerprint=str(data["fingerprint"]),
     )

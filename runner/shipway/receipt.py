@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from shipway import canonical
 from shipway.approvals import AccountedNode, Approval, accounted_json, approval_json
-from shipway.canonical import Json, integer_of, text_or_none
+from shipway.canonical import Json, integer_or_none, text_or_none
 from shipway.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_NOT_UNDONE
 from shipway.node_ids import bodies_of
 from shipway.nodes import DONE, FAILURES, Change, Outcome
@@ -372,11 +372,7 @@ def by_from_json(data: Mapping[str, Json]) -> RanBy:
         provider=text_or_none(data["provider"]),
         repository=text_or_none(data["repository"]),
         run=text_or_none(data["run"]),
-        attempt=_integer_or_none(data["attempt"]),
+        attempt=integer_or_none(data["attempt"]),
         url=text_or_none(data["url"]),
         commit=text_or_none(data["commit"]),
     )
-
-
-def _integer_or_none(value: Json) -> int | None:
-    return None if value is None else integer_of(value)

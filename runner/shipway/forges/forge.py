@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, Self
 
 from msgspec import Struct
 
@@ -22,6 +22,12 @@ class ForgeError(UnreachableError):
     ) -> None:
         super().__init__(message, reason=reason, next=next)
         self.status = status
+
+    def asking(self, permission: str) -> Self:
+        """The error, which says to give `permission` where it is a refusal and says nothing else to do."""
+        if self.status == 403 and not self.next:
+            self.next = permission
+        return self
 
 
 class BodyTooLong(ForgeError):

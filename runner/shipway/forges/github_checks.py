@@ -40,7 +40,7 @@ def post_check(client: Client, repository: str, check: Check) -> Posted:
         created = mapping(answer.json()) if answer else found[0]
         _add_annotations(client, repository, check, created)
     except ForgeError as error:
-        raise _with_next(error, _CHECK_PERMISSION) from error
+        raise error.asking(_CHECK_PERMISSION) from error
     return Posted(Outcome.CREATED, url=_address(created), requests=client.requests)
 
 
@@ -124,7 +124,7 @@ def deploy(client: Client, repository: str, deployment: Deployment, description:
             raise ForgeError("the forge did not answer with a deployment")
         conclude(client, repository, str(number), deployment, DeploymentState.IN_PROGRESS, description)
     except ForgeError as error:
-        raise _with_next(error, _DEPLOYMENT_PERMISSION) from error
+        raise error.asking(_DEPLOYMENT_PERMISSION) from error
     return str(number)
 
 
@@ -141,7 +141,7 @@ def conclude(
     try:
         client.write("POST", f"{repository}/deployments/{quote(id, safe='')}/statuses", document)
     except ForgeError as error:
-        raise _with_next(error, _DEPLOYMENT_PERMISSION) from error
+        raise error.asking(_DEPLOYMENT_PERMISSION) from error
 
 
 def _has_twin(client: Client, repository: str, deployment: Deployment) -> bool:
@@ -172,7 +172,7 @@ def remembered(client: Client, repository: str, lifecycle: str, environment: str
                 if query.get("lifecycle") == [lifecycle] and _DIGEST.fullmatch(query.get("receipt", [""])[0]):
                     return query["receipt"][0]
     except ForgeError as error:
-        raise _with_next(error, _DEPLOYMENT_READ) from error
+        raise error.asking(_DEPLOYMENT_READ) from error
     return ""
 
 
@@ -180,12 +180,6 @@ def _deployments(client: Client, repository: str, deployment: Deployment) -> lis
     """The latest deployments of this commit, the newest first."""
     listed = client.get(f"{repository}/deployments", {"sha": deployment.commit, "per_page": 30}).json()
     return [mapping(each) for each in listed] if isinstance(listed, list) else []
-
-
-def _with_next(error: ForgeError, next: str) -> ForgeError:
-    if error.status == 403 and not error.next:
-        error.next = next
-    return error
 
 
 def _address(found: Mapping[str, Json]) -> str:

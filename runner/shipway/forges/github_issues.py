@@ -26,7 +26,7 @@ def own_issues(client: Client, repository: str, login: str) -> Sequence[Issue]:
             listed = answers.objects(page.json(), page.url)
             found += [_issue(each) for each in listed if "pull_request" not in each]
     except ForgeError as error:
-        raise _with_permission(error) from error
+        raise error.asking(_PERMISSION) from error
     return tuple(found)
 
 
@@ -54,13 +54,7 @@ def _write(
     try:
         return client.write(method, path, body, landed=landed)
     except ForgeError as error:
-        raise _with_permission(error) from error
-
-
-def _with_permission(error: ForgeError) -> ForgeError:
-    if error.status == 403 and not error.next:
-        error.next = _PERMISSION
-    return error
+        raise error.asking(_PERMISSION) from error
 
 
 def _issue(found: Mapping[str, Json]) -> Issue:

@@ -62,7 +62,7 @@ def announce(client: Client, repository: str, announced: Announced, description:
             raise ForgeError("the forge did not answer with a deployment")
         tell(client, repository, number, announced, DeploymentState.IN_PROGRESS, description)
     except ForgeError as error:
-        raise _with_next(error) from error
+        raise error.asking(_PERMISSION) from error
     return number
 
 
@@ -80,7 +80,7 @@ def tell(
     try:
         client.write("POST", f"{repository}/deployments/{number}/statuses", document)
     except ForgeError as error:
-        raise _with_next(error) from error
+        raise error.asking(_PERMISSION) from error
 
 
 def retire(client: Client, repository: str, lifecycle: str, target: str, keep: str) -> int:
@@ -102,7 +102,7 @@ def retire(client: Client, repository: str, lifecycle: str, target: str, keep: s
             )
             _delete(client, f"{repository}/deployments/{number}")
     except ForgeError as error:
-        raise _with_next(error) from error
+        raise error.asking(_PERMISSION) from error
     return len(own)
 
 
@@ -134,9 +134,3 @@ def _delete(client: Client, path: str) -> None:
     except ForgeError as error:
         if error.status != 404:  # somebody was faster, or the answer to the first try was lost
             raise
-
-
-def _with_next(error: ForgeError) -> ForgeError:
-    if error.status == 403 and not error.next:
-        error.next = _PERMISSION
-    return error

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from shipway.deviation import Drift, Found, counts
 from shipway.render.columns import Colour
 from shipway.render.foreign import one_line
-from shipway.render.state import room, table
+from shipway.render.table import room, table
 
 _COLOURS = {Drift.DRIFTED: Colour.YELLOW, Drift.MISSING: Colour.RED, Drift.UNKNOWN: Colour.DIM}
 

@@ -22,7 +22,7 @@ from shipway.render.plan_comment import plan_report
 from shipway.render.previews import ends_ms
 from shipway.render.receipt_comment import receipt_report
 from shipway.render.shorten import MIN_BUDGET, fit
-from shipway.render.state import moment
+from shipway.render.wording import moment
 
 _SIGNS = {
     EnvironmentState.CREATING: "⏳",

@@ -12,7 +12,8 @@ from shipway.environment_record import EnvironmentRecord, EnvironmentState, Happ
 from shipway.nodes import Verified
 from shipway.render.columns import Colour, paint, width, wrap
 from shipway.render.foreign import inert, one_line
-from shipway.render.state import moment, table
+from shipway.render.table import table
+from shipway.render.wording import moment
 
 _HEADS = ("TARGET", "STATE", "COMMIT", "AGE", "ENDS IN", "URL")
 _LEAST = 4

@@ -8,9 +8,10 @@ from msgspec import Struct
 
 from shipway.durations import format_ms
 from shipway.nodes import Outcome
-from shipway.render.columns import Colour, cut, pad, paint, width
+from shipway.render.columns import Colour, cut, paint
 from shipway.render.foreign import one_line
 from shipway.render.signs import OUTCOME_SIGNS, outcome_colour
+from shipway.render.table import room, table
 from shipway.render.wording import outcome_word
 
 
@@ -44,18 +45,9 @@ def render_runs(rows: Sequence[RunRow], *, colour: bool, columns: int) -> str:
     heads = list(_HEADS)
     if not any(row.kept_in for row in rows):
         heads, cells = heads[:-1], [line[:-1] for line in cells]
-    if sum(_widths(heads, cells)) + 2 * (len(heads) - 1) > columns:
+    if room(heads, cells) > columns:
         heads, cells = _without_began(heads), [_without_began(line) for line in cells]
-    widths = _widths(heads, cells)
-    lines = [paint(cut(_line(heads, widths), columns), Colour.BOLD, colour)]
-    lines += [
-        paint(cut(_line(line, widths), columns), row.colour, colour) for row, line in zip(rows, cells, strict=True)
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _widths(heads: Sequence[str], cells: Sequence[Sequence[str]]) -> list[int]:
-    return [max(map(width, column)) for column in zip(heads, *cells, strict=True)]
+    return table(heads, cells, [[] for _ in rows], [row.colour for row in rows], colour=colour, columns=columns)
 
 
 def _without_began(line: Sequence[str]) -> list[str]:
@@ -65,10 +57,6 @@ def _without_began(line: Sequence[str]) -> list[str]:
 
 def _texts(row: RunRow) -> tuple[str, ...]:
     return (row.run, row.lifecycle, row.target, row.standing, row.began, row.took, row.kept_in)
-
-
-def _line(texts: Sequence[str], widths: Sequence[int]) -> str:
-    return "  ".join(pad(text, cells) for text, cells in zip(texts, widths, strict=True)).rstrip()
 
 
 _TRYING = {"do": "", "undo": "undo of "}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 from shipway.declaration import OnFailure
 from shipway.nodes import FAILURES, Change, Fidelity, Node, Outcome
@@ -99,3 +100,8 @@ def _verdict_line(verdict: Verdict) -> str:
 def is_bad(result: NodeResult) -> bool:
     """Whether a person has to look at the node: it failed by itself, or was to be undone and was not."""
     return result.outcome in BAD or own_outcome(result) in FAILURES
+
+
+def moment(unix_ms: int) -> str:
+    """`2026-03-01 12:00:00Z`."""
+    return f"{datetime.fromtimestamp(unix_ms / 1000, UTC):%Y-%m-%d %H:%M:%SZ}"
