@@ -91,7 +91,7 @@ class Logbook:
                 f"run `{go_on.run}` is of the lifecycle `{plan.lifecycle}`", next="name its file with `-f`"
             )
         if not to_undo(plan, record):
-            then = "`shipway resume` seals it" if record.summary.has_crashed else "see `shipway runs`"
+            then = f"`shipway resume {go_on.run}` seals it" if record.summary.has_crashed else "see `shipway runs`"
             raise UsageError(f"nothing is left of run `{go_on.run}` that could be undone", next=then)
         if not go_on.accepts_drift:
             check_uncovered(record, journals)

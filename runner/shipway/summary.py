@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from msgspec import Struct, field
 
 from shipway.nodes import DONE, FAILURES, Change, Outcome
+from shipway.plan import Plan
 from shipway.receipt import NodeResult, Receipt, own_outcome
 from shipway.records import STEP, Record
 
@@ -41,6 +42,19 @@ class Summary(Struct, frozen=True):
     def packages(self) -> int:
         """Packages that were installed."""
         return self.kinds.get("package", 0)
+
+
+def is_undoable(receipt: Receipt, plan: Plan) -> bool:
+    """Whether a rollback of what the run did would undo anything: a lasting node with an undo, or a stage's compensation.
+
+    A node that was added on the way is not asked.
+    """
+    began = {result.node for result in receipt.nodes if result.started_ms is not None}
+    kept = {result.node for result in receipt.nodes if result.outcome in (Outcome.SUCCEEDED, *FAILURES)}
+    if any(node.must_be_undone and node.reversible for node in plan.nodes if node.id in began & kept):
+        return True
+    stages = {node.stage for node in plan.nodes if node.id in began}
+    return any(stage.compensation and stage.id in stages for stage in plan.stages)
 
 
 def summarise(receipt: Receipt) -> Summary:

@@ -86,7 +86,7 @@ def check_same(record: RunRecord, plan: Plan, before: Plan) -> str:
     raise VerificationError(
         f"run `{record.summary.run}` was begun with another effect:\n{listed}",
         reason=Reason.PLAN_DIFFERS,
-        next="restore what it was begun with, or undo it (`shipway rollback`) and run anew",
+        next=f"restore what it was begun with, or undo it (`shipway rollback {record.summary.run}`) and run anew",
     )
 
 

@@ -65,8 +65,13 @@ def show_document(
     plan: Plan | None = None,
     *,
     kept_as: str = "",
+    again: str = "",
+    is_last: bool = True,
 ) -> str:
-    """A document as text for a terminal, Markdown, canonical JSON or a Mermaid diagram; `kept_as` is a plan's file, as typed."""
+    """A document as text for a terminal, Markdown, canonical JSON or a Mermaid diagram; `kept_as` is a plan's file, as typed.
+
+    `plan`, `again` and `is_last` belong to a receipt: its plan, and what is next; see `render_receipt`.
+    """
     if form == "json":
         text = document.content.decode()
         return text + "\n" if stream.isatty() else text
@@ -92,7 +97,7 @@ def show_document(
         return render_plan(document, colour=colour, columns=context.columns, kept_as=kept_as)
     from shipway.render.receipt_text import render_receipt
 
-    return render_receipt(document, plan, colour=colour, columns=context.columns)
+    return render_receipt(document, plan, colour=colour, columns=context.columns, again=again, is_last=is_last)
 
 
 SUMMARY_BUDGET = 900_000

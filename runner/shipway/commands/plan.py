@@ -9,6 +9,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from shipway.commands import expectation
+from shipway.commands.again import options_as_typed
 from shipway.commands.documents import show_document, write_out
 from shipway.commands.notes import noting
 from shipway.commands.proofs import words_of_proofs
@@ -34,7 +35,7 @@ def run(arguments: Namespace) -> int:
         from shipway.commands.staleness_check import check  # late: a plan alone asks no forge
 
         return check(request, around, arguments.workflow or "", as_json=arguments.json)
-    again = _options(arguments)
+    again = options_as_typed(arguments)
     if arguments.reconcile:
         from shipway.commands.reconciling import reconciled  # late: a plan alone looks at no receipt
 
@@ -75,12 +76,6 @@ def _shown(plan: Plan, form: str, arguments: Namespace, context: Context, root: 
         proven=words_of_proofs(plan, root),
         file=shlex.quote(arguments.file) if arguments.file else "",
         options=again,
-        kept_options=_options(arguments),
+        kept_options=options_as_typed(arguments),
         kept_as=shlex.quote(arguments.output) if arguments.output else "",
     )
-
-
-def _options(arguments: Namespace) -> str:
-    """What has to be said again, so that it is the same plan: the file of a plan says the rest."""
-    given = ((name, value) for name in ("input", "stage", "skip") for value in getattr(arguments, name))
-    return shlex.join(word for name, value in given for word in (f"--{name}", value))

@@ -10,16 +10,23 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from shipway.ci import Provider
+from shipway.commands.again import again_as_journalled, again_as_typed
 from shipway.commands.approving import approver
 from shipway.commands.breaking import breaker
 from shipway.commands.documents import KeptReceipts, show_document, write_out
 from shipway.commands.prompt import answered
-from shipway.commands.setting import asked_of, heeding_signals, refuse_on_windows, surroundings
+from shipway.commands.setting import (
+    asked_of,
+    heeding_signals,
+    refuse_on_windows,
+    surroundings,
+)
 from shipway.context import Context, read_context
 from shipway.errors import EXIT_DONE, EXIT_NOT_UNDONE, Reason, UsageError
 from shipway.events import Events
 from shipway.lifecycle import run_lifecycle
 from shipway.plan import Plan
+from shipway.receipt import Receipt, RunOutcome
 from shipway.redaction import trusted
 from shipway.render import failure, terminal
 from shipway.render.foreign import inert
@@ -96,9 +103,15 @@ def concluded(finished: Finished, path: Path | None, arguments: Namespace, conte
     if (receipt is None or not receipt.nodes) and finished.error is not None:
         raise finished.error
     if receipt is not None:
+        form = "json" if arguments.json else "text"
         write_out(
             show_document(
-                receipt, "json" if arguments.json else "text", context, terminal.standard_output(), finished.plan
+                receipt,
+                form,
+                context,
+                terminal.standard_output(),
+                finished.plan,
+                again=_again(receipt, arguments, context),
             )
         )
         if path is not None and not arguments.json:
@@ -110,6 +123,15 @@ def concluded(finished: Finished, path: Path | None, arguments: Namespace, conte
         terminal.write(terminal.standard_error(), trusted(failure.as_text(finished.error)))
         return code if code == EXIT_NOT_UNDONE else finished.error.exit_code
     return code
+
+
+def _again(receipt: Receipt, arguments: Namespace, context: Context) -> str:
+    """What runs the same anew: as it was typed, or as the run that was gone on with was begun."""
+    if arguments.json or receipt.outcome is RunOutcome.SUCCEEDED:
+        return ""
+    if arguments.module == "run":
+        return again_as_typed(arguments, receipt.target)
+    return again_as_journalled(receipt.run, context)
 
 
 def confirmed(plan: Plan, arguments: Namespace, context: Context, *, must_ask: bool, going_on: str = "") -> bool:

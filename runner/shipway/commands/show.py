@@ -6,6 +6,7 @@ import shlex
 from argparse import Namespace
 from pathlib import Path
 
+from shipway.commands.again import again_as_journalled
 from shipway.commands.documents import read_document, show_document, write_out
 from shipway.commands.setting import find_file, journal_of, lifecycle_in, root_here
 from shipway.context import Context, read_context
@@ -34,13 +35,32 @@ def run(arguments: Namespace) -> int:
     if arguments.quiet:
         return 0
     kept_as = shlex.quote(str(arguments.document)) if arguments.document else ""
-    write_out(show_document(document, form, context, terminal.standard_output(), kept_as=kept_as))
+    if form == "text" and isinstance(document, Receipt):
+        write_out(_receipt_text(document, context))
+    else:
+        write_out(show_document(document, form, context, terminal.standard_output(), kept_as=kept_as))
     if form == "text" and isinstance(document, Receipt):
         write_out(_timeline(document, context))
     if arguments.verbose and form == "text" and isinstance(document, Receipt):
         colour = terminal.standard_output().isatty() and not context.no_color
         write_out(render_details(document, colour=colour, columns=context.columns))
     return 0
+
+
+def _receipt_text(receipt: Receipt, context: Context) -> str:
+    """The receipt, and what is next for its run; of one that the journal here does not know, how to run it anew."""
+    journal = journal_of(root_here(context), context)
+    same = [each for each in journal.runs() if (each.lifecycle, each.target) == (receipt.lifecycle, receipt.target)]
+    is_known = any(each.run == receipt.run for each in same)
+    return show_document(
+        receipt,
+        "text",
+        context,
+        terminal.standard_output(),
+        journal.plan(receipt.run) if is_known else None,
+        again=again_as_journalled(receipt.run, context),
+        is_last=is_known and same[0].run == receipt.run and not same[0].is_alive,
+    )
 
 
 def _timeline(receipt: Receipt, context: Context) -> str:

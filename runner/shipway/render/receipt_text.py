@@ -32,14 +32,20 @@ from shipway.render.receipt_words import (
     undo_text,
 )
 from shipway.render.signs import OUTCOME_SIGNS, VERDICT_COLOURS, outcome_colour
-from shipway.summary import made_words, summarise
+from shipway.summary import is_undoable, made_words, summarise
 
 _TAIL_LINES = 20
 _ENDING_COLOURS = {RunOutcome.SUCCEEDED: Colour.GREEN, RunOutcome.ROLLED_BACK: Colour.YELLOW}
 
 
-def render_receipt(receipt: Receipt, plan: Plan | None, *, colour: bool, columns: int) -> str:
-    """Every node with its outcome and cause, what failed and was undone, and what to type next. Ends with a line end."""
+def render_receipt(
+    receipt: Receipt, plan: Plan | None, *, colour: bool, columns: int, again: str = "", is_last: bool = True
+) -> str:
+    """Every node with its outcome and cause, what failed and was undone, and what to type next. Ends with a line end.
+
+    Typed as shown, what is next works: `again` is the command that runs the same anew, `is_last` says that no later run of
+    this lifecycle and target is in the journal, so that this one can be gone on with, or undone.
+    """
     page = Page(columns, colour)
     _head(page, receipt)
     _results(page, receipt)
@@ -48,6 +54,9 @@ def render_receipt(receipt: Receipt, plan: Plan | None, *, colour: bool, columns
         _failure(page, result, plan, receipt.run if receipt.by.invoker == "local" else "")
     _undone(page, receipt)
     _foot(page, receipt, plan)
+    hints = _next(receipt, plan, again or f"shipway run --target {one_line(receipt.target)}", is_last=is_last)
+    for name, hint in zip(("next", *[""] * len(hints)), hints, strict=False):
+        page.fact(name, hint)
     return page.text()
 
 
@@ -186,25 +195,34 @@ def _foot(page: Page, receipt: Receipt, plan: Plan | None) -> None:
         )
     if parallelism(receipt):
         page.fact("at once", f"{parallelism(receipt)} nodes on average", colour=Colour.DIM)
-    page.fact("next", preview_next(receipt, plan) or _next(receipt))
 
 
-def _next(receipt: Receipt) -> str:
-    again = f"shipway run --target {one_line(receipt.target)}"
+def _next(receipt: Receipt, plan: Plan | None, again: str, *, is_last: bool) -> list[str]:
+    """What to type next, each a command and what for; none of a run in CI that succeeded, which nobody types behind."""
+    preview = preview_next(receipt, plan)
+    if preview:
+        return preview.split("; ")
+    run = one_line(receipt.run)
     if receipt.outcome is RunOutcome.SUCCEEDED:
-        return "shipway show, to see this again; shipway rollback, to undo it"
+        can_be_undone = is_last and plan is not None and is_undoable(receipt, plan)
+        hints = [f"shipway show {run}, to see this again"]
+        hints += [f"shipway rollback {run}, to undo it"] if can_be_undone else []
+        return hints if receipt.by.invoker == "local" else []
     if receipt.outcome is RunOutcome.ROLLED_BACK:
-        return f"{again}, to do it again"
+        return [f"{again}, to do it again"]
     if not receipt.nodes:
-        return f"{again}, once the cause is gone"  # nothing began: there is no run to go on with
-    if receipt.outcome is RunOutcome.NOT_UNDONE and all(
-        own_outcome(result) in (*DONE, Outcome.SKIPPED) for result in receipt.nodes
-    ):
-        return f"look at what was not undone; {again}, to do it again"  # it had succeeded: somebody wanted it undone
-    if receipt.outcome is RunOutcome.NOT_UNDONE:
-        return f"look at what was not undone, then shipway resume; {again}, to begin anew"
+        return [f"{again}, once the cause is gone"]  # nothing began: there is no run to go on with
+    look = "look at what was not undone"
+    had_succeeded = all(own_outcome(result) in (*DONE, Outcome.SKIPPED) for result in receipt.nodes)
+    if receipt.outcome is RunOutcome.NOT_UNDONE and had_succeeded:
+        return [look, f"{again}, to do it again"]  # somebody wanted it undone
     if any(attempt.code == Reason.PREDICTION_BROKEN for result in receipt.failed for attempt in result.attempts[-1:]):
-        return f"shipway plan --target {one_line(receipt.target)}, to look at a new plan; {again}, to run that"
-    if receipt.outcome is RunOutcome.CANCELLED:
-        return f"shipway resume, to go on; {again}, to begin anew"
-    return f"shipway resume, once the cause is gone; {again}, to begin anew"
+        return [f"{again.replace('run', 'plan', 1)}, to look at a new plan", f"{again}, to run that"]
+    if not is_last:
+        return [f"{again}, to run it anew"]
+    if receipt.outcome is RunOutcome.NOT_UNDONE:
+        may_work_now = any(result.outcome is not Outcome.NOT_UNDOABLE for result in not_undone(receipt))
+        then = f"shipway rollback {run}, to undo it" if may_work_now else f"shipway resume {run}, to go on"
+        return [f"{look}, then", then, f"{again}, to begin anew"]
+    when = "to go on" if receipt.outcome is RunOutcome.CANCELLED else "once the cause is gone"
+    return [f"shipway resume {run}, {when}", f"{again}, to begin anew"]

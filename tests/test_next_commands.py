@@ -1,0 +1,125 @@
+"""What is shown to be typed next works as it is shown: these tests paste it, and look at what it comes to."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from tests.command_line import Done, Project, make_project
+
+UNDOABLE = "{id: ship, run: touch shipped, undo: rm -f shipped}"
+LEFT = "{id: ship, run: touch shipped}"
+NOT_LASTING = "{id: ship, run: touch shipped, lasting: false, undo: rm -f shipped}"
+UNCHANGED = "{id: ship, run: 'echo unchanged > \"$SHIPWAY_STATUS\"', undo: rm -f shipped}"
+FAILING = "{id: ship, run: test -e mended, undo: 'true'}"
+STUBBORN = "{id: ship, run: touch shipped, undo: test -e mended}, {id: end, run: test -e mended, lasting: false}"
+HEAD = "version: 1\nname: shop\ntargets: {prod: {}, eu: {}}\ninputs: {size: {type: string, required: true}}\n"
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    made = make_project(tmp_path)
+    made.write({".gitignore": ".shipway/\n*ed\n", "below/kept": ""})
+    return made
+
+
+def declare(project: Project, steps: str, file: str = "shipway.yml", more: str = "") -> None:
+    project.write({file: f"{HEAD}steps: [{steps}]\n{more}"})
+    project.commit()
+
+
+def run(project: Project, *options: str, cwd: str = "", code: int = 0) -> Done:
+    return project.call("run", "--target", "prod", "--input", "size=a b", "--yes", *options, cwd=cwd, code=code)
+
+
+def hints(shown: str) -> list[list[str]]:
+    """The commands behind `next`, as words: whole lines, as they are pasted."""
+    tail = re.split(r"^  next  ", shown, maxsplit=1, flags=re.MULTILINE)
+    if len(tail) == 1:
+        return []
+    lines = [line[13:] for line in ("  next  " + tail[1]).splitlines() if line.startswith(("  next", " " * 13))]
+    return [shlex.split(line.partition(", ")[0])[1:] for line in lines if line.startswith("shipway ")]
+
+
+def paste(project: Project, words: list[str], cwd: str = "", code: int = 0) -> Done:
+    asks = words[0] in ("run", "resume", "rollback")
+    return project.call(*words, *(["--yes"] if asks else []), cwd=cwd, code=code)
+
+
+@pytest.mark.parametrize(
+    ("steps", "offers"), [(UNDOABLE, True), (LEFT, False), (NOT_LASTING, False), (UNCHANGED, False)]
+)
+def test_a_rollback_is_offered_only_where_it_would_undo_something(project: Project, steps: str, offers: bool) -> None:
+    declare(project, steps)
+    offered = hints(run(project).out)
+    assert [words[0] for words in offered] == (["show", "rollback"] if offers else ["show"])
+    for words in offered:
+        paste(project, words)
+    assert (project.root / "shipped").exists() == (not offers and steps != UNCHANGED)
+
+
+def test_a_rollback_is_offered_where_a_stage_has_a_compensation(project: Project) -> None:
+    stage = "{steps: [{id: ship, run: touch shipped}], compensate: {steps: [{id: tell, run: rm shipped}]}}"
+    project.write({"shipway.yml": f"{HEAD}stages: {{main: {stage}}}\n"})
+    project.commit()
+    assert [words[0] for words in hints(run(project).out)] == ["show", "rollback"]
+
+
+@pytest.mark.parametrize(("file", "cwd"), [("shipway.yml", ""), ("shipway.yml", "below"), ("ops/it's.yml", "")])
+def test_a_failed_run_is_gone_on_with_or_begun_anew_as_shown(project: Project, file: str, cwd: str) -> None:
+    declare(project, FAILING, file)
+    named = [] if file == "shipway.yml" else ["-f", file]
+    failed = run(project, *named, cwd=cwd, code=1)
+    assert [words[0] for words in hints(failed.out)] == ["resume", "run"]
+    for words in hints(failed.out):
+        paste(project, words, cwd=cwd, code=1)
+    resumed = paste(project, hints(failed.out)[0], cwd=cwd, code=5)
+    assert "came after" in resumed.err, "begun anew, the older one is over"
+    (project.root / "mended").touch()
+    [again] = [words for words in hints(failed.out) if words[0] == "run"]
+    paste(project, again, cwd=cwd)
+
+
+def test_what_a_resumed_run_shows_works_too(project: Project) -> None:
+    declare(project, FAILING, "ops/shop.yml")
+    first = run(project, "-f", "ops/shop.yml", code=1)
+    resumed = paste(project, hints(first.out)[0], code=1)
+    again = hints(resumed.out)[-1]
+    assert again == ["run", "-f", "ops/shop.yml", "--target", "prod", "--input", "size=a b"]
+    paste(project, again, code=1)
+    name = hints(first.out)[0][1]
+    older = project.call("show", name)
+    assert [words[0] for words in hints(older.out)] == ["run"], "another run came after it"
+    below = project.call("show", name, cwd="below")
+    assert hints(below.out)[0][:3] == ["run", "-f", "../ops/shop.yml"]
+    paste(project, hints(below.out)[0], cwd="below", code=1)
+
+
+def test_a_receipt_of_another_machine_offers_nothing_that_only_that_one_can_do(project: Project) -> None:
+    declare(project, UNDOABLE)
+    run(project)
+    [receipt] = (project.root / ".shipway/receipts").iterdir()
+    (project.root.parent / "kept.json").write_bytes(receipt.read_bytes())
+    (project.root / ".shipway").rename(project.root.parent / "elsewhere")
+    shown = hints(project.call("show", "../kept.json").out)
+    assert not [words for words in shown if words[0] in ("resume", "rollback")]
+
+
+def test_an_undo_that_failed_is_tried_again_as_shown(project: Project) -> None:
+    declare(project, STUBBORN)
+    failed = run(project, code=4)
+    assert [words[0] for words in hints(failed.out)] == ["rollback", "run"]
+    (project.root / "mended").touch()
+    paste(project, hints(failed.out)[0])
+    paste(project, hints(failed.out)[1])
+
+
+def test_what_cannot_be_undone_is_gone_on_with(project: Project) -> None:
+    declare(project, f"{LEFT}, {{id: other, run: touch othered, undo: rm othered}}, {{id: end, run: test -e mended}}")
+    failed = run(project, code=4)
+    (project.root / "mended").touch()
+    for words in hints(failed.out)[:1]:
+        paste(project, words)
