@@ -39,7 +39,7 @@ CHANGE_OF = {
 """What writing a file does, by what stands there."""
 
 
-def refuse_other(path: Path, kind: Kind) -> None:
+def refuse_other(path: Path | str, kind: Kind) -> None:
     """Raises ActionFailed for a pipe, a socket or a device."""
     if kind is Kind.OTHER:
         raise ActionFailed(f"`{path}` is a pipe, a socket or a device, which is not replaced")
@@ -62,7 +62,7 @@ def unplanned(work: PlanWork, change: Change, *slots: str) -> Prediction | None:
     return Prediction(change, Fidelity.OPAQUE, why=why, reversible=change is not Change.READ) if why else None
 
 
-def outside(root: Path, path: Path) -> str:
+def outside(root: Path, path: Path | str) -> str:
     """A remark for a plan where `path` is not in the workspace."""
     return "" if is_inside(str(path), str(root)) else "outside the workspace"
 

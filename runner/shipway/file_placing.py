@@ -17,10 +17,10 @@ from shipway.file_state import (
     fingerprint,
     is_inside,
     kind_of,
-    locate_target,
     place_of,
     real_end,
     real_folder,
+    target_place,
 )
 from shipway.nodes import Change, Fidelity, Node
 
@@ -45,21 +45,26 @@ def target_of(work: PlanWork | Work, real: Real = real_folder) -> Path:
 
 
 def confined_target(work: PlanWork | Work, slot: str, within: str, real: Real = real_folder) -> Path:
+    """As `confined_place`, whose text it makes a path of."""
+    return Path(confined_place(work, slot, within, real))
+
+
+def confined_place(work: PlanWork | Work, slot: str, within: str, real: Real) -> str:
     """The place that a slot names, inside the folder that the slot `within` names, if it does. Raises ActionFailed."""
     text, folder = work.inputs[slot], work.inputs.get(within)
-    place = locate_target(work.root, text, slot, real)
+    place = target_place(work.root, text, slot, real)
     if folder is not None:
         confine(place, text, place_of(work.root, folder, within, real), folder, real, slot)
     return place
 
 
-def confine(place: Path, text: Json, folder: str, shown: Json, real: Real = real_folder, slot: str = "path") -> None:
+def confine(place: str, text: Json, folder: str, shown: Json, real: Real = real_folder, slot: str = "path") -> None:
     """Raises ActionFailed where `place` is not below `folder`, links on its way followed; its last part is not."""
-    if str(place) == folder or not is_inside(str(place), folder):
+    if place == folder or not is_inside(place, folder):
         raise ActionFailed(f"`{slot}` `{text}` leads out of `{shown}`")
-    above = above_of(str(place))
+    above = above_of(place)
     if (led := real(above)) != above and not is_inside(led, bound := real(folder)):
-        link = next(above for above in reversed(place.parents) if above.is_symlink() and _leads_out(above, bound))
+        link = next(above for above in reversed(Path(place).parents) if above.is_symlink() and _leads_out(above, bound))
         raise ActionFailed(f"`{slot}` `{text}` leads out of `{shown}`: `{link}` is a link to `{link.readlink()}`")
 
 
@@ -67,7 +72,7 @@ def _leads_out(link: Path, real: str) -> bool:
     return not is_inside(os.path.realpath(link), real)
 
 
-def seen(path: Path) -> Kind | Prediction:
+def seen(path: Path | str) -> Kind | Prediction:
     """What stands at a node's place; the node's prediction where that cannot be looked at."""
     try:
         return kind_of(path)
@@ -78,16 +83,16 @@ def seen(path: Path) -> Kind | Prediction:
 
 def link_text(root: Path, path: Path, source: Json, real: Real = real_folder) -> str:
     """What a link at `path` to slot `source` says: relative for a relative one, so that the workspace can be moved."""
-    return link_to(place_of(root, source, "source", real), path, source, real)
+    return link_to(place_of(root, source, "source", real), str(path), source, real)
 
 
-def link_to(place: str, path: Path, source: Json, real: Real = real_folder) -> str:
+def link_to(place: str, path: str, source: Json, real: Real = real_folder) -> str:
     """As `link_text`, where it is known at which place slot `source` is."""
-    if str(path) == place:
+    if path == place:
         raise ActionFailed(f"the link and what it leads to are the same: `{source}`")
-    if os.path.isabs(str(source)):
+    if str(source).startswith("/"):
         return place
-    end, start = real_end(place, real), real(above_of(str(path)))
+    end, start = real_end(place, real), real(above_of(path))
     if is_inside(start, end):
         return _relative(end, start)
     above, _, name = end.rpartition("/")
@@ -104,7 +109,7 @@ def _relative(path: str, start: str) -> str:
     return "/".join([*[".."] * (len(here) - shared), *there[shared:]]) or "."
 
 
-def leads_to(path: Path, target: str, kind: Kind | None = None) -> bool:
+def leads_to(path: Path | str, target: str, kind: Kind | None = None) -> bool:
     """Whether `path` is a link to where a link there with this text would lead, in whatever words."""
     if (kind_of(path) if kind is None else kind) is not Kind.LINK:
         return False
@@ -112,7 +117,7 @@ def leads_to(path: Path, target: str, kind: Kind | None = None) -> bool:
     return led == target or _led_to(path, led) == _led_to(path, target)
 
 
-def _led_to(path: Path, target: str) -> str:
+def _led_to(path: Path | str, target: str) -> str:
     return os.path.normpath(os.path.join(real_folder(os.path.dirname(path)), target))
 
 
@@ -124,19 +129,19 @@ def policy_of(work: PlanWork | Work) -> str:
     return word
 
 
-def is_ours(node: Node, path: Path) -> bool:
+def is_ours(node: Node, path: Path | str) -> bool:
     """Whether what stands at `path` is what the state says that we put there.
 
     A folder never is: its fingerprint says nothing of what is in it.
     """
     known = node.facts.get(REPLACES)
     try:
-        return known is not None and kind_of(path) is not Kind.DIRECTORY and known == fingerprint(path)
+        return known is not None and kind_of(path) is not Kind.DIRECTORY and known == fingerprint(Path(path))
     except PermissionError:
         return False
 
 
-def left_alone(work: PlanWork, path: Path, kind: Kind) -> Prediction | None:
+def left_alone(work: PlanWork, path: Path | str, kind: Kind) -> Prediction | None:
     """The prediction of a node that leaves what stands in its place alone, as `on_conflict: skip` says; else None.
 
     Asked where something has to be done. `before` then holds `left_alone`.
@@ -147,7 +152,7 @@ def left_alone(work: PlanWork, path: Path, kind: Kind) -> Prediction | None:
     return Prediction(Change.NOOP, Fidelity.EXACT, why=f"left alone: {stands_there(path, kind)}", before=before)
 
 
-def decided(work: Work, path: Path, kind: Kind) -> Done | None:
+def decided(work: Work, path: Path | str, kind: Kind) -> Done | None:
     """How a node ends that finds something else in its place: skipped; None where it may go on.
 
     Raises ActionFailed where the policy is to stop, or where a backup should have moved it: it came there since the plan was made.
@@ -160,14 +165,14 @@ def decided(work: Work, path: Path, kind: Kind) -> Done | None:
     raise ActionFailed(f"{stands_there(path, kind)}, which was not there when this was planned: plan again")
 
 
-def stands_there(path: Path, kind: Kind | None = None) -> str:
+def stands_there(path: Path | str, kind: Kind | None = None) -> str:
     """What stands at a path, in words: "a file of 8 bytes stands at `/a/b`"."""
     kind = kind_of(path) if kind is None else kind
     match kind:
         case Kind.FILE:
-            what = f"a file of {path.lstat().st_size} bytes"
+            what = f"a file of {os.lstat(path).st_size} bytes"
         case Kind.LINK:
-            what = f"a link to `{path.readlink()}`"
+            what = f"a link to `{os.readlink(path)}`"
         case Kind.DIRECTORY:
             what = "a directory"
         case _:

@@ -111,7 +111,7 @@ class FileStage:
     def confine(self, key: str, path: str, place: Place) -> bool:
         """Report at `key` a path that leads out of its root; whether it does not."""
         try:
-            confine(Path(os.path.normpath(self.site.root / path)), path, str(place.path), place.shown)
+            confine(os.path.normpath(self.site.root / path), path, str(place.path), place.shown)
         except ActionFailed as error:
             self.problem(key, str(error), "")
             return False

@@ -96,7 +96,7 @@ def parse_mode(text: Json) -> str:
     return text.rjust(4, "0")
 
 
-def describe(path: Path, *, with_content: bool = False, kind: Kind | None = None) -> Json:
+def describe(path: Path | str, *, with_content: bool = False, kind: Kind | None = None) -> Json:
     """What stands at `path` as a plan shows it, None where nothing does; `kind` is what it was just found to be.
 
     A file: `kind`, `mode`, `size`, `digest`, and `content` if asked for, where it is a text that everyone may read and no
@@ -107,12 +107,12 @@ def describe(path: Path, *, with_content: bool = False, kind: Kind | None = None
         case Kind.ABSENT:
             return None
         case Kind.FILE:
-            return _describe_file(path, with_content)
+            return _describe_file(Path(path), with_content)
         case Kind.LINK:
             return describe_link(os.readlink(path))
         case Kind.DIRECTORY:
             entries = sum(len(folders) + len(files) for _, folders, files in os.walk(path))
-            return {"kind": Kind.DIRECTORY.value, "mode": mode_of(path), "entries": entries}
+            return {"kind": Kind.DIRECTORY.value, "mode": mode_of(Path(path)), "entries": entries}
         case kind:
             return {"kind": kind.value}
 
@@ -134,7 +134,7 @@ def describe_content(content: bytes, mode: str, *, with_content: bool) -> dict[s
 
 def describe_link(target: str) -> dict[str, Json]:
     """What `describe` will say of a link with this target."""
-    return {"kind": Kind.LINK.value, "target": os.fsencode(target).decode(errors="replace")}
+    return {"kind": "link", "target": target if target.isascii() else os.fsencode(target).decode(errors="replace")}
 
 
 def _describe_file(path: Path, with_content: bool) -> Json:
@@ -159,7 +159,7 @@ def _as_text(content: bytes) -> str | None:
 
 def is_inside(path: str, folder: str) -> bool:
     """Whether a normalised absolute path is `folder`, or below it."""
-    return path == folder or path.startswith(folder if folder.endswith("/") else f"{folder}/")
+    return path == folder or path.startswith(f"{folder}/") or folder == "/"
 
 
 def real_folder(path: str) -> str:
@@ -235,7 +235,9 @@ def place_of(root: Path, text: Json, slot: str = "path", real: Real = real_folde
     base = str(root)
     if text.startswith("/"):
         return os.path.normpath(text)
-    place = os.path.normpath(f"{base}/{text}" if base != "/" else f"/{text}")
+    place = f"{base}/{text}" if base != "/" else f"/{text}"
+    if text[0] == "." or text[-1] == "/" or "/." in text or "//" in text:
+        place = os.path.normpath(place)  # nothing else of a path is ever normalised away
     above = place if place == base else above_of(place)
     # Where no link is on the way, it leads to where it says.
     if not is_inside(place, base) or ((led := real(above)) != above and not is_inside(led, real(base))):
@@ -244,8 +246,13 @@ def place_of(root: Path, text: Json, slot: str = "path", real: Real = real_folde
 
 
 def locate_target(root: Path, text: Json, slot: str = "path", real: Real = real_folder) -> Path:
-    """Like `locate`, for a place that will be changed: refuses the workspace itself and every folder it is in."""
+    """As `target_place`, whose text it makes a path of."""
+    return Path(target_place(root, text, slot, real))
+
+
+def target_place(root: Path, text: Json, slot: str = "path", real: Real = real_folder) -> str:
+    """Like `place_of`, for a place that will be changed: refuses the workspace itself and every folder it is in."""
     place = place_of(root, text, slot, real)
     if is_inside(real(str(root)), real_end(place, real)):
         raise ActionFailed(f"`{slot}` `{text}` holds the workspace, which is not replaced or removed")
-    return Path(place)
+    return place

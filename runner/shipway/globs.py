@@ -5,7 +5,11 @@ Matching takes time in proportion to pattern times path, whatever the pattern is
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
+from functools import lru_cache
+
+_SPECIAL = re.compile(r"[*?\[\\]")
 
 
 def match_glob(path: str, pattern: str) -> bool:
@@ -15,7 +19,18 @@ def match_glob(path: str, pattern: str) -> bool:
     `[a-z]` and `[!a-z]` are sets that never contain `/`, and a backslash takes the next character as it is. A leading
     `./` is dropped from the pattern. There is no `!` here: see `match_globs`.
     """
+    folder = _folder(pattern)
+    if folder is not None:
+        path = path.removeprefix("./")
+        return path == folder or path.startswith(f"{folder}/")
     return _match_segments(_segments(path), _segments(pattern))
+
+
+@lru_cache(maxsize=256)
+def _folder(pattern: str) -> str | None:
+    """Of `folder/**`, the commonest pattern there is, the folder, that a path begins with or not; None for any other."""
+    folder = pattern.removeprefix("./").removesuffix("/**")
+    return folder if pattern.endswith("/**") and not _SPECIAL.search(folder) else None
 
 
 def match_globs(path: str, patterns: Sequence[str]) -> bool:

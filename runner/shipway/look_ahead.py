@@ -6,12 +6,10 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from msgspec.structs import replace
-
 from shipway.action import Access, Action
 from shipway.canonical import Json, object_of
 from shipway.file_placing import REPLACES
-from shipway.file_state import Kind, describe, describe_link, kind_of, link_fingerprint, mode_of
+from shipway.file_state import Kind, describe, kind_of, link_fingerprint, mode_of
 from shipway.nodes import Change, Immediate, Node
 from shipway.plan import Plan
 from shipway.preflight import Finding, Stands, Status, described, refuse_changed
@@ -32,7 +30,7 @@ def looked_ahead(plan: Plan, find_action: Callable[[str], Action]) -> Plan:
     for node in plan.nodes:
         if node.stage in stages:
             found += _findings(node, _written(node.action, rules, find_action))
-    return replace(plan, preflight=tuple(found))
+    return plan.looked_ahead(tuple(found))
 
 
 def refuse_other_world(plan: Plan, root: Path) -> None:
@@ -60,7 +58,7 @@ def _described(root: Path, finding: Finding) -> Json:
         return {"kind": "other"} if kind is not Kind.ABSENT else None
     if finding.stands is Stands.DIRECTORY and kind is Kind.DIRECTORY:
         return {"kind": "directory", "mode": mode_of(Path(path))}
-    return describe_link(os.readlink(path)) if kind is Kind.LINK else describe(Path(path), kind=kind)
+    return describe(path, kind=kind)
 
 
 def _written(action: str, rules: dict[str, tuple[str, ...]], find_action: Callable[[str], Action]) -> tuple[str, ...]:

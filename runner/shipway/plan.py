@@ -231,8 +231,15 @@ class Plan(Struct, frozen=True, dict=True):
         return rollback_preview(order, compensated)
 
     def predicted(self, nodes: tuple[Node, ...], rollback: Rollback) -> Plan:
-        """The plan with what is foretold of its nodes, which changes no edge: the graph is not built again."""
-        made = replace(self, nodes=nodes, rollback=rollback)
+        """The plan with what is foretold of its nodes."""
+        return self._on_its_graph(replace(self, nodes=nodes, rollback=rollback))
+
+    def looked_ahead(self, preflight: tuple[Finding, ...]) -> Plan:
+        """The plan with what stands where its nodes write."""
+        return self._on_its_graph(replace(self, preflight=preflight))
+
+    def _on_its_graph(self, made: Plan) -> Plan:
+        """A plan with the same edges: the graph is not built again."""
         made.__dict__["_graph"] = self._graph
         return made
 

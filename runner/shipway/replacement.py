@@ -33,7 +33,7 @@ class Ledger:
     def __init__(self, work: Work) -> None:
         self._notes = LedgerNotes(work)
 
-    def make_parents(self, path: Path, real: Real = real_folder, *, for_entry: Entry | None = None) -> None:
+    def make_parents(self, path: Path | str, real: Real = real_folder, *, for_entry: Entry | None = None) -> None:
         """Make the directories above `path` that are missing. Those that the run made stay until no node needs them.
 
         `for_entry` is the change that they are made for, and is noted with them.
@@ -96,14 +96,14 @@ class Ledger:
         place.symlink_to(target)
         return place
 
-    def link(self, path: Path, target: str, after: str, kind: Kind, real: Real = real_folder) -> None:
+    def link(self, path: str, target: str, after: str, kind: Kind, real: Real = real_folder) -> None:
         """Make the link `path`, with the fingerprint `after`, in place of what stands there, a `kind`; of nothing, at once.
 
         The directories above it are made as by `make_parents`.
         """
         if kind is not Kind.ABSENT:
             self.make_parents(path, real)
-            self.replace(path, self.new_link(target))
+            self.replace(Path(path), self.new_link(target))
             return
         self.make_parents(path, real, for_entry=Entry(Did.REPLACED, self._notes.name(path), ABSENT, after))
         try:

@@ -10,7 +10,7 @@ from typing import Literal
 from shipway.action import Access, ActionFailed, Done, PlanWork, Prediction, SlotRule, SlotType, Work
 from shipway.declaration import OutputRule
 from shipway.file_content import CHANGE_OF, outside, refuse_other, unplanned, verified
-from shipway.file_placing import ON_CONFLICT, WITHIN, decided, leads_to, left_alone, link_to, seen, target_of
+from shipway.file_placing import ON_CONFLICT, WITHIN, confined_place, decided, leads_to, left_alone, link_to, seen
 from shipway.file_records import gone_below, here
 from shipway.file_state import (
     Kind,
@@ -92,7 +92,7 @@ class FileLink:
             if (ended := decided(work, path, kind)) is not None:
                 return ended
             after = link_fingerprint(target)
-            below = gone_below(path, work.inputs["path"]) if kind is Kind.DIRECTORY else ()
+            below = gone_below(Path(path), work.inputs["path"]) if kind is Kind.DIRECTORY else ()
             records = (*below, _record(work, after))
             ledger.link(path, target, after, kind, real)
             return Done(outputs, undo=ledger.complete(), change=_CHANGE_OF[kind], records=records)
@@ -106,9 +106,9 @@ class FileLink:
         return verified(lambda: leads_to(*_link(work, real_folder)[:2]))
 
 
-def _link(work: PlanWork | Work, real: Real) -> tuple[Path, str, str]:
-    """Where the link stands, its text, and where its source is."""
-    path = target_of(work, real)
+def _link(work: PlanWork | Work, real: Real) -> tuple[str, str, str]:
+    """Where the link stands, its text, and where its source is: texts, since making a path costs more than a link."""
+    path = confined_place(work, "path", "within", real)
     place = place_of(work.root, work.inputs["source"], "source", real)
     return path, link_to(place, path, work.inputs["source"], real), place
 
