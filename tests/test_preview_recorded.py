@@ -31,7 +31,8 @@ def shop(tmp_path: Path, github: GitHubServer) -> Iterator[PreviewShop]:
 
 def _base(shop: PreviewShop, declaration: str | None) -> None:
     """Bring the environment up, then let the base have another declaration, or none."""
-    assert shop.event("opened").code == 0
+    opened = shop.event("opened")
+    assert opened.code == 0, opened.text
     shop.git("checkout", "-q", "main")
     if declaration is None:
         (shop.work / "shipway.yml").unlink()
@@ -62,3 +63,34 @@ def test_the_sweep_takes_down_by_the_record_whatever_is_declared(shop: PreviewSh
     done = shop.sweep()
     assert (done.code, shop.left()) == (0, []), done.text
     assert "pr-7: closed: removed" in done.text
+
+
+OWNED = """\
+stages:
+  provisioner:
+    mode: preview
+    with:
+      role: provisioner
+      services:
+        db:
+          outputs: {}
+          seed: {run: ./scripts/seed.sh, env: {MARK: "%(mark)s"}}
+          destroy: {run: ./scripts/drop.sh now, env: {MARK: "%(mark)s"}}
+"""
+
+
+def test_closed_runs_a_hook_that_the_base_lacks_as_the_commit_has_it_that_the_environment_was_made_of(
+    shop: PreviewShop,
+) -> None:
+    text = (shop.work / "shipway.yml").read_text().replace("stages:\n", OWNED % {"mark": shop.root / "mark"}, 1)
+    shop.write({"shipway.yml": text.replace("  runner:\n", "  runner:\n    needs: [provisioner]\n", 1)})
+    for name, word in (("seed", "seeded"), ("drop", 'dropped $1 in $(basename "$PWD")')):
+        shop.write({f"scripts/{name}.sh": f'#!/bin/sh\necho "{word}" >> "$MARK"\n'})
+        (shop.work / f"scripts/{name}.sh").chmod(0o755)
+    shop.push({})
+    _base(shop, None)
+    assert not (shop.work / "scripts").exists()
+    done = shop.event("closed")
+    assert (done.code, shop.left()) == (0, []), done.text
+    assert "dropped now in work" in shop.mark
+    assert len(shop.git("worktree", "list").splitlines()) == 1

@@ -6,8 +6,6 @@ Reads files and starts nothing. What is wrong with the form of a stage alone, `p
 from __future__ import annotations
 
 import posixpath
-import re
-import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -19,11 +17,8 @@ from shipway.package_manifest import Page
 from shipway.preview_expressions import Preview, Scope, leases_of, names_in, rewritten, unnamed_in
 from shipway.preview_names import port_variable
 from shipway.preview_parts import stages_of
-from shipway.preview_settings import Doing, HookSettings, PreviewSettings, Role, env_path
+from shipway.preview_settings import Doing, HookSettings, PreviewSettings, Role, env_path, file_of_hook
 from shipway.source import Path_, SourceTree
-
-_PLAIN = re.compile(r"\.{0,2}/[A-Za-z0-9._/+@-]+")
-"""A command that is surely the path of a file."""
 
 
 def preview_faults(stage: Stage, lifecycle: Declaration, preview: Preview, root: Path) -> list[Problem]:
@@ -86,14 +81,8 @@ class _Checks:
                 self._expressions((*hook.path, "env", name), text, names)
 
     def _script(self, place: Page, script: str, what: str) -> None:
-        lines = [line.strip() for line in script.splitlines() if line.strip() and not line.strip().startswith("#")]
-        try:
-            first = shlex.split(lines[0])[0] if lines else ""
-        except (ValueError, IndexError):
-            return
-        if not _PLAIN.fullmatch(first) or not first.startswith(("./", "../", "/")):
-            return
-        if not (self._root / first).exists():
+        first = file_of_hook(script)
+        if first and not (self._root / first).exists():
             place.report(f"{what} runs `{first}`, which is not found", "write it, or correct the name")
 
     def _written(self, path: Path_) -> Json:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import posixpath
+import re
+import shlex
 from collections.abc import Mapping
 from enum import StrEnum
 
@@ -12,6 +14,8 @@ from shipway.canonical import Json, mapping
 from shipway.declaration import Declaration, OutputRule, Stage
 from shipway.durations import parse_ms
 from shipway.source import Path_
+
+_PLAIN = re.compile(r"\.{0,2}/[A-Za-z0-9._/+@-]+")
 
 DEFAULT_ENV_FILE = ".env.local"
 DEFAULT_WITHIN_MS, DEFAULT_EVERY_MS = 60_000, 500
@@ -107,6 +111,16 @@ class PreviewSettings(Struct, frozen=True):
     domain: str = ""
     ttl_ms: int | None = None
     quota: int | None = None
+
+
+def file_of_hook(script: str) -> str:
+    """The file that a script begins with, where it plainly names one, such as `./scripts/seed.sh`; else empty."""
+    lines = [line.strip() for line in script.splitlines() if line.strip() and not line.strip().startswith("#")]
+    try:
+        first = shlex.split(lines[0])[0] if lines else ""
+    except (ValueError, IndexError):
+        return ""
+    return first if _PLAIN.fullmatch(first) else ""
 
 
 def env_path(rule: ServiceSettings) -> str:

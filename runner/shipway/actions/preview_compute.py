@@ -34,6 +34,7 @@ from shipway.preview_action import PreviewAction
 from shipway.preview_folder import remove_folder_script
 from shipway.preview_slots import COMMON, REMOVE, VERIFY_SCRIPT
 from shipway.reaching import control_of, nothing_there, open_access, outside_of, repository_access
+from shipway.recorded_scripts import recorded_script
 from shipway.sweeping import machines_in
 
 _FACTS = ("kind", "root", "managed", "host", "user", "port", MADE)
@@ -124,7 +125,8 @@ class PreviewCompute(PreviewAction):
         if work.inputs.get("destroy") is not None and work.inputs.get("ssh") is not None:
             given = output_variables(known_outputs(work, checkpoint))
             env = hook_env(work, is_here=True, SHIPWAY_ACTION="destroy") | given
-            run_hook(HookRun(str(work.inputs["destroy"]), repository_access(work), env), work)
+            with recorded_script(work, str(work.inputs["destroy"])) as script:
+                run_hook(HookRun(script, repository_access(work), env), work)
             return True
         if outputs.get("managed") is False:
             with suppress(ActionFailed):

@@ -17,6 +17,7 @@ from shipway.preview_action import PreviewAction
 from shipway.preview_names import INIT
 from shipway.preview_slots import COMMON, IN_PLACE, REMOVE, VERIFY_SCRIPT
 from shipway.reaching import access_of, repository_access
+from shipway.recorded_scripts import recorded_script
 
 _REPOSITORY, _COMPUTE = "repository", "compute"
 
@@ -90,7 +91,12 @@ class PreviewHook(PreviewAction):
         if work.inputs["undo_where"] == _COMPUTE and not work.inputs.get("compute"):
             return False  # it was never made, so that nothing is there
         given = known_outputs(work, checkpoint)
-        run_hook(_hook(work, str(script), "undo_where", {}, SHIPWAY_ACTION="destroy", **output_variables(given)), work)
+        more = {"SHIPWAY_ACTION": "destroy", **output_variables(given)}
+        if work.inputs["undo_where"] == _COMPUTE:
+            run_hook(_hook(work, str(script), "undo_where", {}, **more), work)
+            return True
+        with recorded_script(work, str(script)) as found:
+            run_hook(_hook(work, found, "undo_where", {}, **more), work)
         return True
 
 
