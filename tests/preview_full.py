@@ -66,7 +66,7 @@ volumes: {{jobs: {{}}}}
 _SAYS = "while true; do echo {name} | nc -l -p {port}; done\n"
 _PSQL = 'psql -qv ON_ERROR_STOP=1 "$ADMIN_URL"'
 _NAME = '"${SHIPWAY_LIFECYCLE}_$SHIPWAY_TARGET"'
-_SCRIPTS = {
+SCRIPTS = {
     "template": f'{_PSQL} -c "drop database if exists template_$SHIPWAY_LIFECYCLE"\n'
     f'{_PSQL} -c "create database template_$SHIPWAY_LIFECYCLE"\n'
     'psql -qv ON_ERROR_STOP=1 "${ADMIN_URL%/*}/template_$SHIPWAY_LIFECYCLE" -c "create table goods as select 42 as price"\n',
@@ -95,7 +95,7 @@ http.server.HTTPServer(("127.0.0.1", int(os.environ["LISTEN_PORT"])), Handler).s
 def files(name: str, *, contained: bool = True) -> dict[str, str]:
     """The files of the repository, those of `scripts` to be executable; not `contained`: without containers."""
     found = {"shipway.yml": DECLARATION % {"name": name, "python": sys.executable}, ".gitignore": ".shipway/\n"}
-    found |= {f"scripts/{each}.sh": f"#!/bin/sh\nset -eu\n{text}" for each, text in _SCRIPTS.items()}
+    found |= {f"scripts/{each}.sh": f"#!/bin/sh\nset -eu\n{text}" for each, text in SCRIPTS.items()}
     for each, port in (("cache", 6379), ("queue", 5672)):
         built = f'FROM {IMAGE}\nCOPY says.sh /says.sh\nCMD ["sh", "/says.sh"]\n'
         found |= {f"containers/{each}/Dockerfile": built}

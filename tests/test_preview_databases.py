@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import postgres
+from tests import postgres, preview_full
 from tests.command_line import Project, make_project
 from tests.postgres import find_programs
 
@@ -41,18 +41,7 @@ DECLARATION = """
               path: api
               env: {DSN: "${{ provisioner.postgres.DSN }}", NAME: "${{ provisioner.postgres.NAME }}"}
     """
-SCRIPTS = {
-    "template.sh": 'psql -qv ON_ERROR_STOP=1 "$ADMIN_URL" -c "drop database if exists template_shop"\n'
-    'psql -qv ON_ERROR_STOP=1 "$ADMIN_URL" -c "create database template_shop"\n'
-    'psql -qv ON_ERROR_STOP=1 "${ADMIN_URL%/*}/template_shop" -c "create table goods as select 42 as price"\n',
-    "clone.sh": 'psql -qv ON_ERROR_STOP=1 "$ADMIN_URL" -c "drop database if exists \\"shop_$SHIPWAY_TARGET\\""\n'
-    'psql -qv ON_ERROR_STOP=1 "$ADMIN_URL" -c "create database \\"shop_$SHIPWAY_TARGET\\" template template_shop"\n'
-    'echo "NAME=shop_$SHIPWAY_TARGET" >> "$SHIPWAY_OUTPUT"\n'
-    'echo "DSN=${ADMIN_URL%/*}/shop_$SHIPWAY_TARGET" >> "$SHIPWAY_OUTPUT"\n',
-    "there.sh": 'found=$(psql -qAtv ON_ERROR_STOP=1 "$ADMIN_URL" -c "select 1 from pg_database '
-    'where datname = \'shop_$SHIPWAY_TARGET\'")\n[ -n "$found" ] || exit 3\n',
-    "drop.sh": 'psql -qv ON_ERROR_STOP=1 "$ADMIN_URL" -c "drop database if exists \\"shop_$SHIPWAY_TARGET\\""\n',
-}
+SCRIPTS = {**preview_full.SCRIPTS, "clone": preview_full.SCRIPTS["clone"] + 'echo "NAME=$name" >> "$SHIPWAY_OUTPUT"\n'}
 
 
 class Databases:
@@ -86,9 +75,9 @@ def databases(tmp_path: Path) -> Iterator[Databases]:
         project = make_project(tmp_path)
         project.env["PATH"] = f"{find_programs()}{os.pathsep}{project.env['PATH']}"
         project.write({"shipway.yml": DECLARATION, ".gitignore": ".shipway/\n", "api/keep": ""})
-        project.write({f"scripts/{name}": f"#!/bin/sh\nset -eu\n{text}" for name, text in SCRIPTS.items()})
+        project.write({f"scripts/{name}.sh": f"#!/bin/sh\nset -eu\n{text}" for name, text in SCRIPTS.items()})
         for name in SCRIPTS:
-            (project.root / "scripts" / name).chmod(0o755)
+            (project.root / f"scripts/{name}.sh").chmod(0o755)
         project.commit()
         yield Databases(project, running.url)
 
