@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.request import urlopen
 
+import pytest
+
 from tests.command_line import Done, Project, make_project
 
 DECLARATION = """
@@ -151,6 +153,13 @@ def open_shop(folder: Path) -> Iterator[Shop]:
         for pid in shop.processes():
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[Shop]:
+    """A shop on the branch `feat/login`."""
+    with open_shop(tmp_path) as made:
+        yield made
 
 
 def changes_of(done: Done) -> dict[str, str]:

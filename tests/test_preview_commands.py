@@ -6,22 +6,15 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.command_line import Project
-from tests.preview_shop import SECRET, Shop, changes_of, open_shop
+from tests.preview_shop import SECRET, Shop, changes_of
 
 SERVICES = ("runner/service/api", "runner/service/web")
 pytestmark = pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="processes are looked up in /proc")
-
-
-@pytest.fixture
-def shop(tmp_path: Path) -> Iterator[Shop]:
-    with open_shop(tmp_path) as opened:
-        yield opened
 
 
 def test_up_makes_what_answers_and_down_leaves_nothing(shop: Shop) -> None:

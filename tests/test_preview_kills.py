@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.preview_shop import Shop, killed_at, open_shop
+from tests.preview_shop import Shop, killed_at
 
 NODES = (
     "provisioner/compute",
@@ -20,12 +19,6 @@ NODES = (
     "runner/service/web",
 )
 pytestmark = pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="processes are looked up in /proc")
-
-
-@pytest.fixture
-def shop(tmp_path: Path) -> Iterator[Shop]:
-    with open_shop(tmp_path) as opened:
-        yield opened
 
 
 def test_p41_killed_in_any_node_the_next_up_makes_it_whole_and_down_leaves_nothing(shop: Shop) -> None:

@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
-from tests.preview_shop import Shop, changes_of, is_free, open_shop
+from tests.preview_shop import Shop, changes_of, is_free
 
 _WEB = "runner/service/web"
 _WEB_FILE = "runner/env[web%2F.env.local]"
-
-
-@pytest.fixture
-def shop(tmp_path: Path) -> Iterator[Shop]:
-    """A shop on the branch `feat/login`."""
-    with open_shop(tmp_path) as made:
-        yield made
 
 
 def _drop(shop: Shop, first: str, behind: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,16 +10,9 @@ from shipway.environment_record import EnvironmentState
 from tests.forge.fixtures import github as github
 from tests.forge.server import GitHubServer
 from tests.preview_pulls import PreviewShop
-from tests.preview_shop import Shop, open_shop
+from tests.preview_shop import Shop
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="processes are looked up in /proc")
-
-
-@pytest.fixture
-def shop(tmp_path: Path) -> Iterator[Shop]:
-    """A shop on the branch `feat/login`."""
-    with open_shop(tmp_path) as made:
-        yield made
 
 
 @pytest.fixture
