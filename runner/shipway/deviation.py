@@ -33,11 +33,6 @@ class Found(Struct, frozen=True):
         return self.drift in (Drift.DRIFTED, Drift.MISSING)
 
 
-def differences_in(found: Iterable[Found]) -> list[Found]:
-    """What is not as receipts say."""
-    return [each for each in found if each.differs]
-
-
 def found_json(found: Found) -> dict[str, Json]:
     """What came of an entry, for machines."""
     entry = found.entry

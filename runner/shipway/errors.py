@@ -162,13 +162,6 @@ class DeclarationError(UsageError):
     default_reason = Reason.DECLARATION_INVALID
 
 
-class NotUndone(ShipwayError):
-    """Failed, and something that was to be undone was not: exit 4."""
-
-    exit_code = EXIT_NOT_UNDONE
-    default_reason = Reason.NOT_UNDONE
-
-
 class VerificationError(ShipwayError):
     """What would run or was read is not what was approved or sealed: exit 5."""
 
