@@ -25,9 +25,9 @@ def here(name: Json, after: str, how: str, **facts: Json) -> Record:
     """
     kind, *details = after.split()
     seen: dict[str, Json] = {}
-    if kind in (Kind.FILE.value, Kind.DIRECTORY.value):
+    if kind in ("file", "directory"):
         seen["mode"] = details[0]
-    if kind == Kind.FILE.value:
+    if kind == "file":
         seen["digest"] = f"sha256:{details[1]}"
     told = {name: value for name, value in facts.items() if value is not None}
     return Record(FILE, _normalised(name), fingerprint=after, facts={"how": how, **seen, **told})
@@ -77,4 +77,5 @@ def _below(path: Path, name: Json) -> list[tuple[str, Path]]:
 
 
 def _normalised(name: Json) -> str:
-    return posixpath.normpath(os.fsencode(str(name)).decode(errors="replace"))
+    text = str(name)
+    return posixpath.normpath(text if text.isascii() else os.fsencode(text).decode(errors="replace"))

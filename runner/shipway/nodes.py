@@ -149,6 +149,8 @@ class Reads(Struct, frozen=True):
 GATHER, CHOOSE = "flow.gather", "flow.choose"
 """What stands as action where a node only opens its members: constructs of the document, which no registry has."""
 
+_GROUPS = frozenset({GATHER, CHOOSE})
+
 
 class Gather(Struct, frozen=True):
     """How a node runs its template once per item: at most `limit` iterations at once, in the order of `keys`.
@@ -213,7 +215,7 @@ class Node(Struct, frozen=True):
     @property
     def is_group(self) -> bool:
         """Whether it does nothing by itself: it is over when all of its members are."""
-        return self.action in (GATHER, CHOOSE)
+        return self.action in _GROUPS
 
     @property
     def has_gate(self) -> bool:

@@ -139,12 +139,15 @@ class Predictor:
         action = self._tools.registry.require_action(node.action)
         inputs, unknown = self._resolve(node, node.slots)
         env, unknown_env = self._resolve(node, node.env)
-        base = {**self._tools.base_env, **passed_through(node.env_from, self._tools.env, self._tools.secrets)}
+        base = self._tools.base_env
+        if node.env_from or env:
+            passed = passed_through(node.env_from, self._tools.env, self._tools.secrets)
+            base = {**base, **passed, **{name: str(value) for name, value in env.items()}}
         work = PlanWork(
             node=node,
             inputs=inputs,
             unknown=unknown,
-            env={**base, **{name: str(value) for name, value in env.items()}},
+            env=base,
             unknown_env=unknown_env,
             root=self._root,
             execute=lambda command: self._tools.execute(node, command),

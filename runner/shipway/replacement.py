@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 
 from msgspec import Struct
@@ -31,7 +32,11 @@ class Ledger:
     """What one node changes among files. Each change is noted before it is made."""
 
     def __init__(self, work: Work) -> None:
-        self._notes = LedgerNotes(work)
+        self._work = work
+
+    @cached_property
+    def _notes(self) -> LedgerNotes:
+        return LedgerNotes(self._work)  # most nodes of most runs have nothing to note
 
     def make_parents(self, path: Path | str, real: Real = real_folder, *, for_entry: Entry | None = None) -> None:
         """Make the directories above `path` that are missing. Those that the run made stay until no node needs them.
@@ -223,7 +228,7 @@ def changing(work: Work) -> Iterator[Ledger]:
 
     What a killed `do` of the same node left is put back first, so that an undo later finds what stood there at the very start.
     """
-    with faults_told():
+    try:  # as `faults_told`, which would be one more generator for each of thousands of links
         _put_back_left(work)
         ledger = Ledger(work)
         try:
@@ -231,6 +236,8 @@ def changing(work: Work) -> Iterator[Ledger]:
         except BaseException as error:
             _put_back_after(ledger, error)
             raise
+    except OSError as error:
+        raise ActionFailed(told(error)) from error
 
 
 def undo_changes(work: Work) -> None:

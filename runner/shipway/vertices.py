@@ -79,7 +79,7 @@ def ends_of(nodes: Iterable[Node]) -> list[str]:
 
 def opener_of(node: Node) -> str | None:
     """The node that opens the body that this one is directly in; None for one that stands in its stage itself."""
-    return next((need.node for need in node.needs if need.kind is NeedKind.WITHIN), None)
+    return next((need.node for need in node.needs if need.kind is NeedKind.WITHIN), None) if node.needs else None
 
 
 def members_of(nodes: Iterable[Node]) -> dict[str, list[str]]:
