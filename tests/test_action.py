@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from shipway.canonical import canonical_bytes
-from tests.act.job import ROOT, UPLOAD_STAND_IN, Act, Job, act_program, export_action
+from tests.act.job import ROOT, UPLOAD_STAND_IN, Act, Job, act_program, export_action, locked_wheels
 from tests.forge.fixtures import github as github
 from tests.forge.server import GitHubServer
 from tests.forge.world import Run
@@ -107,7 +107,7 @@ def act(action: Path, tmp_path: Path) -> Act:
     require(
         "the stand-in for actions/upload-artifact", (UPLOAD_STAND_IN / "index.mjs").exists(), "bash .ci/peers (npm)"
     )
-    return Act(tmp_path / "runner", {ACTION: action, UPLOAD: UPLOAD_STAND_IN})
+    return Act(tmp_path / "runner", {ACTION: action, UPLOAD: UPLOAD_STAND_IN}, locked_wheels())
 
 
 @pytest.fixture

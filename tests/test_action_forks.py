@@ -49,7 +49,7 @@ def machine(act: Act, action: Path, tmp_path: Path) -> Act:
     folder = tmp_path / "checkout-stand-in"
     folder.mkdir()
     (folder / "action.yml").write_text(CHECKOUT_STAND_IN % action)
-    return Act(act.home, {**act.actions, CHECKOUT: folder})
+    return Act(act.home, {**act.actions, CHECKOUT: folder}, act.wheels)
 
 
 @pytest.fixture
