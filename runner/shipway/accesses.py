@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -54,7 +53,7 @@ def settled(
 
 def _inside(used: Accesses, root: Path) -> Accesses:
     """The same, with absolute paths below the workspace as relative ones: both ways of writing name one file."""
-    if not any(os.path.isabs(resource.name) for resource in (*used.writes, *used.reads)):
+    if not any(resource.name.startswith("/") for resource in (*used.writes, *used.reads)):
         return used
     return replace(
         used,

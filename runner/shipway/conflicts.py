@@ -217,8 +217,10 @@ class _Settlement:
         )
 
     def _circles(self, nodes: Sequence[Node]) -> list[Problem]:
-        edges = [*self._graph.edges, *((n.node, node.id) for node in nodes for n in node.needs if n.resource)]
-        graph = Graph(self._graph.ids, edges)
+        added = [(need.node, node.id) for node in nodes for need in node.needs if need.resource]
+        if not added:
+            return []  # without them it has none
+        graph = Graph(self._graph.ids, [*self._graph.edges, *added])
         try:
             graph.topological_order()
         except GraphError:

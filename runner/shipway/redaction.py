@@ -56,7 +56,7 @@ def redacted_value(value: Json, redact: Callable[[str], str]) -> Json:
     """A value of any shape with `redact` applied to every text in it, keys included."""
     if isinstance(value, str):
         return redact(value)
-    if isinstance(value, Mapping):
+    if type(value) is dict or isinstance(value, Mapping):  # to ask what is a mapping takes ten times as long
         return {redact(key): redacted_value(item, redact) for key, item in value.items()}
     if isinstance(value, Sequence):
         return [redacted_value(item, redact) for item in value]

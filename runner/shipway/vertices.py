@@ -41,6 +41,8 @@ def build_graph(nodes: Sequence[Node], stage_needs: Mapping[str, Sequence[str]])
 
 def in_turn(graph: Graph, nodes: Sequence[Node]) -> Graph:
     """The graph with the iterations of each gather behind each other, where only one of them is worked on at once."""
+    if not any(node.gather is not None and node.gather.limit == 1 for node in nodes):
+        return graph
     by_id = {node.id: node for node in nodes}
     members = members_of(nodes)
     edges = [
