@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from shlex import join, quote
 
@@ -56,18 +57,18 @@ def make_work_tree(work: Work) -> None:
     commit, place = head_of(work), local_place(work)
     git, inside = git_at(work, work.root), git_at(work, place)
     Workspace(work.root).make_directory()
-    for folder in _folders_of(place)[::-1]:
-        if folder.is_symlink():
-            raise ActionFailed(f"`{folder}` is a link, which is not followed", is_permanent=True)
-        folder.mkdir(mode=0o700, exist_ok=True)
-    if (place / ".git").exists() and is_checkout(inside):
-        _unlock(inside)
-        inside.run("checkout", "--quiet", "--force", "--detach", commit)
-    else:
-        # What a killed run left half-made has no use.
-        shutil.rmtree(place, ignore_errors=True)
-        git.run("worktree", "prune")
-        git.run("worktree", "add", "--quiet", "--force", "--detach", str(place), commit)
+    with alone_with_work_trees(work.root):
+        for folder in _folders_of(place)[::-1]:
+            if folder.is_symlink():
+                raise ActionFailed(f"`{folder}` is a link, which is not followed", is_permanent=True)
+            folder.mkdir(mode=0o700, exist_ok=True)
+        if not ((place / ".git").exists() and is_checkout(inside)):
+            # What a killed run left half-made has no use.
+            shutil.rmtree(place, ignore_errors=True)
+            git.run("worktree", "prune")
+            git.run("worktree", "add", "--quiet", "--force", "--no-checkout", "--detach", str(place), commit)
+    _unlock(inside)
+    inside.run("checkout", "--quiet", "--force", "--detach", commit)
     _check_submodules(LocalAccess(str(place), base_of(work)), work)
 
 
@@ -85,12 +86,30 @@ def remove_work_tree(work: Work) -> bool:
     if was_there:
         shutil.rmtree(place)
     git = git_at(work, work.root)
-    if git.commit:
-        git.run("worktree", "prune")
-    for folder in _folders_of(place):
-        if folder.is_dir() and not any(folder.iterdir()):
-            folder.rmdir()
+    with alone_with_work_trees(work.root):
+        if git.commit:
+            git.run("worktree", "prune")
+        for folder in _folders_of(place):
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
     return was_there
+
+
+@contextmanager
+def alone_with_work_trees(root: Path) -> Iterator[None]:
+    """Let no other run add or prune a work tree meanwhile: git takes one that is half-made for one that is gone."""
+    import fcntl  # late: there is none on Windows, where plans are made
+
+    folder = Workspace(root).directory
+    if not folder.is_dir():
+        yield
+        return
+    descriptor = os.open(folder / "worktrees.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def push_checkout(work: Work, control: Control, root: str) -> None:

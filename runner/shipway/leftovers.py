@@ -18,6 +18,7 @@ from msgspec import Struct, field
 from shipway.action import ActionFailed
 from shipway.attempt import Grace
 from shipway.canonical import mapping
+from shipway.checkouts import alone_with_work_trees
 from shipway.compute_access import Ran
 from shipway.environments import Environments, environment_key
 from shipway.local_access import LocalAccess
@@ -121,7 +122,8 @@ def _take_away(found: Found, ground: Ground, pause: Callable[[int], None]) -> No
             if place.is_symlink() or place.parent.is_symlink():
                 raise ActionFailed(f"`{place}` is a link, which is not followed")
             shutil.rmtree(place, ignore_errors=True)
-            _git(ground, "worktree", "prune")
+            with alone_with_work_trees(ground.root):
+                _git(ground, "worktree", "prune")
         case Kind.MACHINE:
             _destroy(found, ground)
         case Kind.LEASE:
