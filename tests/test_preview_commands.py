@@ -36,6 +36,8 @@ def test_p32_a_second_up_changes_nothing(shop: Shop) -> None:
     again = changes_of(shop.call("up", "--json"))
     assert set(again.values()) == {"unchanged"}
     assert shop.processes() == before
+    urls = shop.environments()["feat-login"]["urls"]
+    assert shop.call("up", "-q").out.endswith("".join(f"{name}: {url}\n" for name, url in sorted(urls.items())))  # type: ignore[attr-defined]
     assert shop.log == ["seed feat-login"]
 
 
@@ -229,6 +231,7 @@ def test_logs_show_what_a_service_printed(shop: Shop) -> None:
     shop.call("up")
     assert shop.call("logs", "api").out == "one\ntwo\nthree\n"
     assert shop.call("logs", "api", "--lines", "1").out == "three\n"
+    assert shop.call("logs", "--lines", "1").out.startswith("api | three\n")
     assert "runs no service `ap`" in shop.call("logs", "ap", code=2).err
 
 

@@ -307,7 +307,7 @@ def test_the_plan_says_what_will_be_done_and_why(world: PreviewWorld) -> None:
     if world.host is not None:
         there = {**world.host.address, "root": str(world.host.root / world.root.parent.name)}
     first = world.plan(world.node(COMPUTE, NODE, {**there, "tree": "t1"}))
-    assert (first.change, first.why) == (Change.CREATE, "no checkpoint")
+    assert (first.change, first.why) == (Change.CREATE, "not made yet")
     world.make_compute(tree="t1")
     kept = world.plan(world.node(COMPUTE, NODE, {**there, "tree": "t1"}))
     assert (kept.change, kept.why) == (Change.NOOP, "inputs unchanged, verified")

@@ -145,7 +145,7 @@ def test_the_plan_says_what_is_kept_made_and_given_back(place: Place) -> None:
         said = PreviewPorts().plan(replace(planned, shelf=place.work(inputs).shelf))
         return said.change, said.fidelity, said.why, said.outputs
 
-    assert plan() == (Change.CREATE, Fidelity.OPAQUE, "no checkpoint", {})
+    assert plan() == (Change.CREATE, Fidelity.OPAQUE, "not made yet", {})
     done = place.do(inputs_of(place.root))
     assert plan() == (Change.NOOP, Fidelity.PREDICTED, "inputs unchanged, verified", done.outputs)
     assert plan(names=["api"])[::2] == (Change.UPDATE, "`names` changed")

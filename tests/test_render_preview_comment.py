@@ -52,6 +52,13 @@ def test_what_failed_and_what_was_undone_stand_open_and_the_run_is_folded() -> N
     assert "host unreachable" in opened
 
 
+def test_a_cause_is_told_once() -> None:
+    """By the node that failed, or by the sentence about what was done; else by itself."""
+    assert "**Why**" not in body(PreviewReport(FAILED, FAILED.commit, mixed_plan(), failed_receipt()))
+    assert "**Why**" not in body(PreviewReport(FAILED, FAILED.commit, mixed_plan(), why=f"up: {FAILED.cause}"))
+    assert "**Why**" in body(PreviewReport(FAILED, FAILED.commit, mixed_plan()))
+
+
 def test_the_head_that_is_not_up_yet_is_named_beside_the_one_that_is() -> None:
     text = body(PreviewReport(READY, "b" * 40))
     assert "commit `1f2e3d4` · the pull request is at `bbbbbbb`" in text

@@ -76,7 +76,7 @@ def decided(
     checkpoint = checkpoints.get(work.node.id)
     parts = parts_of(work.node, contract, given_to(work), unkeyed, Producers(checkpoints))
     if checkpoint is None:
-        return Decision(False, parts.key, "no checkpoint", None, parts.digests)
+        return Decision(False, parts.key, "not made yet", None, parts.digests)
     names = changed(checkpoint.parts, parts)
     found = Decision(False, parts.key, "", checkpoint, parts.digests)
     if checkpoint.stale:

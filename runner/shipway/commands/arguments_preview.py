@@ -167,12 +167,16 @@ def _logs(parts: Commands) -> None:
     made = command(
         parts,
         "logs",
-        "show what a service of an environment has printed",
+        "show what the services of an environment have printed, or one of them",
         changes="nothing",
-        examples=(("shipway preview logs api", ""), ("shipway preview logs api --lines 200", "")),
+        examples=(
+            ("shipway preview logs", "of each service, with its name"),
+            ("shipway preview logs api --lines 200", ""),
+        ),
         codes=(0, 2, 6),
     )
-    made.add_argument("service", metavar="SERVICE", help="a service of the stage with `role: runner`")
+    text = "a service of the stage with `role: runner` (default: all of them)"
+    made.add_argument("service", metavar="SERVICE", nargs="?", help=text)
     on_lifecycle(made, _ENVIRONMENT)
     made.add_argument("--lines", metavar="COUNT", type=int, default=50, help="how many of the last (default: 50)")
     made.set_defaults(module="preview_exec")

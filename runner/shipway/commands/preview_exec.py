@@ -55,16 +55,25 @@ def run(arguments: Namespace) -> int:
 
 
 def _logs(arguments: Namespace, record: EnvironmentRecord, access: Access) -> int:
-    """The last lines of a service's log."""
+    """The last lines of a service's log, or of each service's, with its name before every line."""
     steps = [node.partition("/")[2] for node, each in record.checkpoints.items() if "log" in each.outputs]
-    services = [step.removeprefix("service/") for step in steps]
+    services = sorted(step.removeprefix("service/") for step in steps)
+    lines = max(1, arguments.lines)
+    if arguments.service is None:
+        if not services:
+            raise UsageError(f"`{record.target}` runs no service", next="`shipway preview status` says what there is")
+        widest = max(map(len, services))
+        for name in services:
+            printed = inert(tail(access, Service(name, ""), lines)).splitlines()
+            write_out("".join(f"{name:<{widest}} | {line}\n" for line in printed))
+        return EXIT_DONE
     if arguments.service not in services:
         known = "it has " + ", ".join(f"`{name}`" for name in services) if services else "it has none"
         raise UsageError(
             f"`{record.target}` runs no service `{arguments.service}`",
             next=did_you_mean(arguments.service, services) or known,
         )
-    write_out(inert(tail(access, Service(arguments.service, ""), max(1, arguments.lines))))
+    write_out(inert(tail(access, Service(arguments.service, ""), lines)))
     return EXIT_DONE
 
 

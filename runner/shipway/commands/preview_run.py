@@ -78,7 +78,7 @@ def operate(operation: Operation, request: Request, desk: Desk, arguments: Names
             break
         terminal.write(terminal.standard_error(), trusted(inert(f"{outrun_words(finished)}\n")))
     code = concluded(finished, keeper.path, arguments, context)
-    if record is not None and record.state is EnvironmentState.READY and not arguments.json and not arguments.quiet:
+    if record is not None and record.state is EnvironmentState.READY and not arguments.json:
         write_out("".join(f"{name}: {url}\n" for name, url in sorted(record.urls.items())))
     return EXIT_NOT_UNDONE if operation.removes and code == EXIT_FAILED else code
 

@@ -83,10 +83,12 @@ def _blocks(report: PreviewReport, budget: int) -> Iterable[str]:
     record = report.record
     yield _services(record)
     yield _shell(record)
-    if record.cause and record.state is not EnvironmentState.GONE:
+    has_failed = report.receipt is not None and bool(report.receipt.failed)
+    is_told = has_failed or record.cause in report.why
+    if record.cause and not is_told and record.state is not EnvironmentState.GONE:
         yield f"**Why**: {code(record.cause, 300)}"
     yield _stuck(record)
-    if report.receipt is not None and report.receipt.failed:
+    if report.receipt is not None and has_failed:
         shown = receipt_report(report.receipt, report.plan, budget // 2, Links())
         yield from (*shown.lead, *shown.after)
 
