@@ -158,13 +158,17 @@ def test_p44_a_first_up_that_fails_is_taken_back_whole(shop: Shop) -> None:
 
 def test_p28_p87_a_checkout_is_attached_used_and_left_alone(shop: Shop) -> None:
     shop.project.git("worktree", "add", "-q", "-b", "other", "../other")
+    other = Project(shop.project.root.parent / "other", shop.project.env)
+    other.write({"README": "a commit of its own"})
+    other.commit()
     shop.call("attach", "../other")
+    found = shop.environments()["other"]
+    assert (found["branch"], found["commit"]) == ("other", other.git("rev-parse", "HEAD").strip())
     assert shop.page("other", "web") == "web of rows of other 1\n"
     assert "lives in" in shop.call("attach", ".", "--target", "other", code=2).err
     assert set(changes_of(shop.call("attach", "../other", "--json")).values()) == {"unchanged"}
     assert set(changes_of(shop.call("up", "--target", "other", "--json")).values()) == {"unchanged"}
     shop.call("down", "--target", "other")
-    other = Project(shop.project.root.parent / "other", shop.project.env)
     assert other.git("status", "--short", "--ignored") == ""
 
 

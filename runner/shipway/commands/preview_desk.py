@@ -39,7 +39,7 @@ class Desk(Struct, frozen=True):
     """A declaration, one of its targets and the records of its environments, open until the command is over.
 
     `declared` is None where the declaration cannot be read: what was made by it can be removed all the same. `store` is the
-    one that holds the records.
+    one that holds the records. `checkout` is one of somebody's own that it lives in, None where it lives elsewhere.
     """
 
     file: Path
@@ -49,6 +49,7 @@ class Desk(Struct, frozen=True):
     declared: Declaration | None
     store: Store
     clock_ms: Callable[[], int]
+    checkout: Repository | None = None
 
     @property
     def environments(self) -> Environments:

@@ -184,7 +184,8 @@ class Telling:
 
     def _begun(self, before: EnvironmentRecord | None, plan: Plan, facts: Mapping[str, Json]) -> EnvironmentRecord:
         self._before = before
-        now, ci, repository = self._desk.clock_ms(), self._context.ci, self._desk.repository
+        now, ci, repository, own = self._desk.clock_ms(), self._context.ci, self._desk.repository, self._desk.checkout
+        known_branch = ci.head_ref if ci else repository.branch
         record = before or EnvironmentRecord(self._desk.lifecycle, self._desk.target, created_ms=now)
         if not record.is_alive:
             record = replace(record, created_ms=now)
@@ -193,9 +194,9 @@ class Telling:
             record = moved(record, roles_of(declared)) if declared is not None else record
             record = replace(
                 record,
-                branch=(ci.head_ref if ci else repository.branch) or record.branch,
+                branch=(own.branch if own else "") or known_branch or record.branch,
                 base=(ci.base_ref if ci else "") or record.base,
-                commit=(ci.head_sha if ci else repository.commit) or "",
+                commit=self._commit,
                 pull_request=ci.pull_request if ci and ci.pull_request is not None else record.pull_request,
                 backend=backend_of(plan),
                 ttl_ms=_integer_or_none(facts.get("ttl_ms")),
@@ -236,8 +237,14 @@ class Telling:
         return EnvironmentState.CREATING if is_part else self._operation.after
 
     def _happening(self, what: str, run: str = "", cause: str = "") -> Happening:
-        repository = self._desk.repository
-        return Happening(self._desk.clock_ms(), what, self._actor, run, repository.commit or "", cause)
+        commit = (self._desk.checkout or self._desk.repository).commit or ""
+        return Happening(self._desk.clock_ms(), what, self._actor, run, commit, cause)
+
+    @property
+    def _commit(self) -> str:
+        """What it is brought to: that of a checkout of somebody's own, the head of the pull request, or what is here."""
+        ci, own = self._context.ci, self._desk.checkout
+        return (own.commit if own else ci.head_sha if ci else self._desk.repository.commit) or ""
 
     @property
     def _actor(self) -> str:

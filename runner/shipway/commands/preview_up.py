@@ -22,7 +22,7 @@ from shipway.planning import Selection
 from shipway.preview_derivation import attached, recorded_data
 from shipway.preview_moving import moving, roles_of
 from shipway.preview_names import COMPUTE, found_node
-from shipway.repository import open_repository
+from shipway.repository import Repository, open_repository
 from shipway.undertaking import Request
 
 
@@ -31,11 +31,12 @@ def run(arguments: Namespace) -> int:
     context = read_context()
     refuse_on_windows(context)
     refuse_strangers(context)
-    path = _checkout_at(context.cwd / arguments.path, context) if arguments.part == "attach" else None
-    if path is not None and not arguments.target:
-        arguments.target = _target_of(path, context)
+    named = _checkout_at(context.cwd / arguments.path, context) if arguments.part == "attach" else None
+    if named is not None and named.branch and not arguments.target:
+        arguments.target = target_of_branch(named.branch)
     with open_desk(arguments, context) as desk:
-        request = up_request(desk, arguments, path)
+        desk = replace(desk, checkout=_foreign_checkout(desk, named, context))
+        request = up_request(desk, arguments)
         if arguments.manifest:
             handed = handed_over(context.cwd / arguments.manifest, desk, context)
             request = replace(request, file=handed.file, derived_from=desk.files)
@@ -45,13 +46,12 @@ def run(arguments: Namespace) -> int:
         return operate(UP, request, desk, arguments, context)
 
 
-def up_request(desk: Desk, arguments: Namespace, attach: Path | None = None) -> Request:
+def up_request(desk: Desk, arguments: Namespace) -> Request:
     """What is asked for: the declaration as it is or, for a checkout that is not ours, one that names it."""
-    checkout = _foreign_checkout(desk, attach)
     file = desk.file
     derived_from: tuple[str, ...] = ()
-    if checkout and desk.declared is not None:
-        file = derived_file(desk, "up", attached(recorded_data(desk.declared), checkout))
+    if desk.checkout is not None and desk.declared is not None:
+        file = derived_file(desk, "up", attached(recorded_data(desk.declared), str(desk.checkout.root)))
         derived_from = desk.files
     selection = Selection(tuple(arguments.stage))
     return Request(file, desk.target, inputs=inputs_of(arguments), selection=selection, derived_from=derived_from)
@@ -62,36 +62,33 @@ def compute_of(record: EnvironmentRecord) -> Checkpoint | None:
     return next((each for node, each in record.checkpoints.items() if node.partition("/")[2] == COMPUTE), None)
 
 
-def _foreign_checkout(desk: Desk, attach: Path | None) -> str:
-    """The checkout that the environment lives in, where it is not ours; empty for one that Shipway makes. Raises UsageError."""
+def _foreign_checkout(desk: Desk, named: Repository | None, context: Context) -> Repository | None:
+    """The checkout that the environment lives in, where it is not ours; None for one that Shipway makes. Raises UsageError."""
     record = desk.record()
     compute = compute_of(record) if record is not None and record.is_alive else None
     before = str(mapping(compute.outputs).get("root", "")) if compute is not None else ""
-    if attach is None:
+    if named is None:
         outputs = compute.outputs if compute is not None else {}
-        return before if outputs.get("managed") is False and not outputs.get("host") else ""
-    if before and before != str(attach):
+        is_foreign = bool(before) and outputs.get("managed") is False and not outputs.get("host")
+        return _checkout_at(Path(before), context) if is_foreign else None
+    if before and before != str(named.root):
         raise UsageError(
-            f"the environment `{desk.target}` lives in `{before}`, not in `{attach}`",
+            f"the environment `{desk.target}` lives in `{before}`, not in `{named.root}`",
             reason=Reason.TARGET_REFUSED,
             next=f"remove it first: `shipway preview down --target {desk.target}`; or name another target",
         )
-    return str(attach)
+    return named
 
 
-def _checkout_at(path: Path, context: Context) -> Path:
-    """The root of the checkout that was named. Raises UsageError where there is none."""
+def _checkout_at(path: Path, context: Context) -> Repository:
+    """The checkout that was named. Raises UsageError where there is none."""
     found = Path(os.path.realpath(path))
-    if not found.is_dir() or not open_repository(found, context.env).is_git:
+    checkout = open_repository(found, context.env) if found.is_dir() else None
+    if checkout is None or not checkout.is_git:
         raise UsageError(
             f"`{path}` is no git checkout", next="name a checkout: `git worktree add ../other BRANCH` makes one"
         )
-    return open_repository(found, context.env).root
-
-
-def _target_of(path: Path, context: Context) -> str | None:
-    branch = open_repository(path, context.env).branch
-    return target_of_branch(branch) if branch else None
+    return checkout
 
 
 def _open_again(request: Request, desk: Desk, arguments: Namespace, context: Context) -> None:
