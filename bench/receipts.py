@@ -8,8 +8,7 @@ from pathlib import Path
 from bench.measure import SHIPWAY, Answer, Scale, at_most, commit, interleaved, started
 from shipway.canonical import canonical_bytes
 from shipway.nodes import Outcome
-from shipway.receipt import Attempt, NodeResult, RanBy, Receipt, RunOutcome, StageResult
-from shipway.receipt_file import file_name
+from shipway.receipt import Attempt, NodeResult, RanBy, Receipt, RunOutcome, StageResult, file_name
 
 _RECEIPTS = 1_000
 

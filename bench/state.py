@@ -13,8 +13,7 @@ from shipway.commands.kept_receipts import Archive
 from shipway.commands.state_cache import current_state
 from shipway.context import read_context
 from shipway.nodes import Change, Outcome
-from shipway.receipt import Attempt, NodeResult, RanBy, Receipt, RunOutcome, StageResult
-from shipway.receipt_file import file_name
+from shipway.receipt import Attempt, NodeResult, RanBy, Receipt, RunOutcome, StageResult, file_name
 from shipway.records import Record
 from shipway.repository import open_repository
 from shipway.workspace import Workspace

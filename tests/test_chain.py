@@ -12,8 +12,7 @@ import pytest
 
 from shipway.canonical import Json, canonical_bytes
 from shipway.chain import Chain, claimed_digest
-from shipway.receipt import RanBy, Receipt, RunOutcome
-from shipway.receipt_file import file_name
+from shipway.receipt import RanBy, Receipt, RunOutcome, file_name
 from shipway.shared_state import SharedState
 from shipway.store import Last, StoreError
 from shipway.stores.local_files import LocalFiles

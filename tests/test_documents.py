@@ -45,8 +45,8 @@ from shipway.plan import Durability, Plan, PlannedSource, PlannedStage
 from shipway.plan_file import load_plan
 from shipway.policies import Decision, Policy, Verdict
 from shipway.preflight import Finding, Stands, Status
-from shipway.receipt import Attempt, NodeResult, RanBy, Receipt, RollbackEntry, RunOutcome, StageResult
-from shipway.receipt_file import file_name, load_receipt
+from shipway.receipt import Attempt, NodeResult, RanBy, Receipt, RollbackEntry, RunOutcome, StageResult, file_name
+from shipway.receipt_file import load_receipt
 from shipway.weakenings import Rule, Weakening
 from shipway.workspace import Workspace, write_atomically
 from tests.runs import call, declare

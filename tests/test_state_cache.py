@@ -14,8 +14,8 @@ from shipway.canonical import canonical_bytes
 from shipway.commands.kept_receipts import Archive, Source
 from shipway.commands.state_cache import current_state
 from shipway.nodes import Outcome
-from shipway.receipt import Receipt
-from shipway.receipt_file import file_name, load_receipt
+from shipway.receipt import Receipt, file_name
+from shipway.receipt_file import load_receipt
 from shipway.repository import open_repository
 from shipway.state import Entry, State
 from shipway.state_fold import Telling, fold, in_chain_order

@@ -19,8 +19,7 @@ from msgspec.structs import replace
 
 from shipway.canonical import bytes_digest, mapping, text_or_none
 from shipway.errors import ShipwayError, UnreachableError
-from shipway.receipt import Receipt
-from shipway.receipt_file import file_name
+from shipway.receipt import Receipt, file_name
 from shipway.shared_state import SharedState
 from shipway.store import StoreError
 from shipway.workspace import Workspace, write_atomically

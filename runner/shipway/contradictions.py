@@ -8,8 +8,7 @@ from datetime import datetime
 from shipway import canonical
 from shipway.canonical import Json, items_of, mapping
 from shipway.nodes import DONE, Outcome
-from shipway.receipt import RunOutcome
-from shipway.receipt_file import file_name
+from shipway.receipt import RunOutcome, file_name
 
 _MOST = 5
 _CLOCKS_DIFFER_MS = 2_000

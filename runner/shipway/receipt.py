@@ -376,3 +376,9 @@ def by_from_json(data: Mapping[str, Json]) -> RanBy:
         url=text_or_none(data["url"]),
         commit=text_or_none(data["commit"]),
     )
+
+
+def file_name(lifecycle: str, target: str, started: str, run: str) -> str:
+    """A name that sorts by time and never repeats: `<lifecycle>-<target>-<YYYYMMDDTHHMMSSZ>-<run>.json`."""
+    moment = started.split(".")[0].rstrip("Z").replace("-", "").replace(":", "")
+    return f"{lifecycle}-{target}-{moment}Z-{run}.json"

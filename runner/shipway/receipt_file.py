@@ -1,4 +1,4 @@
-"""A receipt read back from its file, and what that file is called. Digest and schema first. Pure."""
+"""A receipt read back from its file: digest, version and schema first, then its values. Pure."""
 
 from __future__ import annotations
 
@@ -25,12 +25,6 @@ from shipway.receipt import (
 )
 from shipway.records import Record
 from shipway.signing import signature_from_json
-
-
-def file_name(lifecycle: str, target: str, started: str, run: str) -> str:
-    """A name that sorts by time and never repeats: `<lifecycle>-<target>-<YYYYMMDDTHHMMSSZ>-<run>.json`."""
-    moment = started.split(".")[0].rstrip("Z").replace("-", "").replace(":", "")
-    return f"{lifecycle}-{target}-{moment}Z-{run}.json"
 
 
 def load_receipt(content: bytes, check: Callable[[Mapping[str, Json]], None]) -> Receipt:

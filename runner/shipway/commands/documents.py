@@ -13,9 +13,7 @@ from shipway.canonical import Json
 from shipway.context import Context
 from shipway.errors import Reason, ShipwayError, UnreachableError, UsageError
 from shipway.plan import Plan
-from shipway.plan_file import load_plan
-from shipway.receipt import Receipt
-from shipway.receipt_file import file_name, load_receipt
+from shipway.receipt import Receipt, file_name
 from shipway.redaction import trusted
 from shipway.render import terminal
 from shipway.workspace import Workspace, unwritable, write_atomically
@@ -30,6 +28,8 @@ def read_plan(path: Path) -> Plan:
 
 def plan_in(content: bytes) -> Plan:
     """The plan in bytes from anywhere. Raises UsageError where they hold none, VerificationError where its seal is broken."""
+    from shipway.plan_file import load_plan  # late: most calls are given no plan
+
     return load_plan(content, _check_plan)
 
 
@@ -38,12 +38,14 @@ def read_document(path: Path) -> Plan | Receipt:
     content = _content(path)
     with _naming(path):
         if b'"kind":"receipt"' in content[:200_000]:
-            return load_receipt(content, _check_receipt)
-        return load_plan(content, _check_plan)
+            return receipt_in(content)
+        return plan_in(content)
 
 
 def receipt_in(content: bytes) -> Receipt:
     """The receipt in some bytes. Raises VerificationError where its seal is broken."""
+    from shipway.receipt_file import load_receipt  # late: there may be none yet
+
     return load_receipt(content, _check_receipt)
 
 

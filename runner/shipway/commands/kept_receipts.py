@@ -28,7 +28,7 @@ from shipway.verification import AskSigned
 from shipway.workspace import DIRECTORY, Workspace
 
 _NAME = re.compile(r"(?P<of>[a-z0-9-]+)-\d{8}T\d{6}Z-\d{8}T\d{6}-[0-9a-f]+(\.[0-9a-z]+)?\.json")
-"""What receipts are called, as `receipt_file.file_name` and who keeps several of one run say: other files are none."""
+"""What receipts are called, as `receipt.file_name` and who keeps several of one run say: other files are none."""
 
 
 class Finding(Struct, frozen=True):

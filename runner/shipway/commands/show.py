@@ -184,7 +184,7 @@ def _kept(context: Context) -> list[Path]:
 
 
 def _run_of(path: Path) -> str:
-    """The run id in a receipt's name: its last two parts. See `receipt_file.file_name`."""
+    """The run id in a receipt's name: its last two parts. See `receipt.file_name`."""
     *_, moment, rest = path.stem.split("-")
     return f"{moment}-{rest.partition('.')[0]}"
 
