@@ -69,6 +69,9 @@ def test_logs_show_what_steps_and_undos_printed(tmp_path: Path) -> None:
     out = call(tmp_path, "logs").out
     assert out == "── main/a\nhello\n::error::no command\n── main/b: it printed nothing\n── undo of main/a\ngoodbye\n"
     assert call(tmp_path, "logs", last(tmp_path), "main/a", "-q").out == "hello\n::error::no command\ngoodbye\n"
+    for step in ("main/a", "a"):
+        assert call(tmp_path, "logs", step, "-q").out == "hello\n::error::no command\ngoodbye\n", "of the last run"
+    assert "no step `main/aa` began in run `" in call(tmp_path, "logs", "main/aa").err
     assert "\n::error" not in call(tmp_path, "logs", env=CI).out
     told = json.loads(call(tmp_path, "logs", "--json").out)
     assert told["logs"][0] == {"node": "main/a", "verb": "do", "text": "hello\n::error::no command\n"}

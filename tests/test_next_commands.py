@@ -61,6 +61,14 @@ def test_a_rollback_is_offered_only_where_it_would_undo_something(project: Proje
     assert (project.root / "shipped").exists() == (not offers and steps != UNCHANGED)
 
 
+def test_a_rollback_that_leaves_something_is_not_said_to_undo_it(project: Project) -> None:
+    declare(project, f"{UNDOABLE}, {{id: tell, run: touch told}}")
+    done = run(project)
+    assert "to undo what can be undone\n" in done.out
+    undone = paste(project, hints(done.out)[1], code=4)
+    assert [words[0] for words in hints(undone.out)] == ["run"]
+
+
 def test_a_rollback_is_offered_where_a_stage_has_a_compensation(project: Project) -> None:
     stage = "{steps: [{id: ship, run: touch shipped}], compensate: {steps: [{id: tell, run: rm shipped}]}}"
     project.write({"shipway.yml": f"{HEAD}stages: {{main: {stage}}}\n"})

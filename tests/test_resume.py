@@ -339,7 +339,7 @@ def test_case_44_what_outlived_a_killed_run_is_ended_then_its_step_is_asked_abou
     said = finish(again)
     assert said.exit_code == 130, said
     assert "still running since Shipway was killed, and ended now: `main/second`" in " ".join(said.out.split())
-    assert "`main/second` was begun and never reported; `verify` says that its work is not there" in " ".join(
+    assert "`main/second`: it was begun and never reported; `verify` says that its work is not there" in " ".join(
         said.out.split()
     )
     assert not held.is_held()

@@ -29,7 +29,7 @@ from shipway.plan import Plan
 from shipway.progress import Known, Surroundings, work_where_it_stands
 from shipway.receipt import RollbackEntry
 from shipway.redaction import Redactor
-from shipway.reopening import Fate, Reopening, Undecided
+from shipway.reopening import Fate, Reopening, Undecided, doubt_of
 from shipway.replay import Standing, result_of, undos_of
 from shipway.run_record import RunRecord, RunStatus
 from shipway.survivors import end, survivors_of
@@ -179,9 +179,8 @@ class Continuation:
             raise undecided(unsure, self._resumption.record.summary.run)
         for node, ended in verdicts.items():
             then = "is there: it is kept" if ended.verified is Verified.HOLDS else "is not there: it runs again"
-            self._around.events.emit(
-                Warned(f"`{node}` was begun and never reported; `verify` says that its work {then}")
-            )
+            why = doubt_of(self._resumption.standings[node])
+            self._around.events.emit(Warned(f"`{node}`: {why}; `verify` says that its work {then}"))
         return {
             node: self._found_done(node, found.get(node), "`verify` found its work", ended.exit_code)
             for node, ended in verdicts.items()

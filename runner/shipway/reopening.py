@@ -113,11 +113,12 @@ def _fate(
     if not in_doubt or not node.must_be_undone:
         return Fate.OPEN
     if not can_ask:
-        undecided.append(Undecided(node.id, _doubt(standing)))
+        undecided.append(Undecided(node.id, doubt_of(standing)))
     return Fate.PROBE
 
 
-def _doubt(standing: Standing) -> str:
+def doubt_of(standing: Standing) -> str:
+    """Why nobody can tell without a look whether the work of a node is there."""
     if standing.outcome is Outcome.UNDO_FAILED:
         return "its undo failed"
     if standing.outcome is Outcome.DRIFTED:

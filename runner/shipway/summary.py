@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from enum import Enum
 
 from msgspec import Struct, field
 
@@ -44,17 +45,25 @@ class Summary(Struct, frozen=True):
         return self.kinds.get("package", 0)
 
 
-def is_undoable(receipt: Receipt, plan: Plan) -> bool:
-    """Whether a rollback of what the run did would undo anything: a lasting node with an undo, or a stage's compensation.
+class Undoable(Enum):
+    """How much of what a run left behind a rollback would undo, where it is anything."""
+
+    WHOLE = "whole"
+    PART = "part"
+
+
+def undoable(receipt: Receipt, plan: Plan) -> Undoable | None:
+    """What a rollback of the run would come to: None where no lasting node has an undo, and no stage a compensation.
 
     A node that was added on the way is not asked.
     """
     began = {result.node for result in receipt.nodes if result.started_ms is not None}
-    kept = {result.node for result in receipt.nodes if result.outcome in (Outcome.SUCCEEDED, *FAILURES)}
-    if any(node.must_be_undone and node.reversible for node in plan.nodes if node.id in began & kept):
-        return True
+    changed = {result.node for result in receipt.nodes if result.outcome in (Outcome.SUCCEEDED, *FAILURES)}
+    left = [node.reversible for node in plan.nodes if node.must_be_undone and node.id in began & changed]
     stages = {node.stage for node in plan.nodes if node.id in began}
-    return any(stage.compensation and stage.id in stages for stage in plan.stages)
+    if not any(left) and not any(stage.compensation and stage.id in stages for stage in plan.stages):
+        return None
+    return Undoable.WHOLE if all(left) else Undoable.PART
 
 
 def summarise(receipt: Receipt) -> Summary:

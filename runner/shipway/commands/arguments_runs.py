@@ -258,12 +258,13 @@ def add_logs(commands: Commands) -> None:
         changes="nothing",
         examples=(
             ("shipway logs", "of the last run"),
-            ("shipway logs 20260102T030405-a1b2c3 build/image", "of one step"),
+            ("shipway logs build/image", "of one step in the last run"),
+            ("shipway logs 20260102T030405-a1b2c3 build/image", "in that run"),
             ("shipway logs -q 20260102T030405-a1b2c3 build/image", "that output and nothing else"),
         ),
         codes=(0, 2, 6),
     )
     made.add_argument("run", metavar="RUN", nargs="?", help="the run's id (default: the last run)")
-    made.add_argument("step", metavar="STEP", nargs="?", help="only this one: stage/step")
+    made.add_argument("step", metavar="STEP", nargs="?", help="only this one: stage/step, or step alone")
     json_option(made)
     loudness(made, verbose="", quiet="print the output without any heading")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from argparse import Namespace
 from pathlib import Path
 
@@ -18,6 +19,9 @@ from shipway.journal_file import JournalFile
 from shipway.render.foreign import inert, one_line
 from shipway.run_record import RunRecord
 from shipway.workspace import Workspace
+
+_RUN = re.compile(r"\d{8}T")
+"""How the id of a run begins, and none of a step would."""
 
 
 class _Log(Struct, frozen=True):
@@ -35,9 +39,9 @@ def run(arguments: Namespace) -> int:
     context = read_context()
     root = root_here(context)
     journal = journal_of(root, context)
-    name = arguments.run or _last(journal)
+    name, step = _asked(arguments, journal)
     journal.find(name)
-    logs = _logs(journal.read(name), Workspace(root).run_directory(name), arguments.step)
+    logs = _logs(journal.read(name), Workspace(root).run_directory(name), step)
     if arguments.json:
         told = [{"node": log.node, "verb": log.verb.value, "text": log.text} for log in logs]
         write_out(json.dumps({"run": name, "logs": told}, ensure_ascii=False) + "\n")
@@ -45,6 +49,15 @@ def run(arguments: Namespace) -> int:
     for log in logs:
         _show(log, arguments, context)
     return EXIT_DONE
+
+
+def _asked(arguments: Namespace, journal: JournalFile) -> tuple[str, str | None]:
+    """The run and the step. One word that is no run is a step of the last one."""
+    if not arguments.run:
+        return _last(journal), None
+    if arguments.step or _RUN.match(arguments.run):
+        return arguments.run, arguments.step
+    return _last(journal), arguments.run
 
 
 def _last(journal: JournalFile) -> str:
@@ -57,16 +70,15 @@ def _last(journal: JournalFile) -> str:
 def _logs(record: RunRecord, directory: Path, step: str | None) -> list[_Log]:
     """What there is of each node that began, in the order of start; an undo's own behind it."""
     begun = dict.fromkeys((entry.node, entry.verb) for entry in record.history if entry.verb is not Verb.VERIFY)
-    if step is not None and step not in {node for node, _ in begun}:
-        nodes = [node for node, _ in begun]
+    nodes = list(dict.fromkeys(node for node, _ in begun))
+    wanted = {node for node in nodes if step in (None, node, node.partition("/")[2])}
+    if not wanted and step is not None:
         raise UsageError(
             f"no step `{step}` began in run `{record.summary.run}`",
             next=did_you_mean(step, nodes) or f"see `shipway show {record.summary.run}`",
         )
     return [
-        _Log(node, verb, directory / "logs" / f"{file_name(node, verb)}.log")
-        for node, verb in begun
-        if step in (None, node)
+        _Log(node, verb, directory / "logs" / f"{file_name(node, verb)}.log") for node, verb in begun if node in wanted
     ]
 
 

@@ -32,7 +32,7 @@ from shipway.render.receipt_words import (
     undo_text,
 )
 from shipway.render.signs import OUTCOME_SIGNS, VERDICT_COLOURS, outcome_colour
-from shipway.summary import is_undoable, made_words, summarise
+from shipway.summary import Undoable, made_words, summarise, undoable
 
 _TAIL_LINES = 20
 _ENDING_COLOURS = {RunOutcome.SUCCEEDED: Colour.GREEN, RunOutcome.ROLLED_BACK: Colour.YELLOW}
@@ -204,24 +204,26 @@ def _next(receipt: Receipt, plan: Plan | None, again: str, *, is_last: bool) -> 
         return preview.split("; ")
     run = one_line(receipt.run)
     if receipt.outcome is RunOutcome.SUCCEEDED:
-        can_be_undone = is_last and plan is not None and is_undoable(receipt, plan)
+        undoing = undoable(receipt, plan) if is_last and plan is not None else None
+        what = "it" if undoing is Undoable.WHOLE else "what can be undone"
         hints = [f"shipway show {run}, to see this again"]
-        hints += [f"shipway rollback {run}, to undo it"] if can_be_undone else []
+        hints += [f"shipway rollback {run}, to undo {what}"] if undoing else []
         return hints if receipt.by.invoker == "local" else []
     if receipt.outcome is RunOutcome.ROLLED_BACK:
         return [f"{again}, to do it again"]
     if not receipt.nodes:
         return [f"{again}, once the cause is gone"]  # nothing began: there is no run to go on with
     look = "look at what was not undone"
+    may_work_now = any(result.outcome is not Outcome.NOT_UNDOABLE for result in not_undone(receipt))
     had_succeeded = all(own_outcome(result) in (*DONE, Outcome.SKIPPED) for result in receipt.nodes)
     if receipt.outcome is RunOutcome.NOT_UNDONE and had_succeeded:
-        return [look, f"{again}, to do it again"]  # somebody wanted it undone
+        once_more = [f"shipway rollback {run}, to undo it"] if is_last and may_work_now else []
+        return [f"{look}, then", *once_more, f"{again}, to do it again"]  # somebody wanted it undone
     if any(attempt.code == Reason.PREDICTION_BROKEN for result in receipt.failed for attempt in result.attempts[-1:]):
         return [f"{again.replace('run', 'plan', 1)}, to look at a new plan", f"{again}, to run that"]
     if not is_last:
         return [f"{again}, to run it anew"]
     if receipt.outcome is RunOutcome.NOT_UNDONE:
-        may_work_now = any(result.outcome is not Outcome.NOT_UNDOABLE for result in not_undone(receipt))
         then = f"shipway rollback {run}, to undo it" if may_work_now else f"shipway resume {run}, to go on"
         return [f"{look}, then", then, f"{again}, to begin anew"]
     when = "to go on" if receipt.outcome is RunOutcome.CANCELLED else "once the cause is gone"
