@@ -168,3 +168,32 @@ def test_a_document_that_is_not_there_is_named_once_with_what_to_name_instead(pr
 def test_an_option_that_another_one_needs_is_refused_without_it(project: Project) -> None:
     told = project.call("plan", "--target", "prod", "--workflow", "plan.yml", code=2)
     assert "`--workflow` belongs to `--check`" in told.err
+
+
+def test_validate_warns_of_a_secret_of_a_preview_that_can_be_kept_nowhere(project: Project) -> None:
+    """Without a key a store that others share keeps no secret, so that the service is seeded at each push."""
+    text = """
+        version: 1
+        name: shop
+        state: {store: git}
+        stages:
+          base:
+            mode: preview
+            with:
+              role: provisioner
+              services: {db: {outputs: {DSN: {type: secret}, NAME: {type: string}}, seed: "true"}}
+        """
+    project.write({"shipway.yml": text})
+    said = project.call("validate").err
+    assert "shipway.yml:9:18: `base/service/db` runs at each up: `DSN`, secret," in said
+    assert project.call("validate", "-q").code == 0
+    project.write(
+        {
+            "shipway.yml": text.replace("{store: git}", "{store: git, key: KEY}").replace(
+                "state:", "secrets: [KEY]\n        state:"
+            )
+        }
+    )
+    assert project.call("validate").err == ""
+    project.write({"shipway.yml": text.replace("state: {store: git}", "")})
+    assert project.call("validate").err == ""
