@@ -33,7 +33,7 @@ from shipway.port_blocks import Owner
 from shipway.preview_action import PreviewAction
 from shipway.preview_folder import remove_folder_script
 from shipway.preview_slots import COMMON, REMOVE, VERIFY_SCRIPT
-from shipway.reaching import control_of, nothing_there, open_access, outside_of, repository_access
+from shipway.reaching import control_of, gone_with_root, open_access, outside_of, repository_access
 from shipway.recorded_scripts import recorded_script
 from shipway.sweeping import machines_in
 
@@ -257,16 +257,16 @@ def _look(work: Work | PlanWork, checkpoint: Checkpoint) -> Verified:
         if answer is not Verified.HOLDS:
             return answer
     access = open_access(checkpoint.outputs, work)
+    is_managed = checkpoint.outputs.get("managed") is not False
+
+    def standing() -> Verified:
+        is_there = is_pushed(access, work) if is_managed else access.run("true").exit_code == 0
+        return Verified.HOLDS if is_there else Verified.GONE
+
     try:
-        if checkpoint.outputs.get("managed") is False:
-            return Verified.HOLDS if access.run("true").exit_code == 0 else Verified.GONE
-        return Verified.HOLDS if is_pushed(access, work) else Verified.GONE
+        return gone_with_root(standing)
     except Unreachable:
         return Verified.UNKNOWN
-    except ActionFailed as error:
-        if nothing_there(error):
-            return Verified.GONE
-        raise
 
 
 def _rules(work: Work) -> dict[str, OutputRule]:
