@@ -63,8 +63,13 @@ def has_odd_value(node: Node) -> bool:
     # Most are texts or nothing, of which nobody needs to be asked.
     if any(map(canonical.has_odd_value, [value for value in values if type(value) is not str and value is not None])):
         return True
-    retries = map(_retry_members, {node.retry, node.undo_retry} if node.retry is not node.undo_retry else [node.retry])
-    return any(map(canonical.has_odd_value, retries)) or any(map(has_odd_value, node.all_templates()))
+    has_odd_retry = _is_odd(node.retry) or (node.undo_retry is not node.retry and _is_odd(node.undo_retry))
+    return has_odd_retry or any(map(has_odd_value, node.all_templates()))
+
+
+@cache
+def _is_odd(retry: Retry) -> bool:
+    return canonical.has_odd_value(_retry_members(retry))
 
 
 def effect_json(node: Node) -> dict[str, Json]:

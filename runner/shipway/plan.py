@@ -159,8 +159,10 @@ class Plan(Struct, frozen=True, dict=True):
 
     @cached_property
     def _is_plain(self) -> bool:
-        """Whether no number in the document is odd: all but the nodes is searched, and of those what may hold one."""
-        rest = replace(self, nodes=())
+        """Whether no number in the document is odd: all but nodes and findings is searched, and of those what may hold one."""
+        rest = replace(self, nodes=(), preflight=())
+        if any(finding.size is not None and canonical.has_odd_value(finding.size) for finding in self.preflight):
+            return False
         return not canonical.has_odd_value(rest._body()) and not any(map(has_odd_value, self.nodes))
 
     @cached_property

@@ -92,14 +92,14 @@ class Finding(Struct, frozen=True):
 def finding_json(finding: Finding) -> Json:
     """`{"node", "path", "stands", "status", "policy", "size", "target", "fingerprint"}`."""
     return {
+        "fingerprint": finding.fingerprint,
         "node": finding.node,
         "path": finding.path,
-        "stands": finding.stands.value,
-        "status": None if finding.status is None else finding.status.value,
         "policy": finding.policy,
         "size": finding.size,
+        "stands": finding.stands.value,
+        "status": None if finding.status is None else finding.status.value,
         "target": finding.target,
-        "fingerprint": finding.fingerprint,
     }
 
 
