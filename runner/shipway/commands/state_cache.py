@@ -62,7 +62,7 @@ def current_state(archive: Archive, *, keep: bool) -> tuple[State, tuple[Finding
     if fresh is None:
         whole = gathered(archive, sources)
         state = fold(whole.tellings)
-        fresh = _of(whole, state, sources, archive)
+        fresh = _of(whole, state, sources, archive) if keep else None
         if fresh is None:
             return state, whole.findings
     else:
