@@ -370,3 +370,55 @@ def test_every_workflow_of_this_repository_is_good() -> None:
         assert [check.text for check in found] == [f"{path.name}: nothing is missing"], json.dumps(
             [check.text for check in found]
         )
+
+
+PREVIEW = f"""\
+name: preview
+on:
+  pull_request: {{types: [opened, reopened, synchronize, closed]}}
+  schedule: [{{cron: "17 * * * *"}}]
+permissions: {{}}
+jobs:
+  preview:
+    runs-on: self-hosted
+    permissions: {{contents: read, pull-requests: write, checks: write, deployments: write, actions: read}}
+    concurrency: {{group: a, queue: max, cancel-in-progress: false}}
+    steps:
+      - uses: actions/checkout@{C}
+        with: {{persist-credentials: false}}
+      - uses: acme/shipway@{C}
+        with: {{command: "${{{{ inputs.command || 'auto' }}}}"}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "said", "to_add"),
+    [
+        (", closed]", "]", 3, "an environment outlives its pull request: `closed` is not heard of", "types: [opened, "),
+        ("[opened, reopened, ", "[", 3, "an environment is not brought up: `opened`, `reopened`", "types: [opened, "),
+        ("pull_request: {types: [opened, reopened, synchronize, closed]}", "pull_request:", 3, "outlives", "closed]"),
+        ('  schedule: [{cron: "17 * * * *"}]\n', "", 2, "no `schedule`", "cron"),
+        (", deployments: write", "", 9, "lacks `deployments: write`", "deployments: write"),
+        ("pull-requests: write", "pull-requests: read", 9, "lacks `pull-requests: write`", "pull-requests: write"),
+        (
+            "    concurrency: {group: a, queue: max, cancel-in-progress: false}\n",
+            "",
+            7,
+            "no `concurrency`",
+            "preview-${{",
+        ),
+        (", queue: max", "", 10, "all but the last are dropped", "queue: max"),
+    ],
+)
+def test_a_workflow_of_previews_is_looked_at_for_what_it_needs(
+    old: str, new: str, line: int, said: str, to_add: str
+) -> None:
+    def found(text: str) -> list[Check]:
+        tree = source.parse(text.encode(), "w.yml")
+        return list(WorkflowReview(tree, state_is_git=False, has_previews=True).checks())
+
+    assert [check.verdict for check in found(PREVIEW)] == [Verdict.GOOD]
+    assert old in PREVIEW
+    (check,) = found(PREVIEW.replace(old, new))
+    assert check.verdict is Verdict.LOOK and f"w.yml:{line}: " in check.text and said in check.text, check
+    assert to_add in check.next

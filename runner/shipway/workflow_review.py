@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from shipway.canonical import Json, mapping
 from shipway.checkup import Check, Verdict, good
+from shipway.preview_review import GRANTS, GROUP, is_preview_job, missing_events
 from shipway.source import Path_, SourceTree
 
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
@@ -34,6 +35,7 @@ _PLAN = {"contents": "read", "pull-requests": "write", "checks": "write", "actio
 _EXECUTE = {**_PLAN, "deployments": "write"}
 _PUBLISH = {"pull-requests": "write", "checks": "write", "actions": "read"}
 _BARE = {"contents": "read"}
+_EXECUTING = ("run", "preview")
 _RANK = {"none": 0, "read": 1, "write": 2}
 
 
@@ -51,6 +53,8 @@ class _Use(Struct, frozen=True):
             return _PUBLISH
         if not self.posts:
             return _BARE
+        if self.command == "preview":
+            return GRANTS
         return _EXECUTE if self.command == "run" else _PLAN
 
 
@@ -66,12 +70,13 @@ class _Job(Struct, frozen=True):
 class WorkflowReview:
     """The review of one file; `checks` gives what was found, in the order of the file, or that nothing was."""
 
-    def __init__(self, tree: SourceTree, *, state_is_git: bool) -> None:
+    def __init__(self, tree: SourceTree, *, state_is_git: bool, has_previews: bool = False) -> None:
         self._tree = tree
         self._file = tree.files[0]
         self._root = mapping(tree.data)
         self._events = _events(self._root.get("on"))
         self._state_is_git = state_is_git
+        self._has_previews = has_previews
 
     @property
     def events(self) -> frozenset[str]:
@@ -79,12 +84,16 @@ class WorkflowReview:
         return self._events
 
     def uses(self) -> frozenset[str]:
-        """What Shipway does in this file: `plan`, `run` and `publish`."""
+        """What Shipway does in this file: `plan`, `run`, `publish` and `preview`."""
         return frozenset(use.command for job in self._jobs() if (use := self._use(job)) is not None)
 
     def checks(self) -> Iterator[Check]:
         """Each thing that is missing (`look`) or dangerous (`bad`); one that is good where there is none."""
-        found = [*self._grants_at_top(), *(check for job in self._jobs() for check in self._job(job))]
+        found = [
+            *self._preview_events(),
+            *self._grants_at_top(),
+            *(check for job in self._jobs() for check in self._job(job)),
+        ]
         yield from found or [good("workflow", f"{self._file}: nothing is missing")]
 
     def unnamed(self, planning: Sequence[str]) -> Iterator[Check]:
@@ -96,7 +105,7 @@ class WorkflowReview:
             use = self._use(job)
             if (
                 use is None
-                or use.command == "plan"
+                or use.command in ("plan", "preview")
                 or not planning
                 or self._file in planning
                 or use.workflow in planning
@@ -139,6 +148,11 @@ class WorkflowReview:
             yield self._bad(
                 ("permissions",), "every job may write everything", "write `permissions: {}`, and grants per job"
             )
+
+    def _preview_events(self) -> Iterator[Check]:
+        if "preview" in self.uses():
+            for each in missing_events(self._root.get("on")):
+                yield self._look(each.path, each.text, each.next, key=True)
 
     def _job(self, job: _Job) -> Iterator[Check]:
         yield from self._pins(job)
@@ -214,7 +228,7 @@ class WorkflowReview:
         told = job.content.get("permissions", self._root.get("permissions"))
         path = (*job.path, "permissions") if "permissions" in job.content else job.path
         needed = dict(use.grants)
-        if use.command == "run" and self._state_is_git:
+        if use.command in _EXECUTING and self._state_is_git:
             needed["contents"] = "write"
         listed = ", ".join(f"{name}: {level}" for name, level in needed.items())
         if told == "write-all":
@@ -240,16 +254,18 @@ class WorkflowReview:
             return
         if told is None:
             group = "{group: shipway-execute-TARGET, queue: max, cancel-in-progress: false}"
-            if use.command != "run":
+            if use.command == "preview":
+                group = GROUP
+            elif use.command != "run":
                 group = "{group: 'shipway-plan-${{ github.event.pull_request.number }}', cancel-in-progress: true}"
             text = f"job `{job.id}` has no `concurrency`: " + (
                 "two runs wait for each other by the lock alone"
-                if use.command == "run"
+                if use.command in _EXECUTING
                 else "an old plan is made to its end"
             )
             yield self._look(path, text, f"add `concurrency: {group}`", key=True)
             return
-        if use.command != "run":
+        if use.command not in _EXECUTING:
             return
         cancels = mapping(told).get("cancel-in-progress", False)
         if cancels is True or (isinstance(cancels, str) and "pull_request" not in cancels and cancels != "false"):
@@ -287,6 +303,8 @@ class WorkflowReview:
 
     def _command(self, command: str, job: _Job) -> str:
         condition = str(job.content.get("if", ""))
+        if self._has_previews and is_preview_job(command, self._events) and "'push'" not in condition:
+            return "preview"
         if command != "auto":
             return "plan" if command == "validate" else command
         if "workflow_run" in self._events:

@@ -13,6 +13,7 @@ from shipway.commands.forge_checks import reached_by, refuse_to_wait
 from shipway.context import Context
 from shipway.declaration import Declaration, StateStore
 from shipway.errors import Reason, ShipwayError
+from shipway.preview_trigger import has_previews
 from shipway.redaction import Redactor
 from shipway.repository import Repository
 from shipway.settings_review import (
@@ -44,20 +45,26 @@ def github_checks(context: Context, repository: Repository, declared: Declaratio
             where = f"{first.where}: {first.text}" if first else f"{name}: {error.message}"
             yield Check("workflow", Verdict.LOOK, f"{where}; the file was not looked at", "look at it yourself")
         else:
-            review = WorkflowReview(tree, state_is_git=declared.state.store is StateStore.GIT)
+            is_git = declared.state.store is StateStore.GIT
+            review = WorkflowReview(tree, state_is_git=is_git, has_previews=has_previews(declared))
             reviews.append(review)
             yield from review.checks()
-    yield from _set(reviews)
+    yield from _set(reviews, needs_previews=has_previews(declared))
     yield from _settings(context, repository, f"shipway/{declared.name}/{target}")
 
 
-def _set(reviews: list[WorkflowReview]) -> Iterator[Check]:
+def _set(reviews: list[WorkflowReview], *, needs_previews: bool) -> Iterator[Check]:
     """Whether the workflows together plan, execute and publish."""
     done = {command for review in reviews for command in review.uses()}
     if not done:
         yield Check(
             "workflows", Verdict.LOOK, f"none below {_WORKFLOWS} uses Shipway", "write them with `shipway init`"
         )
+        return
+    if needs_previews and "preview" not in done:
+        text = "no job brings previews up under `pull_request`"
+        yield Check("workflows", Verdict.LOOK, text, "write the workflow of docs/preview.md#from-nothing")
+    if done == {"preview"}:
         return
     for command, text, next in (
         ("plan", "no job plans a pull request", "`command: plan` in a job under `pull_request`"),
