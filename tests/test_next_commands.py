@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.command_line import Done, Project, make_project
+from tests.runs import begin, finish
 
 UNDOABLE = "{id: ship, run: touch shipped, undo: rm -f shipped}"
 LEFT = "{id: ship, run: touch shipped}"
@@ -131,3 +133,21 @@ def test_what_cannot_be_undone_is_gone_on_with(project: Project) -> None:
     (project.root / "mended").touch()
     for words in hints(failed.out)[:1]:
         paste(project, words)
+
+
+def test_a_run_in_progress_is_shown_as_that_and_followed_and_stopped_as_shown(project: Project) -> None:
+    os.mkfifo(project.root / "begun")
+    held = "{id: held, run: 'echo > begun; sleep 1000', undo: 'true'}"
+    declare(project, f"{UNDOABLE}, {held}, {{id: end, run: 'true'}}")
+    words = ["run", "--target", "prod", "--input", "size=1", "--yes"]
+    running = begin(project.root, *words, env=project.env)
+    (project.root / "begun").read_text()
+    shown = project.call("show").out
+    assert "shop → prod: in progress" in shown
+    assert re.search(r"✓ main/ship +succeeded", shown) and re.search(r"> main/held +running for ", shown)
+    for untrue in ("failed", "unknown", "gone", "left as it is", "undone", "resume", "rollback"):
+        assert untrue not in shown
+    assert [each[0] for each in hints(shown)] == ["follow", "cancel"]
+    paste(project, [*hints(shown)[0], "--once"])
+    paste(project, hints(shown)[1])
+    assert finish(running).exit_code == 130

@@ -34,6 +34,9 @@ def run(arguments: Namespace) -> int:
     form = arguments.format or ("json" if arguments.json else "text")
     if arguments.quiet:
         return 0
+    if form == "text" and isinstance(found, str) and journal_of(root_here(context), context).find(found).is_alive:
+        write_out(_running_text(document, context))
+        return 0
     kept_as = shlex.quote(str(arguments.document)) if arguments.document else ""
     if form == "text" and isinstance(document, Receipt):
         write_out(_receipt_text(document, context))
@@ -45,6 +48,18 @@ def run(arguments: Namespace) -> int:
         colour = terminal.standard_output().isatty() and not context.no_color
         write_out(render_details(document, colour=colour, columns=context.columns))
     return 0
+
+
+def _running_text(document: Plan | Receipt, context: Context) -> str:
+    from shipway.render.receipt_text import render_running  # late: no other form needs it
+
+    assert isinstance(document, Receipt)
+    return render_running(
+        document,
+        so_far_ms=max(0, int(context.now().timestamp() * 1000) - unix_ms(document.started)),
+        colour=terminal.standard_output().isatty() and not context.no_color,
+        columns=context.columns,
+    )
 
 
 def _receipt_text(receipt: Receipt, context: Context) -> str:

@@ -60,6 +60,34 @@ def render_receipt(
     return page.text()
 
 
+def render_running(receipt: Receipt, *, so_far_ms: int, colour: bool, columns: int) -> str:
+    """A run in progress, as far as its journal has it: which nodes are done, which run; and what to type meanwhile.
+
+    Of what has not ended nothing is said that only an end would show. Ends with a line end.
+    """
+    page = Page(columns, colour)
+    page.heading(
+        f"{one_line(receipt.lifecycle)} → {one_line(receipt.target)}: in progress", f"run {one_line(receipt.run)}"
+    )
+    page.fact("started", f"{one_line(receipt.started)}, {format_ms(so_far_ms)} ago{_by(receipt)}")
+    page.line()
+    cells = widest([one_line(result.node) for result in receipt.nodes], page.columns // 2)
+    for result in receipt.nodes:
+        name = one_line(result.node)
+        if result.outcome is Outcome.UNKNOWN:
+            page.labelled(name, cells, f"running for {format_ms(max(0, so_far_ms - (result.started_ms or 0)))}", "  > ")
+        elif result.outcome is Outcome.NOT_STARTED:
+            page.labelled(name, cells, "waits", "  · ", Colour.DIM)
+        else:
+            sign = f"  {OUTCOME_SIGNS[result.outcome]} "
+            page.labelled(name, cells, _told(result), sign, outcome_colour(result.outcome))
+    page.line()
+    run = one_line(receipt.run)
+    page.fact("next", f"shipway follow {run}, to see it to its end")
+    page.fact("", f"shipway cancel {run}, to stop it")
+    return page.text()
+
+
 def _head(page: Page, receipt: Receipt) -> None:
     colour = _ENDING_COLOURS.get(receipt.outcome, Colour.RED)
     if receipt.break_glass is not None:
