@@ -58,6 +58,14 @@ def test_p34_from_a_node_runs_it_and_what_is_behind_it(shop: Shop) -> None:
     assert set(changes_of(shop.call("up", "--json")).values()) == {"unchanged"}
 
 
+def test_p34_an_env_file_is_named_by_its_path(shop: Shop) -> None:
+    """As `status` shows it, and as its id has it."""
+    shop.call("up")
+    assert "runner/env[web/.env.local]" in shop.call("status").out
+    for name in ("runner/env[web/.env.local]", "runner/env[web%2F.env.local]"):
+        assert changes_of(shop.call("up", "--from", name, "--json"))["runner/env[web%2F.env.local]"] == "succeeded"
+
+
 def test_p35_from_a_node_that_is_none_lists_them(shop: Shop) -> None:
     said = shop.call("up", "--from", "nosuch", code=2).err
     assert "`nosuch`" in said and "`provisioner/compute`, `provisioner/ports`" in said

@@ -56,6 +56,11 @@ def unescaped(text: str) -> str:
     return unquote(text)
 
 
+def readable(node: str) -> str:
+    """An id for people: `runner/env[api/.env.local]` of `runner/env[api%2F.env.local]`."""
+    return _KEY.sub(lambda found: unescaped(found[0]), node)
+
+
 def named_by_path(name: str, path: str) -> str:
     """The name of a node that is about the file `path` below what is called `name`: `home+.config+nvim+init.lua`.
 

@@ -8,7 +8,7 @@ from hashlib import sha256
 
 from shipway.canonical import Json
 from shipway.errors import UsageError, did_you_mean
-from shipway.node_ids import escaped, member_of, unescaped
+from shipway.node_ids import escaped, member_of, readable, unescaped
 from shipway.plan import Plan
 
 BEFORE, COMPUTE, PORTS, MANIFEST, AFTER = "before", "compute", "ports", "manifest", "after"
@@ -99,11 +99,12 @@ def preferred_block(target: str) -> int:
 
 
 def found_node(plan: Plan, name: str) -> str:
-    """`name`, where it is a node of the plan. Raises UsageError with the nearest one and the nodes in their order."""
-    if name in plan.by_id:
-        return name
-    listed = ", ".join(f"`{node}`" for node in _in_order(plan))
-    guess = did_you_mean(name, plan.by_id)
+    """The node of the plan with this id, as it is or as it is shown. Raises UsageError with the nearest and all in their order."""
+    named = {readable(node): node for node in plan.by_id}
+    if name in plan.by_id or name in named:
+        return named.get(name, name)
+    listed = ", ".join(f"`{readable(node)}`" for node in _in_order(plan))
+    guess = did_you_mean(name, named)
     raise UsageError(f"there is no node `{name}`", next="; ".join(filter(None, (guess, f"the nodes are {listed}"))))
 
 

@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from shipway.durations import format_ms
 from shipway.environment_record import EnvironmentRecord, EnvironmentState
+from shipway.node_ids import readable
 from shipway.plan import Plan
 from shipway.receipt import Receipt
 from shipway.redaction import Redacted, trusted
@@ -125,7 +126,7 @@ def _shell(record: EnvironmentRecord) -> str:
 def _stuck(record: EnvironmentRecord) -> str:
     if not record.stuck:
         return ""
-    lines = [f"- {code(node, 80)}: {code(why, 200)}" for node, why in record.stuck.items()]
+    lines = [f"- {code(readable(node), 80)}: {code(why, 200)}" for node, why in record.stuck.items()]
     more = [f"- … and {len(lines) - _MOST_STUCK} more"] if len(lines) > _MOST_STUCK else []
     head = "**Not removed**, and tried again by the next `shipway preview down` or sweep:"
     return "\n".join([head, "", *lines[:_MOST_STUCK], *more])

@@ -9,6 +9,7 @@ from msgspec import Struct
 from shipway.canonical import Json
 from shipway.durations import format_ms
 from shipway.environment_record import EnvironmentRecord, EnvironmentState, Happening
+from shipway.node_ids import readable
 from shipway.nodes import Verified
 from shipway.render.columns import Colour, paint, width, wrap
 from shipway.render.foreign import inert, one_line
@@ -93,7 +94,9 @@ def render_environment(
         lines += wrap(one_line(text), columns, f"  {label:<{_LABEL}}")
     looked = [line for each in seen for line in _node_lines(each, record, now_ms, colour, columns)]
     lines += ["", "nodes", *looked] if looked else []
-    stuck = [line for node, why in record.stuck.items() for line in wrap(one_line(f"{node}: {why}"), columns, "  ")]
+    stuck = [
+        line for node, why in record.stuck.items() for line in wrap(one_line(f"{readable(node)}: {why}"), columns, "  ")
+    ]
     lines += ["", "could not be removed", *stuck] if stuck else []
     latest = record.history[-_MOST_HAPPENINGS:]
     lines += (
@@ -140,7 +143,7 @@ def _texts(record: EnvironmentRecord, now_ms: int) -> list[str]:
 
 def _trouble(record: EnvironmentRecord) -> list[str]:
     cause = [record.cause] if record.cause else []
-    return [*cause, *(f"not removed: {node}: {why}" for node, why in record.stuck.items())]
+    return [*cause, *(f"not removed: {readable(node)}: {why}" for node, why in record.stuck.items())]
 
 
 def _answering(record: EnvironmentRecord) -> list[tuple[str, str]]:
@@ -183,7 +186,7 @@ def _node_lines(seen: Seen, record: EnvironmentRecord, now_ms: int, colour: bool
     tone = _VERDICT_COLOURS[seen.verified] if seen.verified else Colour.DIM
     why = f": {seen.why}" if seen.why else ""
     label = f"  {word:<9}  "
-    first, *more = wrap(one_line(f"{seen.node}{age}{why}"), columns, label)
+    first, *more = wrap(one_line(f"{readable(seen.node)}{age}{why}"), columns, label)
     return [f"  {paint(f'{word:<9}', tone, colour)}  {first[len(label) :]}", *more]
 
 
