@@ -151,3 +151,23 @@ def test_a_run_in_progress_is_shown_as_that_and_followed_and_stopped_as_shown(pr
     paste(project, [*hints(shown)[0], "--once"])
     paste(project, hints(shown)[1])
     assert finish(running).exit_code == 130
+
+
+@pytest.mark.parametrize("chosen", [0, 1])
+def test_a_killed_run_is_shown_as_that_and_gone_on_with_or_undone_as_shown(project: Project, chosen: int) -> None:
+    os.mkfifo(project.root / "begun")
+    held = "{id: held, run: 'test -e mended || { echo > begun; sleep 1000; }', undo: 'true', verify: test -e mended || exit 3}"
+    declare(project, f"{UNDOABLE}, {held}")
+    words = ["run", "--target", "prod", "--input", "size=1", "--yes"]
+    running = begin(project.root, *words, env=project.env)
+    (project.root / "begun").read_text()
+    running.kill()
+    running.communicate()
+    shown = project.call("show").out
+    assert "shop → prod: killed, unfinished" in shown
+    assert "never reported: main/held" in shown and "not undone" not in shown and "it printed nothing" not in shown
+    assert [each[0] for each in hints(shown)] == ["resume", "rollback"]
+    if chosen == 0:
+        (project.root / "mended").touch()
+    paste(project, hints(shown)[chosen])
+    assert (project.root / "shipped").exists() == (chosen == 0)

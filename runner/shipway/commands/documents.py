@@ -68,11 +68,10 @@ def show_document(
     *,
     kept_as: str = "",
     again: str = "",
-    is_last: bool = True,
 ) -> str:
     """A document as text for a terminal, Markdown, canonical JSON or a Mermaid diagram; `kept_as` is a plan's file, as typed.
 
-    `plan`, `again` and `is_last` belong to a receipt: its plan, and what is next; see `render_receipt`.
+    `plan` and `again` belong to a receipt: its plan, and what runs the same anew.
     """
     if form == "json":
         text = document.content.decode()
@@ -99,7 +98,7 @@ def show_document(
         return render_plan(document, colour=colour, columns=context.columns, kept_as=kept_as)
     from shipway.render.receipt_text import render_receipt
 
-    return render_receipt(document, plan, colour=colour, columns=context.columns, again=again, is_last=is_last)
+    return render_receipt(document, plan, colour=colour, columns=context.columns, again=again)
 
 
 SUMMARY_BUDGET = 900_000

@@ -64,17 +64,20 @@ def _running_text(document: Plan | Receipt, context: Context) -> str:
 
 def _receipt_text(receipt: Receipt, context: Context) -> str:
     """The receipt, and what is next for its run; of one that the journal here does not know, how to run it anew."""
+    from shipway.render.receipt_text import render_receipt  # late: no other form needs it
+
     journal = journal_of(root_here(context), context)
     same = [each for each in journal.runs() if (each.lifecycle, each.target) == (receipt.lifecycle, receipt.target)]
     is_known = any(each.run == receipt.run for each in same)
-    return show_document(
+    is_last = is_known and same[0].run == receipt.run and not same[0].is_alive
+    return render_receipt(
         receipt,
-        "text",
-        context,
-        terminal.standard_output(),
         journal.plan(receipt.run) if is_known else None,
+        colour=terminal.standard_output().isatty() and not context.no_color,
+        columns=context.columns,
         again=again_as_journalled(receipt.run, context),
-        is_last=is_known and same[0].run == receipt.run and not same[0].is_alive,
+        is_last=is_last,
+        was_killed=is_last and same[0].has_crashed,
     )
 
 

@@ -39,15 +39,23 @@ _ENDING_COLOURS = {RunOutcome.SUCCEEDED: Colour.GREEN, RunOutcome.ROLLED_BACK: C
 
 
 def render_receipt(
-    receipt: Receipt, plan: Plan | None, *, colour: bool, columns: int, again: str = "", is_last: bool = True
+    receipt: Receipt,
+    plan: Plan | None,
+    *,
+    colour: bool,
+    columns: int,
+    again: str = "",
+    is_last: bool = True,
+    was_killed: bool = False,
 ) -> str:
     """Every node with its outcome and cause, what failed and was undone, and what to type next. Ends with a line end.
 
     Typed as shown, what is next works: `again` is the command that runs the same anew, `is_last` says that no later run of
-    this lifecycle and target is in the journal, so that this one can be gone on with, or undone.
+    this lifecycle and target is in the journal, so that this one can be gone on with, or undone. `was_killed` says that it is
+    unfinished: the receipt is what its journal holds.
     """
     page = Page(columns, colour)
-    _head(page, receipt)
+    _head(page, receipt, "killed, unfinished" if was_killed else ending(receipt))
     _results(page, receipt)
     for result in receipt.failed:
         # The log of a run in CI is gone with its machine.
@@ -55,6 +63,9 @@ def render_receipt(
     _undone(page, receipt)
     _foot(page, receipt, plan)
     hints = _next(receipt, plan, again or f"shipway run --target {one_line(receipt.target)}", is_last=is_last)
+    if was_killed and not preview_next(receipt, plan):
+        run = one_line(receipt.run)
+        hints = [f"shipway resume {run}, to go on", f"shipway rollback {run}, to undo what it did"]
     for name, hint in zip(("next", *[""] * len(hints)), hints, strict=False):
         page.fact(name, hint)
     return page.text()
@@ -88,11 +99,11 @@ def render_running(receipt: Receipt, *, so_far_ms: int, colour: bool, columns: i
     return page.text()
 
 
-def _head(page: Page, receipt: Receipt) -> None:
+def _head(page: Page, receipt: Receipt, ended: str) -> None:
     colour = _ENDING_COLOURS.get(receipt.outcome, Colour.RED)
     if receipt.break_glass is not None:
         page.wrapped(f"{broken_glass(receipt.break_glass)}", "! ", Colour.RED)
-    title = f"{one_line(receipt.lifecycle)} → {one_line(receipt.target)}: {ending(receipt)}"
+    title = f"{one_line(receipt.lifecycle)} → {one_line(receipt.target)}: {ended}"
     page.heading(title, f"run {one_line(receipt.run)}", colour)
     page.fact("started", f"{one_line(receipt.started)}, took {format_ms(receipt.duration_ms)}{_by(receipt)}")
     page.fact("summary", unbroken(receipt_counts(receipt)))
@@ -176,16 +187,19 @@ def _told(result: NodeResult) -> str:
 
 def _failure(page: Page, result: NodeResult, plan: Plan | None, run: str) -> None:
     node = plan.by_id.get(result.node) if plan else None
-    page.heading(f"failed: {one_line(result.node)}", colour=Colour.RED)
+    is_unreported = own_outcome(result) is Outcome.UNKNOWN
+    page.heading(f"{'never reported' if is_unreported else 'failed'}: {one_line(result.node)}", colour=Colour.RED)
     if node and node.title:
         page.fact("what", one_line(node.title))
-    page.fact("how", cause_of(result) or wording.outcome_word(result.outcome))
+    unreported = "it was begun, and Shipway was gone before it ended" if is_unreported else ""
+    page.fact("how", cause_of(result) or unreported or wording.outcome_word(result.outcome))
     if node:
         page.fact("declared", str(node.position))
     if result.log and run:
         page.fact("log", one_line(f".shipway/runs/{run}/logs/{result.log}"))
     tail = lines_of(result.tail)[-_TAIL_LINES:]
-    page.line("  its last output" if tail else "  it printed nothing", Colour.DIM)
+    if tail or not is_unreported:  # of one that was not reported nobody has read it yet
+        page.line("  its last output" if tail else "  it printed nothing", Colour.DIM)
     for line in tail:
         page.line(cut(f"  | {line}", page.columns))
 
