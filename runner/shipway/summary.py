@@ -58,8 +58,9 @@ def undoable(receipt: Receipt, plan: Plan) -> Undoable | None:
     A node that was added on the way is not asked.
     """
     began = {result.node for result in receipt.nodes if result.started_ms is not None}
-    changed = {result.node for result in receipt.nodes if result.outcome in (Outcome.SUCCEEDED, *FAILURES)}
-    left = [node.reversible for node in plan.nodes if node.must_be_undone and node.id in began & changed]
+    ended = (Outcome.SUCCEEDED, *FAILURES)
+    changed = {result.node for result in receipt.nodes if result.node in began and result.outcome in ended}
+    left = [node.reversible for node in plan.nodes if node.must_be_undone and node.id in changed]
     stages = {node.stage for node in plan.nodes if node.id in began}
     if not any(left) and not any(stage.compensation and stage.id in stages for stage in plan.stages):
         return None
