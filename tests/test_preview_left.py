@@ -182,3 +182,23 @@ def test_an_up_without_the_stage_that_made_something_is_refused(shop: Shop) -> N
     assert len(shop.processes()) == 2
     shop.call("down")
     assert shop.processes() == [] and shop.worktrees() == []
+
+
+def test_a_hook_whose_file_went_with_what_it_takes_back_is_had_from_the_commit_that_had_it(shop: Shop) -> None:
+    """It runs where it ran before."""
+    shop.project.write({"scripts/undeploy.sh": '#!/bin/sh\necho "undeployed in $(basename "$PWD")" >> "$DATA/log"\n'})
+    (shop.project.root / "scripts/undeploy.sh").chmod(0o755)
+    hook = 'destroy: {run: ./scripts/undeploy.sh, env: {DATA: "${{ values.data }}"}}\n      '
+    _with_hooks(shop, _hook("deploy", "deployed") + hook)
+    shop.call("up")
+    path = shop.project.root / "shipway.yml"
+    path.write_text(path.read_text().replace(hook, ""))
+    _with_hooks(shop, "")
+    for script in ("undeploy.sh", "drop.sh"):
+        (shop.project.root / "scripts" / script).unlink()
+    path.write_text("".join(line for line in path.read_text().splitlines(True) if "drop.sh" not in line))
+    shop.project.commit()
+    shop.call("up")
+    shop.call("down")
+    assert shop.log[-1] == "undeployed in tree"
+    assert shop.processes() == [] and shop.worktrees() == []

@@ -94,3 +94,16 @@ def test_closed_runs_a_hook_that_the_base_lacks_as_the_commit_has_it_that_the_en
     assert (done.code, shop.left()) == (0, []), done.text
     assert "dropped now in work" in shop.mark
     assert len(shop.git("worktree", "list").splitlines()) == 1
+
+
+@pytest.mark.parametrize("event", ["closed", "schedule"])
+def test_records_that_are_refs_of_the_repository_are_found_without_a_declaration(shop: PreviewShop, event: str) -> None:
+    remote = shop.root / "remote.git"
+    shop.git("init", "-q", "--bare", str(remote))
+    shop.git("remote", "add", "origin", str(remote))
+    shop.push({"shipway.yml": (shop.work / "shipway.yml").read_text().replace("name:", "state: git\nname:", 1)})
+    _base(shop, None)
+    assert shop.record() is None, "nothing is kept on this machine"
+    done = shop.sweep() if event == "schedule" else shop.event("closed")
+    assert (done.code, shop.left()) == (0, []), done.text
+    assert "destroy" in shop.mark

@@ -125,7 +125,7 @@ class PreviewCompute(PreviewAction):
         if work.inputs.get("destroy") is not None and work.inputs.get("ssh") is not None:
             given = output_variables(known_outputs(work, checkpoint))
             env = hook_env(work, is_here=True, SHIPWAY_ACTION="destroy") | given
-            with recorded_script(work, str(work.inputs["destroy"])) as script:
+            with recorded_script(work, str(work.inputs["destroy"]), work.root) as script:
                 run_hook(HookRun(script, repository_access(work), env), work)
             return True
         if outputs.get("managed") is False:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from shipway.action import ActionFailed, Done, PlanWork, Prediction, SlotRule, SlotType, Work
-from shipway.canonical import Json
+from shipway.canonical import Json, mapping
 from shipway.checkpoints import MADE, Made, is_ending, renewed
 from shipway.compute_access import Access
 from shipway.declaration import OutputRule
@@ -92,10 +93,12 @@ class PreviewHook(PreviewAction):
             return False  # it was never made, so that nothing is there
         given = known_outputs(work, checkpoint)
         more = {"SHIPWAY_ACTION": "destroy", **output_variables(given)}
-        if work.inputs["undo_where"] == _COMPUTE:
+        is_here = work.inputs.get("ssh") is None
+        place = mapping(work.inputs.get("compute")).get("root") if work.inputs["undo_where"] == _COMPUTE else work.root
+        if not is_here and place != work.root:
             run_hook(_hook(work, str(script), "undo_where", {}, **more), work)
             return True
-        with recorded_script(work, str(script)) as found:
+        with recorded_script(work, str(script), Path(str(place))) as found:
             run_hook(_hook(work, found, "undo_where", {}, **more), work)
         return True
 
