@@ -16,7 +16,13 @@ from xdist.scheduler import LoadScopeScheduling
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
 
-pytest_plugins = ["tests.forge.fixtures", "tests.remote_host", "tests.preview_world", "tests.preview_shop"]
+pytest_plugins = [
+    "tests.forge.fixtures",
+    "tests.remote_host",
+    "tests.preview_world",
+    "tests.preview_shop",
+    "tests.real_parts",
+]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -1,4 +1,4 @@
-"""The real parts that tests share, each started once for a session: an engine for containers, a host behind sshd, PostgreSQL.
+"""The real parts that tests share, each started once for a session: an engine for containers, PostgreSQL.
 
 Whoever stops one, or counts all that is in it, starts one of its own.
 """
@@ -13,11 +13,10 @@ import pytest
 
 from tests import postgres
 from tests.container_engine import container_engine
-from tests.remote_host import RemoteHost, remote_host
 
 
 @pytest.fixture(scope="session")
-def shared_engine() -> Iterator[Mapping[str, str]]:
+def engine() -> Iterator[Mapping[str, str]]:
     """What docker and compose need to reach an engine of our own, which has a bridge for each project."""
     if shutil.which("docker-compose") is None and not _has_plugin():
         pytest.skip("no compose: apt-get install docker-compose")
@@ -26,14 +25,7 @@ def shared_engine() -> Iterator[Mapping[str, str]]:
 
 
 @pytest.fixture(scope="session")
-def shared_host() -> Iterator[RemoteHost]:
-    """A host that answers."""
-    with remote_host() as running:
-        yield running
-
-
-@pytest.fixture(scope="session")
-def shared_cluster() -> Iterator[postgres.Server]:
+def cluster() -> Iterator[postgres.Server]:
     """A PostgreSQL that answers; each test names its databases so that no other's are theirs."""
     with postgres.server() as running:
         yield running

@@ -117,9 +117,9 @@ def remote_host() -> Iterator[RemoteHost]:
             host.stop()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def host() -> Iterator[RemoteHost]:
-    """A host for the tests of one module."""
+    """A host for all tests that leave it running: each has a folder of its own there."""
     with remote_host() as running:
         yield running
 

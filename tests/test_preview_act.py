@@ -23,8 +23,6 @@ from tests.postgres import Server
 from tests.preview_full import Machine, files, page, port_of
 from tests.preview_pulls import left_of
 from tests.preview_shop import is_free
-from tests.real_parts import shared_cluster as shared_cluster
-from tests.real_parts import shared_engine as shared_engine
 from tests.test_action import ACTION, PULL, Checkout, payload
 from tests.test_action import act as act
 from tests.test_action import action as action
@@ -112,13 +110,13 @@ class Host:
 
 
 @pytest.fixture
-def machine(tmp_path: Path, request: pytest.FixtureRequest, shared_cluster: Server) -> Machine:
+def machine(tmp_path: Path, request: pytest.FixtureRequest, cluster: Server) -> Machine:
     """One with containers, if this one can have any."""
     try:
-        engine = request.getfixturevalue("shared_engine")
+        engine = request.getfixturevalue("engine")
     except pytest.skip.Exception:
         engine = {"PATH": os.environ["PATH"]}
-    return Machine("shop", tmp_path / "host", engine, shared_cluster)
+    return Machine("shop", tmp_path / "host", engine, cluster)
 
 
 @pytest.fixture

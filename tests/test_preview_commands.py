@@ -267,6 +267,10 @@ MANIFEST = ".shipway/previews/shop/feat-login/manifest.json"
 
 
 def test_p29_p30_a_runner_works_from_the_manifest_of_another_job(shop: Shop) -> None:
+    deploy = 'deploy: {run: echo "$FILE $SHIPWAY_PORT_API" > deployed, env: {FILE: "${{ provisioner.data.FILE }}"}}'
+    text = shop.project.text("shipway.yml").replace("role: runner\n", f"role: runner\n      {deploy}\n", 1)
+    (shop.project.root / "shipway.yml").write_text(text)
+    shop.project.commit()
     shop.call("up", "--stage", "provisioner")
     assert shop.environments()["feat-login"]["state"] == "creating"
     assert (shop.processes(), shop.log) == ([], ["seed feat-login"])
@@ -274,7 +278,10 @@ def test_p29_p30_a_runner_works_from_the_manifest_of_another_job(shop: Shop) -> 
 
     ran = changes_of(shop.call("up", "--manifest", MANIFEST, "--json"))
     assert set(SERVICES) <= set(ran) and not [node for node in ran if node.startswith("provisioner/")]
-    assert shop.environments()["feat-login"]["state"] == "ready"
+    found = shop.environments()["feat-login"]
+    assert found["state"] == "ready"
+    port = str(found["urls"]["api"]).rpartition(":")[2]  # type: ignore[index]
+    assert Path(shop.worktrees()[0], "deployed").read_text() == f"{shop.data}/feat-login.db {port}\n", "hooks work too"
     assert shop.page("feat-login", "web") == "web of rows of feat-login 1\n"
     shop.call("down")
     assert (shop.processes(), shop.worktrees(), shop.log[-1]) == ([], [], "destroy feat-login")

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests import postgres, preview_full
+from tests import preview_full
 from tests.command_line import Project, make_project
-from tests.postgres import find_programs
+from tests.postgres import Server, find_programs
 
 DECLARATION = """
     version: 1
@@ -70,16 +69,15 @@ class Databases:
 
 
 @pytest.fixture
-def databases(tmp_path: Path) -> Iterator[Databases]:
-    with postgres.server() as running:
-        project = make_project(tmp_path)
-        project.env["PATH"] = f"{find_programs()}{os.pathsep}{project.env['PATH']}"
-        project.write({"shipway.yml": DECLARATION, ".gitignore": ".shipway/\n", "api/keep": ""})
-        project.write({f"scripts/{name}.sh": f"#!/bin/sh\nset -eu\n{text}" for name, text in SCRIPTS.items()})
-        for name in SCRIPTS:
-            (project.root / f"scripts/{name}.sh").chmod(0o755)
-        project.commit()
-        yield Databases(project, running.url)
+def databases(tmp_path: Path, cluster: Server) -> Databases:
+    project = make_project(tmp_path)
+    project.env["PATH"] = f"{find_programs()}{os.pathsep}{project.env['PATH']}"
+    project.write({"shipway.yml": DECLARATION, ".gitignore": ".shipway/\n", "api/keep": ""})
+    project.write({f"scripts/{name}.sh": f"#!/bin/sh\nset -eu\n{text}" for name, text in SCRIPTS.items()})
+    for name in SCRIPTS:
+        (project.root / f"scripts/{name}.sh").chmod(0o755)
+    project.commit()
+    return Databases(project, cluster.url)
 
 
 def test_each_environment_has_a_clone_that_is_kept_renewed_and_dropped(databases: Databases) -> None:

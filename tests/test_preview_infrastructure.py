@@ -18,7 +18,7 @@ from shipway.canonical import Json
 from shipway.compose_copy import BadCompose, Published, compose_copy
 from shipway.nodes import Change, Outcome, Verified
 from shipway.process_identity import carrying
-from tests.container_engine import IMAGE, container_engine
+from tests.container_engine import IMAGE
 from tests.preview_world import PreviewWorld
 from tests.remote_host import RemoteHost
 
@@ -41,15 +41,6 @@ services:
     stop_signal: SIGKILL
 volumes: {{data: {{}}}}
 """
-
-
-@pytest.fixture(scope="module")
-def engine() -> Iterator[Mapping[str, str]]:
-    """What docker needs to reach an engine of our own, which has a bridge for each project."""
-    if shutil.which("docker-compose") is None and _fails("docker", "compose", "version"):
-        pytest.skip("no compose: apt-get install docker-compose")
-    with container_engine() as env:
-        yield env
 
 
 def _fails(*command: str) -> bool:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
+import sys
+import time
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +17,7 @@ from shipway.process_identity import carrying
 from tests.forked_command import call_command
 from tests.git_remotes import git
 from tests.preview_shop import killed_at
-from tests.remote_host import RemoteHost
+from tests.remote_host import RemoteHost, remote_host
 
 SERVER = """import http.server, os
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -77,10 +81,10 @@ def _commit(root: Path) -> None:
     git(root, "commit", "-q", "-m", "change")
 
 
-def _preview(root: Path, host: RemoteHost, *arguments: str) -> str:
+def _preview(root: Path, host: RemoteHost, *arguments: str, code: int = 0) -> str:
     env: Mapping[str, str] = {"PATH": os.environ["PATH"], "HOME": str(root.parent), "KEY": host.key}
     ran = call_command(("preview", *arguments, "--target", "pr-1", "--yes"), root, env)
-    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert ran.returncode == code, ran.stdout + ran.stderr
     return ran.stdout + ran.stderr
 
 
@@ -123,6 +127,7 @@ set -eu
 mkdir -p .shipway/cloud
 echo vm >> .shipway/cloud/made
 touch .shipway/cloud/alive
+[ ! -e slow ] || sleep 1000
 sh scripts/found.sh
 """
 FOUND = """#!/bin/sh
@@ -153,11 +158,14 @@ def test_p41_killed_in_every_node_in_turn_no_second_host_is_created_and_down_lea
         (root / f"scripts/{name}.sh").chmod(0o755)
     _commit(root)
     env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "KEY": host.key}
+    cloud, place = root / ".shipway/cloud", host.root / tmp_path.name / "shop-pr-1"
+    (root / "slow").touch()
+    _killed_once_there(root, env, cloud / "alive")
+    (root / "slow").unlink()
     nodes = ("provisioner/compute", "provisioner/service/db", "runner/env[services%2Fapi%2F.env.local]")
     for node in (*nodes, "runner/deploy", "runner/service/api"):
         killed_at(root, env, node, ">", "--target", "pr-1")
     assert _answer(_preview(root, host, "up")) == f"1 it's $(id) {SECRET}"
-    cloud, place = root / ".shipway/cloud", host.root / tmp_path.name / "shop-pr-1"
     assert (cloud / "made").read_text() == "vm\n"
     assert len(carrying(f"SHIPWAY_PREVIEW_ROOT={place}")) == 1
     _preview(root, host, "down")
@@ -167,3 +175,40 @@ def test_p41_killed_in_every_node_in_turn_no_second_host_is_created_and_down_lea
         _preview(root, host, "down")
         assert not (cloud / "alive").exists(), mark
         assert (cloud / "gone").read_text() == (cloud / "made").read_text(), mark
+
+
+def _killed_once_there(root: Path, env: Mapping[str, str], path: Path) -> None:
+    """`up`, killed as soon as a file is there that one of its hooks makes."""
+    command = [sys.executable, "-I", "-m", "shipway", "preview", "up", "--target", "pr-1", "--yes", "-q"]
+    with subprocess.Popen(command, cwd=root, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as running:
+        while not path.exists():
+            assert running.poll() is None, "it ended by itself"
+            time.sleep(0.01)
+        running.kill()
+
+
+@pytest.mark.acceptance
+def test_case_83_what_cannot_be_reached_is_unknown_neither_made_again_nor_taken_for_gone(tmp_path: Path) -> None:
+    with remote_host() as own:
+        root = tmp_path / "repository"
+        _repository(root, own)
+        place = own.root / tmp_path.name / "shop-pr-1"
+        _preview(root, own, "up")
+        own.stop()
+        assert {*_answers(root, own).values()} <= {"unknown", "holds"}
+        assert _answers(root, own)["runner/service/api"] == "unknown"
+        assert "cannot be told" in _preview(root, own, "up", code=1)
+        assert "127.0.0.1" in _preview(root, own, "down", code=4)
+        assert place.exists() and carrying(f"SHIPWAY_PREVIEW_ROOT={place}") != []
+        own.start()
+        ended = _preview(root, own, "down")
+        assert carrying(f"SHIPWAY_PREVIEW_ROOT={place}") == [] and not place.exists(), ended
+        assert (root / ".shipway/gone").read_text() == "gone\n", "once"
+
+
+def _answers(root: Path, host: RemoteHost) -> dict[str, str]:
+    """What `status` says of each node."""
+    env = {"PATH": os.environ["PATH"], "HOME": str(root.parent), "KEY": host.key}
+    told = call_command(("preview", "status", "--target", "pr-1", "--json"), root, env)
+    assert told.returncode == 0, told.stderr
+    return {node["node"]: node["verify"] for node in json.loads(told.stdout)["nodes"]}
