@@ -155,6 +155,9 @@ def test_what_has_no_undo_is_named(tmp_path: Path) -> None:
     shop(tmp_path, "steps: [{id: a, run: 'true', undo: 'true'}, {id: mail, run: 'true'}]\n")
     called = call(tmp_path, "rollback", "--yes", "--json")
     assert (called.exit_code, rolled_back(called)) == (4, [("main/mail", "not_undoable"), ("main/a", "undone")])
+    asked = call(tmp_path, "rollback")
+    assert asked.exit_code == 2
+    assert "can be undone, so there is nothing to confirm" in asked.err
     again = call(tmp_path, "rollback", "--yes")
     assert "1 node, which cannot be undone" in again.out
     assert "shipway resume" not in again.out  # it had succeeded: to go on with it would do again what is undone

@@ -71,6 +71,12 @@ def _confirmed(plan: Plan, record: RunRecord, arguments: Namespace, context: Con
         write_out(render_rollback(plan, order, run, colour=colour, columns=context.columns) + "\n")
     if arguments.yes:
         return True
+    undone = {node.id for node in (*(node for node in plan.nodes if node.reversible), *plan.compensations)}
+    if undone.isdisjoint(order):
+        raise UsageError(
+            f"nothing of run `{run}` can be undone, so there is nothing to confirm",
+            next=f"`shipway show {run}` says what it did; what is to be taken back needs an `undo` before it is run",
+        )
     if not context.stdin_is_tty:
         raise UsageError(
             "there is no terminal to ask on; nothing was undone", reason=Reason.NOT_CONFIRMED, next="say `--yes`"
