@@ -133,6 +133,7 @@ class Setting:
     strike: Callable[[str], None] = lambda name: None
     check_head: Callable[[Plan], None] = lambda plan: None
     checks_each: bool = False
+    derived_from: tuple[str, ...] = ()
     is_terminal: bool = False
     has_privilege: Callable[[Mapping[str, str]], bool] = has_privilege
     prior: Callable[[Declaration, str], State] = lambda declaration, target: State()
@@ -224,6 +225,7 @@ def run(
         approver=setting.approver,
         check_head=setting.check_head,
         checks_each=setting.checks_each,
+        derived_from=setting.derived_from,
     )
     return Ran(root, run_lifecycle(request, around), seen, events.faults)
 

@@ -70,7 +70,9 @@ def run_derived(
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "derived.yml"
     file.write_text(json.dumps(data))
-    return run(root, None, Setting(env or {}, registry or StandIns(), target="pr-42"), execute=execute, file=file)
+    made_of = ("shipway.yml", "shipway.pr.yml")
+    setting = Setting(env or {}, registry or StandIns(), target="pr-42", derived_from=made_of)
+    return run(root, None, setting, execute=execute, file=file)
 
 
 def nodes_of(ran: Ran) -> list[str]:

@@ -72,7 +72,7 @@ def do(root: Path, doing: Doing, service: str = "") -> Ran:
     made.write_text(
         json.dumps(derived(data, doing, service=service, known=known_of(record.checkpoints if record else {})))
     )
-    return run(root, None, Setting(target="pr-7"), file=made)
+    return run(root, None, Setting(target="pr-7", derived_from=("shipway.yml",)), file=made)
 
 
 def down(root: Path) -> Ran:

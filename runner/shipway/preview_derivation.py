@@ -26,17 +26,9 @@ _HOOK_OF = {Doing.RESET: "reset", Doing.SEED: "seed", Doing.INIT: "init"}
 def recorded_data(declared: Declaration) -> dict[str, Json]:
     """The merged declaration as data that is read again as it was written: where text is wanted, in its spelling.
 
-    A preview stage that depends on the whole tree says so without the files of the declaration, which it is no longer in.
+    A run of it has to be told the files that it was made of (`Request.derived_from`): no node reads them unless it says so.
     """
-    data = dict(mapping(_spelled(declared.source.data, (), declared.source)))
-    if "stages" not in data:
-        return data
-    reads = ["**", *(f"!{file}" for file in declared.files)]
-    data["stages"] = {
-        name: {**stage, "reads": reads} if stage.get("mode") == "preview" and "reads" not in stage else stage
-        for name, stage in ((name, mapping(rule)) for name, rule in mapping(data["stages"]).items())
-    }
-    return data
+    return dict(mapping(_spelled(declared.source.data, (), declared.source)))
 
 
 def with_left(data: Mapping[str, Json], before: Mapping[str, Json], left: Collection[str]) -> dict[str, Json]:

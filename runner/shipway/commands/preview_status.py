@@ -61,7 +61,7 @@ def _sighted(record: EnvironmentRecord, desk: Desk, context: Context) -> Mapping
     """By the declaration that the environment was made of: the present one may be another."""
     file = derived_file(desk, "made", mapping(json.loads(record.declaration)))
     around = surroundings(context, desk.repository, Events(), Unreported())
-    plan = check_lifecycle(Request(file, desk.target), around)
+    plan = check_lifecycle(Request(file, desk.target, derived_from=desk.files), around)
     recorded = load_declaration(file, root=desk.repository.root, target=desk.target)
     secrets = {name: context.env[name] for name in plan.secrets if context.env.get(name)}
     root, interruption = desk.repository.root, Interruption()
