@@ -238,12 +238,12 @@ def test_a_hook_in_a_place_that_was_never_made_has_nothing_to_take_back(tmp_path
     assert world.do(HOOK, NODE, given).unchanged
 
 
-@pytest.mark.parametrize("where", ["repository", "compute"])
+@pytest.mark.parametrize("runs_in", ["repository", "compute"])
 def test_case_41_what_a_killed_run_left_of_a_hook_that_nothing_takes_back_ends_with_the_preview(
-    world: PreviewWorld, where: str
+    world: PreviewWorld, runs_in: str
 ) -> None:
     env = {"MARK": str(world.place)}
-    world.killed(HOOK, NODE, {"run": "touch began; sleep 1000", "where": where}, env=env)
+    world.killed(HOOK, NODE, {"run": "touch began; sleep 1000", "where": runs_in}, env=env)
     assert carrying(f"MARK={world.place}") != []
     there = {} if world.host is None else {**world.host.address, "root": str(world.place.parent)}
     world.do("preview.compute", "runner/compute", {**there, "remove": True})
