@@ -133,6 +133,14 @@ def test_a_service_that_ends_is_told_at_once_with_its_log(world: PreviewWorld) -
         world.do(ACTION, NODE, given(world, free_port(), path="nowhere"))
 
 
+def test_what_another_program_answers_is_not_taken_for_its_answer(world: PreviewWorld) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(ActionFailed, match=f"another program answers on port {port}, where `api` is to listen"):
+            world.do(ACTION, NODE, given(world, port))
+    assert running(world) == []
+
+
 def test_one_that_was_killed_is_started_again(world: PreviewWorld) -> None:
     slots = given(world, free_port())
     before = world.do(ACTION, NODE, slots).outputs["made"]

@@ -80,7 +80,9 @@ def wait_ready(access: Access, service: Service, ready: Ready, cancelled: Callab
     early = " ".join(f"{each / 1000:.3f}" for each in _EARLY_MS if each < ready.every_ms)
     pause = f'p=${{1-{ready.every_ms / 1000:.3f}}}; [ $# -eq 0 ] || shift; sleep "$p" 2>/dev/null || sleep 1'
     lives = f"lives {quote(service.pid_file)} || {{ echo it has ended >&2; exit {_ENDED}; }}\n"
-    loop = f'while :; do\n{lives}if probe; then exit 0; fi\n[ "$w" = "$o" ] || echo "$w" >&2; o=$w\n{pause}\ndone\n'
+    loop = (
+        f'while :; do\n{lives}if probe; then {lives}exit 0; fi\n[ "$w" = "$o" ] || echo "$w" >&2; o=$w\n{pause}\ndone\n'
+    )
     ran = access.run(
         _script(service, ready) + f"o=; set -- {early}\n" + loop, timeout_ms=ready.within_ms, cancelled=cancelled
     )

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from contextlib import suppress
 
 from shipway.action import ActionFailed, PlanWork, SlotRule, SlotType, Work
-from shipway.canonical import mapping
+from shipway.canonical import Json, mapping
 from shipway.checkpoints import MADE, Made
-from shipway.compute_access import Refused
+from shipway.compute_access import Access, Refused
 from shipway.declaration import OutputRule
 from shipway.environment_record import Checkpoint
 from shipway.nodes import Verified
@@ -46,6 +46,7 @@ class PreviewService(PreviewAction):
         """Start it anew, and wait until it is ready."""
         access, service, ready = access_of(work), _service(work), _ready(work)
         stop(outside_of(access), access.root, service)
+        _refuse_taken(access, service, work.inputs.get("port"))
         try:
             start(access, service)
             if ready is not None:
@@ -67,6 +68,15 @@ class PreviewService(PreviewAction):
             return False
         access = access_of(work)
         return stop(outside_of(access), access.root, _service(work))
+
+
+def _refuse_taken(access: Access, service: Service, port: Json) -> None:
+    """Before it is started nothing may answer there: that would be taken for its own answer, and it would end soon after."""
+    if isinstance(port, int) and answers(access, service, Ready(port=port)):
+        raise ActionFailed(
+            f"another program answers on port {port}, where `{service.name}` is to listen: end that one; or take the environment"
+            " down and up again, for other ports"
+        )
 
 
 def _state(work: Work | PlanWork) -> Verified:
