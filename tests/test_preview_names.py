@@ -61,7 +61,7 @@ def test_p35_a_node_that_is_not_there_lists_those_that_are_in_their_order(tmp_pa
     assert caught.value.exit_code == 2
     assert caught.value.next == (
         "the nodes are `provisioner/compute`, `provisioner/ports`, `provisioner/service/postgres`,"
-        " `provisioner/manifest`, `runner/env[services%2Fapi%2F.env.local]`,"
-        " `runner/env[services%2Fshopfront%2F.env.local]`, `runner/infrastructure`, `runner/service/api`,"
+        " `provisioner/manifest`, `runner/env[services/api/.env.local]`,"
+        " `runner/env[services/shopfront/.env.local]`, `runner/infrastructure`, `runner/service/api`,"
         " `runner/service/shopfront`"
     )
