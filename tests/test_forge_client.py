@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -117,6 +118,17 @@ def test_case_65_no_answer_within_the_timeout_is_a_failure(github: GitHubServer)
     github.fault("GET", "shop$", Break.HANG, times=99)
     with pytest.raises(ForgeError, match="got no answer"):
         repository_name(client_of(github, Clock(), timeout_s=0.05))
+
+
+def test_case_65_a_body_that_comes_too_slowly_is_a_failure(github: GitHubServer) -> None:
+    class Late(Clock):
+        def now(self) -> datetime:
+            self.moment += timedelta(seconds=limits.ANSWER_MAX_S + 1)
+            return super().now()
+
+    github.fault("GET", "shop$", Break.DRIP, times=99)
+    with pytest.raises(ForgeError, match="its answer was not whole after 120 s"):
+        repository_name(client_of(github, Late()))
 
 
 def test_case_67_an_unchanged_list_is_not_sent_again(github: GitHubServer) -> None:

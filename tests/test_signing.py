@@ -154,7 +154,7 @@ def test_openpgp_signs_through_gpg(tmp_path: Path) -> None:
         assert "does not have the public key" in elsewhere["documents"][0]["notes"][0]
 
 
-def test_a_signer_that_fails_is_exit_5_after_the_receipt_was_kept_and_nothing_is_undone(tmp_path: Path) -> None:
+def test_case_71_a_signer_that_fails_is_exit_5_after_the_receipt_was_kept_and_nothing_is_undone(tmp_path: Path) -> None:
     project = make(tmp_path, "{allowed_signers: allowed, signers: [{file: ~/key}, {agent: any}]}", run=LOSES)
     (tmp_path / "home/lose").touch()
     done = staged(project, code=5)
@@ -178,7 +178,9 @@ def test_a_signer_that_fails_is_exit_5_after_the_receipt_was_kept_and_nothing_is
         ("[{method: openpgp, key: nobody}]", "openpgp, key `nobody`: gpg"),
     ],
 )
-def test_nothing_is_executed_where_the_receipt_could_not_be_signed(signers: str, why: str, tmp_path: Path) -> None:
+def test_case_71_nothing_is_executed_where_the_receipt_could_not_be_signed(
+    signers: str, why: str, tmp_path: Path
+) -> None:
     project = make(tmp_path, f"{{allowed_signers: allowed, signers: {signers}}}", "secrets: [KEY]", "touch ran")
     project.call("plan", "--target", "staging", "-o", "plan.json")
     for call in (("run", "--yes", "--target", "staging"), ("apply", "plan.json")):

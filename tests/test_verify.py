@@ -133,7 +133,7 @@ def test_an_altered_field_is_named_by_the_journal(tmp_path: Path) -> None:
     assert "`nodes[0].attempts` (`main/a`) is not what the journal says" in " ".join(done.out.split())
 
 
-def test_three_runs_make_a_whole_chain_and_each_way_to_break_it_is_said(tmp_path: Path) -> None:
+def test_case_70_three_runs_make_a_whole_chain_and_each_way_to_break_it_is_said(tmp_path: Path) -> None:
     project = _project(tmp_path)
     for _ in range(3):
         project.call("run", "--yes", "-q")

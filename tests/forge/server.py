@@ -71,6 +71,7 @@ class Break(Enum):
     LOSE = auto()
     TRUNCATE = auto()
     HANG = auto()
+    DRIP = auto()
 
 
 @dataclass
@@ -537,6 +538,11 @@ class _Handler(BaseHTTPRequestHandler):
             reply = self.server.forge.carried_out(seen)
             self._send(reply, reply.content[: len(reply.content) // 2], claimed=len(reply.content))
             self._close()
+        elif happened is Break.DRIP:
+            reply = self.server.forge.carried_out(seen)
+            self._send(reply, reply.content[:1], claimed=len(reply.content))
+            self.wfile.flush()
+            self.server.forge.hang()
         else:
             if happened is Break.HANG:
                 self.server.forge.hang()

@@ -218,7 +218,9 @@ def _others(commit: str, number: int) -> VerificationError:
 
 
 def _expired(text: str, run: CiRun) -> VerificationError:
-    again = f"plan again (`gh run rerun {run.id}`), have it approved again, then run this job again"
+    # Source: https://docs.github.com/en/actions/how-tos/manage-workflow-runs/re-run-workflows-and-jobs
+    late = "GitHub runs nothing again after 30 days: then open the change in a new pull request"
+    again = f"plan again (`gh run rerun {run.id}`; {late}), have it approved again, then run this job again"
     return VerificationError(text, reason=Reason.PLAN_EXPIRED, next=again)
 
 

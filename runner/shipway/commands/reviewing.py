@@ -32,7 +32,8 @@ def reviewer(context: Context, workflow: str) -> Approver:
         ci = context.ci
         assert ci is not None
         if ci.provider is not Provider.GITHUB:
-            raise missing(plan, f"reviews on {ci.provider.value} are not read in this version", next=_here(plan))
+            # No merge can approve it there, so that is not what to do next.
+            raise missing(plan, f"reviews on {ci.provider.value} are not read in this version", next=_by_hand(plan))
         if ci.token is None:
             raise ForgeError(
                 "who approved this cannot be asked: the job has no token",
@@ -150,4 +151,8 @@ class _Inquiry:
 
 
 def _here(plan: Plan) -> str:
-    return f"merge a pull request that was approved, or approve here: `shipway run --target {plan.target} --approve …`"
+    return f"merge a pull request that was approved, or {_by_hand(plan)}"
+
+
+def _by_hand(plan: Plan) -> str:
+    return f"approve here: `shipway run --target {plan.target} --approve …`"

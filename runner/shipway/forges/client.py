@@ -11,6 +11,7 @@ from urllib.parse import urljoin
 import requests
 from msgspec import Struct
 from requests.auth import AuthBase
+from urllib3.exceptions import HTTPError
 
 from shipway import __version__
 from shipway.canonical import Json, json_fault
@@ -238,14 +239,24 @@ class Client:
             stream=True,
         )
         with response:
-            body = bytearray()
-            for chunk in response.iter_content(65536):
+            body = self._body(url, response)
+            links = {relation: urljoin(url, link["url"]) for relation, link in response.links.items()}
+            names = {name.lower(): value for name, value in response.headers.items()}
+            return Answer(response.status_code, url, names, links, body)
+
+    def _body(self, url: str, response: requests.Response) -> bytes:
+        """The whole body, read as it comes: bounded in bytes and in time, however slowly they are sent."""
+        begun, body = self._pace.now(), bytearray()
+        try:
+            while chunk := response.raw.read1(65536, decode_content=True):
                 body += chunk
                 if len(body) > limits.ANSWER_BYTES_MAX:
                     raise ForgeError(f"`{url}` answered with more than {limits.ANSWER_BYTES_MAX} bytes")
-            links = {relation: urljoin(url, link["url"]) for relation, link in response.links.items()}
-            names = {name.lower(): value for name, value in response.headers.items()}
-            return Answer(response.status_code, url, names, links, bytes(body))
+                if (self._pace.now() - begun).total_seconds() > limits.ANSWER_MAX_S:
+                    raise requests.Timeout(f"its answer was not whole after {limits.ANSWER_MAX_S:.0f} s")
+        except HTTPError as error:
+            raise requests.ConnectionError(str(error)) from error
+        return bytes(body)
 
     def _limit_wait_s(self, answer: Answer, tries: _Tries) -> float | None:
         """How long to wait where a rate limit was met; None where `answer` says something else."""

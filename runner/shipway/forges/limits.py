@@ -36,6 +36,9 @@ READ_TIMEOUT_S = 30.0
 """GitHub ends a request after 10 seconds by itself. Source:
 https://docs.github.com/en/rest/using-the-rest-api/troubleshooting-the-rest-api#timeouts"""
 
+ANSWER_MAX_S = 120.0
+"""An answer that is not whole by then counts as none: a body that comes byte by byte would never meet `READ_TIMEOUT_S`."""
+
 HASTY_TIMEOUT_S = (2.0, 5.0)
 """To connect, and between two bytes, where work waits for the answer and does without it if there is none."""
 
