@@ -96,6 +96,14 @@ def test_closed_runs_a_hook_that_the_base_lacks_as_the_commit_has_it_that_the_en
     assert len(shop.git("worktree", "list").splitlines()) == 1
 
 
+def test_what_json_may_hold_and_yaml_does_not_keeps_nothing_from_going(shop: PreviewShop) -> None:
+    text = (shop.work / "shipway.yml").read_text()
+    shop.push({"shipway.yml": text.replace("name:", 'values: {odd: "a\\u007fb\\ufeffc\\u2028d"}\nname:', 1)})
+    _base(shop, None)
+    done = shop.event("closed")
+    assert (done.code, shop.left()) == (0, []), done.text
+
+
 @pytest.mark.parametrize("event", ["closed", "schedule"])
 def test_records_that_are_refs_of_the_repository_are_found_without_a_declaration(shop: PreviewShop, event: str) -> None:
     remote = shop.root / "remote.git"

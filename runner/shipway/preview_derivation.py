@@ -6,6 +6,7 @@ Each is planned, journalled and taken up again like any other. The file it is wr
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Collection, Mapping
 
@@ -20,6 +21,9 @@ from shipway.source import Path_, SourceTree
 _REFERS_TO_STAGES = re.compile(r"\$\{\{[^}]*\bstages\s*[.\[]", re.IGNORECASE)
 _REMOVING = ("mode", "backend", "with", "env", "env_from", "timeout", "reads")
 _TOP_OF_REMOVING = ("version", "shipway", "name", "secrets", "values", "limits", "locks", "lock", "state", "signing")
+_NOT_IN_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
+"""What JSON may hold in a text and YAML does not take, or takes for the end of a line."""
+
 _HOOK_OF = {Doing.RESET: "reset", Doing.SEED: "seed", Doing.INIT: "init"}
 
 
@@ -29,6 +33,12 @@ def recorded_data(declared: Declaration) -> dict[str, Json]:
     A run of it has to be told the files that it was made of (`Request.derived_from`): no node reads them unless it says so.
     """
     return dict(mapping(_spelled(declared.source.data, (), declared.source)))
+
+
+def as_file(content: Mapping[str, Json]) -> bytes:
+    """A declaration as a file that is read again as the same data."""
+    text = json.dumps(content, indent=2, ensure_ascii=False)
+    return (_NOT_IN_YAML.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n").encode()
 
 
 def with_left(data: Mapping[str, Json], before: Mapping[str, Json], left: Collection[str]) -> dict[str, Json]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from argparse import Namespace
@@ -22,6 +21,7 @@ from shipway.environment_record import EnvironmentRecord
 from shipway.environments import Environments
 from shipway.errors import DeclarationError, Reason, UsageError
 from shipway.loading import load_declaration
+from shipway.preview_derivation import as_file
 from shipway.preview_moving import roles_of
 from shipway.preview_names import PREVIEWS, host_label, kept_folder
 from shipway.repository import Repository, open_repository
@@ -31,8 +31,6 @@ from shipway.workspace import Workspace, write_atomically
 
 _LONGEST_TARGET = 40
 _TREE = re.compile(rf"(?P<root>.*)/{re.escape(PREVIEWS)}/[^/]+/(?P<target>[^/]+)/tree(/.*)?")
-_NOT_IN_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
-"""What JSON may hold in a text and YAML does not take, or takes for the end of a line."""
 
 
 class Desk(Struct, frozen=True):
@@ -121,23 +119,18 @@ def derived_file(desk: Desk, action: str, content: Mapping[str, Json]) -> Path:
     Workspace(desk.repository.root).make_directory()
     path = _derived_path(desk, action)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    write_atomically(path, _derived_bytes(content))
+    write_atomically(path, as_file(content))
     return path
 
 
 def is_derived_of(desk: Desk, action: str, content: Mapping[str, Json]) -> bool:
     """Whether the file that `derived_file` made holds just that."""
     path = _derived_path(desk, action)
-    return path.is_file() and path.read_bytes() == _derived_bytes(content)
+    return path.is_file() and path.read_bytes() == as_file(content)
 
 
 def _derived_path(desk: Desk, action: str) -> Path:
     return desk.repository.root / kept_folder(desk.lifecycle, desk.target) / f"{action}.yml"
-
-
-def _derived_bytes(content: Mapping[str, Json]) -> bytes:
-    text = json.dumps(content, indent=2, ensure_ascii=False)
-    return (_NOT_IN_YAML.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n").encode()
 
 
 def _declared(file: Path, repository: Repository, target: str) -> tuple[Declaration | None, str, StateRule]:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from shipway.canonical import Json, mapping
+from shipway.canonical import mapping
 from shipway.commands.action_job import Inputs, job_of
 from shipway.commands.action_voyage import set_outputs
 from shipway.commands.preview_job import environment_job
@@ -28,6 +28,7 @@ from shipway.declaration_files import DEFAULT_FILE
 from shipway.environment_record import EnvironmentRecord, load_environment
 from shipway.environments import PREFIX
 from shipway.errors import EXIT_DONE, Reason, ShipwayError, UsageError
+from shipway.preview_derivation import as_file
 from shipway.preview_names import PREVIEWS
 from shipway.preview_trigger import own_target, preview_work
 from shipway.render.workflow import WorkflowLog
@@ -125,7 +126,7 @@ def _files(
         Workspace(repository.root).make_directory()
         path = repository.root / PREVIEWS / lifecycle / _MADE
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_atomically(path, _as_written(record))
+        write_atomically(path, as_file(mapping(json.loads(record.declaration))))
         try:
             yield path
         finally:
@@ -139,8 +140,3 @@ def _records(store: Store) -> Iterator[EnvironmentRecord]:
     for kept in store.entries(PREFIX).values():
         with suppress(ValueError):  # damaged ones are told of where they are swept
             yield load_environment(kept.content)
-
-
-def _as_written(record: EnvironmentRecord) -> bytes:
-    data: Json = dict(mapping(json.loads(record.declaration)))
-    return (json.dumps(data, indent=2, ensure_ascii=False) + "\n").encode()
