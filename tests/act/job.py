@@ -134,12 +134,15 @@ def locked_wheels() -> Path:
     )
     if not folder.exists():
         folder.parent.mkdir(exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent) as fetched:
-            options = ["--quiet", "--no-deps", "--require-hashes", "--only-binary", ":all:"]
-            pip = [sys.executable, "-m", "pip", "download", *options, "--requirement", str(lock), "--dest", fetched]
+        fetched = Path(tempfile.mkdtemp(dir=folder.parent))
+        options = ["--quiet", "--no-deps", "--require-hashes", "--only-binary", ":all:"]
+        pip = [sys.executable, "-m", "pip", "download", *options, "--requirement", str(lock), "--dest", str(fetched)]
+        try:
             subprocess.run(pip, check=True)
             with suppress(OSError):  # another worker was faster
-                shutil.copytree(fetched, folder.with_name(f"{folder.name}.{os.getpid()}")).rename(folder)
+                fetched.rename(folder)
+        finally:
+            shutil.rmtree(fetched, ignore_errors=True)
     return folder
 
 
