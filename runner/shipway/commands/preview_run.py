@@ -172,10 +172,15 @@ class Telling:
         record, declared = self._desk.record(), self._desk.declared
         if record is None or not record.is_alive or not record.checkpoints or declared is None:
             return
-        stages, backend = dropped(record, roles_of(declared)), backend_of(plan)
-        if not stages and (backend == record.backend or not record.backend):
+        stages, host = dropped(record, roles_of(declared)), _host_of(plan)
+        if stages:
+            was = f"was made by the stage `{stages[0]}` too"
+        elif record.backend and backend_of(plan) != record.backend:
+            was = f"lives by the backend `{record.backend}`"
+        elif record.host and host and host != record.host:
+            was = f"lives on the host `{record.host}`"
+        else:
             return
-        was = f"was made by the stage `{stages[0]}` too" if stages else f"lives by the backend `{record.backend}`"
         raise UsageError(
             f"the environment `{record.target}` {was}, which the declaration does not name any more",
             reason=Reason.TARGET_REFUSED,
@@ -264,6 +269,12 @@ def backend_of(plan: Plan) -> str:
 def preview_roles(plan: Plan) -> set[str]:
     """The roles of the preview stages that are in a plan."""
     return {str(stage.context.get("role", "")) for stage in plan.stages if stage.mode == MODE}
+
+
+def _host_of(plan: Plan) -> str:
+    """The host that the declaration itself names; empty where a hook gives one, or there is none."""
+    slots = (node.slots.get("host") for node in plan.nodes if node.action == "preview.compute")
+    return next((str(slot.value) for slot in slots if isinstance(slot, Immediate)), "")
 
 
 def recorded_text(declared: Declaration, record: EnvironmentRecord) -> str:
