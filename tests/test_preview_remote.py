@@ -111,7 +111,9 @@ def test_a_preview_lives_on_a_host_from_its_first_up_to_its_down(host: RemoteHos
     assert _answer(updated) == f"2 it's $(id) {SECRET}"
     declared = (root / "shipway.yml").read_text()
     (root / "shipway.yml").write_text(declared.replace("host: 127.0.0.1", "host: localhost"))
-    assert "lives on the host `127.0.0.1`" in _preview(root, host, "up", code=2), "the checkout there would be left behind"
+    assert "lives on the host `127.0.0.1`" in _preview(root, host, "up", code=2), (
+        "the checkout there would be left behind"
+    )
     (root / "shipway.yml").write_text(declared)
     _preview(root, host, "stop")
     assert carrying(f"SHIPWAY_PREVIEW_ROOT={place}") == [] and place.exists()
