@@ -11,14 +11,14 @@ from msgspec.structs import replace
 
 from shipway.forges.gitlab import without_quick_actions
 from shipway.forges.limits import COMMENT_BYTES
-from shipway.nodes import Change
+from shipway.nodes import Change, Fidelity
 from shipway.plan import Plan
 from shipway.render.blocks import Links
 from shipway.render.comment import body as draw
 from shipway.render.mermaid import MAX_NODES
 from shipway.render.plan_comment import plan_comment, plan_report
 from shipway.render.receipt_comment import receipt_comment
-from shipway.render.shorten import MIN_BUDGET, MOVES, Folding, Form, assemble, fit
+from shipway.render.shorten import MIN_BUDGET, MOVES, Folding, Form, Row, assemble, fit
 from shipway.view import Shown, View
 from tests.hostile import hostile_plans, hostile_receipts, hostile_text, nasty_plan
 from tests.markdown_page import Page, read_page
@@ -142,6 +142,11 @@ def test_case_5_moves_apply_in_order_as_a_plan_grows_node_by_node() -> None:
     assert beyond[-1] >= MOVES.index(next(form for form in MOVES if form.folding is Folding.USUAL))
 
 
+def folded_deletes(body: str) -> int:
+    folded = [line for line in body.split("\n") if line.startswith("| … |")]
+    return sum(int(count) for line in folded for count in re.findall(r"(\d+) delete", line))
+
+
 def test_case_5_what_deletes_or_stays_is_folded_last() -> None:
     plan = large_plan(400)
     weighty = {node.step for node in plan.nodes if node.change is Change.DELETE}
@@ -149,14 +154,39 @@ def test_case_5_what_deletes_or_stays_is_folded_last() -> None:
     for budget in (60_000, 50_000, 40_000, 30_000, 20_000, 12_000, *range(9_000, MIN_BUDGET - 1, -500)):
         body = plan_comment(plan, budget=budget, links=LINKS)
         rows = [line for line in body.split("\n") if line.startswith("| `")]
-        shown = {row.split("`")[1] for row in rows}
         deletes = sum("**delete**" in row for row in rows)
         if deletes < 8:
-            assert deletes == 0, "one delete row was folded and another was not"
-            assert shown == set(), "an ordinary row outlived a delete row"
+            assert len(rows) == deletes, "an ordinary row outlived a delete row"
+            assert deletes + folded_deletes(body) == 8 or "| node |" not in body
         seen.append((deletes, len(rows)))
     assert weighty
     assert (8, 8) in seen, "there is no budget at which only what deletes has rows of its own"
+
+
+def test_case_5_of_five_thousand_nodes_as_many_as_fit_of_those_folded_last_are_named() -> None:
+    plan = large_plan(5_000)
+    kinds = ((Change.DELETE, True), (Change.RUN, False), (Change.RUN, True))
+    for deletes, budget in ((300, COMMENT_BUDGET), (3_000, COMMENT_BUDGET), (3_000, 12_000)):
+        nodes = tuple(
+            replace(node, change=kinds[0 if place < deletes else 1 + place % 2][0], fidelity=Fidelity.OPAQUE)
+            for place, node in enumerate(reversed(plan.nodes))
+        )
+        body = plan_comment(replace(plan, nodes=nodes), budget=budget, links=LINKS)
+        check_safe(body, budget)
+        rows = [line for line in body.split("\n") if line.startswith("| `")]
+        named = sum("**delete**" in row for row in rows)
+        assert named == min(deletes, len(rows)), "a row that deletes was folded before another"
+        assert named == deletes or budget - len(body.encode()) < max(map(len, rows)) + 10, (
+            "another one would have fitted"
+        )
+        assert named + folded_deletes(body) == deletes
+
+
+def test_what_stands_for_a_gather_is_counted_by_its_nodes_once_it_is_folded() -> None:
+    row = Row("s", "run", "| `x[…] × 40` |", nodes=40)
+    report = replace(plan_report(small_plan(), COMMENT_BUDGET, LINKS), rows=(row, replace(row, nodes=2)))
+    body = assemble(report, Form(folding=Folding.USUAL))
+    assert "42 run" in body and "42 nodes are not shown" in body
 
 
 @pytest.mark.parametrize("budget", [MIN_BUDGET, 3_000, 5_000, 10_000, 20_000, 60_000])

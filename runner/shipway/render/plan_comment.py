@@ -71,7 +71,7 @@ def view_report(view: View, budget: int, links: Links) -> Report:
         lead=(_needed(view), notes_block(links), verdict_block(plan.verdicts), _in_the_way(plan), since.block),
         table_head=f"| node | stage | change | fidelity | {_UNDO[bool(view.proven)]} |\n| :--- | :--- | :--- | :--- | :--- |",
         rows=rows,
-        folded_row=lambda stage, text: f"| … | {name(stage)} | {text} | | |",
+        folded_row=lambda stage, text: f"| … | {name(stage) if stage else '…'} | {text} | | |",
         graphs=(graph_block(flowchart(plan)), graph_block(stage_flowchart(plan))),
         after=(_rollback(plan, budget // 10),),
         details=(*since.details, *details),
@@ -186,7 +186,7 @@ def _row(node: Node, count: int, proven: Mapping[str, str]) -> Row:
     if undo == "yes" and node.id in proven and count == 1:
         undo = f"yes, {prose(proven[node.id].partition(' ')[0].strip(','), 20)}"
     line = f"| {code_cell(folded_name(node.step, count))} | {name(node.stage)} | {change} | {node.fidelity.value} | {undo} |"
-    return Row(node.stage, node.change.value, line, node.change in wording.QUIET, wording.kept_last(node))
+    return Row(node.stage, node.change.value, line, node.change in wording.QUIET, wording.weight(node), count)
 
 
 def _in_the_way(plan: Plan) -> str:

@@ -68,7 +68,7 @@ def receipt_report(receipt: Receipt, plan: Plan | None, budget: int, links: Link
         ),
         table_head="| node | stage | outcome | attempts | took | cause |\n| :--- | :--- | :--- | ---: | ---: | :--- |",
         rows=tuple(_row(alike[0], len(alike)) for alike in folded_results(ordered)),
-        folded_row=lambda stage, text: f"| … | {name(stage)} | {text} | | | |",
+        folded_row=lambda stage, text: f"| … | {name(stage) if stage else '…'} | {text} | | | |",
         graphs=(graph_block(flowchart(plan, receipt)), graph_block(stage_flowchart(plan, receipt)))
         if plan
         else ("", ""),
@@ -113,7 +113,7 @@ def _row(result: NodeResult, count: int) -> Row:
     cause = cause_of(result)
     line = f"| {code_cell(step or stage)} | {name(stage)} | {shown} | {attempts} | {took} | {code_cell(cause) if cause else ''} |"
     quiet = result.outcome in (Outcome.UNCHANGED, Outcome.SKIPPED)
-    return Row(stage, word, line, quiet, is_bad(result))
+    return Row(stage, word, line, quiet, int(is_bad(result)), count)
 
 
 def _run_error(receipt: Receipt) -> str:

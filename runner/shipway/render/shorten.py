@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from enum import IntEnum
 
 from msgspec import Struct
@@ -29,13 +29,14 @@ class Rank(IntEnum):
 
 
 class Folding(IntEnum):
-    """Which rows still stand for one node each."""
+    """Which rows are folded, and into how many: by stage and change, by stage, or into one for all."""
 
     NONE = 0
     QUIET = 1
     USUAL = 2
     ALL = 3
     STAGES = 4
+    ONE = 5
 
 
 class Drawing(IntEnum):
@@ -47,13 +48,17 @@ class Drawing(IntEnum):
 
 
 class Row(Struct, frozen=True):
-    """One node's line of the table. `word` is its change or outcome; `kept_last` rows are folded after all others."""
+    """One node's line of the table, or that of several alike. `word` is its change or outcome.
+
+    A row of weight 0 is folded with its like; those above are folded after all others, and those of the greatest last.
+    """
 
     stage: str
     word: str
     line: str
     quiet: bool = False
-    kept_last: bool = False
+    weight: int = 0
+    nodes: int = 1
 
 
 class Detail(Struct, frozen=True):
@@ -86,12 +91,13 @@ class Report(Struct, frozen=True):
 
 
 class Form(Struct, frozen=True):
-    """How much of a report is shown. The default is everything."""
+    """How much of a report is shown. The default is everything. `named` rows of the greatest weight are never folded."""
 
     short_details: bool = False
     least_rank: int = Rank.QUIET
     drawing: Drawing = Drawing.NODES
     folding: Folding = Folding.NONE
+    named: int = 0
     has_sections: bool = True
     has_table: bool = True
     has_foot: bool = True
@@ -109,6 +115,7 @@ def _moves() -> tuple[Form, ...]:
         lambda form: replace(form, folding=Folding.USUAL),
         lambda form: replace(form, folding=Folding.ALL),
         lambda form: replace(form, folding=Folding.STAGES),
+        lambda form: replace(form, folding=Folding.ONE),
         lambda form: replace(form, has_sections=False),
         lambda form: replace(form, has_table=False),
         lambda form: replace(form, has_foot=False),
@@ -124,16 +131,42 @@ MOVES = _moves()
 
 
 def fit(report: Report, budget: int) -> str:
-    """The first form of `report` that takes at most `budget` UTF-8 bytes. Raises ValueError below MIN_BUDGET."""
+    """The first form of `report` that takes at most `budget` UTF-8 bytes, with as many rows of weight named as then fit.
+
+    Raises ValueError below MIN_BUDGET.
+    """
     if budget < MIN_BUDGET:
         raise ValueError(f"a report takes at least {MIN_BUDGET} bytes, not {budget}")
-    fitting = (text for text in (assemble(report, form) for form in MOVES) if len(text.encode()) <= budget)
-    return next(fitting, report.head)
+    for form in MOVES:
+        text = assemble(report, form)
+        if len(text.encode()) <= budget:
+            return _filled(report, form, text, budget) if form.folding >= Folding.ALL and form.has_table else text
+    return report.head
+
+
+def _filled(report: Report, form: Form, text: str, budget: int) -> str:
+    """`text`, which is `report` in `form`, with as many rows of weight named as fit."""
+    while True:
+        # Naming one adds its line; the lines it was counted in only shrink, and are gone where nothing is left to count.
+        named, room = form.named, budget - len(text.encode())
+        for row in _by_weight(report.rows)[form.named :]:
+            room -= len(row.line.encode()) + 1
+            if room < 0:
+                break
+            named += 1
+        if named == form.named:
+            return text
+        form = replace(form, named=named)
+        text = assemble(report, form)
+
+
+def _by_weight(rows: Sequence[Row]) -> list[Row]:
+    return sorted((row for row in rows if row.weight), key=lambda row: -row.weight)
 
 
 def assemble(report: Report, form: Form) -> str:
     """The Markdown of `report` in `form`, each move announced. Ends without a line end."""
-    lines, left_out = _table(report.rows, form.folding, report.folded_row)
+    lines, left_out = _table(report, form)
     blocks = [report.head]
     if form.has_sections:
         blocks += report.lead
@@ -146,9 +179,9 @@ def assemble(report: Report, form: Form) -> str:
     blocks += [d.short if form.short_details else d.whole for d in report.details if d.rank >= form.least_rank]
     if form.has_sections:
         blocks.append(report.history)
-    blocks.append(_announcement(report, form, left_out if form.has_table else len(report.rows)))
+    blocks.append(_announcement(report, form, left_out))
     if form.has_foot:
-        blocks.append(report.foot(left_out if form.has_table else len(report.rows)))
+        blocks.append(report.foot(left_out))
     return "\n\n".join(block for block in blocks if block)
 
 
@@ -161,13 +194,16 @@ def shorten_lines(lines: Sequence[str], cut: Callable[[str, int], str]) -> list[
     return [cut(line, KEPT_CELLS) for line in ends]
 
 
-def _table(rows: Iterable[Row], folding: Folding, folded_row: Callable[[str, str], str]) -> tuple[list[str], int]:
+def _table(report: Report, form: Form) -> tuple[list[str], int]:
     """Lines of the table and how many nodes have no line of their own; a folded line stands where its first node stood."""
+    if not form.has_table:
+        return [], sum(row.nodes for row in report.rows)
+    named = {id(row) for row in _by_weight(report.rows)[: form.named]} if form.named else set()
     lines: list[str] = []
     places: dict[tuple[str, str], int] = {}
     words: dict[tuple[str, str], dict[str, int]] = {}
-    for row in rows:
-        key = _fold_key(row, folding)
+    for row in report.rows:
+        key = None if id(row) in named else _fold_key(row, form.folding)
         if key is None:
             lines.append(row.line)
             continue
@@ -175,17 +211,20 @@ def _table(rows: Iterable[Row], folding: Folding, folded_row: Callable[[str, str
             places[key] = len(lines)
             lines.append("")
         counts = words.setdefault(key, {})
-        counts[row.word] = counts.get(row.word, 0) + 1
+        counts[row.word] = counts.get(row.word, 0) + row.nodes
     for key, place in places.items():
-        lines[place] = folded_row(key[0], ", ".join(f"{count} {word}" for word, count in words[key].items()))
+        told = ", ".join(f"{count} {word}" for word, count in words[key].items())
+        lines[place] = report.folded_row(key[0], told)
     return lines, sum(sum(counts.values()) for counts in words.values())
 
 
 def _fold_key(row: Row, folding: Folding) -> tuple[str, str] | None:
     """What a row is folded under, or None where it stays."""
+    if folding is Folding.ONE:
+        return "", ""
     if folding is Folding.STAGES:
         return row.stage, ""
-    if folding is Folding.NONE or (row.kept_last and folding is not Folding.ALL):
+    if folding is Folding.NONE or (row.weight and folding is not Folding.ALL):
         return None
     if row.quiet:
         return row.stage, ""

@@ -66,9 +66,15 @@ def is_compensation(node: str) -> bool:
     return node.partition("/")[0].endswith(f".{COMPENSATION_PART}")
 
 
-def kept_last(node: Node) -> bool:
-    """Whether a shortened view gives the node up last: it deletes, replaces, cannot be foretold or cannot be undone."""
-    return node.change in (Change.DELETE, Change.REPLACE) or node.fidelity is Fidelity.OPAQUE or stays(node)
+def weight(node: Node) -> int:
+    """How late a shortened view gives the node up by itself: 0 with all of its kind; then, the last one last, what cannot be
+    foretold, what is replaced, what cannot be undone, and what is deleted.
+    """
+    if node.change is Change.DELETE:
+        return 4
+    if stays(node):
+        return 3
+    return 2 if node.change is Change.REPLACE else int(node.fidelity is Fidelity.OPAQUE)
 
 
 def first_in_table(node: Node) -> bool:
