@@ -28,6 +28,19 @@ class Provider(StrEnum):
     FORGEJO = "forgejo"
     GITLAB = "gitlab"
 
+    @property
+    def shown(self) -> str:
+        """Its name as it writes it."""
+        return _SHOWN[self]
+
+
+_SHOWN = {
+    Provider.GITHUB: "GitHub",
+    Provider.GITEA: "Gitea",
+    Provider.FORGEJO: "Forgejo",
+    Provider.GITLAB: "GitLab",
+}
+
 
 # Forgejo sets the two variables below it as well, and Gitea the last: the most particular one decides.
 _DETECTED_BY = (

@@ -29,6 +29,7 @@ from shipway.context import Context
 from shipway.coverage import Uncovered
 from shipway.errors import EXIT_DONE, EXIT_FAILED, EXIT_NOT_UNDONE, VerificationError
 from shipway.events import Events
+from shipway.forges import consequences
 from shipway.lifecycle import run_lifecycle
 from shipway.plan import Plan
 from shipway.receipt import RunOutcome
@@ -65,7 +66,8 @@ def voyage(job: Job, inputs: Inputs, log: WorkflowLog, arguments: Namespace) -> 
     events.subscribe(announcement)
 
     def show(plan: Plan) -> bool:
-        write_out(render_plan(plan, colour=False, columns=job.context.columns))
+        without = consequences.told(plan, job.ci.provider)
+        write_out(render_plan(plan, colour=False, columns=job.context.columns, without=without))
         view.expect((*plan.nodes, *plan.compensations))
         announcement.plan = plan if executes else None
         return True
@@ -121,7 +123,7 @@ def _facts(job: Job, finished: Finished, deployment: str, previous: Previous | N
     return Facts(
         job.work.is_trusted,
         deployment,
-        notes=() if job.work.is_trusted else (job.work.why,),
+        notes=(*(() if job.work.is_trusted else (job.work.why,)), *consequences.told(plan, job.ci.provider)),
         expected=expectation.words(plan, root, job.context),
         proven=words_of_proofs(plan, root),
         reason=error.reason.value if error else "",

@@ -5,7 +5,8 @@ from __future__ import annotations
 from shipway.ci import Provider
 from shipway.commands.stores import github_of
 from shipway.context import Context
-from shipway.forges.forge import ForgeError
+from shipway.forges.forge import Capability, ForgeError
+from shipway.forges.lacking import in_words
 from shipway.policy import Labels
 
 
@@ -15,8 +16,10 @@ def labels_of(context: Context) -> Labels:
     Where they cannot be known, why: a policy that needs one takes it as not set.
     """
     ci = context.ci
-    if ci is None or ci.provider is not Provider.GITHUB:
+    if ci is None:
         return Labels()
+    if ci.provider is not Provider.GITHUB:
+        return Labels(None, f"{ci.provider.shown} {in_words(Capability.LABELS)}")
     if ci.token is None:
         return Labels(None, "the job has no token to ask the forge with")
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from argparse import Namespace
+from collections.abc import Sequence
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -78,4 +79,13 @@ def _shown(plan: Plan, form: str, arguments: Namespace, context: Context, root: 
         options=again,
         kept_options=options_as_typed(arguments),
         kept_as=shlex.quote(arguments.output) if arguments.output else "",
+        without=_without(plan, context),
     )
+
+
+def _without(plan: Plan, context: Context) -> Sequence[str]:
+    if context.ci is None:
+        return ()
+    from shipway.forges.consequences import told  # late: only a job has a forge
+
+    return told(plan, context.ci.provider)

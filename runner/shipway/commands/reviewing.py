@@ -16,7 +16,9 @@ from shipway.commands.stores import github_of
 from shipway.context import Context
 from shipway.coverage import Uncovered, covered, nothing_done
 from shipway.errors import Reason, VerificationError
-from shipway.forges.forge import Forge, ForgeError, MergedPull
+from shipway.forges.consequences import by_hand
+from shipway.forges.forge import Capability, Forge, ForgeError, MergedPull
+from shipway.forges.lacking import in_words
 from shipway.plan import Plan
 from shipway.planning import Selection
 from shipway.quorum import check_enough, count, strictest
@@ -33,7 +35,7 @@ def reviewer(context: Context, workflow: str) -> Approver:
         assert ci is not None
         if ci.provider is not Provider.GITHUB:
             # No merge can approve it there, so that is not what to do next.
-            raise missing(plan, f"reviews on {ci.provider.value} are not read in this version", next=_by_hand(plan))
+            raise missing(plan, f"{ci.provider.shown} {in_words(Capability.REVIEWS)}", next=by_hand(plan))
         if ci.token is None:
             raise ForgeError(
                 "who approved this cannot be asked: the job has no token",
@@ -151,8 +153,4 @@ class _Inquiry:
 
 
 def _here(plan: Plan) -> str:
-    return f"merge a pull request that was approved, or {_by_hand(plan)}"
-
-
-def _by_hand(plan: Plan) -> str:
-    return f"approve here: `shipway run --target {plan.target} --approve …`"
+    return f"merge a pull request that was approved, or {by_hand(plan)}"

@@ -54,4 +54,4 @@ def connect(
     if ci.provider is Provider.GITLAB:
         web_url = f"{ci.server_url}/{ci.repository}"
         return GitLab(client, project=ci.repository_id or 0, web_url=web_url, job=str(ci.run_attempt))
-    return Gitea(client, repository=ci.repository, name=ci.provider.value.capitalize())
+    return Gitea(client, repository=ci.repository, name=ci.provider.shown)

@@ -15,7 +15,9 @@ from shipway.render.shorten import Detail, Rank, shorten_lines
 MAX_LISTED = 20
 """How many lines a list has at the most."""
 
-_MAX_NOTES = 5
+_MAX_NOTES = 6
+_NOTE_CELLS = 400
+"""Of one note: some hold a command to type, with a digest in it."""
 
 
 class Links(Struct, frozen=True):
@@ -46,7 +48,7 @@ def verdict_block(verdicts: Sequence[Verdict]) -> str:
 
 def notes_block(links: Links) -> str:
     """The notes as a quotation."""
-    return "\n>\n".join(f"> {prose(note)}" for note in links.notes[:_MAX_NOTES])
+    return "\n>\n".join(f"> {prose(note, _NOTE_CELLS)}" for note in links.notes[:_MAX_NOTES])
 
 
 def listed(head: str, lines: Sequence[str], share: int, count: int = 0) -> str:

@@ -44,12 +44,14 @@ def render_plan(
     options: str = "",
     kept_options: str | None = None,
     kept_as: str = "",
+    without: Sequence[str] = (),
 ) -> str:
     """The whole plan, stage by stage, with what a rollback would do; with `has_next`, what to type. Ends with a line end.
 
     As typed, and typed next again: `file` the declaration that was named, `options` what else makes this plan and no other,
     `kept_as` the file it is kept in, which is applied with `kept_options`, where these are others. `expected` says how long a
-    run will take, where that is known, `proven` when each undo was last proven by a drill.
+    run will take, where that is known, `proven` when each undo was last proven by a drill, `without` what the forge lacks that
+    this plan would have had a use for, in sentences.
     """
     page = Page(columns, colour)
     _head(page, plan, expected)
@@ -62,6 +64,7 @@ def render_plan(
     _listed_under(page, "Put nowhere", targets.left_out(plan))
     _rollback(page, plan)
     _proven(page, proven)
+    _listed_under(page, "What this forge cannot do for it", [one_line(words) for words in without], Colour.YELLOW)
     _foot(page, plan)
     if plan.has_changes and has_next:
         page.line()
