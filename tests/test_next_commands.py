@@ -43,7 +43,7 @@ def hints(shown: str) -> list[list[str]]:
     if len(tail) == 1:
         return []
     lines = [line[13:] for line in ("  next  " + tail[1]).splitlines() if line.startswith(("  next", " " * 13))]
-    return [shlex.split(line.partition(", ")[0])[1:] for line in lines if line.startswith("shipway ")]
+    return [shlex.split(line.partition(", ")[0].rstrip(","))[1:] for line in lines if line.startswith("shipway ")]
 
 
 def paste(project: Project, words: list[str], cwd: str = "", code: int = 0) -> Done:
@@ -133,6 +133,37 @@ def test_what_cannot_be_undone_is_gone_on_with(project: Project) -> None:
     (project.root / "mended").touch()
     for words in hints(failed.out)[:1]:
         paste(project, words)
+
+
+def test_a_lost_secret_is_said_and_made_again_as_shown(project: Project) -> None:
+    made = "{id: make, run: 'echo x >> made; echo \"key=s3cr3t-$RANDOM\" >> $SHIPWAY_OUTPUT', outputs: {key: secret}}"
+    used = "{id: use, run: test -e mended, env: {KEY: '${{ steps.make.outputs.key }}'}}"
+    declare(project, f"{made}, {used}")
+    failed = run(project, code=1)
+    assert "look at main/make: its output `key` was secret and is not kept" in failed.out
+    for shown in (failed, project.call("show")):
+        assert [words[0] for words in hints(shown.out)] == ["resume", "run"]
+    refused = project.call("resume", code=5)
+    assert f"`{' '.join(['shipway', *hints(failed.out)[0]])}`" in " ".join(refused.err.split())
+    (project.root / "mended").touch()
+    paste(project, hints(failed.out)[0])
+    assert project.text("made") == "x\nx\n"
+
+
+def test_a_step_that_nobody_can_ask_about_is_looked_at_before_a_killed_run_goes_on_as_shown(project: Project) -> None:
+    os.mkfifo(project.root / "begun")
+    declare(
+        project, f"{UNDOABLE}, {{id: held, run: 'test -e mended || {{ echo > begun; sleep 1000; }}', undo: 'true'}}"
+    )
+    running = begin(project.root, "run", "--target", "prod", "--input", "size=1", "--yes", env=project.env)
+    (project.root / "begun").read_text()
+    running.kill()
+    running.communicate()
+    shown = project.call("show").out
+    assert "look at main/held: it was begun and never reported" in shown
+    assert [words[0] for words in hints(shown)] == ["resume", "rollback"]
+    assert hints(shown)[0][2:] == ["--assume", "done", "main/held"]
+    paste(project, hints(shown)[0])
 
 
 def test_a_run_in_progress_is_shown_as_that_and_followed_and_stopped_as_shown(project: Project) -> None:

@@ -14,12 +14,14 @@ from shipway.errors import UsageError
 from shipway.limits import Limit, Rate
 from shipway.nodes import Outcome
 from shipway.plan import Plan
-from shipway.receipt import Receipt, RunOutcome
+from shipway.receipt import Attempt, Receipt, RunOutcome
+from shipway.render.blocks import Links
 from shipway.render.columns import NARROWEST, cut, width, wrap
 from shipway.render.difference import diff_lines
 from shipway.render.failure import as_text
 from shipway.render.foreign import clean, one_line
 from shipway.render.plan_text import render_plan
+from shipway.render.receipt_comment import receipt_comment
 from shipway.render.receipt_text import render_receipt
 from tests.hostile import hostile_plans, hostile_receipts, hostile_text, obeyed, values
 from tests.render_samples import failed_receipt, good_receipt, large_plan, mixed_plan, small_plan
@@ -84,6 +86,16 @@ def test_a_failure_shows_its_last_lines_its_place_and_what_is_still_there() -> N
     assert "Not undone: release/rollout-us-1." in text
     assert "undo failed: exit 1: no route to host" in text
     assert text.rstrip().endswith("--target prod, to begin anew")
+
+
+def test_a_node_took_what_its_attempts_took_and_not_the_pause_before_a_resume() -> None:
+    receipt = good_receipt()
+    tried = (Attempt(1, Outcome.FAILED, 0, 2_000), Attempt(2, Outcome.SUCCEEDED, 28_800_000, 28_803_000))
+    result = replace(receipt.nodes[0], attempts=tried, started_ms=0, ended_ms=28_803_000)
+    receipt = replace(receipt, nodes=(result, *receipt.nodes[1:]))
+    text = render_receipt(receipt, None, colour=False, columns=80)
+    assert re.search(r" 2 attempts +5s\n", text)
+    assert "| 2 | 5s |" in receipt_comment(receipt, None, budget=9_000, links=Links())
 
 
 def test_a_run_of_which_nothing_began_is_begun_anew_and_not_gone_on_with() -> None:

@@ -6,6 +6,7 @@ Starts nothing forward and undoes nothing; what it finds out is in the journal b
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -297,12 +298,21 @@ class Continuation:
 def undecided(nodes: Sequence[Undecided], run: str) -> VerificationError:
     """The refusal to go on where nobody can tell whether some node's work is there."""
     listed = "\n".join(f"  {each.node}: {each.why}" for each in nodes)
-    first = nodes[0].node
     return VerificationError(
         f"run `{run}` is not gone on with before somebody has looked:\n{listed}",
         reason=Reason.OUTCOME_UNKNOWN,
-        next=f"look at it, then say `shipway resume {run} --assume done {first}` or `--assume not-done {first}`",
+        next=f"look at it, then say {decisions(nodes, run)}",
     )
+
+
+def decisions(nodes: Sequence[Undecided], run: str) -> str:
+    """What a person types once they have looked at `nodes`, which are some, each choice in backticks."""
+    lost = "".join(f" --assume not-done {shlex.quote(each.node)}" for each in nodes if each.is_lost)
+    asked = [shlex.quote(each.node) for each in nodes if not each.is_lost]
+    done = "".join(f" --assume done {node}" for node in asked)
+    if not asked:
+        return f"`shipway resume {run}{lost}`, to do it again"
+    return f"`shipway resume {run}{lost}{done}`, or `not-done` for what is not there"
 
 
 def _why(standing: Standing, ended: Ended) -> str:

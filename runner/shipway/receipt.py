@@ -96,6 +96,13 @@ class NodeResult(Struct, frozen=True):
             return 0
         return self.ended_ms - self.started_ms
 
+    @property
+    def worked_ms(self) -> int:
+        """How long its attempts took, without what was between them, which may be the pause before a resume."""
+        if not self.attempts:
+            return self.duration_ms
+        return sum(attempt.ended_ms - attempt.started_ms for attempt in self.attempts)
+
 
 class RollbackEntry(Struct, frozen=True):
     """One undo, in the order they were tried; `outcome` is undone, undo_failed, not_undoable or drifted.

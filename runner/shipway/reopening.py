@@ -36,10 +36,14 @@ class Wish(Struct, frozen=True):
 
 
 class Undecided(Struct, frozen=True):
-    """A node of which nobody can tell whether its work is there, and why that matters."""
+    """A node of which nobody can tell whether its work is there, and why that matters.
+
+    `is_lost`: its work is there, but what it handed on is gone, so that only doing it again goes on.
+    """
 
     node: str
     why: str
+    is_lost: bool = False
 
 
 class Reopening(Struct, frozen=True):
@@ -167,7 +171,7 @@ def _lost(
         if name is None:
             continue
         if plan.by_id[maker].must_be_undone:
-            yield Undecided(maker, f"its output `{name}` was secret and is not kept, and a later step takes it")
+            yield Undecided(maker, f"its output `{name}` was secret and is not kept, and a later step takes it", True)
         else:
             fates[maker] = Fate.OPEN
 

@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from shipway.conditions import outlives
 from shipway.continuation import Resumption, undecided
@@ -20,7 +21,7 @@ from shipway.journal import Journals
 from shipway.nodes import Node, Outcome
 from shipway.plan import Plan
 from shipway.registry import Registry
-from shipway.reopening import Fate, Reopening, Wish, reopen
+from shipway.reopening import Fate, Reopening, Undecided, Wish, reopen
 from shipway.replay import Standing, stand
 from shipway.run_record import RunRecord, RunStatus
 from shipway.secrecy import Secrecy
@@ -155,19 +156,45 @@ def _reopened(
     ground: Ground,
     traces: Collection[str],
 ) -> Reopening:
-    outliving = {stage.id for stage in plan.stages if outlives(stage.condition)}
-    found = reopen(
-        plan,
-        standings,
-        wish,
-        same_workspace=record.opening.workspace == ground.workspace,
-        has_verify={node.id for node in plan.nodes if can_be_asked(node, ground.registry)},
-        reacts={node.id for node in plan.nodes if node.stage in outliving or outlives(node.condition)},
-        traces=traces,
-    )
+    is_same = record.opening.workspace == ground.workspace
+    found = _fates(plan, standings, wish, ground.registry, traces, same_workspace=is_same)
     if found.undecided:
         raise undecided(found.undecided, record.summary.run)
     return found
+
+
+def _fates(
+    plan: Plan,
+    standings: Mapping[str, Standing],
+    wish: Wish,
+    registry: Registry,
+    traces: Collection[str],
+    *,
+    same_workspace: bool,
+) -> Reopening:
+    outliving = {stage.id for stage in plan.stages if outlives(stage.condition)}
+    return reopen(
+        plan,
+        standings,
+        wish,
+        same_workspace=same_workspace,
+        has_verify={node.id for node in plan.nodes if can_be_asked(node, registry)},
+        reacts={node.id for node in plan.nodes if node.stage in outliving or outlives(node.condition)},
+        traces=traces,
+    )
+
+
+def obstacles(plan: Plan, record: RunRecord, registry: Registry, directory: Path) -> tuple[Undecided, ...]:
+    """Nodes that a person would have to look at, if the run were gone on with where it ran; what is sealed counts as kept.
+
+    Its `plan` has what the run added to itself.
+    """
+    if record.summary.status is RunStatus.ROLLING_BACK:
+        return ()
+    kept = [replace(entry, lost=()) if entry.sealed else entry for entry in record.history]
+    standings = stand(plan.nodes, replace(record, history=kept))
+    traces = _traces(record, standings, directory)
+    return _fates(plan, standings, Wish(), registry, traces, same_workspace=True).undecided
 
 
 def _counts_anew(standing: Standing, wish: Wish) -> bool:

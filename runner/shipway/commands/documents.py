@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
@@ -68,10 +68,12 @@ def show_document(
     *,
     kept_as: str = "",
     again: str = "",
+    going_on: Sequence[str] = (),
 ) -> str:
     """A document as text for a terminal, Markdown, canonical JSON or a Mermaid diagram; `kept_as` is a plan's file, as typed.
 
-    `plan` and `again` belong to a receipt: its plan, and what runs the same anew.
+    `plan`, `again` and `going_on` belong to a receipt: its plan, what runs the same anew, and how the run is gone on with
+    where a bare `resume` would refuse.
     """
     if form == "json":
         text = document.content.decode()
@@ -98,7 +100,7 @@ def show_document(
         return render_plan(document, colour=colour, columns=context.columns, kept_as=kept_as)
     from shipway.render.receipt_text import render_receipt
 
-    return render_receipt(document, plan, colour=colour, columns=context.columns, again=again)
+    return render_receipt(document, plan, colour=colour, columns=context.columns, again=again, going_on=going_on)
 
 
 SUMMARY_BUDGET = 900_000

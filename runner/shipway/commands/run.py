@@ -14,6 +14,7 @@ from shipway.commands.again import again_as_journalled, again_as_typed
 from shipway.commands.approving import approver
 from shipway.commands.breaking import breaker
 from shipway.commands.documents import KeptReceipts, show_document, write_out
+from shipway.commands.going_on import going_on
 from shipway.commands.prompt import answered
 from shipway.commands.setting import (
     asked_of,
@@ -112,6 +113,7 @@ def concluded(finished: Finished, path: Path | None, arguments: Namespace, conte
                 terminal.standard_output(),
                 finished.plan,
                 again=_again(receipt, arguments, context),
+                going_on=() if arguments.json else going_on(receipt, context),
             )
         )
         if path is not None and not arguments.json:

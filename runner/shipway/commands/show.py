@@ -8,6 +8,7 @@ from pathlib import Path
 
 from shipway.commands.again import again_as_journalled
 from shipway.commands.documents import read_document, show_document, write_out
+from shipway.commands.going_on import going_on
 from shipway.commands.setting import find_file, journal_of, lifecycle_in, root_here
 from shipway.context import Context, read_context
 from shipway.errors import Reason, UsageError, did_you_mean
@@ -78,6 +79,7 @@ def _receipt_text(receipt: Receipt, context: Context) -> str:
         again=again_as_journalled(receipt.run, context),
         is_last=is_last,
         was_killed=is_last and same[0].has_crashed,
+        going_on=going_on(receipt, context) if is_last else (),
     )
 
 

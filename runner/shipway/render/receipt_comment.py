@@ -109,7 +109,7 @@ def _row(result: NodeResult, count: int) -> Row:
     word = result_word(result)
     shown = f"**{word}**" if is_bad(result) else word
     attempts = str(len(result.attempts)) if result.attempts and count == 1 else "–"
-    took = format_ms(result.duration_ms) if result.started_ms is not None and count == 1 else "–"
+    took = format_ms(result.worked_ms) if result.started_ms is not None and count == 1 else "–"
     cause = cause_of(result)
     line = f"| {code_cell(step or stage)} | {name(stage)} | {shown} | {attempts} | {took} | {code_cell(cause) if cause else ''} |"
     quiet = result.outcome in (Outcome.UNCHANGED, Outcome.SKIPPED)

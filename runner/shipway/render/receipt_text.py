@@ -47,12 +47,13 @@ def render_receipt(
     again: str = "",
     is_last: bool = True,
     was_killed: bool = False,
+    going_on: Sequence[str] = (),
 ) -> str:
     """Every node with its outcome and cause, what failed and was undone, and what to type next. Ends with a line end.
 
     Typed as shown, what is next works: `again` is the command that runs the same anew, `is_last` says that no later run of
     this lifecycle and target is in the journal, so that this one can be gone on with, or undone. `was_killed` says that it is
-    unfinished: the receipt is what its journal holds.
+    unfinished: the receipt is what its journal holds. `going_on` is what to do and type where a bare `resume` would refuse.
     """
     page = Page(columns, colour)
     _head(page, receipt, "killed, unfinished" if was_killed else ending(receipt))
@@ -62,10 +63,12 @@ def render_receipt(
         _failure(page, result, plan, receipt.run if receipt.by.invoker == "local" else "")
     _undone(page, receipt)
     _foot(page, receipt, plan)
-    hints = _next(receipt, plan, again or f"shipway run --target {one_line(receipt.target)}", is_last=is_last)
+    again = again or f"shipway run --target {one_line(receipt.target)}"
+    run = one_line(receipt.run)
     if was_killed and not preview_next(receipt, plan):
-        run = one_line(receipt.run)
-        hints = [f"shipway resume {run}, to go on", f"shipway rollback {run}, to undo what it did"]
+        hints = [*(going_on or [f"shipway resume {run}, to go on"]), f"shipway rollback {run}, to undo what it did"]
+    else:
+        hints = _next(receipt, plan, again, going_on, is_last=is_last)
     for name, hint in zip(("next", *[""] * len(hints)), hints, strict=False):
         page.fact(name, hint)
     return page.text()
@@ -154,7 +157,7 @@ def _as_one(alike: Sequence[NodeResult]) -> NodeResult:
         node=folded_name(first.node, len(alike)),
         started_ms=min(starts, default=None),
         ended_ms=max(ends, default=None),
-        attempts=first.attempts[-1:],
+        attempts=(),
         warning="",
     )
 
@@ -167,7 +170,7 @@ def _result(page: Page, result: NodeResult, cells: int) -> None:
     colour = outcome_colour(result.outcome)
     sign = f"  {OUTCOME_SIGNS[own_outcome(result) if own_outcome(result) in FAILURES else result.outcome]} "
     tries = f"{len(result.attempts)} attempts" if len(result.attempts) > 1 else ""
-    right = f"{tries:>11} {format_ms(result.duration_ms):>6}" if result.started_ms is not None else ""
+    right = f"{tries:>11} {format_ms(result.worked_ms):>6}" if result.started_ms is not None else ""
     name = _step(result)
     if width(name) > cells:
         page.wrapped(name, sign, colour)
@@ -239,7 +242,7 @@ def _foot(page: Page, receipt: Receipt, plan: Plan | None) -> None:
         page.fact("at once", f"{parallelism(receipt)} nodes on average", colour=Colour.DIM)
 
 
-def _next(receipt: Receipt, plan: Plan | None, again: str, *, is_last: bool) -> list[str]:
+def _next(receipt: Receipt, plan: Plan | None, again: str, going_on: Sequence[str], *, is_last: bool) -> list[str]:
     """What to type next, each a command and what for; none of a run in CI that succeeded, which nobody types behind."""
     preview = preview_next(receipt, plan)
     if preview:
@@ -266,7 +269,8 @@ def _next(receipt: Receipt, plan: Plan | None, again: str, *, is_last: bool) -> 
     if not is_last:
         return [f"{again}, to run it anew"]
     if receipt.outcome is RunOutcome.NOT_UNDONE:
-        then = f"shipway rollback {run}, to undo it" if may_work_now else f"shipway resume {run}, to go on"
-        return [f"{look}, then", then, f"{again}, to begin anew"]
+        if may_work_now:
+            return [f"{look}, then", f"shipway rollback {run}, to undo it", f"{again}, to begin anew"]
+        return [f"{look}, then", *(going_on or [f"shipway resume {run}, to go on"]), f"{again}, to begin anew"]
     when = "to go on" if receipt.outcome is RunOutcome.CANCELLED else "once the cause is gone"
-    return [f"shipway resume {run}, {when}", f"{again}, to begin anew"]
+    return [*(going_on or [f"shipway resume {run}, {when}"]), f"{again}, to begin anew"]
