@@ -104,20 +104,26 @@ def _install_packages(environment: Path, lock: Path) -> None:
     if uv := shutil.which("uv"):
         subprocess.run([uv, "pip", "install", "--python", python, *_options(lock)], cwd=environment, check=True)
         return
-    if not find_spec("pip"):
-        raise SystemExit(
-            _refuse(f"{sys.executable} has no pip: install pip (Debian: python3-pip) or uv, then try again")
-        )
-    pip = [sys.executable, "-I", "-m", "pip"]
+    pip = _pip(python)
     with tempfile.TemporaryDirectory() as folder:
         quick = ["--no-compile", "--disable-pip-version-check"]
-        halves = [
-            [*pip, "--python", python, "install", *quick, *_options(half)] for half in _halves(lock, Path(folder))
-        ]
+        halves = [[*pip, "install", *quick, *_options(half)] for half in _halves(lock, Path(folder))]
         # Two at once: pip spends seconds on reading indexes, on one core. Neither half has a package of the other.
         running = [subprocess.Popen(half, cwd=environment) for half in halves]
         if failed := max(process.wait() for process in running):
             raise subprocess.CalledProcessError(failed, pip)
+
+
+def _pip(python: str) -> list[str]:
+    """The pip of the Python that runs this, at work on the environment of `python`."""
+    found = find_spec("pip")
+    if found is None or not found.submodule_search_locations:
+        raise SystemExit(
+            _refuse(f"{sys.executable} has no pip: install pip (Debian: python3-pip) or uv, then try again")
+        )
+    # What `pip --python` starts once it is up itself, which takes it as long again.
+    runner = Path(found.submodule_search_locations[0], "__pip-runner__.py")
+    return [python, "-I", str(runner)] if runner.exists() else [sys.executable, "-I", "-m", "pip", "--python", python]
 
 
 def _options(lock: Path) -> list[str]:
