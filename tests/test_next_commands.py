@@ -178,6 +178,11 @@ def test_a_run_in_progress_is_shown_as_that_and_followed_and_stopped_as_shown(pr
     assert re.search(r"✓ main/ship +succeeded", shown) and re.search(r"> main/held +running for ", shown)
     for untrue in ("failed", "unknown", "gone", "left as it is", "undone", "resume", "rollback"):
         assert untrue not in shown
+    document = project.call("show", "--json").json
+    assert (document["kind"], document["status"]) == ("run", "running")
+    assert [node["outcome"] for node in document["nodes"]] == ["succeeded", "running", "not_started"]
+    assert not {"outcome", "digest", "ended", "error"} & set(document)
+    assert "has no receipt yet: it is `running`" in project.call("show", "--format", "markdown", code=2).err
     assert [each[0] for each in hints(shown)] == ["follow", "cancel"]
     paste(project, [*hints(shown)[0], "--once"])
     paste(project, hints(shown)[1])
@@ -196,6 +201,9 @@ def test_a_killed_run_is_shown_as_that_and_gone_on_with_or_undone_as_shown(proje
     running.communicate()
     shown = project.call("show").out
     assert "shop → prod: killed, unfinished" in shown
+    document = project.call("show", "--json").json
+    assert (document["kind"], document["status"]) == ("run", "killed")
+    assert [node["outcome"] for node in document["nodes"]] == ["succeeded", "unknown"]
     assert "never reported: main/held" in shown and "not undone" not in shown and "it printed nothing" not in shown
     assert [each[0] for each in hints(shown)] == ["resume", "rollback"]
     if chosen == 0:

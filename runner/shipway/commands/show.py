@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from argparse import Namespace
 from pathlib import Path
 
+from shipway.canonical import Json, items_of, mapping
 from shipway.commands.again import again_as_journalled
 from shipway.commands.documents import read_document, show_document, write_out
 from shipway.commands.going_on import going_on
 from shipway.commands.setting import find_file, journal_of, lifecycle_in, root_here
 from shipway.context import Context, read_context
 from shipway.errors import Reason, UsageError, did_you_mean
+from shipway.nodes import Outcome
 from shipway.plan import Plan
 from shipway.receipt import Receipt
 from shipway.redaction import trusted
 from shipway.render import terminal
 from shipway.render.details import render_details
 from shipway.render.foreign import one_line
+from shipway.run_record import RunSummary
 from shipway.sealing import sealed
 from shipway.state_fold import unix_ms
 from shipway.workspace import Workspace
@@ -35,9 +39,14 @@ def run(arguments: Namespace) -> int:
     form = arguments.format or ("json" if arguments.json else "text")
     if arguments.quiet:
         return 0
-    if form == "text" and isinstance(found, str) and journal_of(root_here(context), context).find(found).is_alive:
-        write_out(_running_text(document, context))
-        return 0
+    if isinstance(found, str) and isinstance(document, Receipt):
+        summary = journal_of(root_here(context), context).find(found)
+        if form == "text" and summary.is_alive:
+            write_out(_running_text(document, context))
+            return 0
+        if form != "text" and (summary.is_alive or summary.has_crashed):
+            write_out(_unended_json(document, summary, form))
+            return 0
     kept_as = shlex.quote(str(arguments.document)) if arguments.document else ""
     if form == "text" and isinstance(document, Receipt):
         write_out(_receipt_text(document, context))
@@ -51,10 +60,29 @@ def run(arguments: Namespace) -> int:
     return 0
 
 
-def _running_text(document: Plan | Receipt, context: Context) -> str:
+_KNOWN_BEFORE_ITS_END = ("lifecycle", "target", "run", "plan", "effect", "started", "by", "source", "nodes", "rollback")
+
+
+def _unended_json(document: Receipt, summary: RunSummary, form: str) -> str:
+    """What the journal holds of a run that is in progress or was killed: no receipt, and nothing that only an end tells."""
+    status = "killed" if summary.has_crashed else summary.status.value
+    if form != "json":
+        raise UsageError(f"run `{summary.run}` has no receipt yet: it is `{status}`", next="use --format text or json")
+    held: dict[str, object] = {name: document.document[name] for name in _KNOWN_BEFORE_ITS_END}
+    if summary.is_alive:
+        held["nodes"] = [_now(node) for node in items_of(document.document["nodes"])]
+    return json.dumps({"kind": "run", "status": status, **held}, ensure_ascii=False) + "\n"
+
+
+def _now(node: Json) -> Json:
+    fields = mapping(node)
+    is_running = fields["outcome"] == Outcome.UNKNOWN.value
+    return {**fields, "outcome": "running", "ended_ms": None} if is_running else node
+
+
+def _running_text(document: Receipt, context: Context) -> str:
     from shipway.render.receipt_text import render_running  # late: no other form needs it
 
-    assert isinstance(document, Receipt)
     return render_running(
         document,
         so_far_ms=max(0, int(context.now().timestamp() * 1000) - unix_ms(document.started)),
