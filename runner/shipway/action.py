@@ -293,6 +293,21 @@ class Quick(Protocol):
 
 
 @runtime_checkable
+class Recognizing(Protocol):
+    """A thread's action that can tell of itself, by a look at a few names, that nothing has to be done.
+
+    Thousands of nodes that were planned to change nothing are asked together before a run begins anything, and those that find
+    their work done have ended with that: no attempt is handed to a thread for them.
+    """
+
+    def recognized(self, work: Work, real: Callable[[str], str]) -> Done | None:
+        """What `do` would return, where it would find all done; None where it would change something. Read-only.
+
+        `real` is as in `PlanWork`. Raises ActionFailed or OSError where it cannot be told.
+        """
+
+
+@runtime_checkable
 class Emitting(Protocol):
     """A thread's action whose `do` may add nodes to the run, by `Done.emitted`: only its steps may have `emits`.
 

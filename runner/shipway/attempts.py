@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from shipway.action import (
     Action,
     Command,
+    Done,
     Quick,
     ThreadAction,
     Verb,
@@ -92,6 +93,11 @@ class Attempts:
     ) -> None:
         """Start a child process that no action stands behind, such as a step's `plan` command."""
         self._begin_child(self._noted(node, verb, timeout_ms, outputs), command)
+
+    def recognized(self, node: Node, done: Done) -> Ended:
+        """The end of an attempt that had nothing to do, as was found without starting it."""
+        attempt = Ongoing(node.id, Verb.DO, node.outputs, self._clock_ms(), 0)
+        return self._endings.of_call_done(attempt, done)
 
     def _noted(self, node: str, verb: Verb, timeout_ms: int, outputs: Mapping[str, OutputRule]) -> Ongoing:
         attempt = self._active[node] = Ongoing(node, verb, outputs, self._clock_ms(), timeout_ms)

@@ -160,6 +160,10 @@ class Endings:
         if not isinstance(result, Done):
             error = f"the action returned {type(result).__name__} instead of Done"
             return self._end(attempt, Outcome.FAILED, error=error, word="action_error", is_permanent=True)
+        return self.of_call_done(attempt, result)
+
+    def of_call_done(self, attempt: Ongoing, result: Done) -> Ended:
+        """The end of an attempt whose action says what it has done, or that there was nothing to do."""
         if result.skipped:
             return self._end(attempt, Outcome.SKIPPED, cause=result.skipped)
         self._learn_secrets(attempt, result.outputs)

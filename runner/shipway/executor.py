@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 from msgspec.structs import replace
 
-from shipway.action import Verb
+from shipway.action import Done, Verb
 from shipway.attempt import Ended
 from shipway.bodies import Bodies, Conflict, done_by, ended_as, opened, rules_of
 from shipway.conditions import Conditions
@@ -50,6 +50,7 @@ from shipway.progress import (
     work_of,
 )
 from shipway.receipt import Attempt, NodeResult, RollbackEntry, StageResult, own_outcome
+from shipway.recognition import Recognition
 from shipway.results import Execution, Results
 from shipway.retrying import Retrying
 from shipway.run_record import Decided
@@ -105,6 +106,7 @@ class Executor:
         self._once: dict[str, str] = {}
         self._stops: list[str] = []
         self._recall(known)
+        self._is_fresh = not known
         self._has_ungrouped = False
         self._retrying = Retrying(
             plan,
@@ -217,6 +219,8 @@ class Executor:
 
     def _run_nodes(self) -> None:
         self._pacing.begin(self._around.clock_ms())
+        if self._is_fresh and not (self._options.fail_after or self._options.checks_each):
+            self._end_recognized()
         while not self._scheduler.finished:
             self._heed_cancellation()
             self._take_decisions()
@@ -229,6 +233,33 @@ class Executor:
                 self._settle()
         self._take_decisions()
         self._around.journal.commit()
+
+    def _end_recognized(self) -> None:
+        """Before anything begins: what was planned to find nothing to do, and finds nothing, has ended; in one commit."""
+        recognition = Recognition(self._around)
+        while not self.is_cancelled:
+            ready = [self._progress[node] for node in self._scheduler.ready()]
+            found = {}
+            for progress, done in recognition.among(ready):
+                found[progress.node.id] = self._ended_as_found(progress, done)
+            if not found:
+                break
+            self._scheduler.recall(found)
+            self._take_decisions()
+        self._around.journal.commit()
+
+    def _ended_as_found(self, progress: Progress, done: Done) -> Outcome:
+        node = progress.node
+        self._note(progress)
+        begun = progress.attempts[-1]
+        self._emit(NodeStarted(node.id, begun.number, begun.started_ms))
+        ended = self._attempts.recognized(node, done)
+        progress.last, progress.began = ended, True
+        progress.attempts[-1] = _attempt(begun, ended)
+        self._around.journal.ended(node, begun.number, ended)
+        self._around.evaluation.record(node, ended.outcome, ended.outputs)
+        self._keep(result_of_end(progress, ended, ()))
+        return ended.outcome
 
     def _abandon(self) -> None:
         """End what runs, and give every node that has none an outcome: cancelled, unknown if begun, else not started."""

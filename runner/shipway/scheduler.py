@@ -110,7 +110,7 @@ class Scheduler:
     # What the caller asks and tells.
 
     def recall(self, ended: Mapping[str, Outcome]) -> None:
-        """Before anything is dispatched: these nodes have ended in an earlier execution of the run, and do not run again."""
+        """Before anything is dispatched: these nodes have ended, in an earlier execution or as they are, and are not run."""
         places = {self._index[node]: outcome for node, outcome in ended.items()}
         self._room.withdraw(lambda place: place not in places)
         for place, outcome in places.items():
@@ -141,6 +141,11 @@ class Scheduler:
             self._begun[taken.place] += 1
             started.append(Dispatch(self._items[taken.place].id, taken.waited_for, taken.tokens))
         return started
+
+    def ready(self) -> list[str]:
+        """Nodes that wait only for room, in declared order."""
+        states = zip(self._items, self._state, strict=True)
+        return [item.id for item, state in states if state is _State.READY]
 
     def put_back(self, node: str) -> None:
         """The node was dispatched and has not started: somebody else was given its token. It waits on."""

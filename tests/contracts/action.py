@@ -18,7 +18,19 @@ from pathlib import Path
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from shipway.action import Action, ActionFailed, Command, Completed, Done, Drifted, PlanWork, ThreadAction, Verb, Work
+from shipway.action import (
+    Action,
+    ActionFailed,
+    Command,
+    Completed,
+    Done,
+    Drifted,
+    PlanWork,
+    Recognizing,
+    ThreadAction,
+    Verb,
+    Work,
+)
 from shipway.canonical import Json, canonical_bytes
 from shipway.errors import Position
 from shipway.file_state import fingerprint
@@ -190,6 +202,30 @@ def check_failure_leaves_nothing(case: ActionCase) -> None:
         assert tree(root) == before
 
 
+def check_recognized(case: ActionCase) -> None:
+    """An action that can tell that nothing has to be done tells what `do` then says, and changes nothing."""
+    action = case.make()
+    if not isinstance(action, Recognizing):
+        return
+    with _workspace(case) as (root, scratch):
+        before = tree(root)
+        asked = work(case, root, scratch)
+        first = _recognized(action, asked)
+        assert tree(root) == before, "`recognized` changed something"
+        done = _do(_thread(case), case, root, scratch)
+        assert first == (done if done.unchanged else None), (
+            "`recognized` says otherwise than `do` where nothing was done yet"
+        )
+        found = _recognized(action, asked)
+        assert found is None or found == _do(_thread(case), case, root, scratch), (
+            "`recognized` says otherwise than `do`"
+        )
+
+
+def _recognized(action: Recognizing, asked: Work) -> Done | None:
+    return action.recognized(asked, os.path.realpath)
+
+
 def check_leaves_process_alone(case: ActionCase) -> None:
     """Environment, working directory, open files, stdout and stderr are as before."""
     with _workspace(case) as (root, scratch), unchanged_process():
@@ -239,6 +275,7 @@ CHECKS: tuple[Callable[[ActionCase], None], ...] = (
     check_records,
     check_drift,
     check_failure_leaves_nothing,
+    check_recognized,
     check_leaves_process_alone,
     check_command,
 )

@@ -79,7 +79,6 @@ class FileLink:
 
     def do(self, work: Work) -> Done:
         """Make the link, and the directories above it that are missing. Fails where there is nothing to link to."""
-        outputs = {"path": work.inputs["path"]}
         with changing(work) as ledger:
             real = remembering()
             path, target, source = _link(work, real)
@@ -87,15 +86,21 @@ class FileLink:
                 raise ActionFailed(f"`source` `{work.inputs['source']}` is not there")
             kind = kind_of(path)
             if leads_to(path, target, kind):
-                after = link_fingerprint(os.readlink(path))
-                return Done(outputs, unchanged=True, change=Change.NOOP, records=(_record(work, after),))
+                return _found(work, path)
             if (ended := decided(work, path, kind)) is not None:
                 return ended
             after = link_fingerprint(target)
             below = gone_below(Path(path), work.inputs["path"]) if kind is Kind.DIRECTORY else ()
             records = (*below, _record(work, after))
             ledger.link(path, target, after, kind, real)
+            outputs = {"path": work.inputs["path"]}
             return Done(outputs, undo=ledger.complete(), change=_CHANGE_OF[kind], records=records)
+
+    def recognized(self, work: Work, real: Real) -> Done | None:
+        """What `do` says where the link is there already and leads to something."""
+        path, target, source = _link(work, real)
+        is_done = leads_to(path, target) and kind_of(source) is not Kind.ABSENT
+        return _found(work, path) if is_done else None
 
     def undo(self, work: Work) -> None:
         """Bring back what stood there, and remove the directories that were made."""
@@ -111,6 +116,12 @@ def _link(work: PlanWork | Work, real: Real) -> tuple[str, str, str]:
     path = confined_place(work, "path", "within", real)
     place = place_of(work.root, work.inputs["source"], "source", real)
     return path, link_to(place, path, work.inputs["source"], real), place
+
+
+def _found(work: Work, path: str) -> Done:
+    """What came of a node whose link was there already."""
+    record = _record(work, link_fingerprint(os.readlink(path)))
+    return Done({"path": work.inputs["path"]}, unchanged=True, change=Change.NOOP, records=(record,))
 
 
 def _record(work: Work, after: str) -> Record:
