@@ -197,3 +197,12 @@ def test_validate_warns_of_a_secret_of_a_preview_that_can_be_kept_nowhere(projec
     assert project.call("validate").err == ""
     project.write({"shipway.yml": text.replace("state: {store: git}", "")})
     assert project.call("validate").err == ""
+
+
+def test_quiet_says_how_it_ended_what_failed_and_nothing_of_what_did_its_part(project: Project) -> None:
+    steps = "  a: {run: 'true'}\n  b: {run: 'echo no; false', needs: [a]}\n  c: {run: 'true', needs: [b]}\n"
+    project.write({"shipway.yml": f"version: 1\nname: shop\ndefaults: {{parallel: 1}}\nsteps:\n{steps}"})
+    said = project.call("run", "--yes", "--quiet", code=1).out
+    assert "b  failed: exit 1" in said and "| no" in said and "receipt: " in said
+    assert "1 failed · 1 succeeded · 1 blocked" in said
+    assert "\n  ✓ a" in project.call("show").out and "\n  ✓ a" not in said

@@ -69,11 +69,12 @@ def show_document(
     kept_as: str = "",
     again: str = "",
     going_on: Sequence[str] = (),
+    is_brief: bool = False,
 ) -> str:
     """A document as text for a terminal, Markdown, canonical JSON or a Mermaid diagram; `kept_as` is a plan's file, as typed.
 
     `plan`, `again` and `going_on` belong to a receipt: its plan, what runs the same anew, and how the run is gone on with
-    where a bare `resume` would refuse.
+    where a bare `resume` would refuse. `is_brief` is for a receipt's text: without the nodes that did their part.
     """
     if form == "json":
         text = document.content.decode()
@@ -100,7 +101,9 @@ def show_document(
         return render_plan(document, colour=colour, columns=context.columns, kept_as=kept_as)
     from shipway.render.receipt_text import render_receipt
 
-    return render_receipt(document, plan, colour=colour, columns=context.columns, again=again, going_on=going_on)
+    return render_receipt(
+        document, plan, colour=colour, columns=context.columns, again=again, going_on=going_on, is_brief=is_brief
+    )
 
 
 SUMMARY_BUDGET = 900_000

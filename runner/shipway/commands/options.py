@@ -96,7 +96,7 @@ def declaration_option(made: argparse.ArgumentParser) -> None:
 def shown_run(made: argparse.ArgumentParser) -> None:
     """How a run is shown."""
     json_option(made)
-    loudness(made, verbose="show each step's whole output", quiet="show failures and the receipt only")
+    loudness(made, verbose="show each step's whole output", quiet="show the end, failures and where the receipt is")
 
 
 def on_lifecycle(

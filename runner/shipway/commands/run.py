@@ -114,6 +114,7 @@ def concluded(finished: Finished, path: Path | None, arguments: Namespace, conte
                 finished.plan,
                 again=_again(receipt, arguments, context),
                 going_on=() if arguments.json else going_on(receipt, context),
+                is_brief=arguments.quiet,
             )
         )
         if path is not None and not arguments.json:

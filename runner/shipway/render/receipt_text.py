@@ -35,6 +35,7 @@ from shipway.render.signs import OUTCOME_SIGNS, VERDICT_COLOURS, outcome_colour
 from shipway.summary import Undoable, made_words, summarise, undoable
 
 _TAIL_LINES = 20
+_UNTOLD = frozenset({*DONE, Outcome.SKIPPED, Outcome.NOT_STARTED})
 _ENDING_COLOURS = {RunOutcome.SUCCEEDED: Colour.GREEN, RunOutcome.ROLLED_BACK: Colour.YELLOW}
 
 
@@ -48,16 +49,18 @@ def render_receipt(
     is_last: bool = True,
     was_killed: bool = False,
     going_on: Sequence[str] = (),
+    is_brief: bool = False,
 ) -> str:
     """Every node with its outcome and cause, what failed and was undone, and what to type next. Ends with a line end.
 
     Typed as shown, what is next works: `again` is the command that runs the same anew, `is_last` says that no later run of
     this lifecycle and target is in the journal, so that this one can be gone on with, or undone. `was_killed` says that it is
     unfinished: the receipt is what its journal holds. `going_on` is what to do and type where a bare `resume` would refuse.
+    `is_brief` leaves out, but in the counts, nodes that did their part or never came to it.
     """
     page = Page(columns, colour)
     _head(page, receipt, "killed, unfinished" if was_killed else ending(receipt))
-    _results(page, receipt)
+    _results(page, receipt, _UNTOLD if is_brief else frozenset())
     for result in receipt.failed:
         # The log of a run in CI is gone with its machine.
         _failure(page, result, plan, receipt.run if receipt.by.invoker == "local" else "")
@@ -131,9 +134,10 @@ def _by(receipt: Receipt) -> str:
     return f", by {one_line(receipt.by.actor)}" if receipt.by.actor else ""
 
 
-def _results(page: Page, receipt: Receipt) -> None:
+def _results(page: Page, receipt: Receipt, untold: frozenset[Outcome]) -> None:
     stages = {result.stage: result.outcome for result in receipt.stages}
-    shown = [_as_one(alike) for alike in folded_results(receipt.nodes)]
+    told = [result for result in receipt.nodes if result.outcome not in untold or result.warning]
+    shown = [_as_one(alike) for alike in folded_results(told)]
     cells = widest([_step(result) for result in shown], page.columns // 3)
     last = ""
     for result in shown:
