@@ -86,6 +86,7 @@ def _random_item(rng: Random, node: str, stage: str, earlier: list[Item], outliv
         outlives_failure=outlives,
         allow_failure=rng.random() < 0.15,
         duration_ms=rng.choice((None, 1, 5, 50)),
+        is_light=rng.random() < 0.15,
     )
 
 

@@ -19,7 +19,8 @@ from shipway.declaration import OutputRule
 from shipway.file_placing import link_text
 from shipway.nodes import Change, Fidelity, Verified
 from shipway.registry import Registry
-from tests.runs import Setting, run, stage
+from tests.kills import Mortals
+from tests.runs import Setting, declare, journal_of, run, stage
 
 _LONG_S = 0.06
 """Longer than a quick node may take before the others get threads."""
@@ -101,6 +102,45 @@ def test_a_quick_node_that_fails_fails_alone(tmp_path: Path) -> None:
     ran = run(tmp_path, text, Setting(registry=registry))
     assert (ran["main/a"].error, ran.outcomes["b"]) == ("no", "succeeded")
     assert touch.threads == ["own"]
+
+
+LINKS = stage(
+    "\n".join(f"n{number}: {{uses: file.link, with: {{path: to/{number}, source: from}}}}" for number in range(9)),
+    lasting=True,
+)
+
+
+@pytest.mark.parametrize(("defaults", "most"), [("", 9), ("parallel: 2", 2)])
+def test_quick_nodes_start_together_unless_somebody_said_how_many_may(defaults: str, most: int, tmp_path: Path) -> None:
+    (tmp_path / "from").touch()
+    head = f"defaults: {{{defaults}}}\n" if defaults else ""
+    ran = run(tmp_path, head + LINKS, Setting(processors=1))
+    assert set(ran.outcomes.values()) == {"succeeded"}
+    assert ran.most_at_once() == most
+    spans = sorted((result.started_ms or 0, result.ended_ms or 0) for result in ran.receipt.nodes)
+    assert all(start <= end for start, end in spans)
+
+
+@pytest.mark.parametrize("nth", [1, 2])
+def test_whatever_of_those_that_started_together_a_crash_leaves_in_doubt_is_asked_about(
+    nth: int, tmp_path: Path
+) -> None:
+    (tmp_path / "from").touch()
+    declare(tmp_path, LINKS)
+    with Mortals() as mortals:
+        probe = tmp_path / "probe"
+        probe.mkdir()
+        (probe / "from").touch()
+        declare(probe, LINKS)
+        points = mortals.run(probe).points
+        deadly = [place for place, name in enumerate(points, 1) if name == ("commit.done", "commit.begin")[nth - 1]][
+            nth - 1
+        ]
+        assert mortals.run(tmp_path, deadly).was_killed
+        assert (tmp_path / "to").exists() == (nth == 2)
+        name = journal_of(tmp_path).runs()[0].run
+        assert set(mortals.resume(tmp_path, name).outcomes.values()) == {"succeeded"}
+    assert sorted(os.listdir(tmp_path / "to")) == [str(number) for number in range(9)]
 
 
 def test_links_are_quick() -> None:

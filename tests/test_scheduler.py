@@ -16,7 +16,7 @@ from shipway.loading import load_declaration
 from shipway.nodes import Need, NeedKind, Outcome, Reads
 from shipway.priority import dependents_counts, longest_paths, topological, weights
 from shipway.registry import Registry
-from shipway.room import Bounds, Item
+from shipway.room import MOST_LIGHT, Bounds, Item
 from shipway.scheduler import Scheduler, default_parallel
 from tests.simulation import Simulated, simulate
 
@@ -324,6 +324,30 @@ def test_c023_an_exclusive_node_runs_alone_and_waits_only_for_nodes_in_flight() 
     assert not any(_overlap(run, "alone", other) for other in ("a", "b", "opener", "behind", "low"))
     assert run.waited_for["alone"] == run.waited_for["low"] == "exclusive"
     assert run.order.index("alone") < run.order.index("low")
+
+
+def test_what_is_over_at_once_takes_no_slot_and_only_so_many_start_together() -> None:
+    items = [Item(f"light-{number}", is_light=True) for number in range(MOST_LIGHT + 2)]
+    scheduler = Scheduler([Item("a"), Item("b"), *items, Item("alone", exclusive=True)], _many(1))
+    started = [each.id for each in scheduler.dispatch()]
+    assert [name for name in started if not name.startswith("light")] == ["a"]
+    assert len(started) == 1 + MOST_LIGHT
+    assert not scheduler.dispatch()
+    scheduler.finish("a", Outcome.SUCCEEDED)
+    assert [each.id for each in scheduler.dispatch()] == ["b"]
+    for name in ("b", *started[1:]):
+        scheduler.finish(name, Outcome.SUCCEEDED)
+    assert [each.id for each in scheduler.dispatch()] == [item.id for item in items[MOST_LIGHT:]]
+    for item in items[MOST_LIGHT:]:
+        scheduler.finish(item.id, Outcome.SUCCEEDED)
+    assert [each.id for each in scheduler.dispatch()] == ["alone"]
+    assert scheduler.running == 1
+
+
+def test_what_runs_alone_waits_for_what_takes_no_slot_and_keeps_it_back() -> None:
+    items = [Item("alone", exclusive=True), Item("last", (Need("alone"),)), Item("light", is_light=True)]
+    run = simulate(items, _many(2), {"light": 3, "alone": 3})
+    assert not _overlap(run, "alone", "light")
 
 
 def test_c024_independent_nodes_run_at_once_unless_told_otherwise() -> None:

@@ -108,7 +108,7 @@ class Attempts:
         work = replace(work, cancelled=lambda: stopped[0], log=attempt.notes.append)
         attempt.call = Call(_body(action, attempt.verb, work))
         self._of_call[id(attempt.call)] = attempt
-        is_quick = attempt.deadline_ms is None and self._is_quick(attempt.verb, action, work.node)
+        is_quick = attempt.verb is Verb.DO and self.is_quick(action, work.node)
         self._quick_calls += is_quick
         if is_quick and self._slow_calls * _RARELY < self._quick_calls:
             self._threads.carry_out(attempt.call)
@@ -116,8 +116,9 @@ class Attempts:
         else:
             self._threads.submit(attempt.call)
 
-    def _is_quick(self, verb: Verb, action: ThreadAction, node: Node) -> bool:
-        if verb is not Verb.DO or node.fidelity is not Fidelity.EXACT or node.change not in _QUICK:
+    def is_quick(self, action: Action, node: Node) -> bool:
+        """Whether the work of a node takes no longer than handing it to a thread, as far as anyone can tell before."""
+        if node.timeout_ms or node.fidelity is not Fidelity.EXACT or node.change not in _QUICK:
             return False
         if node.action not in self._quick:
             self._quick[node.action] = isinstance(action, Quick)

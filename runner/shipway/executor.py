@@ -91,7 +91,8 @@ class Executor:
         self._conditions = Conditions(around.evaluation)
         wanted = plan.parallel or default_parallel(options.processors, len(plan.nodes))
         self._parallel = min(wanted, options.most_children)
-        self._scheduler = Scheduler(items_of(plan, self._conditions, options.usual_ms), bounds_of(plan, self._parallel))
+        items = items_of(plan, self._conditions, options.usual_ms, self._is_quick)
+        self._scheduler = Scheduler(items, bounds_of(plan, self._parallel))
         self._pacing = Pacing(self._scheduler, plan.limits, around.tokens, self._emit)
         self._bodies = Bodies(plan, rules_of(around.require_action))
         self._progress = {node.id: Progress(node) for node in plan.nodes}
@@ -475,9 +476,12 @@ class Executor:
         progress.attempts.append(Attempt(number, Outcome.UNKNOWN, now, now))
         self._around.journal.begun(node, number, now)
 
+    def _is_quick(self, node: Node) -> bool:
+        return not node.is_group and self._attempts.is_quick(self._around.require_action(node.action), node)
+
     def _begin(self, progress: Progress) -> None:
         node = progress.node
-        number, now = len(progress.attempts), progress.attempts[-1].started_ms
+        number, now = len(progress.attempts), self._around.clock_ms()
         self._emit(NodeStarted(node.id, number, now))
         if node.is_group:
             self._forward_ended(opened(node, self._bodies, self._around.evaluation, now))
@@ -665,5 +669,5 @@ class Executor:
 
 def _attempt(begun: Attempt, ended: Ended) -> Attempt:
     return Attempt(
-        begun.number, ended.outcome, begun.started_ms, ended.ended_ms, ended.error, ended.exit_code, ended.code
+        begun.number, ended.outcome, ended.started_ms, ended.ended_ms, ended.error, ended.exit_code, ended.code
     )

@@ -35,10 +35,14 @@ LEASE_MS = 30_000
 """How long a run belongs to a process that no longer says so, where nobody can see whether that process lives."""
 
 _BEGUN = "INSERT INTO attempt (run, sequence, node, verb, number, execution, started_ms) VALUES (?, ?, ?, ?, ?, ?, ?)"
-_ENDED = "UPDATE attempt SET ended_ms=?, outcome=?, began=?, error=?, exit_code=? WHERE run=? AND sequence=?"
+# Of several starts that were written down together, only the end of each tells when it really began.
+_ENDED = (
+    "UPDATE attempt SET started_ms=?, ended_ms=?, outcome=?, began=?, error=?, exit_code=? WHERE run=? AND sequence=?"
+)
 _ENDED_WITH_MORE = (
-    "UPDATE attempt SET ended_ms=?, outcome=?, began=?, error=?, exit_code=?, warning=?, cause=?, code=?, change=?,"
-    " outputs=?, lost=?, sealed=?, undo=?, emitted=?, records=?, tail=?, log=?, number=? WHERE run=? AND sequence=?"
+    "UPDATE attempt SET started_ms=COALESCE(?, started_ms), ended_ms=?, outcome=?, began=?, error=?, exit_code=?, warning=?,"
+    " cause=?, code=?, change=?, outputs=?, lost=?, sealed=?, undo=?, emitted=?, records=?, tail=?, log=?, number=?"
+    " WHERE run=? AND sequence=?"
 )
 _PROBED = (
     "INSERT INTO attempt (run, sequence, node, verb, number, execution, started_ms, ended_ms, outcome, cause, exit_code,"
@@ -120,7 +124,14 @@ class RunWriter:
         """See `Journal`."""
         key = (self._run, self._open.pop(node.id))
         self._grouped.pop(node.id, None)
-        head = (ended.ended_ms, ended.outcome.value, ended.began, ended.error or None, ended.exit_code)
+        head = (
+            ended.started_ms,
+            ended.ended_ms,
+            ended.outcome.value,
+            ended.began,
+            ended.error or None,
+            ended.exit_code,
+        )
         has_more = ended.outputs or ended.undo is not None or ended.log or ended.warning or ended.cause or ended.emitted
         if not has_more and ended.change is None and not ended.code and not ended.records:
             self._ended.append((*head, *key))
@@ -218,6 +229,7 @@ class RunWriter:
         tail = ended.tail if ended.outcome is not Outcome.UNDONE else None
         outputs, _, lost, sealed = self._storable(node, ended, sequence)
         row = (
+            None,
             ended.ended_ms,
             ended.outcome.value,
             True,

@@ -13,6 +13,9 @@ from shipway.limits import Rate
 from shipway.nodes import Need
 from shipway.pace import Pace
 
+_Alike: TypeAlias = tuple["str | None", tuple[str, ...], tuple[str, ...], bool, bool]
+"""What nodes of one group have in common: stage, where that is bounded, limits, locks, and whether exclusive and light."""
+
 _Key: TypeAlias = tuple[int, int, int, int]
 """How urgent a group's first node is, least first: path and dependents negated, the turn of its limit, its place."""
 
@@ -23,7 +26,7 @@ class Item(Struct, frozen=True):
     `conditional`: someone has to judge it when its needs are met. `outlives_failure`: its condition asks for the status
     (always, failure, cancelled), so that it is judged once all its needs have ended, however they did. A gate that `is_body`
     waits for all of a body before it says whom to blame. `turns` are the gathers around the node, outermost first, each with
-    its iteration; `on_failure` is the policy of the nearest that has one.
+    its iteration; `on_failure` is the policy of the nearest that has one. One that `is_light` takes no slot: it is over at once.
     """
 
     id: str
@@ -40,6 +43,11 @@ class Item(Struct, frozen=True):
     is_body: bool = False
     turns: tuple[tuple[str, str], ...] = ()
     on_failure: OnFailure | None = None
+    is_light: bool = False
+
+
+MOST_LIGHT = 128
+"""So many light nodes start together: their starts are written down in one go, and so many are in doubt after a crash."""
 
 
 class Bounds(Struct, frozen=True):
@@ -69,10 +77,13 @@ class Taken(Struct, frozen=True):
 class _Group:
     """Ready nodes that take exactly the same things: if one may start, so may any; hence one look per group."""
 
-    __slots__ = ("exclusive", "heap", "held_at", "held_by", "limits", "locks", "stage", "turn_key", "wants")
+    __slots__ = ("exclusive", "heap", "held_at", "held_by", "is_light", "limits", "locks", "stage", "turn_key", "wants")
 
-    def __init__(self, stage: str | None, limits: tuple[str, ...], locks: tuple[str, ...], exclusive: bool) -> None:
+    def __init__(
+        self, stage: str | None, limits: tuple[str, ...], locks: tuple[str, ...], exclusive: bool, is_light: bool
+    ) -> None:
         self.stage = stage
+        self.is_light = is_light
         self.limits = limits
         self.locks = locks
         self.exclusive = exclusive
@@ -97,7 +108,9 @@ class Room:
         self._items = items
         self._bounds = bounds
         self._urgency = urgency
-        self._groups: dict[tuple[str | None, tuple[str, ...], tuple[str, ...], bool], _Group] = {}
+        self._groups: dict[_Alike, _Group] = {}
+        self._light = 0
+        self._knows_light = any(item.is_light for item in items)
         self._turn: dict[str | None, int] = {}
         self._ready_under: dict[str | None, int] = {}
         self._turns = 0
@@ -124,7 +137,7 @@ class Room:
     def _queue(self, place: int) -> None:
         item = self._items[place]
         stage = item.stage if self._bounds.stage_parallel.get(item.stage) else None
-        key = (stage, item.limits, item.locks, item.exclusive)
+        key = (stage, item.limits, item.locks, item.exclusive, item.is_light)
         group = self._groups.get(key)
         if group is None:
             group = self._groups[key] = _Group(*key)
@@ -177,6 +190,7 @@ class Room:
         """The item at `place` runs no more: free what it took."""
         item = self._items[place]
         self.running -= 1
+        self._light -= item.is_light
         if item.exclusive:
             self._running_exclusive = False
         if item.stage in self._bounds.stage_parallel:
@@ -195,7 +209,7 @@ class Room:
 
         An exclusive node that is best holds everything back until it can run alone: else it might wait for ever.
         """
-        if self._running_exclusive or self.running >= self._bounds.parallel:
+        if self._running_exclusive or (self._is_full() and (not self._knows_light or self._light >= MOST_LIGHT)):
             return None
         best: _Group | None = None
         best_key: _Key | None = None
@@ -241,11 +255,14 @@ class Room:
     def _waits_for_time(self, group: _Group, now_ms: int) -> str:
         return self.pace.held(group.limits, now_ms) if self.pace.matters and group.limits else ""
 
+    def _is_full(self) -> bool:
+        return self.running - self._light >= self._bounds.parallel
+
     def _held_by(self, group: _Group) -> str:
         """What other nodes keep from those of a group, or empty."""
         if self._running_exclusive or (group.exclusive and self.running):
             return "exclusive"
-        if self.running >= self._bounds.parallel:
+        if self._light >= MOST_LIGHT if group.is_light else self._is_full():
             return "slot"
         if group.stage is not None and self._in_stage.get(group.stage, 0) >= self._bounds.stage_parallel[group.stage]:
             return f"slot of stage {group.stage}"
@@ -264,8 +281,9 @@ class Room:
         if group.turn_key in self._ready_under:
             self._turn[group.turn_key] = self._next_turn()
         if not group.heap:
-            del self._groups[(group.stage, group.limits, group.locks, group.exclusive)]
+            del self._groups[(group.stage, group.limits, group.locks, group.exclusive, group.is_light)]
         self.running += 1
+        self._light += item.is_light
         self._running_exclusive = item.exclusive
         if item.stage in self._bounds.stage_parallel:
             self._in_stage[item.stage] = self._in_stage.get(item.stage, 0) + 1

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from shipway.conditions import Conditions
 from shipway.declaration import OnFailure
@@ -15,12 +16,24 @@ from shipway.room import Bounds, Item
 from shipway.vertices import end_of, ends_of, gates_of, groups_of, needs_of, opener_of
 
 
-def items_of(plan: Plan, conditions: Conditions, usual_ms: Mapping[str, int] | None = None) -> list[Item]:
+def items_of(
+    plan: Plan,
+    conditions: Conditions,
+    usual_ms: Mapping[str, int] | None = None,
+    is_quick: Callable[[Node], bool] = lambda node: False,
+) -> list[Item]:
     """One item per node in declared order, then gates for bodies and for each stage that another one needs.
 
-    `usual_ms` is what nodes took in earlier runs, by id, where that is known.
+    `usual_ms` is what nodes took in earlier runs, by id, where that is known; `is_quick` says which are carried out one by one
+    on the executor's own thread: where nobody said how many may run at once, they take no slot.
     """
-    return [*node_items(plan, plan.nodes, conditions, usual_ms or {}), *_body_gates(plan.nodes), *_gates(plan)]
+    items = node_items(plan, plan.nodes, conditions, usual_ms or {})
+    if not plan.parallel:
+        items = [
+            replace(item, is_light=True) if not plan.stages_by_id[node.stage].parallel and is_quick(node) else item
+            for item, node in zip(items, plan.nodes, strict=True)
+        ]
+    return [*items, *_body_gates(plan.nodes), *_gates(plan)]
 
 
 class GrowthItems(Struct, frozen=True):
