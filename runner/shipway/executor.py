@@ -153,8 +153,8 @@ class Executor:
             self._around = replace(self._around, journal=BestEffort(self._around.journal))
             self._abandon()
             self._around.journal.commit()
-            if isinstance(error, LeaseLost):
-                # Whoever has taken the run over undoes it, or goes on with it.
+            if isinstance(error, (LeaseLost, LockLost)):
+                # Whoever has taken the run or its target over undoes it, or goes on with it: an undo would meet theirs.
                 return replace(self._execution(self._unwinding(), []), fault=fault)
         unwinding = self._unwinding()
         rollback = [] if self._lost else unwinding.roll_back(failed=self._failed)

@@ -24,7 +24,7 @@ from shipway.interruption import abort
 from shipway.journal import LeaseLost
 from shipway.listening import Listening
 from shipway.loading import is_same_for, load_declaration
-from shipway.locks import lifecycle_lock, named_lock
+from shipway.locks import LockLost, lifecycle_lock, named_lock
 from shipway.logbook import Logbook
 from shipway.look_ahead import looked_ahead
 from shipway.nodes import WHOLE_TREE, Verified
@@ -279,7 +279,8 @@ class _Voyage:
         draft = self._receipt() if is_a_run and self._gear.is_loaded else None
         if draft is not None and self._execution is not None:
             draft = self._listening.ended(draft)
-        state = self._gear.state
+        # Whoever has the lock by now adds to the store: the receipt of a run that lost it stays here.
+        state = None if isinstance(finished.error, LockLost) else self._gear.state
         try:
             self._logbook.end(draft, self._files)
         except ShipwayError:
