@@ -76,7 +76,7 @@ def test_a_push_brings_it_to_the_new_head_in_the_same_comment_and_one_deployment
     assert deployment.document["ref"] == shop.head
 
 
-def test_case_95_closed_leaves_nothing_behind(shop: PreviewShop) -> None:
+def test_cases_72_and_95_closed_leaves_nothing_behind(shop: PreviewShop) -> None:
     assert shop.event("opened").code == 0
     assert shop.left() != []
     shop.close()
@@ -284,7 +284,9 @@ def obeyed(text: str) -> list[str]:
 # The sweeper.
 
 
-def test_case_96_a_lost_closed_is_made_good_by_the_next_sweep(shop: PreviewShop) -> None:
+def test_cases_72_and_96_a_closed_that_a_conflict_keeps_from_being_sent_is_made_good_by_the_next_sweep(
+    shop: PreviewShop,
+) -> None:
     assert shop.event("opened").code == 0
     kept = shop.sweep()
     assert (kept.code, "pr-7: stays: ready" in kept.text) == (0, True), kept.text
@@ -308,7 +310,7 @@ def _grow_old(shop: PreviewShop, hours: int) -> None:
     shop.environments.change(f"pr-{NUMBER}", older)
 
 
-def test_case_96_after_72_hours_without_a_push_it_goes_and_the_comment_says_so(shop: PreviewShop) -> None:
+def test_cases_72_and_96_after_72_hours_without_a_push_it_goes_and_the_comment_says_so(shop: PreviewShop) -> None:
     assert shop.event("opened").code == 0
     _grow_old(shop, 71)
     shop.push({"web/version.txt": "3\n"})
@@ -347,7 +349,7 @@ def test_case_97_by_hand_it_lists_only_unless_told_to_remove(shop: PreviewShop) 
     assert shop.left() == []
 
 
-def test_case_97_one_that_cannot_be_removed_keeps_no_other_back(shop: PreviewShop) -> None:
+def test_cases_72_and_97_one_that_cannot_be_removed_is_listed_and_keeps_no_other_back(shop: PreviewShop) -> None:
     assert shop.event("opened").code == 0
 
     def broken(record: EnvironmentRecord | None) -> EnvironmentRecord:

@@ -27,7 +27,10 @@ version: 1
 name: shop
 state: {store: git}
 steps:
-  - {id: work, run: 'echo "$WHO" >> "$LOG"; exec 3< "$GO"; echo > "$BEGUN"; read x <&3 || true', env_from: [WHO, LOG, BEGUN, GO], undo: 'echo "$WHO undoes" >> "$LOG"'}
+  - id: work
+    run: 'echo "$WHO" >> "$LOG"; exec 3< "$GO"; echo > "$BEGUN"; read x <&3 || true'
+    undo: 'echo "$WHO undoes" >> "$LOG"'
+    env_from: [WHO, LOG, BEGUN, GO]
 """
 
 HOLDER_RUN, NEXT_RUN = 77, 90
