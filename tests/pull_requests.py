@@ -198,10 +198,18 @@ class Shop(Checkout):
                 self.git("commit", "-q", "-m", "squashed")
         return self.pushed(7)
 
+    def report(self, planned: Acted, run: int = PLAN_RUN) -> Acted:
+        """The report of a plan, once it is uploaded."""
+        payload = {"action": "synchronize", "repository": REPOSITORY, "pull_request": self.asked()}
+        known = {"GITHUB_REF": "refs/pull/7/merge", "SHIPWAY_ARTIFACT_PATH": planned.outputs["artifact-path"]}
+        return self._act("pull_request", payload, run, "action", "report", **known)
+
     def pushed(self, pull: int | None = None) -> str:
-        """Tell GitHub where `main` is now, and which pull request was merged as that."""
-        commit = self.git("rev-parse", "main")
-        self.github.world.branches["main"] = commit
+        """Tell GitHub where `main` is now, what it changed since it was elsewhere, and which pull request was merged as that."""
+        commit, *before = self.git("rev-list", "main").split()
+        world = self.github.world
+        world.branches["main"], world.held["main"] = commit, before
+        world.changed = {each: self.git("diff", "--name-only", each, commit).splitlines() for each in before}
         if pull is not None:
             self.github.world.pulls[pull].merge_commit = commit
         return commit

@@ -322,8 +322,9 @@ def test_a_plan_is_told_in_a_check_on_the_head_with_the_effect_and_what_stays(
     job = Job(tmp_path / "job", github, "pull_request", pull_request())
     assert job.part("run").returncode == 0
     assert job.report().returncode == 0
-    (check,) = github.world.checks
+    check, fresh = github.world.checks
     assert (check.commit, check.document["name"]) == (HEAD, "shipway/shop/default")
+    assert (fresh.commit, fresh.document["name"]) == (HEAD, "shipway/shop/default/fresh")
     assert check.document["external_id"] == job.outputs["effect-digest"]
     assert check.document["conclusion"] == "success"
     assert check.document["output"]["title"] == "2 run, 2 opaque"

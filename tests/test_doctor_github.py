@@ -18,7 +18,7 @@ from shipway.settings_review import (
     check_fork_approval,
     check_required,
 )
-from shipway.workflow_review import WorkflowReview
+from shipway.workflow_review import Teller, WorkflowReview
 from tests.command_line import Project, make_project
 from tests.forge.server import GitHubServer
 from tests.forge.world import Grant
@@ -241,12 +241,70 @@ def test_the_check_of_the_target_is_to_be_required() -> None:
         "type": "required_status_checks",
         "parameters": {"required_status_checks": [{"context": wanted}]},
     }
-    assert check_required([needed], None, wanted, "main", "o/r").verdict is Verdict.GOOD
-    assert (
-        check_required([], {"required_status_checks": {"contexts": [wanted]}}, wanted, "main", "o/r").verdict
-        is Verdict.GOOD
-    )
-    assert check_required([needed], None, "shipway/shop/staging", "main", "o/r").verdict is Verdict.LOOK
+    assert required([needed]) == [("good", f"`{wanted}` required on `main`", "")]
+    protection = {"required_status_checks": {"contexts": [wanted]}}
+    [(verdict, _, _)] = required([], protection)
+    assert verdict == "good"
+    [(verdict, text, next)] = required([])
+    assert (verdict, text) == ("look", f"`main` can be merged to without `{wanted}`")
+    assert f"add `{wanted}` and `{wanted}/fresh` to the required" in next
+
+
+def required(rules: Any, protection: Any = None, *, lacks: str = "", unplanned: str = "") -> list[tuple[str, str, str]]:
+    """What is said of the required checks of `main`, where whoever `lacks` says is told none."""
+    tellers = [teller for teller in Teller if teller.value != lacks]
+    where = [unplanned] if unplanned else []
+    found = check_required(rules, protection, "shipway/shop/prod", "main", "o/r", tellers, where)
+    return [(check.verdict.value, check.text, check.next) for check in found]
+
+
+@pytest.mark.parametrize(
+    ("lacks", "who", "next"),
+    [
+        ("heads", "a pull request", "command: plan"),
+        ("forks", "a fork's pull request", "shipway init --forks"),
+        ("groups", "a merge group", "command: check"),
+    ],
+)
+def test_a_check_is_not_advised_where_it_would_be_waited_for_for_ever(lacks: str, who: str, next: str) -> None:
+    queue = {"type": "merge_queue", "parameters": {}}
+    [(verdict, text, first)] = required([queue], lacks=lacks)
+    assert (verdict, f"no job tells it on {who}" in text) == ("look", True), text
+    assert first.index(next) < first.index("then require `shipway/shop/prod`")
+    assert required([], lacks="groups")[0][2].startswith("add "), "without a queue there is no group"
+    for name in ("shipway/shop/prod", "shipway/shop/prod/fresh"):
+        needed = {"type": "required_status_checks", "parameters": {"required_status_checks": [{"context": name}]}}
+        [(verdict, text, _)] = required([queue, needed], lacks=lacks)
+        assert (verdict, text.startswith(f"`main` requires `{name}`"), "never be merged" in text) == ("bad", True, True)
+
+
+def test_a_filter_of_paths_keeps_what_is_required_from_coming_and_a_verdict_wants_to_be_renewed() -> None:
+    name = "shipway/shop/prod/fresh"
+    needed = {"type": "required_status_checks", "parameters": {"required_status_checks": [{"context": name}]}}
+    [(verdict, text, _)] = required([needed], unplanned="w.yml:5: `paths`")
+    assert (verdict, "`paths` leaves out" in text) == ("bad", True)
+    [(verdict, text, next)] = required([needed], lacks="again")
+    assert (verdict, "no job renews it" in text, "command: check" in next) == ("look", True, True)
+
+
+def test_who_is_told_a_check_is_read_from_the_workflows() -> None:
+    def told(text: str) -> set[str]:
+        tree = source.parse(text.encode(), "w.yml")
+        return {teller.value for teller in WorkflowReview(tree, state_is_git=False).tells()}
+
+    assert told(GOOD) == {"heads"}
+    assert told(GOOD.replace(f"acme/shipway@{C}", f"acme/shipway@{C}\n        with: {{comment: false}}")) == set()
+    page = (Path(__file__).parent.parent / "docs/github.md").read_text("utf-8")
+    fresh, publish = (page[page.index(f"name: {name}\n") :].partition("```")[0] for name in FILES)
+    assert told(fresh) == {"groups", "again"}
+    assert told(publish) == {"heads", "forks"}
+    assert only(fresh.replace("COMMIT", C)).verdict is Verdict.GOOD
+    filtered = GOOD.replace("on: [pull_request, push]", "on: {pull_request: {paths: [src/**]}, push: {}}")
+    assert filtered != GOOD
+    assert list(WorkflowReview(source.parse(filtered.encode(), "w.yml"), state_is_git=False).unplanned())
+
+
+FILES = ("shipway-fresh", "shipway-publish")
 
 
 @pytest.fixture
@@ -296,6 +354,11 @@ def test_a_repository_that_lacks_nothing_says_so(project: Project, github: GitHu
         "checks": [],
     }
     needed["checks"] = [{"context": "shipway/shop/prod", "app_id": None}]
+    page = (Path(__file__).parent.parent / "docs/github.md").read_text("utf-8")
+    fresh = page[page.index("name: shipway-fresh\n") :].partition("```")[0].replace("COMMIT", C)
+    fresh = fresh.replace("workflows/shipway.yml", "workflows/shipway-plan.yml")
+    project.write({".github/workflows/shipway-fresh.yml": fresh})
+    needed["checks"].append({"context": "shipway/shop/prod/fresh", "app_id": None})
     github.world.settings = {
         "actions/permissions/workflow": {
             "default_workflow_permissions": "read",

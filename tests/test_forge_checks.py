@@ -12,7 +12,7 @@ from shipway.redaction import trusted
 from shipway.view import Annotation, Conclusion, Weight
 from tests.forge.server import Break, GitHubServer
 from tests.forge.waiting import Clock, forge_of
-from tests.forge.world import Announced
+from tests.forge.world import Announced, Told
 
 HEAD = "a" * 40
 EFFECT = "sha256:" + "e" * 64
@@ -46,6 +46,20 @@ def test_a_check_is_created_once_for_what_it_says(github: GitHubServer) -> None:
     sent = [told.document for told in github.world.checks]
     assert [each["conclusion"] for each in sent] == ["success", "action_required", "success"]
     assert {each["external_id"] for each in sent} == {EFFECT}
+
+
+def test_two_checks_of_one_commit_cost_one_question_and_a_crowded_one_is_asked_by_name(github: GitHubServer) -> None:
+    forge, fresh = forge_of(github, Clock()), replace(CHECK, name="shipway/web/prod/fresh")
+    assert [forge.post_check(each).outcome for each in (CHECK, fresh)] == [Outcome.CREATED] * 2
+    assert forge.requests == 3
+    again = forge_of(github, Clock())
+    assert [again.post_check(each).outcome for each in (CHECK, fresh)] == [Outcome.UNCHANGED] * 2
+    assert again.requests == 1
+    for index in range(100):
+        github.world.checks.append(Told(5000 + index, HEAD, github.world.checks[0].document | {"name": f"job {index}"}))
+    crowded = forge_of(github, Clock())
+    assert [crowded.post_check(each).outcome for each in (CHECK, fresh)] == [Outcome.UNCHANGED] * 2
+    assert crowded.requests == 3
 
 
 @pytest.mark.parametrize(("count", "requests"), [(0, 2), (1, 2), (50, 2), (51, 3), (120, 4)])

@@ -87,6 +87,8 @@ def test_a_run_that_changed_nothing_and_one_that_did_keep_to_their_requests(
     # The archive's own host is asked besides: it is not the API.
     sent = [seen for seen in github.requests if not seen.path.startswith("/blobs/")]
     assert len(sent) <= 12 + pages
+    named = [told.document["name"] for told in github.world.checks if told.commit == HEADS[1]]
+    assert named == ["shipway/shop/default", "shipway/shop/default/fresh"], "both that can be required"
     github.requests.clear()
     assert changed.part("run").returncode == 0
     assert changed.report().returncode == 0

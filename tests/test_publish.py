@@ -137,9 +137,12 @@ def test_case_60_a_forks_plan_is_posted_by_the_run_before_and_says_where_it_is_f
     assert f"actions/runs/{RUN}/artifacts/" in body
     assert publisher.outputs == {"comment": "created", "exit-code": "0"}
     assert "`hello` → `default` on pull request 7: created" in publisher.summary
-    (check,) = publisher.github.world.checks
+    check, fresh = publisher.github.world.checks
     assert (check.commit, check.document["name"]) == (HEAD, "shipway/hello/default")
-    assert check.document["external_id"] == "", "a stranger's word for an effect is bound to nothing"
+    assert (fresh.commit, fresh.document["name"]) == (HEAD, "shipway/hello/default/fresh")
+    assert fresh.document["conclusion"] == "success"
+    unbound = {each.document["external_id"] for each in (check, fresh)}
+    assert unbound == {""}, "a stranger's word for an effect is bound to nothing"
     assert "From a fork, planned without credentials" in check.document["output"]["summary"]
     assert list((publisher.root / "workspace").iterdir()) == []
 
@@ -153,8 +156,20 @@ def test_an_own_branchs_plan_is_posted_the_same_way_and_edited_by_the_next(publi
     (body,) = publisher.bodies()
     assert "From a fork" not in body
     assert publisher.outputs["comment"] == "unchanged"
-    (check,) = publisher.github.world.checks
-    assert check.document["external_id"] == small_plan().effect
+    names = ["shipway/hello/default", "shipway/hello/default/fresh"]
+    assert [told.document["name"] for told in publisher.github.world.checks] == names
+    assert {told.document["external_id"] for told in publisher.github.world.checks} == {small_plan().effect}
+
+
+def test_a_conversation_that_takes_no_comment_leaves_no_head_without_what_a_branch_may_require(
+    publisher: Publisher,
+) -> None:
+    publisher.github.world.pulls[7].is_locked = True
+    publisher.upload(small_plan())
+    assert publisher.call().returncode == 0
+    assert (publisher.bodies(), publisher.outputs["comment"]) == ([], "deferred")
+    told = {each.document["name"]: each.document["conclusion"] for each in publisher.github.world.checks}
+    assert told == {"shipway/hello/default": "success", "shipway/hello/default/fresh": "success"}
 
 
 def earlier(publisher: Publisher, plan: Plan, *, history: bytes = b"[]", archive: bytes = b"") -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from shipway.freshness import outdated
 from tests.forge.server import GitHubServer
+from tests.forge.world import Run
 from tests.pull_requests import Acted, Shop
 from tests.runs import run, stage
 
@@ -61,6 +62,12 @@ def pushed(shop: Shop, *arguments: str) -> Acted:
     """The job of a push to `main`."""
     shop.git("checkout", "-q", "main")
     return shop.check("push", {"before": "0" * 40, "ref": "refs/heads/main"}, *arguments)
+
+
+def told(shop: Shop, name: str, commit: str = "") -> Any:
+    """The latest check of this name on a commit, by default the head."""
+    found = [each.document for each in shop.github.world.checks if each.commit == (commit or shop.head)]
+    return next(document for document in reversed(found) if document["name"] == name)
 
 
 def checks(shop: Shop, commit: str) -> dict[str, str]:
@@ -176,3 +183,134 @@ def test_a_pull_requests_own_job_has_nothing_to_check(shop: Shop) -> None:
     shop.env["SHIPWAY_INPUT_COMMAND"] = "check"
     refused = shop.plan()
     assert (refused.code, refused.reason) == (2, "event-refused"), refused.text
+
+
+FRESH = "shipway/shop/default/fresh"
+
+
+def test_a_plan_run_gives_its_head_the_verdict_so_that_it_can_be_required(shop: Shop) -> None:
+    shop.change({"README": "another head\n"})
+    assert shop.report(shop.plan(run=78), run=78).code == 0
+    assert checks(shop, shop.head) == {"shipway/shop/default": "success", FRESH: "success"}
+    upon = shop.git("rev-parse", "--short=7", "main")
+    assert f"made upon `{upon}`, and held against `main` as it is now" in told(shop, FRESH)["output"]["summary"]
+    # The next push to the base renews it, and writes nothing where it says the same.
+    count = len(shop.github.world.checks)
+    base(shop, {"docs": "more\n"})
+    assert pushed(shop).code == 0
+    assert len(shop.github.world.checks) == count
+
+
+def test_a_base_that_moved_while_the_plan_was_made_is_seen_by_whoever_reports_it(shop: Shop) -> None:
+    planned = shop.plan(run=78)
+    base(shop, {"config": "2\n"})
+    shop.git("checkout", "-q", "topic")
+    assert shop.report(planned, run=78).code == 0
+    said = told(shop, FRESH)
+    assert (said["conclusion"], said["output"]["title"]) == ("action_required", "the plan of #7 is stale: base-moved")
+    assert "`release/up` reads `config`" in said["output"]["summary"]
+    assert told(shop, "shipway/shop/default")["conclusion"] == "success"
+
+
+def test_a_base_that_was_written_anew_makes_a_plan_stale_and_one_that_is_not_told_does_not(shop: Shop) -> None:
+    planned, world = shop.plan(run=78), shop.github.world
+    world.lost.append(shop.git("rev-parse", "main"))
+    world.branches["main"] = "f" * 40
+    assert shop.report(planned, run=78).code == 0
+    assert "written anew" in told(shop, FRESH)["output"]["summary"]
+    world.lost.clear()
+    assert shop.report(planned, run=78).code == 0
+    said = told(shop, FRESH)
+    assert said["conclusion"] == "success"
+    assert "what is on `main` by now was not told" in said["output"]["summary"]
+
+
+def test_a_plan_is_held_against_what_its_test_merge_was_made_upon_whatever_the_event_says(shop: Shop) -> None:
+    """The event of a pull request names its base as it was when the head was pushed; its test merge may be of a later one."""
+    old = shop.git("rev-parse", "main")
+    base(shop, {"config": "2\n"})
+    shop.git("branch", "-q", "told", old)
+    shop.git("checkout", "-q", "--detach", "main")
+    shop.git("merge", "-q", "--no-ff", "-m", "test merge", "topic")
+    shop.github.world.runs[78] = Run(78, head=shop.head)
+    planned = shop.plan_again(78, base="told")
+    assert planned.document("plan")["source"]["merge_base"] == shop.git("rev-parse", "main")
+    assert shop.report(planned, run=78).code == 0
+    assert told(shop, FRESH)["conclusion"] == "success"
+
+
+def stranger(shop: Shop) -> None:
+    """The pull request becomes a fork's, and so does the run that planned it."""
+    world = shop.github.world
+    world.pulls[7].repository = world.runs[77].repository = world.artifacts[-1].repository = 5
+
+
+def test_case_30_a_forks_head_is_looked_at_like_any_other_where_no_stage_wants_approval(shop: Shop) -> None:
+    stranger(shop)
+    assert pushed(shop).code == 0
+    assert checks(shop, shop.head)[FRESH] == "success"
+    assert group(shop).code == 0
+    base(shop, {"config": "2\n"})
+    assert pushed(shop).code == 5
+    assert checks(shop, shop.head)[FRESH] == "action_required"
+    done = group(shop)
+    assert (done.code, "stale (base-moved)" in done.text) == (5, True), done.text
+
+
+@pytest.fixture
+def approving(shop: Shop) -> Shop:
+    """The same with a stage that wants approval; planned, and approved by Ana."""
+    text = LIFECYCLE.replace("    needs: [build]\n", "    needs: [build]\n    approval: required\n")
+    base(shop, {"shipway.yml": text})
+    shop.git("checkout", "-q", "topic")
+    shop.git("rebase", "-q", "main")
+    shop.change({"README": "the change, again\n"})
+    shop.github.world.artifacts.clear()
+    assert shop.plan().code == 0
+    shop.github.world.review(7, "ana")
+    return shop
+
+
+def test_case_30_a_merge_group_holds_what_was_approved_and_says_so(approving: Shop) -> None:
+    done = group(approving)
+    assert done.code == 0, done.text
+    head = approving.git("rev-parse", "HEAD")
+    assert checks(approving, head) == {"shipway/shop/default": "success", FRESH: "success"}
+    said = told(approving, FRESH, head)["output"]["summary"]
+    review = approving.github.world.pulls[7].reviews[-1].id
+    assert f"held against the plan that was approved: by ana, review {review} of " in said
+    assert approving.mark == []
+
+
+def test_case_30_a_merge_group_whose_approved_plan_is_stale_fails_and_names_the_nodes(approving: Shop) -> None:
+    base(approving, {"config": "2\n"})
+    done = group(approving)
+    assert done.code == 5, done.text
+    assert "stale (base-moved)" in done.text and "release/up: reads" in done.text and "build/image" not in done.text
+    head = approving.git("rev-parse", "HEAD")
+    assert checks(approving, head) == {"shipway/shop/default": "failure", FRESH: "failure"}
+
+
+def test_case_30_a_merge_group_of_which_only_an_older_plan_was_approved_fails(approving: Shop) -> None:
+    """The plan shown last is that of the group: what counts is which one was approved."""
+    approving.change({"src/main": "not what ana saw\n"})
+    assert approving.plan(run=78).code == 0
+    done = group(approving)
+    assert done.code == 5, done.text
+    assert "not approved (approval-stale)" in done.text and "build/image: reads" in done.text
+    # The same effect under another head is what was approved.
+    approving.change({"src/main": "1\n"})
+    assert approving.plan(run=79).code == 0
+    assert group(approving).code == 0
+
+
+def test_case_30_a_merge_group_that_nobody_approved_fails(approving: Shop) -> None:
+    approving.github.world.pulls[7].reviews[-1].state = "DISMISSED"
+    done = group(approving)
+    assert (done.code, "not approved (approval-missing)" in done.text) == (5, True), done.text
+    head = approving.git("rev-parse", "HEAD")
+    assert "the plan that was approved: there is none" in told(approving, FRESH, head)["output"]["summary"]
+    approving.github.world.pulls[7].reviews[-1].state = "APPROVED"
+    stranger(approving)
+    done = group(approving)
+    assert (done.code, "artifact-foreign" in done.text) == (5, True), done.text

@@ -115,7 +115,7 @@ class Gear:
             selection=self.request.selection,
             repository=self.around.repository,
             repository_name=ci.repository if ci else None,
-            base=(ci.base_sha or None) if ci else None,
+            base=(self.around.repository.merged_onto(ci.head_sha) or ci.base_sha or None) if ci else None,
             platform=f"{self.context.platform.os}/{self.context.platform.arch}",
             durability=self._durability(),
             site=site_of(self.context, self.around.repository, self._left),

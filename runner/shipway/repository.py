@@ -123,6 +123,19 @@ class Repository(Struct, frozen=True, dict=True):
         except UsageError:
             return None
 
+    def merged_onto(self, head: str) -> str | None:
+        """What a test merge of the commit `head` was made upon: its first parent. None where something else is checked out.
+
+        A pull request's event may name an older commit of its base: the one from when its head was pushed.
+        """
+        if not self.is_git or self.commit is None or not _COMMIT.fullmatch(head):
+            return None
+        try:
+            _, *parents = _git(self.root, self.env, "rev-list", "--parents", "--max-count=1", self.commit).split()
+        except UsageError:
+            return None
+        return parents[0] if parents[1:] == [head] else None
+
     def changed_between(self, before: str, after: str | None) -> tuple[str, ...] | None:
         """Paths that differ between two commits, or a commit and the work tree, sorted; None where one is not in this clone."""
         if not self.is_git:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from shipway.canonical import Json, mapping
 from shipway.checkup import Check, Verdict, good
+from shipway.workflow_review import Teller
 
 
 def check_default_token(answer: Json, slug: str) -> Iterator[Check]:
@@ -83,8 +84,61 @@ def check_branch(rules: Json, protection: Json, branch: str, slug: str) -> Itera
         yield Check("force pushes", Verdict.LOOK, f"the history of {name} can be replaced", next)
 
 
-def check_required(rules: Json, protection: Json, wanted: str, branch: str, slug: str) -> Check:
-    """Whether the check that Shipway makes (`shipway/<lifecycle>/<target>`) has to be there before a merge."""
+def check_required(
+    rules: Json,
+    protection: Json,
+    wanted: str,
+    branch: str,
+    slug: str,
+    tellers: Iterable[Teller],
+    unplanned: Sequence[str],
+) -> Iterator[Check]:
+    """Whether the check that Shipway makes (`shipway/<lifecycle>/<target>`) has to be there before a merge, and can be.
+
+    `tellers` are whom the workflows tell it. A required check that nobody tells leaves its pull request waiting for ever, so
+    it is not advised. `unplanned` are the filters that keep pull requests from being planned.
+    """
+    told = frozenset(tellers)
+    required = [name for name in (wanted, f"{wanted}/fresh") if name in _required(rules, protection)]
+    gaps = list(_gaps(rules, told, unplanned))
+    for text, next in gaps:
+        if required:
+            names = " and ".join(f"`{name}`" for name in required)
+            text = f"`{branch}` requires {names}, and {text}: it could never be merged"
+            yield Check("required check", Verdict.BAD, text, f"{next}, or require it no more")
+        else:
+            text = f"`{branch}` can be merged to without `{wanted}`; before it is required: {text}"
+            yield Check("required check", Verdict.LOOK, text, f"{next}, then require `{wanted}`")
+    if f"{wanted}/fresh" in required and Teller.AGAIN not in told:
+        text = f"`{wanted}/fresh` is required on `{branch}`, and no job renews it where the base has moved"
+        yield Check("required check", Verdict.LOOK, text, _STALENESS)
+    elif required and not gaps:
+        yield good("required check", f"{' and '.join(f'`{name}`' for name in required)} required on `{branch}`")
+    elif not gaps:
+        names = f"`{wanted}` and `{wanted}/fresh`" if Teller.AGAIN in told else f"`{wanted}`"
+        next = f"add {names} to the required status checks of `{branch}`: https://github.com/{slug}/settings/rules"
+        yield Check("required check", Verdict.LOOK, f"`{branch}` can be merged to without `{wanted}`", next)
+
+
+_STALENESS = "add a job with `command: check` under `push` and `merge_group`: docs/github.md#staleness-before-merge"
+
+
+def _gaps(rules: Json, told: frozenset[Teller], unplanned: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """What would never be told the check, with what to do first."""
+    if Teller.HEADS not in told:
+        yield "no job tells it on a pull request", "plan in a job with `command: plan` under `pull_request`"
+    for where in unplanned:
+        yield (
+            f"a pull request that {where} leaves out is not planned",
+            "plan each: `reads` of a step says what it depends on",
+        )
+    if Teller.FORKS not in told:
+        yield "no job tells it on a fork's pull request", "`shipway init --forks` writes the workflows for it"
+    if any(mapping(rule).get("type") == "merge_queue" for rule in _items(rules)) and Teller.GROUPS not in told:
+        yield "no job tells it on a merge group, whose queue waits for it", _STALENESS
+
+
+def _required(rules: Json, protection: Json) -> frozenset[str]:
     names = [
         str(mapping(one).get("context"))
         for rule in _of_kind(rules, "required_status_checks")
@@ -94,10 +148,7 @@ def check_required(rules: Json, protection: Json, wanted: str, branch: str, slug
     names += [str(one) for one in _list(checks, "contexts")] + [
         str(mapping(one).get("context")) for one in _list(checks, "checks")
     ]
-    if wanted in names:
-        return good("required check", f"`{wanted}` is required on `{branch}`")
-    next = f"add `{wanted}` to the required status checks of `{branch}`: https://github.com/{slug}/settings/rules"
-    return Check("required check", Verdict.LOOK, f"`{branch}` can be merged to without `{wanted}`", next)
+    return frozenset(names)
 
 
 def _reviews(rules: Json, protection: Json) -> tuple[int, bool, bool] | None:

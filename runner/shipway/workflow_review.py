@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from enum import StrEnum
 
 from msgspec import Struct
 
@@ -33,10 +34,27 @@ https://docs.github.com/en/actions/reference/runners/github-hosted-runners#admin
 
 _PLAN = {"contents": "read", "pull-requests": "write", "checks": "write", "actions": "read"}
 _EXECUTE = {**_PLAN, "deployments": "write"}
+_CHECK = {"contents": "read", "pull-requests": "read", "checks": "write", "actions": "read"}
 _PUBLISH = {"pull-requests": "write", "checks": "write", "actions": "read"}
 _BARE = {"contents": "read"}
 _EXECUTING = ("run", "preview")
+_LOOKING = {
+    "run": "executes, and looks for approved plans in its own workflow",
+    "check": "looks for plans in its own workflow",
+    "publish": "publishes",
+}
+"""Commands that ask for the plans of another run, and what is said of a job that does not say whose."""
 _RANK = {"none": 0, "read": 1, "write": 2}
+
+
+class Teller(StrEnum):
+    """Whom a job tells the checks of a plan: heads of this repository's own branches, heads of forks, the commits of merge groups;
+    `again`: heads whose base has moved."""
+
+    HEADS = "heads"
+    FORKS = "forks"
+    GROUPS = "groups"
+    AGAIN = "again"
 
 
 class _Use(Struct, frozen=True):
@@ -51,6 +69,8 @@ class _Use(Struct, frozen=True):
         """What the job's token has to be able to do."""
         if self.command == "publish":
             return _PUBLISH
+        if self.command == "check":
+            return _CHECK
         if not self.posts:
             return _BARE
         if self.command == "preview":
@@ -84,8 +104,29 @@ class WorkflowReview:
         return self._events
 
     def uses(self) -> frozenset[str]:
-        """What Shipway does in this file: `plan`, `run`, `publish` and `preview`."""
+        """What Shipway does in this file: `plan`, `run`, `publish`, `preview`, or as the input `command` says."""
         return frozenset(use.command for job in self._jobs() if (use := self._use(job)) is not None)
+
+    def tells(self) -> Iterator[Teller]:
+        """Whom the jobs here tell the checks that a rule of a branch can require."""
+        done = {(use.command, use.posts) for job in self._jobs() if (use := self._use(job)) is not None}
+        commands = {command for command, _ in done}
+        if ("plan", True) in done and "pull_request" in self._events:
+            yield Teller.HEADS
+        if "publish" in commands:
+            yield from (Teller.HEADS, Teller.FORKS)
+        if "check" in commands and "merge_group" in self._events:
+            yield Teller.GROUPS
+        if "check" in commands and self._events & {"push", "schedule"}:
+            yield Teller.AGAIN
+
+    def unplanned(self) -> Iterator[str]:
+        """Where a filter of paths keeps pull requests from being planned, as `file:line: key`."""
+        told = mapping(mapping(self._root.get("on")).get("pull_request"))
+        if "plan" in self.uses():
+            for key in ("paths", "paths-ignore"):
+                if key in told:
+                    yield self._at(("on", "pull_request", key), f"`{key}`", key=True)
 
     def checks(self) -> Iterator[Check]:
         """Each thing that is missing (`look`) or dangerous (`bad`); one that is good where there is none."""
@@ -105,14 +146,13 @@ class WorkflowReview:
             use = self._use(job)
             if (
                 use is None
-                or use.command in ("plan", "preview")
+                or use.command not in _LOOKING
                 or not planning
                 or self._file in planning
                 or use.workflow in planning
             ):
                 continue
-            does = "executes, and looks for approved plans in its own workflow" if use.command == "run" else "publishes"
-            text = f"job `{job.id}` {does}; `{planning[0]}` is what plans"
+            text = f"job `{job.id}` {_LOOKING[use.command]}; `{planning[0]}` is what plans"
             yield self._look(job.path, text, f"add `workflow: {planning[0]}` to the inputs of the action", key=True)
 
     def hosted(self) -> Iterator[str]:
@@ -250,7 +290,7 @@ class WorkflowReview:
         own = "concurrency" in job.content
         told = job.content.get("concurrency", self._root.get("concurrency"))
         path = (*job.path, "concurrency") if own else ("concurrency",) if told is not None else job.path
-        if use.command == "publish":
+        if use.command in ("publish", "check"):
             return
         if told is None:
             group = "{group: shipway-execute-TARGET, queue: max, cancel-in-progress: false}"

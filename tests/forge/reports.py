@@ -61,8 +61,11 @@ def _update_check(world: World, seen: Seen, number: str) -> Answer:
 def _checks(world: World, seen: Seen, commit: str) -> Answer:
     """The latest of each name, the newest first."""
     latest = {told.document["name"]: told for told in world.checks if told.commit == commit}
-    listed = [told for told in latest.values() if told.document["name"] == seen.query.get("check_name")]
-    return 200, {"total_count": len(listed), "check_runs": [_check(told) for told in listed]}
+    wanted = seen.query.get("check_name")
+    listed = [told for name, told in latest.items() if wanted in (None, name)]
+    listed.sort(key=lambda told: told.id, reverse=True)
+    page = listed[: int(seen.query.get("per_page", "30"))]
+    return 200, {"total_count": len(listed), "check_runs": [_check(told) for told in page]}
 
 
 def _check(told: Told) -> dict[str, Any]:

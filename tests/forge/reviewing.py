@@ -108,10 +108,13 @@ def _branch(world: World, seen: Seen, name: str) -> Answer:
 
 
 def _compared(world: World, seen: Seen, basehead: str) -> Answer:
-    """A commit and a branch: `ahead` where the branch holds the commit, `diverged` where it held it once."""
+    """A commit and a branch: `ahead` where the branch holds the commit, with what it has changed since; `diverged` where it
+    held it once."""
     commit, _, branch = basehead.partition("...")
-    is_held = commit in world.held.get(branch, ())
-    if branch not in world.branches or not (is_held or commit in world.lost):
+    is_head, is_held = world.branches.get(branch) == commit, commit in world.held.get(branch, ())
+    if branch not in world.branches or not (is_head or is_held or commit in world.lost):
         return 404, None
-    status = "ahead" if is_held else "diverged"
-    return 200, json.loads(example("commit-comparison")) | {"status": status}
+    document = json.loads(example("commit-comparison"))
+    (file,) = document["files"]
+    document["files"] = [file | {"filename": name} for name in world.changed.get(commit, ())]
+    return 200, document | {"status": "identical" if is_head else "ahead" if is_held else "diverged"}

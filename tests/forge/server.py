@@ -320,6 +320,8 @@ class GitHubServer(ForgeServer):
         document["requested_teams"] = []
         document["head"]["sha"] = pull.head
         document["head"]["repo"]["id"] = pull.repository
+        document["base"]["ref"] = pull.base
+        document["user"] |= {"login": pull.author, "id": self.world.accounts[pull.author].id}
         is_closed = pull.is_closed or bool(pull.merge_commit)
         document |= {"state": "closed" if is_closed else "open", "merged": bool(pull.merge_commit)}
         return Reply(200, document)
@@ -338,6 +340,7 @@ class GitHubServer(ForgeServer):
                 (document,) = json.loads(example("pull-request-simple-items"))
                 document |= {"number": pull.number, "merged_at": None, "state": "open", "requested_teams": []}
                 document["head"] |= {"sha": pull.head, "ref": pull.branch}
+                document["base"]["ref"] = pull.base
                 document["head"]["repo"] |= {"id": pull.repository}
                 listed.append(document)
         return Reply(200, listed)

@@ -185,6 +185,8 @@ class World:
     branches: dict[str, str] = field(default_factory=dict)
     held: dict[str, list[str]] = field(default_factory=dict)
     """Commits that a branch holds besides its head."""
+    changed: dict[str, list[str]] = field(default_factory=dict)
+    """Paths that the branch which holds a commit has changed since, by the commit."""
     lost: list[str] = field(default_factory=list)
     """Commits that are known, and on no branch any more."""
     settings: dict[str, Any] = field(default_factory=dict)

@@ -31,7 +31,7 @@ from shipway.commands.setting import (
     surroundings,
 )
 from shipway.commands.staleness_check import check
-from shipway.commands.telling import say, tell_check, tell_comment, tell_failure
+from shipway.commands.telling import delivery_words, say, tell_check, tell_comment, tell_failure
 from shipway.context import Context, read_context
 from shipway.errors import (
     EXIT_DONE,
@@ -228,6 +228,8 @@ def _report(context: Context, inputs: Inputs, log: WorkflowLog, *, is_dry: bool)
     else:
         delivered = deliver(handover, context, redact, comment=inputs.comment)
     tell_check(delivered.check, log)
+    if delivered.fresh is not None:
+        say(f"check of staleness {delivery_words(delivered.fresh)} {delivered.fresh.url}".rstrip(), log)
     if delivered.deployment:
         say(f"how the deployment ended is not told: {delivered.deployment}", log)
     if not inputs.comment:

@@ -8,9 +8,10 @@ from urllib.parse import urlencode
 
 from msgspec import Struct
 
-from shipway.ci import CiContext
+from shipway.ci import CiContext, Provider
 from shipway.commands.handover import Handover
 from shipway.commands.reporting import links_of
+from shipway.commands.standing import tell_fresh
 from shipway.context import Context
 from shipway.errors import Reason, ShipwayError
 from shipway.events import Event, NodeStarted
@@ -40,11 +41,15 @@ _CANCELLED_PATIENCE_S = 1.0
 
 
 class Delivered(Struct, frozen=True):
-    """What became of comment and check; `deployment` is empty, or why its end could not be told."""
+    """What became of comment and check; `deployment` is empty, or why its end could not be told.
+
+    `fresh` is what became of the check that says whether the plan holds, None where there is none to tell.
+    """
 
     comment: Posted
     check: Posted
     deployment: str = ""
+    fresh: Posted | None = None
 
 
 def view_of(handover: Handover, ci: CiContext) -> View:
@@ -81,6 +86,7 @@ def deliver(handover: Handover, context: Context, redact: Callable[[str], Redact
         post_view(forge, ci, view, links) if comment else Posted(Outcome.REFUSED, why="off"),
         guarded(forge, lambda: _check(forge, ci, view, links)),
         _concluded(forge, ci, view, handover.facts.deployment),
+        _fresh(forge, ci, view),
     )
 
 
@@ -210,6 +216,15 @@ def _check(forge: Forge, ci: CiContext, view: View, links: Links) -> Posted:
     if ci.pull_request is None and view.receipt is None and view.error is None:
         return Posted(Outcome.REFUSED, why=f"a plan on `{ci.event}` is about no pull request")
     return forge.post_check(check_of(view, links, ci.head_sha if ci.pull_request is not None else ci.sha))
+
+
+def _fresh(forge: Forge, ci: CiContext, view: View) -> Posted | None:
+    """The verdict on a plan of a pull request's head; none where nothing could be planned, and where nobody would renew it."""
+    is_plan = view.plan is not None and view.receipt is None and view.error is None
+    if ci.provider is not Provider.GITHUB or ci.pull_request is None or not is_plan:
+        return None
+    number, head, base = ci.pull_request, ci.head_sha, ci.base_ref
+    return guarded(forge, lambda: tell_fresh(forge, view, number, head, base, ci.run_url))
 
 
 def check_of(view: View, links: Links, commit: str) -> Check:

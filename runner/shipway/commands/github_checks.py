@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -23,7 +23,7 @@ from shipway.settings_review import (
     check_fork_approval,
     check_required,
 )
-from shipway.workflow_review import WorkflowReview
+from shipway.workflow_review import Teller, WorkflowReview
 
 if TYPE_CHECKING:
     from shipway.forges.client import Client
@@ -50,7 +50,7 @@ def github_checks(context: Context, repository: Repository, declared: Declaratio
             reviews.append(review)
             yield from review.checks()
     yield from _set(reviews, needs_previews=has_previews(declared))
-    yield from _settings(context, repository, f"shipway/{declared.name}/{target}")
+    yield from _settings(context, repository, f"shipway/{declared.name}/{target}", reviews)
 
 
 def _set(reviews: list[WorkflowReview], *, needs_previews: bool) -> Iterator[Check]:
@@ -86,7 +86,9 @@ def _set(reviews: list[WorkflowReview], *, needs_previews: bool) -> Iterator[Che
         yield Check("boundary", Verdict.LOOK, text, "give the job no more than its steps may have")
 
 
-def _settings(context: Context, repository: Repository, wanted: str) -> Iterator[Check]:
+def _settings(
+    context: Context, repository: Repository, wanted: str, reviews: Sequence[WorkflowReview]
+) -> Iterator[Check]:
     """What the API tells, at most six requests."""
     token, api_url, slug = reached_by(context, context.ci, repository)
     if token is None or not slug:
@@ -108,8 +110,18 @@ def _settings(context: Context, repository: Repository, wanted: str) -> Iterator
         yield Check("settings", Verdict.BAD, error.message, error.next or "see that the token may read the repository")
         return
     branch = str(about.get("default_branch") or "") if isinstance(about, dict) else ""
-    yield from _about_actions(client, slug, is_private=isinstance(about, dict) and about.get("private") is True)
-    yield from _about_branch(client, slug, branch, wanted)
+    is_private = isinstance(about, dict) and about.get("private") is True
+    yield from _about_actions(client, slug, is_private=is_private)
+    tellers = {teller for review in reviews for teller in review.tells()}
+    if is_private:
+        tellers.add(Teller.FORKS)  # strangers cannot fork it
+    unplanned = [where for review in reviews for where in review.unplanned()]
+    yield from _about_branch(
+        client,
+        slug,
+        branch,
+        lambda rules, protection: check_required(rules, protection, wanted, branch, slug, tellers, unplanned),
+    )
 
 
 def _about_actions(client: Client, slug: str, *, is_private: bool) -> Iterator[Check]:
@@ -122,7 +134,9 @@ def _about_actions(client: Client, slug: str, *, is_private: bool) -> Iterator[C
         yield told if isinstance(told, Check) else check_fork_approval(told, slug)
 
 
-def _about_branch(client: Client, slug: str, branch: str, wanted: str) -> Iterator[Check]:
+def _about_branch(
+    client: Client, slug: str, branch: str, required: Callable[[Json, Json], Iterable[Check]]
+) -> Iterator[Check]:
     """Rulesets are told to everyone who may read; branch protection to administrators, and as 404 where there is none."""
     escaped = quote(branch, safe="")
     rules = _asked(client, f"/repos/{slug}/rules/branches/{escaped}")
@@ -136,7 +150,7 @@ def _about_branch(client: Client, slug: str, branch: str, wanted: str) -> Iterat
         yield asked  # what the rulesets do not say may be said there
         return
     yield from found
-    yield check_required(rules, protection, wanted, branch, slug)
+    yield from required(rules, protection)
 
 
 def _asked(client: Client, path: str, *, absent: bool = False) -> Json | Check:

@@ -23,12 +23,16 @@ _MOST_FOREIGN = 5
 
 
 class Place(Struct, frozen=True):
-    """Whose plans are looked for: of a lifecycle and target, made by one workflow (its path) of one repository (its id)."""
+    """Whose plans are looked for: of a lifecycle and target, made by one workflow (its path) of one repository (its id).
+
+    `source` is the id of a fork whose commits are looked at, None for the repository's own: only those can be approved.
+    """
 
     lifecycle: str
     target: str
     workflow: str
     repository: int | None
+    source: int | None = None
 
 
 class ShownPlan(Struct, frozen=True):
@@ -157,7 +161,7 @@ def _made(candidate: _Candidate) -> tuple[datetime, int]:
 def _why_foreign(run: CiRun, place: Place, commit: str) -> str:
     """Why a run is not the plan run of a commit of this repository; empty where it is."""
     own = place.repository if place.repository is not None else run.host
-    if run.host != own or run.repository != own:
+    if run.host != own or run.repository != (own if place.source is None else place.source):
         return "is of another repository's code"
     if run.event != "pull_request":
         return f"was begun by `{run.event}`"

@@ -19,6 +19,7 @@ from shipway.commands.delivery import check_of, guarded
 from shipway.commands.handover import PULL_REQUEST_FILE
 from shipway.commands.plan_archive import open_plan, plan_name
 from shipway.commands.previous import plan_before
+from shipway.commands.standing import tell_fresh
 from shipway.commands.stores import github_of
 from shipway.context import Context
 from shipway.errors import Reason, ShipwayError, VerificationError
@@ -53,7 +54,8 @@ class Published(Struct, frozen=True):
     posted: Posted
     mismatch: str = ""
     before: str = ""
-    check: Posted = Posted(Outcome.REFUSED, why="no comment was posted")
+    check: Posted = Posted(Outcome.REFUSED, why="the plan is shown nowhere any more")
+    fresh: Posted = Posted(Outcome.REFUSED, why="the plan is shown nowhere any more")
 
 
 class _Found(Struct, frozen=True):
@@ -107,8 +109,9 @@ def published_lines(nothing: str, published: Sequence[Published]) -> Iterator[st
         url = f" {one.posted.url}" if one.posted.url else ""
         yield f"`{one.lifecycle}` → `{one.target}` {place}: {one.posted.outcome.value}{why}{url}"
         if one.pull_request:
-            check_why = f": {one.check.why}" if one.check.why else ""
-            yield f"check `shipway/{one.lifecycle}/{one.target}`: {one.check.outcome.value}{check_why}"
+            for name, told in (("", one.check), ("/fresh", one.fresh)):
+                check_why = f": {told.why}" if told.why else ""
+                yield f"check `shipway/{one.lifecycle}/{one.target}{name}`: {told.outcome.value}{check_why}"
         if one.before:
             yield f"`{one.lifecycle}` → `{one.target}`: {prose(one.before)}"
         if one.mismatch:
@@ -197,10 +200,10 @@ def _posted(forge: Forge, ci: CiContext, run: CiRun, found: _Found, candidates: 
         effect=plan.effect,
     )
     links = _links(ci, run, found, mismatch)
-    opened = next(pull.opened for pull in candidates if pull.number == number)
+    pull = next(pull for pull in candidates if pull.number == number)
     untold: list[str] = []
     is_ours = run.repository == ci.repository_id
-    previous = plan_before(forge, run, opened, plan.lifecycle, plan.target, untold.append, is_ours=is_ours)
+    previous = plan_before(forge, run, pull.opened, plan.lifecycle, plan.target, untold.append, is_ours=is_ours)
     view = View(
         plan.lifecycle,
         plan.target,
@@ -212,13 +215,15 @@ def _posted(forge: Forge, ci: CiContext, run: CiRun, found: _Found, candidates: 
     )
     posted = post(forge, note, lambda budget: comment.body(view, budget=budget, links=links))
     before = "; ".join(untold)
-    if posted.outcome not in (Outcome.CREATED, Outcome.UPDATED, Outcome.UNCHANGED):
+    if posted.outcome is Outcome.SUPERSEDED:
         return Published(plan.lifecycle, plan.target, number, posted, mismatch, before)
     check = check_of(view, links, run.head)
     if not is_ours:
         check = replace(check, external_id="")  # a stranger's word for an effect is bound to nothing
     told = guarded(forge, lambda: forge.post_check(check))
-    return Published(plan.lifecycle, plan.target, number, posted, mismatch, before, told)
+    url = links.run_url or ""
+    fresh = guarded(forge, lambda: tell_fresh(forge, view, number, run.head, pull.base, url, is_ours=is_ours))
+    return Published(plan.lifecycle, plan.target, number, posted, mismatch, before, told, fresh)
 
 
 def _links(ci: CiContext, run: CiRun, found: _Found, mismatch: str) -> Links:

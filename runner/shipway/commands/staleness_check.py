@@ -6,53 +6,40 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 
-from msgspec import Struct
-
 from shipway.approvals import ApprovalRule
 from shipway.ci import CiContext, Provider
 from shipway.commands.documents import write_out
 from shipway.commands.plan_artifacts import Place, PlanArtifacts, workflow_of
+from shipway.commands.reviewing import approved_so_far
 from shipway.commands.setting import heeding_signals
+from shipway.commands.standing import (
+    NODES_NAMED,
+    Standing,
+    approved_basis,
+    check_of_standing,
+    fresh_name,
+    shown_basis,
+    standing_after,
+)
 from shipway.commands.stores import github_of
 from shipway.context import Context
 from shipway.coverage import covered, nothing_done
 from shipway.errors import EXIT_DONE, EXIT_UNVERIFIED, Reason, UsageError, VerificationError
-from shipway.forges.forge import Check, Forge, ForgeError, Outcome
-from shipway.freshness import DECLARATION, outdated
+from shipway.forges.forge import Check, Forge, ForgeError, Outcome, PullRequest
 from shipway.lifecycle import check_lifecycle, run_lifecycle
 from shipway.plan import Plan
 from shipway.planning import Selection
 from shipway.redaction import trusted
 from shipway.render import terminal
-from shipway.render.escape import code, prose
 from shipway.render.foreign import inert, one_line
 from shipway.repository import Repository
 from shipway.undertaking import Request, Surroundings
-from shipway.view import Conclusion
 
 _QUEUED = re.compile(r"(?:refs/heads/)?gh-readonly-queue/.+/pr-([0-9]{1,9})-[0-9a-f]{40,64}")
 """The branch of a merge group, which names the pull request that it was made for.
 
 Source: https://docs.github.com/en/repositories/configuring-branches-and-merges-in-your-repository/configuring-pull-request-merges/managing-a-merge-queue
 """
-
-_MOST_NAMED = 50
-
-
-class Standing(Struct, frozen=True):
-    """How the plan of one pull request stands: `reason` is empty where it holds, else why not, with the nodes and files."""
-
-    pull_request: int
-    head: str
-    effect: str = ""
-    reason: str = ""
-    said: str = ""
-    nodes: tuple[tuple[str, tuple[str, ...]], ...] = ()
-
-    @property
-    def is_planned(self) -> bool:
-        """Whether there is a plan to hold at all."""
-        return bool(self.effect)
 
 
 def check(request: Request, around: Surroundings, workflow: str, *, as_json: bool) -> int:
@@ -97,20 +84,27 @@ class _Inquiry:
         self._repository = repository
 
     def of_group(self, plan: Plan) -> list[Standing]:
-        """Of a merge group, how the plan of its pull request stands beside this one, made of the group."""
+        """Of a merge group, how the plan of its pull request stands beside this one, made of the group.
+
+        Where a stage wants approval that is the plan that was approved, by the reviews that there are, else the one shown last.
+        """
         group = self._ci.payload.get("merge_group")
         branch = str(group.get("head_ref", "")) if isinstance(group, dict) else ""
         match = _QUEUED.fullmatch(branch)
         if match is None:
             raise UsageError(f"the merge group's branch `{one_line(branch)}` names no pull request")
-        number = int(match[1])
-        head = self._forge.head(number)
+        pull = self._forge.pull_to_merge(int(match[1]))
+        basis = approved_basis(()) if plan.approval_rules else shown_basis(pull.number)
         try:
-            shown = self._artifacts(plan).latest(head, number).plan
-            covered(shown, plan, Selection(), nothing_done)
+            if plan.approval_rules:
+                sanction = approved_so_far(self._forge, self._ci, self._context, plan, self._workflow, pull)
+                basis = approved_basis(sanction.approvals)
+            else:
+                shown = self._artifacts(plan, pull.repository).latest(pull.head, pull.number).plan
+                covered(shown, plan, Selection(), nothing_done)
         except VerificationError as error:
-            return [Standing(number, head, plan.effect, error.reason.value, error.message)]
-        return [Standing(number, head, plan.effect)]
+            return [Standing(pull.number, pull.head, plan.effect, error.reason, error.message, basis=basis)]
+        return [Standing(pull.number, pull.head, plan.effect, basis=basis)]
 
     def of_open(self, plan: Plan) -> list[Standing]:
         """How the plans of all open pull requests onto this branch stand, by what has changed on it since."""
@@ -119,29 +113,24 @@ class _Inquiry:
             raise UsageError(
                 "it is not known which branch this is", next="run it on `push`, `schedule` or `merge_group`"
             )
-        artifacts = self._artifacts(plan)
-        return [self._open(artifacts, pull.number, pull.head) for pull in self._forge.pulls_onto(branch)]
+        return [self._open(plan, pull, branch) for pull in self._forge.pulls_onto(branch)]
 
-    def _open(self, artifacts: PlanArtifacts, number: int, head: str) -> Standing:
+    def _open(self, plan: Plan, pull: PullRequest, branch: str) -> Standing:
+        number, head = pull.number, pull.head
         try:
-            shown = artifacts.latest(head, number).plan
+            shown = self._artifacts(plan, pull.repository).latest(head, number).plan
         except VerificationError as error:
-            return Standing(number, head, "", error.reason.value, error.message)
+            return Standing(number, head, "", error.reason, error.message)
         base = shown.source.merge_base
         changed = self._repository.changed_between(base, "HEAD") if base else None
         if changed is None:
             said = "what it was put upon is not in this clone: check out the whole history (`fetch-depth: 0`)"
-            return Standing(number, head, shown.effect, Reason.BASE_UNKNOWN.value, said)
-        found = outdated(shown, changed)
-        if not found:
-            return Standing(number, head, shown.effect)
-        is_declared = DECLARATION in found
-        reason = Reason.DECLARATION_CHANGED if is_declared else Reason.BASE_MOVED
-        said = "the declaration has changed since" if is_declared else "files that its nodes read have changed since"
-        return Standing(number, head, shown.effect, reason.value, said, tuple(found.items()))
+            return Standing(number, head, shown.effect, Reason.BASE_UNKNOWN, said)
+        return standing_after(shown, number, head, branch, changed)
 
-    def _artifacts(self, plan: Plan) -> PlanArtifacts:
-        place = Place(plan.lifecycle, plan.target, self._workflow, self._ci.repository_id)
+    def _artifacts(self, plan: Plan, source: int | None) -> PlanArtifacts:
+        """The plans of a head in the repository `source` (an id). A fork's is looked at for what it was shown as."""
+        place = Place(plan.lifecycle, plan.target, self._workflow, self._ci.repository_id, source)
         return PlanArtifacts(self._forge, place, ApprovalRule(), self._context)
 
     def tell(self, standings: Sequence[Standing], plan: Plan) -> Iterator[str]:
@@ -152,8 +141,8 @@ class _Inquiry:
                 continue
             commit = self._ci.sha if self.is_group else standing.head
             # A required check has to come on the group too, or it blocks the queue.
-            for each in (f"{name}/fresh", *((name,) if self.is_group else ())):
-                yield from self._post(_check(each, commit, standing, self._ci.run_url))
+            for each in (fresh_name(plan.lifecycle, plan.target), *((name,) if self.is_group else ())):
+                yield from self._post(check_of_standing(each, commit, standing, self._ci.run_url))
 
     def _post(self, check: Check) -> Iterator[str]:
         try:
@@ -179,30 +168,14 @@ def _concluded(standings: Sequence[Standing], inquiry: _Inquiry, plan: Plan, *, 
 
 
 def _lines(standing: Standing) -> Iterator[str]:
-    word = "holds" if not standing.reason else "stale" if standing.is_planned else "not planned"
-    why = f" ({standing.reason}): {standing.said}" if standing.reason else ""
-    first, *rest = f"#{standing.pull_request} at {standing.head[:7]} {word}{why}".splitlines()
+    why = f" ({standing.reason.value}): {standing.said}" if standing.reason else ""
+    first, *rest = f"#{standing.pull_request} at {standing.head[:7]} {standing.word}{why}".splitlines()
     yield first
     yield from rest
-    for node, files in standing.nodes[:_MOST_NAMED]:
-        yield f"  {node}: {', '.join(map(one_line, files[:_MOST_NAMED]))}"
-    if len(standing.nodes) > _MOST_NAMED:
-        yield f"  and {len(standing.nodes) - _MOST_NAMED} more"
-
-
-def _check(name: str, commit: str, standing: Standing, url: str) -> Check:
-    if not standing.reason:
-        title, conclusion = f"the plan of #{standing.pull_request} holds", Conclusion.SUCCESS
-    else:
-        title = f"the plan of #{standing.pull_request} is stale: {standing.reason}"
-        conclusion = Conclusion.FAILURE if commit != standing.head else Conclusion.ACTION_REQUIRED
-    said = "\n".join(f"- {prose(line)}" for line in standing.said.splitlines())
-    nodes = "\n".join(
-        f"- {code(node)} reads {', '.join(code(file) for file in files[:5])}{' …' if len(files) > 5 else ''}"
-        for node, files in standing.nodes[:_MOST_NAMED]
-    )
-    text = "\n\n".join(filter(None, (trusted(title), said, nodes))) + f"\n\neffect `{standing.effect}`"
-    return Check(name, commit, conclusion, standing.effect, trusted(title), trusted(text), url)
+    for node, files in standing.nodes[:NODES_NAMED]:
+        yield f"  {node}: {', '.join(map(one_line, files[:NODES_NAMED]))}"
+    if len(standing.nodes) > NODES_NAMED:
+        yield f"  and {len(standing.nodes) - NODES_NAMED} more"
 
 
 def _json(standing: Standing) -> dict[str, object]:
@@ -211,7 +184,7 @@ def _json(standing: Standing) -> dict[str, object]:
         "head": standing.head,
         "effect": standing.effect or None,
         "holds": standing.is_planned and not standing.reason,
-        "reason": standing.reason or None,
+        "reason": standing.reason.value if standing.reason else None,
         "said": standing.said,
         "nodes": {node: list(files) for node, files in standing.nodes},
     }

@@ -26,13 +26,13 @@ def tell_failure(
 
 def tell_check(check: Posted, log: WorkflowLog) -> None:
     """What became of the check: log and output."""
-    say(f"check {_words(check)} {check.url}".rstrip(), log)
-    log.set_output("check", trusted(_words(check)))
+    say(f"check {delivery_words(check)} {check.url}".rstrip(), log)
+    log.set_output("check", trusted(delivery_words(check)))
 
 
 def tell_comment(comment: Posted, log: WorkflowLog) -> None:
     """What became of the comment: log, output, and where it was not posted, summary."""
-    words = _words(comment)
+    words = delivery_words(comment)
     say(f"comment {words} {comment.url}".rstrip(), log)
     log.set_output("comment", trusted(words))
     if not comment.url:
@@ -44,5 +44,6 @@ def say(text: str, log: WorkflowLog) -> None:
     terminal.write(log.stream, trusted(f"{inert(text)}\n"))
 
 
-def _words(posted: Posted) -> str:
+def delivery_words(posted: Posted) -> str:
+    """The outcome, and why, on one line."""
     return inert(f"{posted.outcome.value}: {posted.why}" if posted.why else posted.outcome.value)

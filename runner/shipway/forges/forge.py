@@ -171,24 +171,29 @@ class CiRun(Struct, frozen=True):
 
 
 class MergedPull(Struct, frozen=True):
-    """A pull request that was merged: its head commit then, who wrote it, and the branch that it went to."""
+    """A pull request that was merged, or as it would be: its head commit then, who wrote it, and the branch that it goes to.
+
+    `repository` is the id of the one that the head is in, None where that is gone or was not asked for.
+    """
 
     number: int
     head: str
     author: Author | None
     base: str
+    repository: int | None = None
 
 
 class PullRequest(Struct, frozen=True):
     """An open pull request: its head commit, and the id of the repository that it is in (None where that is gone).
 
-    `opened` is when it was opened, RFC 3339 UTC, empty where that is not told.
+    `opened` is when it was opened, RFC 3339 UTC, and `base` the branch that it goes to; each empty where that is not told.
     """
 
     number: int
     head: str
     repository: int | None
     opened: str = ""
+    base: str = ""
 
 
 class Outcome(StrEnum):
@@ -266,6 +271,12 @@ class Forge(Protocol):
 
     def has_commit(self, branch: str, commit: str) -> bool:
         """Whether a branch holds a commit now, as its head or before it."""
+
+    def changed_since(self, branch: str, commit: str) -> Sequence[str] | None:
+        """The paths that a branch has changed since it was at a commit; None where that cannot be told, or not whole."""
+
+    def pull_to_merge(self, number: int) -> MergedPull:
+        """An open pull request as it would be merged now."""
 
     def reviews(self, pull_request: int) -> Sequence[Review]:
         """All reviews of a pull request, in the order in which they were submitted."""

@@ -59,6 +59,7 @@ class GitHub:
         self._graphql_url = graphql_url
         self._author: Author | None = None
         self._login: str | None = None
+        self._checks = github_checks.CheckRuns(client, self._repository)
 
     lacks: frozenset[Capability] = frozenset()
 
@@ -119,6 +120,14 @@ class GitHub:
     def has_commit(self, branch: str, commit: str) -> bool:
         """Whether a branch holds a commit now, as its head or before it."""
         return github_reviews.has_commit(self._client, self._repository, branch, commit)
+
+    def changed_since(self, branch: str, commit: str) -> Sequence[str] | None:
+        """The paths that a branch has changed since it was at a commit."""
+        return github_reviews.changed_since(self._client, self._repository, branch, commit)
+
+    def pull_to_merge(self, number: int) -> MergedPull:
+        """A pull request as it would be merged now."""
+        return github_reviews.pull_to_merge(self._client, self._repository, number)
 
     def reviews(self, pull_request: int) -> Sequence[Review]:
         """All reviews of a pull request, over all pages."""
@@ -225,7 +234,7 @@ class GitHub:
 
     def post_check(self, check: Check) -> Posted:
         """A check run on the commit, unless the latest of its name says the same."""
-        return github_checks.post_check(self._client, self._repository, check)
+        return github_checks.post_check(self._client, self._repository, check, self._checks)
 
     def deploy(self, deployment: Deployment, description: str) -> str:
         """A deployment in progress; none where the job's `environment:` has made one."""
@@ -377,7 +386,8 @@ def _pull_request(pull: Mapping[str, Json]) -> PullRequest:
     if number is None:
         raise ForgeError("the forge did not answer with a pull request")
     repository = answers.number_or_none(mapping(head.get("repo")), "id")
-    return PullRequest(number, answers.text(head, "sha"), repository, answers.text(pull, "created_at"))
+    base = answers.text(mapping(pull.get("base")), "ref")
+    return PullRequest(number, answers.text(head, "sha"), repository, answers.text(pull, "created_at"), base)
 
 
 def _author(user: Mapping[str, Json]) -> Author | None:

@@ -23,17 +23,54 @@ _OURS = "shipway"
 """The member of a deployment's payload that tells ours from the one that a job with `environment:` makes by itself."""
 
 
-def post_check(client: Client, repository: str, check: Check) -> Posted:
+class CheckRuns:
+    """What the checks of commits say. Those of a commit are asked for together, so that a second one costs no question."""
+
+    def __init__(self, client: Client, repository: str) -> None:
+        self._client = client
+        self._repository = repository
+        self._told: dict[str, tuple[Mapping[str, Mapping[str, Json]], bool]] = {}
+        self._asked: set[tuple[str, str]] = set()
+
+    def latest(self, check: Check) -> Mapping[str, Json]:
+        """The latest check run of this name on this commit, empty for none; what was answered once counts for a name once."""
+        if (check.commit, check.name) in self._asked:
+            return self.now(check)
+        self._asked.add((check.commit, check.name))
+        if check.commit not in self._told:
+            self._told[check.commit] = self._all(check)
+        runs, is_whole = self._told[check.commit]
+        return runs[check.name] if check.name in runs else {} if is_whole else self.now(check)
+
+    def now(self, check: Check) -> Mapping[str, Json]:
+        """The same by its name, asked anew."""
+        runs, _ = self._of(check, {"check_name": check.name, "filter": "latest", "per_page": 1})
+        return runs[0] if runs else {}
+
+    def _all(self, check: Check) -> tuple[Mapping[str, Mapping[str, Json]], bool]:
+        """By name, and whether that is all of them: on a commit with more than a page of checks the name is asked for."""
+        runs, count = self._of(check, {"filter": "latest", "per_page": limits.PAGE_SIZE})
+        newest_last = reversed(runs)
+        return {str(run.get("name")): run for run in newest_last}, count == len(runs)
+
+    def _of(self, check: Check, query: Mapping[str, str | int]) -> tuple[Sequence[Mapping[str, Json]], Json]:
+        path = f"{self._repository}/commits/{quote(check.commit, safe='')}/check-runs"
+        answer = mapping(self._client.get(path, query).json())
+        listed = answer.get("check_runs")
+        return [mapping(run) for run in listed] if isinstance(listed, list) else [], answer.get("total_count")
+
+
+def post_check(client: Client, repository: str, check: Check, runs: CheckRuns) -> Posted:
     """Creates the check run, unless the latest one of its name on that commit says the same. Raises ForgeError."""
     try:
-        latest = _latest(client, repository, check)
+        latest = runs.latest(check)
         if _says_the_same(latest, check):
             return Posted(Outcome.UNCHANGED, url=_address(latest), requests=client.requests)
         first = check.annotations[: limits.ANNOTATIONS_PER_REQUEST]
         found: list[Mapping[str, Json]] = []
 
         def landed() -> bool:
-            found[:] = [now] if _says_the_same(now := _latest(client, repository, check), check) else []
+            found[:] = [now] if _says_the_same(now := runs.now(check), check) else []
             return bool(found)
 
         answer = client.write("POST", f"{repository}/check-runs", _document(check, first), landed=landed)
@@ -50,13 +87,6 @@ def _add_annotations(client: Client, repository: str, check: Check, created: Map
     for start in range(step, len(check.annotations), step):
         output = {**_output(check), "annotations": _annotations(check.annotations[start : start + step])}
         client.write("PATCH", f"{repository}/check-runs/{created.get('id')}", {"output": output})
-
-
-def _latest(client: Client, repository: str, check: Check) -> Mapping[str, Json]:
-    path = f"{repository}/commits/{quote(check.commit, safe='')}/check-runs"
-    answer = mapping(client.get(path, {"check_name": check.name, "filter": "latest", "per_page": 1}).json())
-    listed = answer.get("check_runs")
-    return mapping(listed[0]) if isinstance(listed, list) and listed else {}
 
 
 def _says_the_same(found: Mapping[str, Json], check: Check) -> bool:

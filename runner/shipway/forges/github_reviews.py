@@ -52,6 +52,31 @@ def has_commit(client: Client, repository: str, branch: str, commit: str) -> boo
     return answer.get("status") in ("ahead", "identical")
 
 
+def changed_since(client: Client, repository: str, branch: str, commit: str) -> Sequence[str] | None:
+    """The paths that a branch has changed since it was at a commit. Raises ForgeError.
+
+    None where it does not hold that commit any more, or where more have changed than GitHub tells.
+    Source: https://docs.github.com/en/rest/commits/commits#compare-two-commits
+    """
+    path = f"{repository}/compare/{quote(f'{commit}...{branch}', safe='.')}"
+    answer = mapping(client.get(path, {"per_page": 1}).json())
+    if answer.get("status") == "identical":
+        return ()
+    files = answer.get("files")
+    if answer.get("status") != "ahead" or not isinstance(files, list) or len(files) >= limits.COMPARED_FILES_MAX:
+        return None
+    named = (mapping(file).get(name) for file in files for name in ("filename", "previous_filename"))
+    return tuple(sorted({str(name) for name in named if name}))
+
+
+def pull_to_merge(client: Client, repository: str, number: int) -> MergedPull:
+    """A pull request that is open, as it would be merged now. Raises ForgeError."""
+    pull = mapping(client.get(f"{repository}/pulls/{number}").json())
+    head, base = mapping(pull.get("head")), answers.text(mapping(pull.get("base")), "ref")
+    of = answers.number_or_none(mapping(head.get("repo")), "id")
+    return MergedPull(number, answers.text(head, "sha"), _author(pull.get("user")), base, of)
+
+
 def reviews(client: Client, repository: str, pull_request: int) -> Sequence[Review]:
     """All reviews, in the order in which they were submitted; one in a state that GitHub had not when this was written is none.
 

@@ -67,6 +67,14 @@ class Lacking:
         """Raises ForgeError."""
         raise self._lack(Capability.REVIEWS)
 
+    def changed_since(self, branch: str, commit: str) -> Sequence[str] | None:
+        """Raises ForgeError."""
+        raise self._lack(Capability.FOREIGN_RUNS)
+
+    def pull_to_merge(self, number: int) -> MergedPull:
+        """Raises ForgeError."""
+        raise self._lack(Capability.REVIEWS)
+
     def reviews(self, pull_request: int) -> Sequence[Review]:
         """Raises ForgeError."""
         raise self._lack(Capability.REVIEWS)

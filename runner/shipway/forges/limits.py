@@ -24,6 +24,10 @@ NODES_MAX = 100
 """The most ids that GraphQL's `nodes` takes at once. Source:
 https://docs.github.com/en/graphql/overview/rate-limits-and-query-limits-for-the-graphql-api#node-limit"""
 
+COMPARED_FILES_MAX = 300
+"""Of two commits that are compared no more files are told: so many may be all, or not. Source:
+https://docs.github.com/en/rest/commits/commits#compare-two-commits"""
+
 PAGES_MAX = 30
 """A pull request has at most 2,500 comments, so 25 pages. Source: https://github.com/digitaldrywood/detent/issues/1540"""
 
