@@ -17,7 +17,7 @@ from shipway.exchange import keep_file
 from shipway.nodes import Change, Outcome, Verified
 from shipway.outputs import BadOutput, take_outputs
 from shipway.process import Call, StartFailed
-from shipway.records import Record, redacted_record
+from shipway.records import Record, redacted_record, texts_of
 from shipway.redaction import MASK, Redactor
 from shipway.transcript import Transcript
 
@@ -235,7 +235,12 @@ class Endings:
         )
 
     def _cleaned(self, records: Iterable[Record]) -> tuple[Record, ...]:
-        return tuple(redacted_record(record, self._redactor.clean) for record in records)
+        return tuple(self._cleaned_record(record) for record in records)
+
+    def _cleaned_record(self, record: Record) -> Record:
+        # To ask once about all of it is sooner done than text by text, and most hold nothing.
+        texts = texts_of(record)
+        return record if texts and self._redactor.is_clean(texts) else redacted_record(record, self._redactor.clean)
 
     def _note_down(self, attempt: Ongoing) -> str:
         """Write an in-process action's notes into its log; what prevented it, if anything."""

@@ -199,7 +199,7 @@ class Deployment:
         }
         if one.specificity:
             facts["specificity"] = one.specificity
-        known = self._on.known(path)
+        known = self._on.known(path, one.source if is_link else None)
         if known is not None and known.fingerprint:
             facts[REPLACES] = known.fingerprint
         return facts

@@ -81,7 +81,7 @@ def seen(path: Path | str) -> Kind | Prediction:
         return Prediction(Change.REPLACE, Fidelity.OPAQUE, why=why, before={"kind": "unreadable"}, reversible=True)
 
 
-def link_text(root: Path, path: Path, source: Json, real: Real = real_folder) -> str:
+def link_text(root: Path, path: Path | str, source: Json, real: Real = real_folder) -> str:
     """What a link at `path` to slot `source` says: relative for a relative one, so that the workspace can be moved."""
     return link_to(place_of(root, source, "source", real), str(path), source, real)
 

@@ -14,8 +14,9 @@ from shipway.builder_options import NodeOptions
 from shipway.canonical import Json
 from shipway.declaration import Declaration, Stage
 from shipway.errors import Position
-from shipway.file_placing import confine
+from shipway.file_placing import confine, link_text
 from shipway.file_settings import FileSettings, RootRule
+from shipway.file_state import place_of, remembering
 from shipway.state import Entry, Prior
 
 _MADE = frozenset({"link", "copy", "write", "render", "decrypt"})
@@ -53,6 +54,7 @@ class FileStage:
         self.roots = {name: self._root(rule) for name, rule in settings.roots.items()}
         self._prior = prior
         self._entries: dict[str, Entry] | None = None
+        self._real = remembering()
         self._timeout_ms = stage.timeout_ms if stage.timeout_ms is not None else lifecycle.defaults.timeout_ms
 
     def at(self, *keys: str) -> Position:
@@ -82,14 +84,31 @@ class FileStage:
             self._entries = {entry.name: entry for entry in self._prior().existing("file")}
         return self._entries
 
-    def known(self, path: str) -> Entry | None:
-        """What the state says of a target; it is asked only where something stands there that has to be told apart."""
+    def known(self, path: str, source: str | None = None) -> Entry | None:
+        """What the state says of a target; it is asked only where something stands there that has to be told apart.
+
+        That is not so of a link to `source`, where that is what the target is to be.
+        """
         try:
-            if not os.path.lexists(os.path.join(self.site.root, path)):
+            if self._stands_as(path, source):
                 return None
-        except OSError:
+        except (OSError, ActionFailed):
             return None
         return self.entries.get(os.path.normpath(path))
+
+    def _stands_as(self, path: str, source: str | None) -> bool:
+        """Whether nothing stands at a target, or a link to `source`."""
+        place = os.path.join(self.site.root, path)
+        if source is None:
+            return not os.path.lexists(place)
+        try:
+            text = os.readlink(place)
+        except FileNotFoundError:
+            return True
+        except OSError:
+            return not os.path.lexists(place)
+        where = place_of(self.site.root, path, "path", self._real)
+        return text == link_text(self.site.root, where, source, self._real)
 
     def own(self) -> dict[tuple[str, str], Entry]:
         """What this stage put below its roots and is there, by root and path, in that order; of the projects asked for."""

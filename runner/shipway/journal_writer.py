@@ -5,7 +5,6 @@ Reads nothing back and decides nothing. Used on one thread; a second one, with a
 
 from __future__ import annotations
 
-import json
 import os
 import sqlite3
 import threading
@@ -13,6 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
+
+import msgspec
 
 from shipway.action import Verb
 from shipway.attempt import Ended
@@ -384,4 +385,9 @@ class _Renewal:
                     connection.close()
 
 
-_json: Callable[[Json], str] = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+def _json(value: Json) -> str:
+    """In a tenth of the time that `json` takes, which counts where thousands of nodes end."""
+    return _encoded(value).decode()
+
+
+_encoded = msgspec.json.Encoder().encode

@@ -46,6 +46,14 @@ def redacted_record(record: Record, redact: Callable[[str], str]) -> Record:
     return Record(record.kind, redact(record.name), record.present, redact(record.fingerprint), object_of(facts))
 
 
+def texts_of(record: Record) -> str:
+    """All of a record that comes from the world, a line each. Empty where its facts hold more than texts."""
+    texts = record.facts.values()
+    if not all(type(text) is str for text in texts):
+        return ""
+    return "\n".join((record.name, record.fingerprint, *record.facts, *texts))  # type: ignore[arg-type]
+
+
 def record_json(record: Record) -> dict[str, Json]:
     """`{"kind", "name", "present", "fingerprint", "facts"}`."""
     return {
