@@ -189,6 +189,40 @@ def test_a_run_in_progress_is_shown_as_that_and_followed_and_stopped_as_shown(pr
     assert finish(running).exit_code == 130
 
 
+def test_a_run_killed_while_it_was_rolled_back_is_shown_as_that_and_goes_on_undoing_as_shown(project: Project) -> None:
+    os.mkfifo(project.root / "begun")
+    held = "{id: held, run: 'true', undo: 'echo > begun; sleep 1000', verify: exit 3}"
+    declare(project, f"{UNDOABLE}, {held}, {{id: end, run: 'false', undo: 'true'}}")
+    running = begin(project.root, "run", "--target", "prod", "--input", "size=1", "--yes", env=project.env)
+    (project.root / "begun").read_text()
+    running.kill()
+    running.communicate()
+    shown = project.call("show").out
+    assert "shop → prod: killed while it was rolled back" in shown
+    assert re.search(r"held +undo not reported", shown)
+    [going_on] = hints(shown)
+    assert going_on[0] == "resume"
+    resumed = project.call(*going_on, code=1)
+    assert resumed.out.startswith(f"Rollback of run {going_on[1]}: shop → prod\n\n  ↩ main/held ")
+    assert "main/end" not in resumed.out.split("\n\n")[1], "that is undone already"
+    assert not (project.root / "shipped").exists()
+
+
+def test_a_resume_shows_what_runs_now_and_in_a_line_what_is_done(project: Project) -> None:
+    declare(project, f"{{id: make, run: 'true', lasting: false}}, {{id: look, run: 'true', lasting: false}}, {FAILING}")
+    run(project, code=1)
+    shown = project.call("resume", code=1).out
+    assert "  summary    2 done · 1 run · 1 opaque\n" in shown
+    assert "\n  ✓ done    make, look\n  > run     ship  test -e mended " in shown
+
+
+def test_a_resume_that_would_refuse_says_so_before_it_shows_a_plan(project: Project) -> None:
+    secret = "{id: make, run: 'echo key=s3cr3t-value >> $SHIPWAY_OUTPUT', outputs: {key: secret}}"
+    declare(project, f"{secret}, {{id: use, run: 'false', env: {{KEY: '${{{{ steps.make.outputs.key }}}}'}}}}")
+    run(project, code=1)
+    assert "Plan" not in project.call("resume", code=5).out
+
+
 @pytest.mark.parametrize("chosen", [0, 1])
 def test_a_killed_run_is_shown_as_that_and_gone_on_with_or_undone_as_shown(project: Project, chosen: int) -> None:
     os.mkfifo(project.root / "begun")

@@ -21,7 +21,7 @@ from shipway.journal import Journals
 from shipway.nodes import Node, Outcome
 from shipway.plan import Plan
 from shipway.registry import Registry
-from shipway.reopening import Fate, Reopening, Undecided, Wish, reopen
+from shipway.reopening import Fate, Reopening, Wish, reopen
 from shipway.replay import Standing, stand
 from shipway.run_record import RunRecord, RunStatus
 from shipway.secrecy import Secrecy
@@ -184,17 +184,19 @@ def _fates(
     )
 
 
-def obstacles(plan: Plan, record: RunRecord, registry: Registry, directory: Path) -> tuple[Undecided, ...]:
-    """Nodes that a person would have to look at, if the run were gone on with where it ran; what is sealed counts as kept.
+def foreseen(
+    plan: Plan, record: RunRecord, wish: Wish, registry: Registry, directory: Path, *, same_workspace: bool
+) -> Reopening:
+    """What would become of each node if the run were gone on with; what is sealed counts as kept. Nothing is refused.
 
-    Its `plan` has what the run added to itself.
+    Its `plan` has what the run added to itself. A run that was killed in its rollback only goes on with that.
     """
     if record.summary.status is RunStatus.ROLLING_BACK:
-        return ()
+        return Reopening({node.id: Fate.KEEP for node in plan.nodes})
     kept = [replace(entry, lost=()) if entry.sealed else entry for entry in record.history]
     standings = stand(plan.nodes, replace(record, history=kept))
     traces = _traces(record, standings, directory)
-    return _fates(plan, standings, Wish(), registry, traces, same_workspace=True).undecided
+    return _fates(plan, standings, wish, registry, traces, same_workspace=same_workspace)
 
 
 def _counts_anew(standing: Standing, wish: Wish) -> bool:

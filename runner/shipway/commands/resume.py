@@ -5,7 +5,10 @@ from __future__ import annotations
 from argparse import Namespace
 from collections.abc import Callable
 
-from shipway.commands.run import confirmed, voyage
+from shipway.bodies import regrown
+from shipway.commands.documents import write_out
+from shipway.commands.going_on import reopening_of
+from shipway.commands.run import confirmed, said_yes, voyage
 from shipway.commands.setting import (
     find_file,
     journal_of,
@@ -16,13 +19,17 @@ from shipway.commands.setting import (
 )
 from shipway.commands.stores import fetch_runs
 from shipway.context import Context, read_context
+from shipway.continuation import undecided
 from shipway.declaration import Declaration
 from shipway.errors import Reason, UsageError
 from shipway.journal_file import JournalFile, held
 from shipway.loading import load_declaration
+from shipway.plan import Plan
 from shipway.planning import Selection
-from shipway.reopening import Wish
-from shipway.run_record import Opening, RunStatus, RunSummary
+from shipway.render.rollback import render_rollback
+from shipway.reopening import Fate, Wish
+from shipway.replay import undos_of
+from shipway.run_record import RunRecord, RunStatus, RunSummary
 from shipway.takeover import GoOn
 from shipway.undertaking import Request
 
@@ -51,7 +58,7 @@ def go_on(arguments: Namespace, wish: Callable[[JournalFile, str], Wish]) -> int
             f"run `{summary.run}` succeeded: there is nothing to go on with",
             next=f"`shipway resume {summary.run} --from STEP` runs a part of it again; `shipway run` begins a new one",
         )
-    return _gone_on(journal.opening(summary.run), wish(journal, summary.run), declared, arguments, context)
+    return _gone_on(journal.read(summary.run), wish(journal, summary.run), declared, arguments, context)
 
 
 def learn_elsewhere(arguments: Namespace, context: Context) -> Declaration | None:
@@ -71,7 +78,10 @@ def learn_elsewhere(arguments: Namespace, context: Context) -> Declaration | Non
     return declared
 
 
-def _gone_on(opening: Opening, wish: Wish, declared: Declaration | None, arguments: Namespace, context: Context) -> int:
+def _gone_on(
+    record: RunRecord, wish: Wish, declared: Declaration | None, arguments: Namespace, context: Context
+) -> int:
+    opening = record.opening
     if not arguments.file:
         arguments.file = str(root_here(context) / opening.file)
     file = find_file(arguments, context)
@@ -83,9 +93,32 @@ def _gone_on(opening: Opening, wish: Wish, declared: Declaration | None, argumen
         execute=True,
         declared=declared,
         go_on=GoOn(opening.run, wish),
-        confirm=lambda plan: confirmed(plan, arguments, context, must_ask=False, going_on=opening.run),
+        confirm=lambda plan: _confirmed(plan, record, wish, arguments, context),
     )
     return voyage(request, arguments, context, repository_of(file, context))
+
+
+def _confirmed(plan: Plan, record: RunRecord, wish: Wish, arguments: Namespace, context: Context) -> bool:
+    """Show what is still to be done, and ask on a terminal. Raises VerificationError where a person has to look first."""
+    run = record.summary.run
+    if arguments.json or arguments.quiet or arguments.yes:
+        return confirmed(plan, arguments, context, must_ask=False, going_on=run)
+    if record.summary.status is RunStatus.ROLLING_BACK:
+        return _confirmed_undoing(plan, record, context)
+    found = reopening_of(plan, record, wish, context)
+    if found.undecided:
+        raise undecided(found.undecided, run)
+    return confirmed(plan, arguments, context, must_ask=False, going_on=run, kept=frozenset(found.of(Fate.KEEP)))
+
+
+def _confirmed_undoing(plan: Plan, record: RunRecord, context: Context) -> bool:
+    """Of a run that was killed in its rollback, that is what goes on."""
+    run, undone = record.summary.run, {entry.node for entry in undos_of(record, {})}
+    plan = regrown(plan, record, lambda action: {})
+    left = [node for node in record.undoing if node not in undone]
+    colour = context.stdout_is_tty and not context.no_color
+    write_out(render_rollback(plan, left, run, colour=colour, columns=context.columns) + "\n")
+    return not context.stdin_is_tty or said_yes(f"Go on undoing run {run} on {plan.target}?")
 
 
 def _last(journal: JournalFile, arguments: Namespace) -> RunSummary:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -137,15 +137,23 @@ def _again(receipt: Receipt, arguments: Namespace, context: Context) -> str:
     return again_as_journalled(receipt.run, context)
 
 
-def confirmed(plan: Plan, arguments: Namespace, context: Context, *, must_ask: bool, going_on: str = "") -> bool:
-    """Show the plan and ask on a terminal, unless `--yes`; `going_on` is the run that is gone on with.
+def confirmed(
+    plan: Plan,
+    arguments: Namespace,
+    context: Context,
+    *,
+    must_ask: bool,
+    going_on: str = "",
+    kept: Collection[str] = (),
+) -> bool:
+    """Show the plan and ask on a terminal, unless `--yes`; `going_on` is the run that is gone on with, `kept` what of it is done.
 
     Raises UsageError without a terminal to ask on, if `must_ask`.
     """
     was_looked_at = arguments.yes and not must_ask
     if not arguments.json and not arguments.quiet and not was_looked_at:
         colour = context.stdout_is_tty and not context.no_color
-        write_out(render_plan(plan, colour=colour, columns=context.columns, has_next=False) + "\n")
+        write_out(render_plan(plan, colour=colour, columns=context.columns, has_next=False, kept=kept) + "\n")
     if arguments.yes or not plan.nodes or plan.approval_rules:
         return True  # whoever has to approve it is asked for that, and need not say yes besides
     if not context.stdin_is_tty:

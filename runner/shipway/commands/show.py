@@ -21,7 +21,7 @@ from shipway.redaction import trusted
 from shipway.render import terminal
 from shipway.render.details import render_details
 from shipway.render.foreign import one_line
-from shipway.run_record import RunSummary
+from shipway.run_record import RunStatus, RunSummary
 from shipway.sealing import sealed
 from shipway.state_fold import unix_ms
 from shipway.workspace import Workspace
@@ -107,6 +107,7 @@ def _receipt_text(receipt: Receipt, context: Context) -> str:
         again=again_as_journalled(receipt.run, context),
         is_last=is_last,
         was_killed=is_last and same[0].has_crashed,
+        was_undoing=is_last and same[0].has_crashed and same[0].status is RunStatus.ROLLING_BACK,
         going_on=going_on(receipt, context) if is_last else (),
     )
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 
-from shipway.nodes import Fidelity, Node
+from msgspec.structs import replace
+
+from shipway.nodes import Fidelity, Node, Outcome
 from shipway.plan import Plan, PlannedStage
 from shipway.policies import Verdict
 from shipway.render import targets, wording
@@ -25,7 +27,7 @@ from shipway.render.plan_words import (
     survives,
     weakened_words,
 )
-from shipway.render.signs import CHANGE_COLOURS, CHANGE_SIGNS, VERDICT_COLOURS
+from shipway.render.signs import CHANGE_COLOURS, CHANGE_SIGNS, OUTCOME_SIGNS, VERDICT_COLOURS
 
 _DIFF_COLOURS = {"+": Colour.GREEN, "-": Colour.RED}
 _MAX_DIFF_LINES = 40
@@ -45,18 +47,19 @@ def render_plan(
     kept_options: str | None = None,
     kept_as: str = "",
     without: Sequence[str] = (),
+    kept: Collection[str] = (),
 ) -> str:
     """The whole plan, stage by stage, with what a rollback would do; with `has_next`, what to type. Ends with a line end.
 
     As typed, and typed next again: `file` the declaration that was named, `options` what else makes this plan and no other,
     `kept_as` the file it is kept in, which is applied with `kept_options`, where these are others. `expected` says how long a
     run will take, where that is known, `proven` when each undo was last proven by a drill, `without` what the forge lacks that
-    this plan would have had a use for, in sentences.
+    this plan would have had a use for, in sentences, `kept` nodes that are done already, in the run that is gone on with.
     """
     page = Page(columns, colour)
-    _head(page, plan, expected)
+    _head(page, plan, expected, kept)
     for stage in plan.stages:
-        _stage(page, stage, [node for node in plan.nodes if node.stage == stage.id])
+        _stage(page, stage, [node for node in plan.nodes if node.stage == stage.id], kept)
     _listed_under(page, "In the way", targets.in_the_way(plan), Colour.YELLOW)
     _listed_under(
         page, "Of several sources of one target the highest layer counts, then the most specific", targets.losers(plan)
@@ -65,7 +68,7 @@ def render_plan(
     _rollback(page, plan)
     _proven(page, proven)
     _listed_under(page, "What this forge cannot do for it", [one_line(words) for words in without], Colour.YELLOW)
-    _foot(page, plan)
+    _foot(page, plan, kept)
     if plan.has_changes and has_next:
         page.line()
         what = f"{f'-f {file} ' if file else ''}--target {plan.target}"
@@ -73,7 +76,7 @@ def render_plan(
     return page.text()
 
 
-def _head(page: Page, plan: Plan, expected: str) -> None:
+def _head(page: Page, plan: Plan, expected: str, kept: Collection[str]) -> None:
     size = f"{wording.plural(len(plan.stages), 'stage')}, {wording.plural(len(plan.nodes), 'node')}"
     if plan.weakens:
         page.wrapped(weakened_words(plan), "! ", Colour.RED)
@@ -82,7 +85,10 @@ def _head(page: Page, plan: Plan, expected: str) -> None:
     if plan.source.commit:
         dirty = ", and tracked files differ from it" if plan.source.dirty else ""
         page.fact("commit", wording.short_commit(plan.source.commit) + dirty)
-    page.fact("summary", unbroken(plan_counts(plan)))
+    counts = plan_counts(
+        replace(plan, nodes=tuple(node for node in plan.nodes if node.id not in kept)) if kept else plan
+    )
+    page.fact("summary", unbroken([f"{len(kept)} done", *counts] if kept else counts))
     if expected:
         page.fact("expected", expected)
     if plan.limits:
@@ -96,9 +102,11 @@ def _head(page: Page, plan: Plan, expected: str) -> None:
         page.fact("targets", targets.counts(plan))
 
 
-def _stage(page: Page, stage: PlannedStage, nodes: Sequence[Node]) -> None:
+def _stage(page: Page, stage: PlannedStage, nodes: Sequence[Node], kept: Collection[str]) -> None:
     page.heading(f"stage {one_line(stage.id)}", stage_facts(stage))
-    for alike in folded_nodes(nodes):
+    if done := [node.id for node in nodes if node.id in kept]:
+        page.wrapped(_steps(stage.id, done), f"  {OUTCOME_SIGNS[Outcome.SUCCEEDED]} {'done':<8}", Colour.DIM)
+    for alike in folded_nodes([node for node in nodes if node.id not in kept]):
         _node(page, alike[0], len(alike))
     if not nodes:
         page.line("  nothing to do", Colour.DIM)
@@ -201,8 +209,8 @@ def _steps(stage: str, ids: Sequence[str]) -> str:
     return ", ".join(one_line(name.removeprefix(f"{stage}/")) for name in folded_ids(ids))
 
 
-def _foot(page: Page, plan: Plan) -> None:
-    opaque = sum(node.fidelity is Fidelity.OPAQUE for node in plan.nodes)
+def _foot(page: Page, plan: Plan, kept: Collection[str]) -> None:
+    opaque = sum(node.fidelity is Fidelity.OPAQUE and node.id not in kept for node in plan.nodes)
     if opaque:
         page.line()
         subject = (

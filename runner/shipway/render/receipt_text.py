@@ -48,6 +48,7 @@ def render_receipt(
     again: str = "",
     is_last: bool = True,
     was_killed: bool = False,
+    was_undoing: bool = False,
     going_on: Sequence[str] = (),
     is_brief: bool = False,
 ) -> str:
@@ -55,11 +56,13 @@ def render_receipt(
 
     Typed as shown, what is next works: `again` is the command that runs the same anew, `is_last` says that no later run of
     this lifecycle and target is in the journal, so that this one can be gone on with, or undone. `was_killed` says that it is
-    unfinished: the receipt is what its journal holds. `going_on` is what to do and type where a bare `resume` would refuse.
-    `is_brief` leaves out, but in the counts, nodes that did their part or never came to it.
+    unfinished: the receipt is what its journal holds; `was_undoing`, that its rollback was under way then. `going_on` is what to
+    do and type where a bare `resume` would refuse. `is_brief` leaves out, but in the counts, nodes that did their part or never
+    came to it.
     """
     page = Page(columns, colour)
-    _head(page, receipt, "killed, unfinished" if was_killed else ending(receipt))
+    killed = "killed while it was rolled back" if was_undoing else "killed, unfinished"
+    _head(page, receipt, killed if was_killed else ending(receipt))
     _results(page, receipt, _UNTOLD if is_brief else frozenset())
     for result in receipt.failed:
         # The log of a run in CI is gone with its machine.
@@ -68,7 +71,9 @@ def render_receipt(
     _foot(page, receipt, plan)
     again = again or f"shipway run --target {one_line(receipt.target)}"
     run = one_line(receipt.run)
-    if was_killed and not preview_next(receipt, plan):
+    if was_undoing and not preview_next(receipt, plan):
+        hints = [f"shipway resume {run}, to go on undoing"]
+    elif was_killed and not preview_next(receipt, plan):
         hints = [*(going_on or [f"shipway resume {run}, to go on"]), f"shipway rollback {run}, to undo what it did"]
     else:
         hints = _next(receipt, plan, again, going_on, is_last=is_last)

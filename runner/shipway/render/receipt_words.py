@@ -86,6 +86,8 @@ def accounted_words(receipt: Receipt) -> list[str]:
 def result_word(result: NodeResult) -> str:
     """The outcome, and for a node that failed and was then undone (or not), both."""
     own = own_outcome(result)
+    if result.outcome is Outcome.UNKNOWN and own in DONE:
+        return "undo not reported"
     if own is not result.outcome and own not in DONE:
         return f"{outcome_word(own)}, {outcome_word(result.outcome)}"
     return outcome_word(result.outcome)
