@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 from tests.runs import call, declare
@@ -112,4 +113,8 @@ def test_each_round_of_a_drill_has_a_heading(tmp_path: Path) -> None:
     headings = [line for line in out.splitlines() if line.startswith("round ")]
     assert headings[0] == "round 1 of 4: main/test succeeds, then counts as failed"
     assert len(headings) == 4
+    told = [
+        re.match(r"[>✓✗·↩] (main/\S+ +)(?=started|succeeded|failed|blocked|undone)", line) for line in out.splitlines()
+    ]
+    assert len({len(found[1]) for found in told if found}) == 1, "what became of the nodes is not in one column"
     assert "round " not in call(tmp_path, "drill", "--target", "drill", "--yes", "-q").out

@@ -54,7 +54,7 @@ def run(arguments: Namespace) -> int:
     if not arguments.yes:
         _ask(len(nodes), plan.target, context)
     found = _Found()
-    for finished in _rounds(request, nodes, arguments, repository, context):
+    for finished in _rounds(request, plan, nodes, arguments, repository, context):
         _take(finished, nodes[found.rounds], found)
         if found.why:
             break
@@ -98,7 +98,7 @@ def _ask(rounds: int, target: str, context: Context) -> None:
 
 
 def _rounds(
-    request: Request, nodes: list[str], arguments: Namespace, repository: Repository, context: Context
+    request: Request, plan: Plan, nodes: list[str], arguments: Namespace, repository: Repository, context: Context
 ) -> Iterator[Finished]:
     """One execution for each node, which fails once it has succeeded. Raises the error of one that came to nothing."""
     for number, node in enumerate(nodes, 1):
@@ -108,6 +108,7 @@ def _rounds(
         around = surroundings(context, repository, events, Unreported())
         view = open_view(arguments, context)
         events.subscribe(view)
+        view.expect((*plan.nodes, *plan.compensations))
         with heeding_signals(around.interruption), view:
             finished = run_lifecycle(replace(request, execute=True, fail_after=node), around)
         if finished.receipt is None or (finished.error is not None and not finished.receipt.nodes):
