@@ -98,6 +98,11 @@ def test_case_83_one_environment_shows_its_state_and_what_every_node_says_and_no
     text = render_environment(READY, seen, now_ms=NOW, colour=False, columns=80)
     assert text.startswith("shop → pr-42: ready\n")
     assert "unknown    provisioner/compute, made 1h ago: the host does not answer" in text
+    now = render_environment(
+        READY, seen, now_ms=READY.checkpoints["provisioner/compute"].at_ms, colour=False, columns=80
+    )
+    assert "provisioner/compute, made just now: the host" in now
+    assert " now " in render_environments([READY], [], now_ms=READY.created_ms + 999, colour=False, columns=80)
     assert "holds      runner/service/api" in text
     assert "gone       runner/infrastructure" in text
     assert "not asked  runner/after" in text

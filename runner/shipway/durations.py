@@ -38,6 +38,11 @@ def format_ms(milliseconds: int) -> str:
     return _two_units(milliseconds // 1000)
 
 
+def ago(milliseconds: int) -> str:
+    """How long something is past, in whole seconds: `just now`, `45s ago`, `2h5m ago`."""
+    return f"{format_ms(milliseconds // 1000 * 1000)} ago" if milliseconds >= 1000 else "just now"
+
+
 def _two_units(seconds: int) -> str:
     minutes, seconds = divmod(seconds, 60)
     hours, minutes = divmod(minutes, 60)

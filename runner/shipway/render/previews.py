@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from msgspec import Struct
 
 from shipway.canonical import Json
-from shipway.durations import format_ms
+from shipway.durations import ago, format_ms
 from shipway.environment_record import EnvironmentRecord, EnvironmentState, Happening
 from shipway.node_ids import readable
 from shipway.nodes import Verified
@@ -136,7 +136,7 @@ def _texts(record: EnvironmentRecord, now_ms: int) -> list[str]:
     urls = _answering(record)
     url = next((each for _, each in urls), "")
     more = f" +{len(urls) - 1}" if len(urls) > 1 else ""
-    age = format_ms(max(0, now_ms - record.created_ms) // 1000 * 1000)
+    age = ago(now_ms - record.created_ms).removesuffix(" ago").removeprefix("just ")
     commit = record.commit[:_COMMIT_CELLS] or "-"
     return [record.target, record.state.value, commit, age, ends_words(record, now_ms), f"{url}{more}" or "-"]
 
@@ -161,10 +161,7 @@ def _facts(record: EnvironmentRecord, now_ms: int) -> Iterable[tuple[str, str]]:
     where = f" on {record.host}" if record.host else ""
     if record.root and record.is_alive:
         yield "lives", f"{record.root}{where}"
-    yield (
-        "made",
-        f"{format_ms(max(0, now_ms - record.created_ms) // 1000 * 1000)} ago, by {record.actor or 'nobody known'}",
-    )
+    yield "made", f"{ago(now_ms - record.created_ms)}, by {record.actor or 'nobody known'}"
     end = ends_ms(record)
     if end is not None:
         over = (
@@ -182,7 +179,7 @@ def _facts(record: EnvironmentRecord, now_ms: int) -> Iterable[tuple[str, str]]:
 def _node_lines(seen: Seen, record: EnvironmentRecord, now_ms: int, colour: bool, columns: int) -> list[str]:
     word = seen.verified.value if seen.verified else "not asked"
     kept = record.checkpoints.get(seen.node)
-    age = f", made {format_ms(max(0, now_ms - kept.at_ms) // 1000 * 1000)} ago" if kept and kept.at_ms else ""
+    age = f", made {ago(now_ms - kept.at_ms)}" if kept and kept.at_ms else ""
     tone = _VERDICT_COLOURS[seen.verified] if seen.verified else Colour.DIM
     why = f": {seen.why}" if seen.why else ""
     label = f"  {word:<9}  "

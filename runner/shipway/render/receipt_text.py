@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from shipway.durations import format_ms
+from shipway.durations import ago, format_ms
 from shipway.errors import Reason
 from shipway.nodes import DONE, FAILURES, WHOLE, Outcome
 from shipway.plan import Plan
@@ -91,7 +91,7 @@ def render_running(receipt: Receipt, *, so_far_ms: int, colour: bool, columns: i
     page.heading(
         f"{one_line(receipt.lifecycle)} → {one_line(receipt.target)}: in progress", f"run {one_line(receipt.run)}"
     )
-    page.fact("started", f"{one_line(receipt.started)}, {format_ms(so_far_ms)} ago{_by(receipt)}")
+    page.fact("started", f"{one_line(receipt.started)}, {ago(so_far_ms)}{_by(receipt)}")
     page.line()
     cells = widest([one_line(result.node) for result in receipt.nodes], page.columns // 2)
     for result in receipt.nodes:
