@@ -165,41 +165,65 @@ def test_the_declaration_of_an_empty_repository(tmp_path: Path) -> None:
     assert project.text("shipway.yml") == EMPTY
 
 
+@pytest.mark.parametrize("option", ["", "--forks", "--gitlab"])
+@pytest.mark.parametrize("kind", ["empty", "everything"])
+def test_no_comment_it_writes_is_wider_than_a_terminal(tmp_path: Path, kind: str, option: str) -> None:
+    project = make_project(tmp_path)
+    project.write(KINDS[kind])
+    project.commit()
+    project.git("remote", "add", "origin", str(tmp_path / "bare.git"))
+    project.call("init", *filter(None, [option]), "--target", "prod")
+    project.git("add", "-A")
+    written = project.git("diff", "--cached", "--name-only").split()
+    assert len(written) >= 3
+    lines = [line for name in written for line in project.text(name).splitlines() if "# " in line]
+    lines = [line for line in lines if "$schema=" not in line and " uses: " not in f" {line.strip(' -')}"]
+    lines = [
+        line for line in lines if not re.fullmatch(" +# (plan|undo|verify): [^#]+", line)
+    ]  # a command is never cut
+    assert [line for line in lines if len(line) > 80] == []
+
+
 EMPTY = """\
 # yaml-language-server: $schema=https://shipway.dev/schemas/declaration-1.schema.json
-# What is shipped from this repository, and what takes it back. `shipway plan` shows it, `shipway run` does it.
+# What is shipped from this repository, and what takes it back.
+# `shipway plan` shows it, `shipway run` does it.
 version: 1
 name: shop
 
-# Locks and the journal of the last run are in this checkout; with `git` in refs of its remote, which CI shares.
+# Locks and the journal of the last run are in this checkout; with `git` in refs
+# of its remote, which CI shares.
 # state: git
 
-# Where this may act. Without the list any name is taken; with it `--target` names one, and shipway.prod.yml
-# beside this file changes what is different there.
+# Where this may act. Without the list any name is taken; with it `--target`
+# names one, and shipway.prod.yml beside this file changes what is different.
 # targets: {staging: {}, prod: {}}
 
-# Environment variables that are secret: masked everywhere, and given only to the steps that name them, with
+# Environment variables that are secret: masked everywhere, and given only to
+# the steps that name them, with
 #   env: {TOKEN: "${{ secrets.TOKEN }}"}
 # secrets: [TOKEN]
 
 stages:
-  # Leaves nothing behind (`lasting: false`): a rollback has nothing to undo here.
+  # Leaves nothing behind (`lasting: false`): nothing to undo here.
   check:
     lasting: false
-    steps: # a list runs in order; a mapping of id to step as `needs` allows, in parallel
+    # A list runs in order, a mapping of id to step as `needs` allows.
+    steps:
       - id: hello # to be replaced by what is shipped
         run: echo "nothing is shipped from here yet"
 
-  # What changes the world goes into a stage of its own. Take the `# ` away and say what your commands are:
+  # What changes the world goes into a stage of its own. Take the `# ` away and
+  # say what your commands are:
   # deploy:
   #   needs: [check]
   #   steps:
   #     - id: deploy
   #       run: ./deploy
-  #       plan: ./deploy --dry-run # read-only: says on the pull request what `run` would do
-  #       undo: ./deploy --previous # run when a later step fails; must bear a half-done `run`
-  #       verify: ./deploy --status # exit 0: it is there, 3: it is gone, anything else: not known
-  #       reads: ["deploy", "src/**"] # the files that decide what is done: an approval holds while they stay the same
+  #       plan: ./deploy --dry-run # read-only: what `run` would do
+  #       undo: ./deploy --previous # when a later step fails, or `run` itself
+  #       verify: ./deploy --status # exit 0: it is there, 3: it is gone
+  #       reads: ["deploy", "src/**"] # what decides what is done
 """
 
 

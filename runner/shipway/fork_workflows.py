@@ -26,8 +26,9 @@ def _plan_text(scaffold: Scaffold, title: str) -> str:
     lines = ["    with:", *inputs] if inputs else []
     return "\n".join(
         [
-            "# Written by `shipway init --forks`. Plans every pull request, also a fork's, without secrets and with a token that",
-            "# can read only. Where `plan` commands need a tool: write the called job here, with its set-up in front.",
+            "# Written by `shipway init --forks`. Plans every pull request, also a fork's,",
+            "# without secrets and with a token that can only read. Where `plan` commands",
+            "# need a tool: write the called job here, with its set-up in front.",
             f"name: {scalar(title)}",
             "",
             "on:",
@@ -50,11 +51,12 @@ def _plan_text(scaffold: Scaffold, title: str) -> str:
 
 def _publish_text(scaffold: Scaffold, title: str, path: str) -> str:
     return f"""\
-# Written by `shipway init --forks`. Posts the plan that the workflow before has made, as data; nothing of the pull request
-# is checked out.
+# Written by `shipway init --forks`. Posts the plan that the workflow before has
+# made, as data; nothing of the pull request is checked out.
 name: {scalar(workflow_title(scaffold) + "-publish")}
 
-# The only event behind a fork's run that may write here. What may be dangerous is to run that fork's code, and nothing does.
+# The only event behind a fork's run that may write here. What may be dangerous
+# is to run that fork's code, and nothing does.
 on: # zizmor: ignore[dangerous-triggers]
   workflow_run:
     workflows: [{scalar(title)}]

@@ -29,11 +29,12 @@ def jobs_text(scaffold: Scaffold) -> str:
     variables = [f"    SHIPWAY_INPUT_{name}: {scalar(value)}" for name, value in inputs.items() if value]
     return "\n".join(
         [
-            "# Written by `shipway init --gitlab`. A merge request is shown the plan; what is merged is executed, and leaves a",
-            "# receipt. The note and the status need the masked variable `GITLAB_TOKEN`: a project access token with the scope",
-            "# `api` and the role Developer. Secrets reach their steps as variables of the same names.",
+            "# Written by `shipway init --gitlab`. A merge request is shown the plan; what is",
+            "# merged is executed, and leaves a receipt. The note and the status need the",
+            "# masked variable `GITLAB_TOKEN`: a project access token with the scope `api`",
+            "# and the role Developer. Secrets reach their steps as variables of these names.",
             f".{title}:",
-            "  image: python:3.13 # what the steps need has to be in it, or in `before_script`",
+            "  image: python:3.13 # what the steps need is in it, or in `before_script`",
             "  variables:",
             '    GIT_DEPTH: "0" # the merge base is part of the plan',
             *variables,
@@ -69,8 +70,8 @@ def _state(scaffold: Scaffold) -> list[str]:
     if not scaffold.has_remote:
         return []
     return [
-        "  # Lock and journal are refs/shipway/… of this repository: allow the job token to push, in Settings, CI/CD, Job token",
-        "  # permissions.",
+        "  # Lock and journal are refs/shipway/… of this repository: allow the job token",
+        "  # to push, in Settings, CI/CD, Job token permissions.",
     ]
 
 

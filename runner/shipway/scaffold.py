@@ -18,18 +18,19 @@ CHECKOUT = "actions/checkout@8e8c483db84b4bee98b60c0593521ed34d9990e8 # v6.0.1"
 
 IGNORED = ".shipway/"
 
+_COLUMNS = 80
 _PLAIN = re.compile(r"""[A-Za-z_./][\w./*@=+"'$<>|&;()-]*(?: +[\w./*@=+"'$<>|&;()-]+)*""", re.ASCII)
 _YAML_WORDS = frozenset({"true", "false", "null", "yes", "no", "on", "off", "~"})
 _TITLES = {
-    Part.CHECK: "Leaves nothing behind (`lasting: false`): a rollback has nothing to undo here.",
+    Part.CHECK: "Leaves nothing behind (`lasting: false`): nothing to undo here.",
     Part.BUILD: "Makes what is shipped, from the checked tree.",
     Part.INFRASTRUCTURE: "Changes what exists. The plan of each step is shown on the pull request.",
     Part.DEPLOY: "Changes the world. What has an `undo` is taken back when a later step fails.",
 }
 _MEANINGS = {
-    "plan": "read-only: says on the pull request what `run` would do",
-    "undo": "run when a later step fails; must bear a half-done `run`",
-    "verify": "exit 0: it is there, 3: it is gone, anything else: not known",
+    "plan": "read-only: what `run` would do",
+    "undo": "when a later step fails, or `run` itself",
+    "verify": "exit 0: it is there, 3: it is gone",
 }
 
 
@@ -59,13 +60,15 @@ def declaration_text(scaffold: Scaffold) -> str:
     """The declaration: what was found as steps in stages, and comments on what to add."""
     lines = [
         f"# yaml-language-server: $schema={SCHEMA}",
-        "# What is shipped from this repository, and what takes it back. `shipway plan` shows it, `shipway run` does it.",
+        "# What is shipped from this repository, and what takes it back.",
+        "# `shipway plan` shows it, `shipway run` does it.",
         "version: 1",
         f"name: {scalar(scaffold.name)}",
         "",
         *_state(has_remote=scaffold.has_remote),
         *_targets(scaffold.target),
-        "# Environment variables that are secret: masked everywhere, and given only to the steps that name them, with",
+        "# Environment variables that are secret: masked everywhere, and given only to",
+        "# the steps that name them, with",
         '#   env: {TOKEN: "${{ secrets.TOKEN }}"}',
         "# secrets: [TOKEN]",
         "",
@@ -85,13 +88,15 @@ def declaration_text(scaffold: Scaffold) -> str:
 def _state(*, has_remote: bool) -> list[str]:
     if has_remote:
         return [
-            "# Locks, the journal of the last run and receipts are refs of the remote, refs/shipway/…: CI and people keep out of",
-            "# each other's way, and a run is gone on with after its machine is lost. `local` keeps them in each checkout.",
+            "# Locks, the journal of the last run and receipts are refs of the remote,",
+            "# refs/shipway/…: CI and people keep out of each other's way, and a run is gone",
+            "# on with after its machine is lost. `local` keeps them in each checkout.",
             "state: git",
             "",
         ]
     return [
-        "# Locks and the journal of the last run are in this checkout; with `git` in refs of its remote, which CI shares.",
+        "# Locks and the journal of the last run are in this checkout; with `git` in refs",
+        "# of its remote, which CI shares.",
         "# state: git",
         "",
     ]
@@ -105,8 +110,8 @@ def _targets(target: str) -> list[str]:
             "",
         ]
     return [
-        "# Where this may act. Without the list any name is taken; with it `--target` names one, and shipway.prod.yml",
-        "# beside this file changes what is different there.",
+        "# Where this may act. Without the list any name is taken; with it `--target`",
+        "# names one, and shipway.prod.yml beside this file changes what is different.",
         "# targets: {staging: {}, prod: {}}",
         "",
     ]
@@ -119,9 +124,9 @@ def _stage(part: Part, before: Part | None, steps: Sequence[Suggestion], folder:
         yield f"    needs: [{before.value}]"
     if not any(step.lasting for step in steps):
         yield "    lasting: false"
-    yield "    steps:" + (
-        "" if before else " # a list runs in order; a mapping of id to step as `needs` allows, in parallel"
-    )
+    if before is None:
+        yield "    # A list runs in order, a mapping of id to step as `needs` allows."
+    yield "    steps:"
     for step in steps:
         yield from _step(step, folder, is_stage_lasting=any(other.lasting for other in steps))
     yield ""
@@ -149,7 +154,11 @@ def _hints(step: Suggestion) -> Iterator[str]:
     for key, meaning in _MEANINGS.items():
         if key == "plan" and step.plan:
             continue
-        yield f"        # {key}: {hints.get(key, _placeholder(key))} # {meaning}"
+        hint = f"        # {key}: {hints.get(key, _placeholder(key))}"
+        if len(hint) + len(meaning) + 3 <= _COLUMNS:
+            yield f"{hint} # {meaning}"
+        else:
+            yield from (f"        # {meaning}", hint)
 
 
 def _placeholder(key: str) -> str:
@@ -167,7 +176,8 @@ def _script(key: str, text: str) -> Iterator[str]:
 
 def _example(before: Part | None) -> Iterator[str]:
     """A stage to uncomment; with the `# ` of each line taken away it is valid as it stands."""
-    yield "  # What changes the world goes into a stage of its own. Take the `# ` away and say what your commands are:"
+    yield "  # What changes the world goes into a stage of its own. Take the `# ` away and"
+    yield "  # say what your commands are:"
     yield "  # deploy:"
     if before is not None:
         yield f"  #   needs: [{before.value}]"
@@ -176,7 +186,7 @@ def _example(before: Part | None) -> Iterator[str]:
     yield "  #       run: ./deploy"
     for key, meaning in _MEANINGS.items():
         yield f"  #       {key}: {_placeholder(key)} # {meaning}"
-    yield '  #       reads: ["deploy", "src/**"] # the files that decide what is done: an approval holds while they stay the same'
+    yield '  #       reads: ["deploy", "src/**"] # what decides what is done'
 
 
 def greeting() -> Suggestion:
@@ -187,7 +197,8 @@ def greeting() -> Suggestion:
 def workflow_text(scaffold: Scaffold) -> str:
     """The workflow: a job that plans with a token that can read and comment, and one that executes what was merged."""
     return f"""\
-# Written by `shipway init`. A pull request is shown the plan; what is merged is executed, and leaves a receipt.
+# Written by `shipway init`. A pull request is shown the plan; what is merged is
+# executed, and leaves a receipt.
 name: {scalar(workflow_title(scaffold))}
 
 on:
@@ -206,7 +217,7 @@ jobs:
 {_permissions("the tree that is planned", "the comment with the plan")}
 {plan_concurrency(scaffold, "    ")}
     steps:
-{_steps(scaffold, "plan", "read-only ones for a plan; a fork gets none")}
+{_steps(scaffold, "plan", "a plan gets read-only ones")}
 
 {_execute_job(scaffold, "    if: github.event_name == 'push'")}"""
 
@@ -214,7 +225,8 @@ jobs:
 def execute_text(scaffold: Scaffold, plans: str) -> str:
     """The workflow that executes what was merged, where another one, at the path `plans`, makes the plans that are approved."""
     return f"""\
-# Written by `shipway init --forks`. What is merged is planned anew and executed, and leaves a receipt.
+# Written by `shipway init --forks`. What is merged is planned anew and
+# executed, and leaves a receipt.
 name: {scalar(workflow_title(scaffold))}
 
 on:
@@ -224,7 +236,7 @@ on:
 permissions: {{}}
 
 jobs:
-{_execute_job(scaffold, "", [f"          workflow: {scalar(plans)} # where the plans are made that are approved"])}"""
+{_execute_job(scaffold, "", ["          # Where the plans are made that are approved.", f"          workflow: {scalar(plans)}"])}"""
 
 
 def plan_concurrency(scaffold: Scaffold, indent: str) -> str:
@@ -251,13 +263,13 @@ def _execute_job(scaffold: Scaffold, condition: str, more: Sequence[str] = ()) -
     timeout-minutes: 60
 {_permissions("the tree that is shipped", "the comment with the receipt", writes=scaffold.has_remote)}
       deployments: write # what is executed where, and how it ended
-    # One run at a time for a target, in turn: none is dropped, and none is cut off in the middle.
+    # One run at a time for a target, in turn: none is dropped or cut off.
     concurrency:
       group: shipway-execute-{scaffold.name}-{scaffold.target or "default"}
       queue: max
       cancel-in-progress: false
     steps:
-{_steps(scaffold, "run", "those that the declaration lists", more)}
+{_steps(scaffold, "run", "those that are declared", more)}
 """
 
 
@@ -272,13 +284,13 @@ def workflow_title(scaffold: Scaffold) -> str:
 
 
 def _permissions(tree: str, comment: str, *, writes: bool = False) -> str:
-    contents = f"write # {tree}; lock and journal are refs/shipway/…" if writes else f"read # {tree}"
+    contents = f"write # {tree}; lock and journal, as refs" if writes else f"read # {tree}"
     return f"""\
     permissions:
       contents: {contents}
       pull-requests: write # {comment}
-      checks: write # the check `shipway/<lifecycle>/<target>`, with annotations at the declaration's lines
-      actions: read # when this attempt began: it decides which of two reports is the later one"""
+      checks: write # the check `shipway/<lifecycle>/<target>`
+      actions: read # which of two reports is the later one"""
 
 
 def _steps(scaffold: Scaffold, command: str, secrets: str, more: Sequence[str] = ()) -> str:
@@ -288,13 +300,14 @@ def _steps(scaffold: Scaffold, command: str, secrets: str, more: Sequence[str] =
             "        with:",
             "          persist-credentials: false",
             "          fetch-depth: 0 # the merge base is part of the plan",
-            "      # What the steps need is set up here, in both jobs: a language, a tool, a login.",
+            "      # What the steps need is set up here, in both jobs: a language, a login.",
             f"      - uses: {scaffold.action}",
             "        with:",
             f"          command: {command}",
             *given(scaffold, " " * 10),
             *more,
-            f"        # env: # secrets reach their steps from here: {secrets}",
+            f"        # Secrets reach their steps from here: {secrets}.",
+            "        # env:",
             "        #   TOKEN: ${{ secrets.TOKEN }}",
         ]
     )
