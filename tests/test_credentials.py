@@ -67,6 +67,37 @@ EXAMPLES: dict[str, list[tuple[str, str]]] = {
     "Google API key": [("AI" + "za" + _BODY[:35], _BODY[:35])],
     "Vault token": [("hv" + "s." + _BODY[:24], _BODY[:24])],
     "Docker token": [("dckr" + "_pat_" + _BODY[:27], _BODY[:27])],
+    "Anthropic key": [
+        ("sk-" + "ant-api03-" + (_BODY * 2)[:93] + "AA", _BODY),
+        ("sk-" + "ant-admin01-" + (_BODY * 2)[:93] + "AA", _BODY),
+    ],
+    "OpenAI key": [
+        ("sk-" + "proj-" + _BODY + "T3BlbkFJ" + _BODY, _BODY),
+        ("sk-" + "svcacct-" + _BODY, _BODY),
+        ("sk-" + "admin-" + _BODY, _BODY),
+    ],
+    "Hugging Face token": [("h" + "f_" + "aBcDeFgHiJkLmNoPqRsTuVwXyZaBcDeFgH", "aBcDeFgHiJkL")],
+    "SendGrid key": [("S" + "G." + _BODY[:22] + "." + _BODY[:43], _BODY[:22])],
+    "DigitalOcean token": [(f"do{letter}" + "_v1_" + "0123456789abcdef" * 4, "0123456789abcdef") for letter in "por"],
+    "Azure storage key": [
+        ("AccountName=shop;Account" + "Key=" + "aB3+" * 21 + "aB==;EndpointSuffix=core.windows.net", "aB3+aB3+")
+    ],
+    "password that is assigned": [
+        (before + "hunter2-now" + behind, "hunter2")
+        for before, behind in (
+            ("password=", ""),
+            ("POSTGRES_PASSWORD: ", ""),
+            ("export DB_PASSWORD=", ""),
+            ("Server=db;Database=shop;User Id=app;Password=", ";Encrypt=true"),
+            ("host=db password='", "' user=app"),
+            ('{"password": "', '", "user": "app"}'),
+            ('{\\"password\\":\\"', '\\"}'),
+            ("https://example.org/?user=app&password=", "&next=/"),
+            ("db_passwd = ", ""),
+            ("+ psql --password=", " -c"),
+        )
+    ]
+    + [("PASSWORD=correct-horse", "correct-horse"), ("PASSWORD: 1234567", "1234567")],
 }
 ALL = [(text, gone) for examples in EXAMPLES.values() for text, gone in examples]
 
@@ -140,6 +171,16 @@ def test_g054_a_credential_in_base64_is_masked(shape: Shape, before: str, behind
         "Authorization: none",
         "sha256:" + "0123456789abcdef" * 4,
         "SecretAccessKey is not set",
+        "sk-ant-api03 and sk-proj- begin keys, hf_hub_download is a function, MSG.short.text is none, dop_v1_xyz neither",
+        "AccountKey=… of AccountName=shop;AccountKey=short==",
+        "password=${PASSWORD} password=$X PASSWORD: ${{ secrets.PASSWORD }} password=*** password=%s password=%(pw1)s",
+        "password={{ vault.db1 }} password=<hidden1> password=[REDACTED1] password=/run/secrets/db-password-1",
+        "Password: required. password: must have 8 characters or more; Password for app@db-1.example.org:",
+        "password = getpass1() or password=environ['PW_1'] or password=call(x1) if password == 'abc1234'",
+        "PASSWORD_FILE=/run/secrets/db1 password_hash=none passwordLength=123456 PWD=/home/app1",
+        'password: "" password= password=None password=null PASSWORD: string',
+        "the password of db-1 was changed on 2026-11-22",
+        "password:\nnext-line1",
         "time://12:30@noon/x " + "a" * 5000,
     ],
 )
@@ -157,7 +198,8 @@ def test_a_declared_secret_that_is_a_credential_too_is_counted_once() -> None:
 
 
 _TEXTS = st.lists(
-    st.sampled_from([text for text, _ in ALL]) | st.text(st.sampled_from('ghp_eyJ.-:/@%AKI \n\\"x0'), max_size=12),
+    st.sampled_from([*(text for text, _ in ALL), "password", "PASSWD: ", "='", "-1"])
+    | st.text(st.sampled_from('ghp_eyJ.-:/@%AKI \n\\"x0'), max_size=12),
     max_size=5,
 )
 

@@ -39,6 +39,15 @@ _ESCAPED_URL = (
     r"(?:[A-Za-z0-9._~*!'()-]|%(?!40|2[Ff]|3[Aa])[0-9A-Fa-f]{2}){1,256}+(?=%40)"
 )
 
+# A word after `password:` may be prose, so a digit has to be in it; after `=` or a quotation mark a sign of its own will do.
+# What begins with `$`, `%`, `*`, `<`, `{`, `(`, `[`, `/` or `@` names a place where the value is, and a call or an index gives one.
+_VALUE = r"""[^\s"'`\\;&,|<>(){}\[\]]"""
+_PASSWORD_ASSIGNED = (
+    r"""(?P<keep>\\?["']?[ \t]{0,4}[:=][ \t]{0,4}\\?["']?)(?![$%*/@#:=.-])"""
+    rf"""(?:(?<=[="'])(?={_VALUE}{{0,100}}[!@#^~?+-])|(?={_VALUE}{{0,100}}[0-9]))"""
+    rf"{_VALUE}{{6,500}}+(?![({{\[])"
+)
+
 SHAPES = (
     Shape(
         # Those of installations are to become `ghs_<app>_<JWT>`, of some 520 characters.
@@ -206,6 +215,62 @@ SHAPES = (
         ("dckr_pat_", "dckr_oat_"),
         rf"{_DASHED}{{20,}}",
         _DASHED,
+    ),
+    Shape(
+        "Anthropic key",
+        "https://github.com/gitleaks/gitleaks/blob/master/cmd/generate/config/rules/anthropic.go",
+        ("sk-ant-",),
+        rf"[a-z]{{2,8}}[0-9]{{2}}-{_DASHED}{{80,}}",
+        _DASHED,
+        most=256,
+    ),
+    Shape(
+        "OpenAI key",
+        "https://github.com/gitleaks/gitleaks/blob/master/cmd/generate/config/rules/openai.go",
+        ("sk-proj-", "sk-svcacct-", "sk-admin-"),
+        rf"{_DASHED}{{40,}}",
+        _DASHED,
+        most=512,
+    ),
+    Shape(
+        "Hugging Face token",
+        "https://huggingface.co/docs/hub/security-tokens",
+        ("hf_",),
+        r"[A-Za-z0-9]{34,40}",
+        r"[A-Za-z0-9]",
+        most=40,
+    ),
+    Shape(
+        "SendGrid key",
+        "https://www.twilio.com/docs/sendgrid/ui/account-and-settings/api-keys",
+        ("SG.",),
+        rf"{_DASHED}{{20,24}}\.{_DASHED}{{39,50}}",
+        _DOTTED,
+        most=75,
+    ),
+    Shape(
+        "DigitalOcean token",
+        "https://docs.digitalocean.com/release-notes/2022/api-token-format/",
+        ("dop_v1_", "doo_v1_", "dor_v1_"),
+        r"[0-9a-f]{64}",
+        r"[0-9a-f]",
+        most=64,
+    ),
+    Shape(
+        "Azure storage key",
+        "https://learn.microsoft.com/en-us/azure/storage/common/storage-configure-connection-string",
+        ("AccountKey=",),
+        r"(?P<keep>)[A-Za-z0-9+/]{86}==",
+        _BASE64,
+        most=88,
+    ),
+    Shape(
+        "password that is assigned",
+        "https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING-KEYWORD-VALUE",
+        ("password", "Password", "PASSWORD", "passwd", "PASSWD"),
+        _PASSWORD_ASSIGNED,
+        r"[^\n;&,|<>(){}\[\]`]",
+        most=520,
     ),
 )
 """Every shape that is known. `+` of a pattern is bounded by `most`: no credential is longer."""
