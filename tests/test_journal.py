@@ -10,6 +10,7 @@ import zlib
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from shipway import journal_plans
 from shipway.action import Verb
@@ -92,7 +93,11 @@ def test_what_a_run_was_and_how_it_ended_is_in_the_journal(tmp_path: Path) -> No
     assert record.decided["main/b"].cause == "main/a"
     plan = ran.finished.plan
     assert plan is not None
-    assert journal_of(tmp_path).plan(summary.run).document == plan.document
+    journal = journal_of(tmp_path)
+    assert journal.plan(summary.run).document == plan.document
+    other = replace(plan, lifecycle="another")
+    assert journal.plan(summary.run, plan) is plan
+    assert journal.plan(summary.run, other).document == plan.document
 
 
 def test_undos_are_in_the_journal_behind_the_attempts(tmp_path: Path) -> None:

@@ -238,8 +238,8 @@ class Journals(Protocol):
     def read(self, run: str) -> RunRecord:
         """All that is known of a run. Raises UsageError (`run-unknown`)."""
 
-    def plan(self, run: str) -> Plan:
-        """What a run executes."""
+    def plan(self, run: str, known: Plan | None = None) -> Plan:
+        """What a run executes: `known` itself where it is that plan, digest for digest, which saves reading a large one."""
 
     def runs(self) -> Sequence[RunSummary]:
         """Every run, the one begun last first."""

@@ -324,11 +324,11 @@ class JournalFile:
             (opening,) = connection.execute("SELECT opening FROM run WHERE id=?", (run,)).fetchone()
             return opening_from_json(json.loads(opening))
 
-    def plan(self, run: str) -> Plan:
-        """What a run executes."""
+    def plan(self, run: str, known: Plan | None = None) -> Plan:
+        """What a run executes: `known` itself where it is that plan, digest for digest, which saves reading a large one."""
         with self._connected() as connection:
             row = connection.execute("SELECT plan FROM run WHERE id=?", (run,)).fetchone()
-            return journal_plans.load(connection, row[0])
+            return journal_plans.load(connection, row[0], known)
 
     def _record(self, connection: sqlite3.Connection, row: Sequence[object]) -> RunRecord:
         key = row[0]

@@ -102,7 +102,7 @@ class Logbook:
         journals = self._journals
         self._record = record = journals.read(go_on.run)
         check_last(record, journals)
-        begun = journals.plan(go_on.run)
+        begun = journals.plan(go_on.run, plan)
         warning = check_same(record, plan, begun)
         if warning:
             self._around.events.emit(Warned(warning))

@@ -33,8 +33,11 @@ def reopening_of(plan: Plan, record: RunRecord, wish: Wish, context: Context) ->
     )
 
 
-def going_on(receipt: Receipt, context: Context) -> Sequence[str]:
-    """In words, what keeps the run of `receipt` from being gone on with as it is, and what to type; empty where nothing does."""
+def going_on(receipt: Receipt, plan: Plan | None, context: Context) -> Sequence[str]:
+    """In words, what keeps the run of `receipt` from being gone on with as it is, and what to type; empty where nothing does.
+
+    `plan` is what it executed, where that is at hand.
+    """
     if receipt.outcome in (RunOutcome.SUCCEEDED, RunOutcome.ROLLED_BACK):
         return ()
     from shipway.continuation import decisions  # late: most runs succeed
@@ -42,7 +45,7 @@ def going_on(receipt: Receipt, context: Context) -> Sequence[str]:
     journal = journal_of(root_here(context), context)
     if not any(summary.run == receipt.run for summary in journal.runs()):
         return ()
-    found = reopening_of(journal.plan(receipt.run), journal.read(receipt.run), Wish(), context).undecided
+    found = reopening_of(journal.plan(receipt.run, plan), journal.read(receipt.run), Wish(), context).undecided
     if not found:
         return ()
     looks = [one_line(f"look at {each.node}: {each.why}") for each in found[:_MOST_LOOKS]]

@@ -113,7 +113,7 @@ def concluded(finished: Finished, path: Path | None, arguments: Namespace, conte
                 terminal.standard_output(),
                 finished.plan,
                 again=_again(receipt, arguments, context),
-                going_on=() if arguments.json else going_on(receipt, context),
+                going_on=() if arguments.json else going_on(receipt, finished.plan, context),
                 is_brief=arguments.quiet,
             )
         )

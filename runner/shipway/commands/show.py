@@ -99,16 +99,17 @@ def _receipt_text(receipt: Receipt, context: Context) -> str:
     same = [each for each in journal.runs() if (each.lifecycle, each.target) == (receipt.lifecycle, receipt.target)]
     is_known = any(each.run == receipt.run for each in same)
     is_last = is_known and same[0].run == receipt.run and not same[0].is_alive
+    plan = journal.plan(receipt.run) if is_known else None
     return render_receipt(
         receipt,
-        journal.plan(receipt.run) if is_known else None,
+        plan,
         colour=terminal.standard_output().isatty() and not context.no_color,
         columns=context.columns,
         again=again_as_journalled(receipt.run, context),
         is_last=is_last,
         was_killed=is_last and same[0].has_crashed,
         was_undoing=is_last and same[0].has_crashed and same[0].status is RunStatus.ROLLING_BACK,
-        going_on=going_on(receipt, context) if is_last else (),
+        going_on=going_on(receipt, plan, context) if is_last else (),
     )
 
 
