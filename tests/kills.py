@@ -38,15 +38,20 @@ KILLED = -signal.SIGKILL
 
 
 class Points:
-    """Counts fault points; kills this process at number `deadly` (from 1, 0: at none)."""
+    """Counts fault points; kills this process at number `deadly` (from 1, 0: at none), or of those named `at`, if that is said.
 
-    def __init__(self, deadly: int) -> None:
+    Which number a point has differs from run to run: some are passed when a time is over.
+    """
+
+    def __init__(self, deadly: int, at: str = "") -> None:
         self._deadly = deadly
+        self._at = at
         self.names: list[str] = []
 
     def __call__(self, name: str) -> None:
         self.names.append(name)
-        if len(self.names) == self._deadly:
+        passed = self.names.count(self._at) if self._at else len(self.names)
+        if passed == self._deadly and self._at in ("", name):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -147,20 +152,27 @@ class Mortals:
         self._process.communicate(timeout=PATIENCE_S)
         assert self._process.returncode == 0
 
-    def run(self, root: Path, deadly: int = 0) -> Ended:
-        """Begin a run in `root`, and die at fault point number `deadly`."""
-        return self._ask({"root": str(root), "deadly": deadly})
+    def run(self, root: Path, deadly: int = 0, *, at: str = "") -> Ended:
+        """Begin a run in `root`, and die at fault point number `deadly`, of those named `at` if that is said."""
+        return self._ask({"root": str(root), "deadly": deadly, "at": at})
 
     def cancel(self, root: Path, name: str) -> Ended:
         """Give up a run that was killed, as `shipway cancel` does."""
         return self._ask({"root": str(root), "deadly": 0, "cancel": name})
 
     def resume(
-        self, root: Path, name: str, deadly: int = 0, *, assumed: Mapping[str, bool] | None = None, start: str = ""
+        self,
+        root: Path,
+        name: str,
+        deadly: int = 0,
+        *,
+        at: str = "",
+        assumed: Mapping[str, bool] | None = None,
+        start: str = "",
     ) -> Ended:
-        """Go on with the run `name`."""
-        request = {"root": str(root), "deadly": deadly, "run": name, "assumed": dict(assumed or {}), "start": start}
-        return self._ask(request)
+        """Go on with the run `name`, and die as `run` does."""
+        wish = {"assumed": dict(assumed or {}), "start": start}
+        return self._ask({"root": str(root), "deadly": deadly, "at": at, "run": name, **wish})
 
     def command(self, root: Path, *arguments: str, deadly: int = 0) -> Ended:
         """The real command line in `root`; it dies at fault point number `deadly` of the journal."""
@@ -175,7 +187,7 @@ class Mortals:
 
 
 def _carried_out(request: Mapping[str, Any]) -> dict[str, object]:
-    points = Points(request["deadly"])
+    points = Points(request["deadly"], request.get("at", ""))
     if "command" in request:
         return _commanded(Path(request["root"]), request["command"], points)
     if "cancel" in request:

@@ -142,8 +142,7 @@ def test_killed_around_the_commit_of_all_that_was_found_the_run_goes_on(point: s
     linked(tmp_path)
     declare(tmp_path, stage(LINKS, lasting=True))
     with Mortals() as mortals:
-        points = mortals.run(tmp_path).points
-        assert mortals.run(tmp_path, points.index(point) + 1).was_killed
+        assert mortals.run(tmp_path, 1, at=point).was_killed
         name = journal_of(tmp_path).runs()[0].run
         assert mortals.resume(tmp_path, name).outcomes == dict.fromkeys("abc", "unchanged")
     assert {(entry.node, entry.outcome) for entry in journal_of(tmp_path).read(name).history} == {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,12 +43,7 @@ def status(root: Path) -> RunStatus:
 
 def killed_at(mortals: Mortals, root: Path, name: str, nth: int = 1) -> str:
     """Begin the run that is declared in `root` and kill it where it passes `name` for the nth time; the run's id."""
-    probe = root / "probe"
-    probe.mkdir()
-    (probe / "shipway.yml").write_text((root / "shipway.yml").read_text())
-    points = mortals.run(probe).points
-    number = [place for place, passed in enumerate(points, 1) if passed == name][nth - 1]
-    ended = mortals.run(root, number)
+    ended = mortals.run(root, nth, at=name)
     assert ended.was_killed, ended
     return journal_of(root).runs()[0].run
 
@@ -275,10 +269,7 @@ def test_d056_a_node_that_kills_shipway_three_times_has_failed(mortals: Mortals,
     declare(tmp_path, stage(work("a", "b"), lasting=True, more=LEFT))
     name = killed_at(mortals, tmp_path, "b.before")
     for _ in range(2):
-        shutil.copytree(tmp_path, tmp_path.parent / "copy")
-        passed = mortals.resume(tmp_path.parent / "copy", name).points
-        shutil.rmtree(tmp_path.parent / "copy")
-        assert mortals.resume(tmp_path, name, passed.index("b.before") + 1).was_killed
+        assert mortals.resume(tmp_path, name, 1, at="b.before").was_killed
     last = mortals.resume(tmp_path, name)
     assert last.outcomes == {"a": "succeeded", "b": "failed"}, last
     assert told(tmp_path) == ["do a"]
