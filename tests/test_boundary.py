@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import pwd
+import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pytest
 from shipway.commands.fence import READY
 from tests.command_line import Done
 from tests.forge.server import GitHubServer
+from tests.peers import require
 from tests.runs import PATIENCE_S, declare, environment
 from tests.test_action_command import PUSH, Job, git
 
@@ -79,9 +81,12 @@ sys.exit(bool(found))
 
 
 class Ordinary:
-    """An ordinary user: nobody where root runs the tests, else whoever does, with a Python that this user may start."""
+    """An ordinary user: nobody where root runs the tests, else whoever does, with a Python that this user may start.
 
-    def __init__(self) -> None:
+    Where other users cannot look into the folder of this one, it is copied to `place`.
+    """
+
+    def __init__(self, place: Path) -> None:
         self.identity: dict[str, Any] = {}
         pythons = [sys.executable]
         if os.geteuid() == 0:
@@ -89,6 +94,8 @@ class Ordinary:
             self.identity = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
             pythons += [f"/usr/bin/python3.{sys.version_info.minor}"]
         self.pythons = [python for python in pythons if self._can_start(python)]
+        if self.identity and not self.pythons and self._can_start(copied := _copied(place)):
+            self.pythons = [copied]
         paths = [path for path in sys.path if path.endswith(("site-packages", "/runner"))]
         self.main = f"import sys; sys.path[:0] = {paths}; from shipway.cli import main; main()"
 
@@ -101,8 +108,9 @@ class Ordinary:
 
     @property
     def python(self) -> str:
-        if not self.pythons:
-            pytest.skip("no Python of this version is in a folder that other users can look into")
+        version = f"{sys.version_info.major}.{sys.version_info.minor}"
+        how = "keep it, and this checkout, where other users can look"
+        require(f"a Python {version} that an ordinary user may start", bool(self.pythons), how)
         return self.pythons[0]
 
     def call(self, root: Path, *arguments: str, env: Mapping[str, str]) -> Done:
@@ -132,9 +140,23 @@ class Ordinary:
         return f"{self.python} -I look.py {' '.join(word[::-1] for word in words)}"
 
 
+def _copied(place: Path) -> str:
+    """This interpreter with its standard library in `place`, where every user can look: it finds its library beside itself."""
+    name = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    left_out = shutil.ignore_patterns(
+        "site-packages", "test", "tests", "idlelib", "ensurepip", "config-*", "__pycache__"
+    )
+    shutil.copytree(Path(sys.base_prefix, "lib", name), place / "lib" / name, ignore=left_out)
+    (place / "bin").mkdir()
+    program = shutil.copy(Path(sys.base_prefix, "bin", name), place / "bin")
+    subprocess.run(["chmod", "-R", "a+rX", place], check=True)
+    return str(program)
+
+
 @pytest.fixture(scope="module")
-def ordinary() -> Ordinary:
-    return Ordinary()
+def ordinary() -> Iterator[Ordinary]:
+    with tempfile.TemporaryDirectory() as place:
+        yield Ordinary(Path(place))
 
 
 @pytest.fixture
