@@ -58,7 +58,7 @@ def go_on(arguments: Namespace, wish: Callable[[JournalFile, str], Wish]) -> int
             f"run `{summary.run}` succeeded: there is nothing to go on with",
             next=f"`shipway resume {summary.run} --from STEP` runs a part of it again; `shipway run` begins a new one",
         )
-    return _gone_on(journal.read(summary.run), wish(journal, summary.run), declared, arguments, context)
+    return _gone_on(journal, summary.run, wish(journal, summary.run), declared, arguments, context)
 
 
 def learn_elsewhere(arguments: Namespace, context: Context) -> Declaration | None:
@@ -79,9 +79,9 @@ def learn_elsewhere(arguments: Namespace, context: Context) -> Declaration | Non
 
 
 def _gone_on(
-    record: RunRecord, wish: Wish, declared: Declaration | None, arguments: Namespace, context: Context
+    journal: JournalFile, run: str, wish: Wish, declared: Declaration | None, arguments: Namespace, context: Context
 ) -> int:
-    opening = record.opening
+    opening = journal.opening(run)
     if not arguments.file:
         arguments.file = str(root_here(context) / opening.file)
     file = find_file(arguments, context)
@@ -92,17 +92,17 @@ def _gone_on(
         selection=Selection(opening.stages, opening.skipped),
         execute=True,
         declared=declared,
-        go_on=GoOn(opening.run, wish),
-        confirm=lambda plan: _confirmed(plan, record, wish, arguments, context),
+        go_on=GoOn(run, wish),
+        confirm=lambda plan: _confirmed(plan, run, lambda: journal.read(run), wish, arguments, context),
     )
     return voyage(request, arguments, context, repository_of(file, context))
 
 
-def _confirmed(plan: Plan, record: RunRecord, wish: Wish, arguments: Namespace, context: Context) -> bool:
+def _confirmed(plan: Plan, read: Callable[[], RunRecord], wish: Wish, arguments: Namespace, context: Context) -> bool:
     """Show what is still to be done, and ask on a terminal. Raises VerificationError where a person has to look first."""
-    run = record.summary.run
     if arguments.json or arguments.quiet or arguments.yes:
         return confirmed(plan, arguments, context, must_ask=False, going_on=run)
+    record = read()
     if record.summary.status is RunStatus.ROLLING_BACK:
         return _confirmed_undoing(plan, record, context)
     found = reopening_of(plan, record, wish, context)
