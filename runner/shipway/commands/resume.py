@@ -98,7 +98,9 @@ def _gone_on(
     return voyage(request, arguments, context, repository_of(file, context))
 
 
-def _confirmed(plan: Plan, read: Callable[[], RunRecord], wish: Wish, arguments: Namespace, context: Context) -> bool:
+def _confirmed(
+    plan: Plan, run: str, read: Callable[[], RunRecord], wish: Wish, arguments: Namespace, context: Context
+) -> bool:
     """Show what is still to be done, and ask on a terminal. Raises VerificationError where a person has to look first."""
     if arguments.json or arguments.quiet or arguments.yes:
         return confirmed(plan, arguments, context, must_ask=False, going_on=run)
