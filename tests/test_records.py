@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
+import rfc8785
 
-from shipway.canonical import canonical_bytes
+from shipway.canonical import Json, NotCanonical, canonical_bytes, digest, items_of
 from shipway.nodes import Outcome
-from shipway.receipt import RunOutcome
+from shipway.receipt import Attempt, NodeResult, RanBy, Receipt, RunOutcome
 from shipway.receipt_file import load_receipt
 from shipway.records import Record, record_from_json, record_json, redacted_record
 from shipway.reopening import Wish
@@ -77,3 +80,45 @@ def test_a_record_survives_writing_and_reading() -> None:
 def test_a_record_without_a_kind_or_a_name_is_refused(kind: str, name: str) -> None:
     with pytest.raises(ValueError, match="a record needs a kind"):
         Record(kind, name)
+
+
+def _receipt(*outputs: Json) -> Receipt:
+    record = Record("file", "a", True, "link 1", {"how": "link"})
+    tried = (Attempt(1, Outcome.SUCCEEDED, 1, 2),)
+    return Receipt(
+        lifecycle="shop",
+        target="default",
+        run="1",
+        plan_digest=None,
+        effect=None,
+        started="2026-01-01T00:00:00Z",
+        ended="2026-01-01T00:00:01Z",
+        duration_ms=1000,
+        outcome=RunOutcome.SUCCEEDED,
+        nodes=tuple(
+            NodeResult(f"main/{number}", Outcome.SUCCEEDED, tried, outputs={"k": output}, records=(record,))
+            for number, output in enumerate(outputs)
+        ),
+        stages=(),
+        rollback=(),
+        by=RanBy("local"),
+        shipway="0",
+        platform="linux/amd64",
+    )
+
+
+def test_a_receipt_is_the_same_bytes_whichever_way_its_numbers_have_it_written() -> None:
+    plain, odd = _receipt("a", 1), _receipt("a", 1, 1.5)
+    written = [items_of(receipt.document["nodes"]) for receipt in (plain, odd)]
+    assert written[0] == written[1][:2]
+    for receipt in (plain, odd):
+        assert receipt.content == rfc8785.dumps(json.loads(receipt.content))
+        assert receipt.digest == digest(receipt.document) == receipt.document["digest"]
+        assert load_receipt(receipt.content, lambda data: None) == receipt
+
+
+@pytest.mark.parametrize("value", ["\ud800", float("nan"), b"x"])
+def test_what_no_receipt_can_hold_is_named_with_its_node(value: Any) -> None:
+    with pytest.raises(NotCanonical) as caught:
+        _receipt("a", value).content  # noqa: B018 - it is made when it is asked for
+    assert caught.value.message.startswith("$.nodes[1].outputs.k has no canonical form: ")

@@ -201,7 +201,7 @@ _NEVER_BEGUN = frozenset({Outcome.SKIPPED, Outcome.BLOCKED, Outcome.NOT_STARTED}
 
 def _with_facts(record: Record, node: Node) -> Record:
     """The record with what its backend knows of the node; the action, which was there, has the last word."""
-    return replace(record, facts={**node.facts, **record.facts}) if node.facts else record
+    return replace(record, facts={**node.facts, **record.facts})
 
 
 def _sealed_undo(entry: RollbackEntry) -> RollbackEntry:

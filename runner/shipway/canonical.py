@@ -7,14 +7,17 @@ import hmac
 import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 import rfc8785
 
 from shipway.errors import Reason, ShipwayError, UsageError, VerificationError
 
-Json: TypeAlias = "None | bool | int | float | str | Sequence[Json] | Mapping[str, Json]"
+if TYPE_CHECKING:
+    Json: TypeAlias = "None | bool | int | float | str | Sequence[Json] | Mapping[str, Json]"
+else:
+    Json: TypeAlias = Any  # so that msgspec can read structs that hold some: it knows no type that names itself
 
 MAX_SAFE_INTEGER = 2**53 - 1
 """The largest integer that every JSON reader keeps exactly. Source: RFC 7493, section 2.2."""
@@ -30,7 +33,8 @@ class NotCanonical(ShipwayError, ValueError):
 def canonical_bytes(value: Json, *, is_plain: bool = False) -> bytes:
     """The RFC 8785 bytes of `value`. Tuples count as lists; integers lie within ±(2**53 - 1).
 
-    `is_plain` says that no value in it is odd, as `has_odd_value` has it: then a large one is not searched for any.
+    `is_plain` says that no value in it is odd, as `has_odd_value` has it: then a large one is not searched for any, and may hold
+    structs in a list, each of which is written as an object of its fields.
     Raises NotCanonical, naming the path, for NaN, infinities, lone surrogates, larger integers and what JSON has no word for.
     """
     try:
@@ -238,7 +242,7 @@ def _offending_path(value: Json, path: str = "$") -> str:
         if any(not isinstance(key, str) for key in value):
             return path
     elif isinstance(value, (list, tuple)):
-        members = [(f"{path}[{index}]", member) for index, member in enumerate(value)]
+        members = [(f"{path}[{index}]", _as_object(member)) for index, member in enumerate(value)]
     else:
         return path
     for where, member in members:
@@ -249,3 +253,8 @@ def _offending_path(value: Json, path: str = "$") -> str:
         except (ValueError, TypeError):
             return _offending_path(member, where)
     return path
+
+
+def _as_object(value: Json) -> Json:
+    """What `canonical_bytes` writes for a struct among plain values; anything else as it is."""
+    return msgspec.to_builtins(value) if isinstance(value, msgspec.Struct) else value

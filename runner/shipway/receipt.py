@@ -6,7 +6,9 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from enum import StrEnum
 from functools import cached_property
+from typing import cast
 
+import msgspec
 from msgspec import Struct, field
 from msgspec.structs import replace
 
@@ -17,7 +19,7 @@ from shipway.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_NOT_UN
 from shipway.node_ids import bodies_of
 from shipway.nodes import DONE, FAILURES, Change, Outcome
 from shipway.policies import BreakGlass, Verdict, break_glass_json, verdict_json
-from shipway.records import Record, record_json
+from shipway.records import Record
 from shipway.signing import Signature, signature_json
 
 RECEIPT_SCHEMA = 1
@@ -61,14 +63,15 @@ class Attempt(Struct, frozen=True):
     undo: Outcome | None = None
 
 
-class NodeResult(Struct, frozen=True):
+class NodeResult(Struct, frozen=True, rename={"node": "id"}):
     """What happened to one node. Times are milliseconds since the run began; a node that never ran has no start.
 
     `ready_ms` is when its needs were met, `waited_for` what it then waited for (slot, limit, lock, exclusive, or empty).
     `cause` names the node that blocked it, or says why it was skipped. `outputs` are redacted; a secret one is
     `{"secret": keyed digest}`, a file `{"file": digest, "size": bytes, "name": …}`, a large one `{"large": digest, "size"}`.
     `emitted` are the nodes it added to the run. `action` is what it carried out, `records` what it says it made. `tail` is the
-    last redacted lines of its log, `log` the log's path under the run's directory, or empty.
+    last redacted lines of its log, `log` the log's path under the run's directory, or empty. In a receipt it is written by its
+    fields, and so are its attempts and records.
     """
 
     node: str
@@ -199,10 +202,10 @@ class Receipt(Struct, frozen=True, dict=True):
         """Results by node id."""
         return {result.node: result for result in self.nodes}
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """`sha256:…` over the whole document; what seals it."""
-        return str(self.document["digest"])
+        return canonical.digest(self._body(), is_plain=self._is_plain)
 
     @property
     def failed(self) -> tuple[NodeResult, ...]:
@@ -213,28 +216,35 @@ class Receipt(Struct, frozen=True, dict=True):
         return tuple(sorted(failures, key=lambda result: result.ended_ms or 0))
 
     @cached_property
-    def document(self) -> dict[str, Json]:
+    def document(self) -> Mapping[str, Json]:
         """The receipt as JSON, digest included; its canonical bytes are the file."""
-        body = self._body()
-        signatures = [signature_json(signature) for signature in self.signatures]
-        return {**body, "digest": canonical.digest(body, is_plain=self._is_plain), "signatures": signatures}
+        return canonical.object_of(canonical.parse(self.content))
 
     @cached_property
     def content(self) -> bytes:
         """The canonical bytes of the document, which are the file."""
-        return canonical.canonical_bytes(self.document, is_plain=self._is_plain)
+        signatures = [signature_json(signature) for signature in self.signatures]
+        whole = {**self._body(), "digest": self.digest, "signatures": signatures}
+        return canonical.canonical_bytes(whole, is_plain=self._is_plain)
 
     @cached_property
     def _is_plain(self) -> bool:
         """Whether no number in the document is odd: of the nodes only what others have written is searched, beside our times."""
         signatures = [signature_json(signature) for signature in self.signatures]
-        written: list[object] = [replace(self, nodes=())._body(), signatures]
+        written: list[object] = [self._about(), signatures]
         for result in self.nodes:
             written.append(result.outputs)
             written += (record.facts for record in result.records)
         return not any(map(canonical.has_odd_value, written))
 
     def _body(self) -> dict[str, Json]:
+        """All that is digested."""
+        # To make an object of each of thousands takes longer than writing them.
+        nodes = cast("Json", self.nodes) if self._is_plain else [_in_objects(result) for result in self.nodes]
+        return {**self._about(), "nodes": nodes}
+
+    def _about(self) -> dict[str, Json]:
+        """All that is digested, without the nodes."""
         return {
             "kind": "receipt",
             "schema": RECEIPT_SCHEMA,
@@ -254,7 +264,6 @@ class Receipt(Struct, frozen=True, dict=True):
             "duration_ms": self.duration_ms,
             "outcome": self.outcome.value,
             "error": self.error,
-            "nodes": [_result_json(result) for result in self.nodes],
             "stages": [_stage_json(stage) for stage in self.stages],
             "rollback": [_rollback_json(entry) for entry in self.rollback],
             "by": by_json(self.by),
@@ -303,40 +312,11 @@ def outcome_counts(results: Sequence[NodeResult]) -> dict[Outcome, int]:
     return {kind: counts[kind] for kind in Outcome if kind in counts}
 
 
-def _result_json(result: NodeResult) -> Json:
-    # Here and in an attempt in the order of the canonical form: to sort thousands of them takes longer than to write them.
-    return {
-        "action": result.action,
-        "attempts": [_attempt_json(attempt) for attempt in result.attempts],
-        "cause": result.cause,
-        "change": None if result.change is None else result.change.value,
-        "emitted": list(result.emitted),
-        "ended_ms": result.ended_ms,
-        "error": result.error,
-        "id": result.node,
-        "log": result.log,
-        "outcome": result.outcome.value,
-        "outputs": dict(result.outputs),
-        "ready_ms": result.ready_ms,
-        "records": [record_json(record) for record in result.records],
-        "started_ms": result.started_ms,
-        "tail": result.tail,
-        "waited_for": result.waited_for,
-        "warning": result.warning,
-    }
-
-
-def _attempt_json(attempt: Attempt) -> Json:
-    return {
-        "code": attempt.code,
-        "ended_ms": attempt.ended_ms,
-        "error": attempt.error,
-        "exit_code": attempt.exit_code,
-        "number": attempt.number,
-        "outcome": attempt.outcome.value,
-        "started_ms": attempt.started_ms,
-        "undo": None if attempt.undo is None else attempt.undo.value,
-    }
+def _in_objects(result: NodeResult) -> Json:
+    """As msgspec writes it, in objects: what others have written in it is for rfc8785 to write, or to refuse."""
+    own = msgspec.to_builtins(replace(result, outputs={}, records=()))
+    records = [{**msgspec.to_builtins(replace(record, facts={})), "facts": record.facts} for record in result.records]
+    return {**own, "outputs": result.outputs, "records": records}
 
 
 def _stage_json(stage: StageResult) -> Json:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 import msgspec
-from msgspec import Struct
 
 from shipway import canonical
 from shipway.approvals import accounted_from_json, approval_from_json
 from shipway.canonical import Json, integer_of, items_of, object_of, text_or_none
 from shipway.errors import Reason
-from shipway.nodes import Change, Outcome
+from shipway.nodes import Outcome
 from shipway.policies import break_glass_from_json, verdict_from_json
 from shipway.receipt import (
     RECEIPT_SCHEMA,
-    Attempt,
     NodeResult,
     Receipt,
     RollbackEntry,
@@ -23,7 +21,6 @@ from shipway.receipt import (
     StageResult,
     by_from_json,
 )
-from shipway.records import Record
 from shipway.signing import signature_from_json
 
 
@@ -33,7 +30,7 @@ def load_receipt(content: bytes, check: Callable[[Mapping[str, Json]], None]) ->
     check(data)
     receipt = _receipt(data)
     # What was just found to be sealed need not be written and digested again.
-    receipt.__dict__["document"] = dict(data)
+    receipt.__dict__.update(document=data, digest=data["digest"])
     return receipt
 
 
@@ -57,7 +54,7 @@ def _receipt(data: Mapping[str, Json]) -> Receipt:
         duration_ms=integer_of(data["duration_ms"]),
         outcome=RunOutcome(str(data["outcome"])),
         error=str(data["error"]),
-        nodes=tuple(_results(items_of(data["nodes"]))),
+        nodes=msgspec.convert(data["nodes"], tuple[NodeResult, ...]),
         stages=tuple(_stage(object_of(item)) for item in items_of(data["stages"])),
         rollback=tuple(_rollback(object_of(item)) for item in items_of(data["rollback"])),
         by=by_from_json(object_of(data["by"])),
@@ -70,68 +67,6 @@ def _receipt(data: Mapping[str, Json]) -> Receipt:
         parallelism_thousandths=integer_of(data["parallelism_thousandths"]),
         redactions=integer_of(data["redactions"]),
         warnings=tuple(str(text) for text in items_of(data["warnings"])),
-    )
-
-
-class _WrittenRecord(Struct, frozen=True):
-    kind: str
-    name: str
-    present: bool
-    fingerprint: str
-
-
-class _WrittenNode(Struct, frozen=True):
-    """A node as it is written, but for what may be any JSON: thousands of them are read in C."""
-
-    id: str
-    action: str
-    outcome: Outcome
-    attempts: tuple[Attempt, ...]
-    ready_ms: int | None
-    started_ms: int | None
-    ended_ms: int | None
-    waited_for: str
-    cause: str
-    error: str
-    warning: str
-    change: Change | None
-    tail: str
-    log: str
-    emitted: tuple[str, ...]
-    records: tuple[_WrittenRecord, ...]
-
-
-def _results(written: Sequence[Json]) -> Iterator[NodeResult]:
-    nodes = msgspec.convert(written, tuple[_WrittenNode, ...])
-    for node, data in zip(nodes, map(object_of, written), strict=True):
-        yield NodeResult(
-            node.id,
-            node.outcome,
-            node.attempts,
-            node.ready_ms,
-            node.started_ms,
-            node.ended_ms,
-            node.waited_for,
-            node.cause,
-            node.error,
-            node.warning,
-            node.change,
-            object_of(data["outputs"]),
-            node.tail,
-            node.log,
-            node.emitted,
-            node.action,
-            _records(node.records, data["records"]) if node.records else (),
-        )
-
-
-def _records(written: Sequence[_WrittenRecord], told: Json) -> tuple[Record, ...]:
-    facts = [object_of(each)["facts"] for each in items_of(told)]
-    return tuple(
-        [
-            Record(each.kind, each.name, each.present, each.fingerprint, object_of(its))
-            for each, its in zip(written, facts, strict=True)
-        ]
     )
 
 

@@ -47,9 +47,9 @@ def redacted_record(record: Record, redact: Callable[[str], str]) -> Record:
 
 
 def texts_of(record: Record) -> str:
-    """All of a record that comes from the world, a line each. Empty where its facts hold more than texts."""
+    """All of a record that comes from the world, a line each. Empty where its facts hold more than texts, or are no dict."""
     texts = record.facts.values()
-    if not all(type(text) is str for text in texts):
+    if type(record.facts) is not dict or not all(type(text) is str for text in texts):
         return ""
     return "\n".join((record.name, record.fingerprint, *record.facts, *texts))  # type: ignore[arg-type]
 

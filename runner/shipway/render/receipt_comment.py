@@ -184,7 +184,7 @@ def _foot(receipt: Receipt, plan: Plan | None, links: Links, left_out: int) -> s
     facts = (
         f"longest path {code(path, 200)} {format_ms(receipt.critical_path_ms)}" if path else "",
         f"{average} nodes at once on average" if average else "",
-        *found_at(links, "receipt", str(receipt.document["digest"])),
+        *found_at(links, "receipt", receipt.digest),
         f"declaration {link(code(plan.source.file, 80), links.declaration_url)}" if plan else "",
         redactions,
     )
