@@ -244,3 +244,20 @@ def test_a_killed_run_is_shown_as_that_and_gone_on_with_or_undone_as_shown(proje
         (project.root / "mended").touch()
     paste(project, hints(shown)[chosen])
     assert (project.root / "shipped").exists() == (chosen == 0)
+
+
+def test_a_node_is_shown_and_named_by_its_key_as_it_was_written(project: Project) -> None:
+    each = "gather: {items: [api/.env, web/.env]}, env: {FILE: '${{ item }}'}"
+    declare(project, f"{{id: env, {each}, run: 'test -e mended || test $FILE = api/.env', undo: 'true'}}")
+    shown = [project.call("plan", "--target", "prod", "--input", "size=1").out, run(project, code=1).out]
+    name = project.call("runs", "-q").out.split()[0]
+    shown += [project.call("show").out, project.call("graph", "--target", "prod", "--input", "size=1").out]
+    shown.append(project.call("show", name, "--format", "markdown").out)
+    shown.append(project.call("why", "main/env[web/.env]", "--target", "prod", "--input", "size=1").out)
+    shown.append(project.call("logs", name, "env[web/.env]").out)
+    for text in shown:
+        assert "env[web/.env]" in text
+        assert "%2F" not in re.sub(r"logs/\S+", "", text), "a log is a file, and called as it is"
+    assert "main/env[web%2F.env]" in project.call("show", "--json").out
+    (project.root / "mended").touch()
+    project.call("retry", name, "main/env[web/.env]", "--yes")

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from shipway.approvals import AccountedNode, Approval
 from shipway.canonical import Json, bytes_digest, canonical_bytes, keyed_digest
-from shipway.node_ids import owner_of
+from shipway.node_ids import owner_of, readable
 from shipway.nodes import WHOLE, NeedKind, Node, Outcome
 from shipway.plan import Plan
 from shipway.policies import BreakGlass, Verdict
@@ -136,7 +136,7 @@ def _run_outcome(execution: Execution) -> RunOutcome:
 
 def _left_behind(execution: Execution) -> Iterable[str]:
     if execution.left_behind:
-        yield "begun and left as it is: " + ", ".join(f"`{node}`" for node in execution.left_behind)
+        yield "begun and left as it is: " + ", ".join(f"`{readable(node)}`" for node in execution.left_behind)
 
 
 def _ready_times(plan: Plan, results: Sequence[NodeResult]) -> dict[str, int]:

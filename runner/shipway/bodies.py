@@ -15,7 +15,7 @@ from shipway.errors import did_you_mean
 from shipway.evaluation import Evaluation, Unresolved
 from shipway.frames import is_within
 from shipway.growth import Emitted, Rules, entries_of, members
-from shipway.node_ids import body_of, gate_of, member_of
+from shipway.node_ids import body_of, gate_of, member_of, readable
 from shipway.node_json import effect_json
 from shipway.nodes import CHOOSE, DONE, GATHER, Need, NeedKind, Node, Outcome
 from shipway.plan import Plan
@@ -151,7 +151,7 @@ def done_by(first: NodeResult, node: Node, now_ms: int) -> Ended:
         Outcome.UNCHANGED,
         now_ms,
         now_ms,
-        cause=f"the same as `{first.node}`",
+        cause=f"the same as `{readable(first.node)}`",
         outputs=first.outputs,
         began=False,
     )
@@ -161,7 +161,7 @@ def ended_as(members: Sequence[NodeResult], cause: str, results: Mapping[str, No
     """How a node with members ended, and why: by the first declared of them that failed, which `cause` is or belongs to."""
     if cause:
         error = results[cause].error if cause in results else ""
-        return Outcome.FAILED, f"`{cause}`" + (f": {error}" if error else "")
+        return Outcome.FAILED, f"`{readable(cause)}`" + (f": {error}" if error else "")
     outcomes = {result.outcome for result in members}
     if Outcome.CANCELLED in outcomes or (Outcome.NOT_STARTED in outcomes and len(outcomes) > 1):
         return Outcome.CANCELLED, ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from hashlib import sha256
 from urllib.parse import unquote
 
@@ -58,7 +58,12 @@ def unescaped(text: str) -> str:
 
 def readable(node: str) -> str:
     """An id for people: `runner/env[api/.env.local]` of `runner/env[api%2F.env.local]`."""
-    return _KEY.sub(lambda found: unescaped(found[0]), node)
+    return _KEY.sub(lambda found: unescaped(found[0]), node) if "%" in node else node
+
+
+def meant(name: str, nodes: Iterable[str]) -> str:
+    """The id that a person who typed `name` means: as it is, or as it is shown; `name` itself where there is none."""
+    return name if "[" not in name else next((node for node in nodes if name in (node, readable(node))), name)
 
 
 def named_by_path(name: str, path: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from shipway.commands.setting import journal_of, root_here
 from shipway.context import Context
+from shipway.node_ids import readable
 from shipway.plan import Plan
 from shipway.receipt import Receipt, RunOutcome
 from shipway.render.foreign import one_line
@@ -48,6 +49,6 @@ def going_on(receipt: Receipt, plan: Plan | None, context: Context) -> Sequence[
     found = reopening_of(journal.plan(receipt.run, plan), journal.read(receipt.run), Wish(), context).undecided
     if not found:
         return ()
-    looks = [one_line(f"look at {each.node}: {each.why}") for each in found[:_MOST_LOOKS]]
+    looks = [one_line(f"look at {readable(each.node)}: {each.why}") for each in found[:_MOST_LOOKS]]
     more = [f"look at {len(found) - _MOST_LOOKS} more that `shipway resume` names"] if len(found) > _MOST_LOOKS else []
     return [*looks, *more, one_line(decisions(found, receipt.run).replace("`", ""))]

@@ -16,6 +16,7 @@ from shipway.context import Context, read_context
 from shipway.errors import EXIT_DONE, Reason, UsageError, did_you_mean
 from shipway.exchange import file_name
 from shipway.journal_file import JournalFile
+from shipway.node_ids import readable
 from shipway.render.foreign import inert, one_line
 from shipway.run_record import RunRecord
 from shipway.workspace import Workspace
@@ -71,7 +72,8 @@ def _logs(record: RunRecord, directory: Path, step: str | None) -> list[_Log]:
     """What there is of each node that began, in the order of start; an undo's own behind it."""
     begun = dict.fromkeys((entry.node, entry.verb) for entry in record.history if entry.verb is not Verb.VERIFY)
     nodes = list(dict.fromkeys(node for node, _ in begun))
-    wanted = {node for node in nodes if step in (None, node, node.partition("/")[2])}
+    named = None if step is None else readable(step)
+    wanted = {node for node in nodes if named in (None, readable(node), readable(node).partition("/")[2])}
     if not wanted and step is not None:
         raise UsageError(
             f"no step `{step}` began in run `{record.summary.run}`",
@@ -86,7 +88,7 @@ def _show(log: _Log, arguments: Namespace, context: Context) -> None:
     text = log.text
     if not arguments.quiet:
         undo = "undo of " if log.verb is Verb.UNDO else ""
-        write_out(f"── {undo}{one_line(log.node)}" + ("\n" if text else ": it printed nothing\n"))
+        write_out(f"── {undo}{one_line(readable(log.node))}" + ("\n" if text else ": it printed nothing\n"))
     if text:
         # In a CI the lines of a step must not be taken for commands to its runner.
         shown = inert(text) if context.ci else text

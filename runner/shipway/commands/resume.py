@@ -24,10 +24,11 @@ from shipway.declaration import Declaration
 from shipway.errors import Reason, UsageError
 from shipway.journal_file import JournalFile, held
 from shipway.loading import load_declaration
+from shipway.node_ids import bodies_of, meant
 from shipway.plan import Plan
 from shipway.planning import Selection
 from shipway.render.rollback import render_rollback
-from shipway.reopening import Fate, Wish
+from shipway.reopening import Fate, Reopening, Wish
 from shipway.replay import undos_of
 from shipway.run_record import RunRecord, RunStatus, RunSummary
 from shipway.takeover import GoOn
@@ -58,7 +59,17 @@ def go_on(arguments: Namespace, wish: Callable[[JournalFile, str], Wish]) -> int
             f"run `{summary.run}` succeeded: there is nothing to go on with",
             next=f"`shipway resume {summary.run} --from STEP` runs a part of it again; `shipway run` begins a new one",
         )
-    return _gone_on(journal, summary.run, wish(journal, summary.run), declared, arguments, context)
+    wished = _as_meant(wish(journal, summary.run), journal, summary.run)
+    return _gone_on(journal, summary.run, wished, declared, arguments, context)
+
+
+def _as_meant(wish: Wish, journal: JournalFile, run: str) -> Wish:
+    """With the ids of the nodes that were named as they are shown; the plan is read only for a name with a key."""
+    if not any("[" in name for name in (*wish.assumed, wish.start_from or "")):
+        return wish
+    ids = journal.plan(run).by_id
+    assumed = {meant(node, ids): is_done for node, is_done in wish.assumed.items()}
+    return Wish(assumed, wish.start_from and meant(wish.start_from, ids))
 
 
 def learn_elsewhere(arguments: Namespace, context: Context) -> Declaration | None:
@@ -110,7 +121,14 @@ def _confirmed(
     found = reopening_of(plan, record, wish, context)
     if found.undecided:
         raise undecided(found.undecided, run)
-    return confirmed(plan, arguments, context, must_ask=False, going_on=run, kept=frozenset(found.of(Fate.KEEP)))
+    return confirmed(plan, arguments, context, must_ask=False, going_on=run, kept=_kept(plan, found))
+
+
+def _kept(plan: Plan, reopening: Reopening) -> frozenset[str]:
+    """The nodes that are done, groups only with all of their members."""
+    opened = {node for node, fate in reopening.fates.items() if fate is not Fate.KEEP}
+    around = {body for node in opened for body in bodies_of(node)}
+    return frozenset(node.id for node in plan.nodes if node.id not in around and node.id not in opened)
 
 
 def _confirmed_undoing(plan: Plan, record: RunRecord, context: Context) -> bool:

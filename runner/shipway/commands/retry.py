@@ -8,6 +8,7 @@ from shipway.bodies import regrown
 from shipway.commands.resume import go_on
 from shipway.errors import UsageError, did_you_mean
 from shipway.journal_file import JournalFile
+from shipway.node_ids import meant
 from shipway.nodes import FAILURES, Outcome
 from shipway.reopening import Wish
 from shipway.replay import stand
@@ -22,6 +23,7 @@ def run(arguments: Namespace) -> int:
 def _failed(journal: JournalFile, record: RunRecord, node: str) -> Wish:
     """Run the node again whatever came of it, with all that waits for it. Raises UsageError where it has not failed."""
     plan = regrown(journal.plan(record.summary.run), record, lambda action: {})
+    node = meant(node, plan.by_id)
     if node not in plan.by_id:
         raise UsageError(
             f"there is no node `{node}` in run `{record.summary.run}`",

@@ -16,6 +16,7 @@ from shipway.errors import EXIT_DONE, UsageError
 from shipway.explanation import Earlier, Explanation, explain
 from shipway.lifecycle import run_lifecycle
 from shipway.loading import load_declaration
+from shipway.node_ids import meant
 from shipway.plan import Plan
 from shipway.redaction import trusted
 from shipway.reference_sites import reference_sites
@@ -33,6 +34,7 @@ def run(arguments: Namespace) -> int:
         repository = open_repository(root_here(context), context.env)
     else:
         plan, declared, repository = _planned(arguments, context)
+    arguments.node = meant(arguments.node, plan.by_id)
     earlier, note = _earlier(arguments, plan, declared, context, repository)
     explained = _explained(arguments.node, plan, declared, earlier)
     if arguments.json:

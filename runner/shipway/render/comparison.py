@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from shipway.canonical import Json
 from shipway.comparison import Comparison, FieldChange, Presence, SubjectChange, SubjectKind
+from shipway.node_ids import readable
 from shipway.node_json import slot_from_json
 from shipway.plan import Plan
 from shipway.render import wording
@@ -125,7 +126,7 @@ def _shown(name: str, value: Json) -> Json:
 
 
 def _name(change: SubjectChange) -> str:
-    shown = one_line(change.subject)
+    shown = one_line(readable(change.subject))
     return f"stage {shown}" if change.kind is SubjectKind.STAGE else shown
 
 

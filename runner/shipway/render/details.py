@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 
 from shipway.durations import format_ms
+from shipway.node_ids import readable
 from shipway.receipt import Attempt, NodeResult, Receipt
 from shipway.render.columns import NARROWEST, Colour, cut, paint, wrap
 from shipway.render.foreign import lines_of, one_line
@@ -17,7 +18,7 @@ def render_details(receipt: Receipt, *, colour: bool, columns: int) -> str:
     lines = []
     for result in receipt.nodes:
         if result.attempts:
-            lines += ["", paint(f"node {one_line(result.node)}", Colour.BOLD, colour)]
+            lines += ["", paint(f"node {one_line(readable(result.node))}", Colour.BOLD, colour)]
             lines += _node(result, max(columns, NARROWEST))
     return "\n".join(lines) + "\n" if lines else ""
 

@@ -10,6 +10,7 @@ from shipway.canonical import Json
 from shipway.comparison import FieldChange, Presence, SubjectChange, SubjectKind
 from shipway.errors import Position
 from shipway.explanation import Explanation, Wait
+from shipway.node_ids import readable
 from shipway.nodes import NeedKind, Node, Outcome
 from shipway.plan import PlannedStage
 from shipway.render import wording
@@ -122,7 +123,7 @@ def _field_words(field: FieldChange) -> str:
 
 def _title(explained: Explanation) -> str:
     node = explained.node
-    name = one_line(explained.subject)
+    name = one_line(readable(explained.subject))
     if node is None:
         return f"{name} is not in the plan"
     title = one_line(node.title)
@@ -181,7 +182,7 @@ def _wait_text(wait: Wait) -> str:
         why = "this one takes its " + ", ".join("outputs" if name == "*" else f"output {name}" for name in wait.outputs)
     else:
         why = _KINDS[wait.kind]
-    return one_line(f"{wait.node}{whole}: {why}")
+    return one_line(f"{readable(wait.node)}{whole}: {why}")
 
 
 def _since(explained: Explanation) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import TypeVar
 
-from shipway.node_ids import written_as
+from shipway.node_ids import readable, written_as
 from shipway.nodes import Change, Node, Outcome
 from shipway.receipt import NodeResult
 from shipway.render import wording
@@ -44,7 +44,7 @@ def name(node: str, count: int) -> str:
     if count > 1 and node.endswith(_BACKUP):
         stage, slash, _ = node.rpartition("/")
         return f"{stage}{slash}…{_BACKUP} × {count}"
-    return node if count == 1 else f"{written_as(node).replace('[?]', '[…]')} × {count}"
+    return readable(node) if count == 1 else f"{written_as(node).replace('[?]', '[…]')} × {count}"
 
 
 def is_idle_backup(node: Node) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from shipway.canonical import Json
 from shipway.graph import Graph
-from shipway.node_ids import owner_of
+from shipway.node_ids import owner_of, readable
 from shipway.nodes import NeedKind, Node
 from shipway.plan import Plan
 from shipway.render import wording
@@ -63,7 +63,7 @@ def render_graph(plan: Plan, graph: Graph, *, colour: bool, columns: int, verbos
 def _levels(plan: Plan, graph: Graph, colour: bool, columns: int, verbose: bool) -> Iterator[str]:
     levels, waits = graph.levels(), _waits(plan, graph)
     longest = set(graph.critical_path()[0])
-    cells = min(max((width(one_line(node)) for node in graph.ids), default=0), columns // 2 - 8)
+    cells = min(max((width(one_line(readable(node))) for node in graph.ids), default=0), columns // 2 - 8)
     digits = len(str(len(levels)))
     for number, level in enumerate(levels, start=1):
         if number > 1:
@@ -73,7 +73,9 @@ def _levels(plan: Plan, graph: Graph, colour: bool, columns: int, verbose: bool)
             stem = f"{label} {_branch(place, len(level))} "
             rest = f"{' ' * digits}  │ " if place < len(level) - 1 or number < len(levels) else " " * width(stem)
             rest = pad(rest, width(stem)) + " " * (cells + 2)
-            name = paint(pad(cut(one_line(node), cells), cells), Colour.CYAN if node in longest else None, colour)
+            name = paint(
+                pad(cut(one_line(readable(node)), cells), cells), Colour.CYAN if node in longest else None, colour
+            )
             first, *more = wrap(waits[node], columns, " " * (width(stem) + cells + 2), rest)
             yield f"{stem}{name}  {first.lstrip()}"
             yield from more
@@ -93,7 +95,7 @@ def _waits(plan: Plan, graph: Graph) -> dict[str, str]:
     found = {}
     for node in graph.ids:
         names = [
-            one_line(before) if before in kept else _whole(before)
+            one_line(readable(before)) if before in kept else _whole(before)
             for before in whole.depends_on(node)
             if before in kept or before not in plan.by_id
         ]
@@ -103,7 +105,7 @@ def _waits(plan: Plan, graph: Graph) -> dict[str, str]:
 
 def _whole(name: str) -> str:
     """A stage, or all that a node adds, by the name that the graph has for the end of it."""
-    return one_line(f"all of {owner_of(name)}" if "/" in name else f"stage {name}")
+    return one_line(f"all of {readable(owner_of(name))}" if "/" in name else f"stage {name}")
 
 
 def _details(node: Node, columns: int, indent: str) -> Iterator[str]:
@@ -111,14 +113,16 @@ def _details(node: Node, columns: int, indent: str) -> Iterator[str]:
     yield from wrap(f"{node.action}{': ' + title if title and title != node.step else ''}", columns, indent)
     for need in node.needs:
         shared = f" ({one_line(need.resource)})" if need.resource else ""
-        yield from wrap(f"waits for {one_line(need.node)}: {_REASONS[need.kind]}{shared}", columns, indent)
+        yield from wrap(f"waits for {one_line(readable(need.node))}: {_REASONS[need.kind]}{shared}", columns, indent)
 
 
 def _facts(graph: Graph, columns: int) -> Iterator[str]:
-    yield from _fact("roots", ", ".join(map(one_line, graph.roots())), columns)
-    yield from _fact("leaves", ", ".join(map(one_line, graph.leaves())), columns)
+    yield from _fact("roots", ", ".join(one_line(readable(node)) for node in graph.roots()), columns)
+    yield from _fact("leaves", ", ".join(one_line(readable(node)) for node in graph.leaves()), columns)
     path, length = graph.critical_path()
-    yield from _fact("longest", f"{' → '.join(map(one_line, path))}, {wording.plural(length, 'node')}", columns)
+    yield from _fact(
+        "longest", f"{' → '.join(one_line(readable(node)) for node in path)}, {wording.plural(length, 'node')}", columns
+    )
     yield from _sets(graph.independent_sets(), columns)
 
 

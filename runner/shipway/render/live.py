@@ -13,6 +13,7 @@ from rich.live import Live
 from rich.text import Text
 
 from shipway.durations import format_ms
+from shipway.node_ids import readable
 from shipway.render.columns import cut, pad, width
 from shipway.render.foreign import one_line
 from shipway.render.progress import cut_front
@@ -135,7 +136,7 @@ class LiveView:
         cells = min(self._name_cells, max(columns - 12, 8))
         # Whole seconds: tenths would only flicker.
         took = f"{elapsed // 1000}s" if elapsed < 60_000 else format_ms(elapsed)
-        head = f"{tick} {pad(cut_front(one_line(node), cells), cells)}  {took:>6}"
+        head = f"{tick} {pad(cut_front(one_line(readable(node)), cells), cells)}  {took:>6}"
         room = columns - 1 - width(head) - 2
         return cut(head, columns - 1) if room < 8 or not last else f"{head}  {cut(last, room)}"
 

@@ -9,7 +9,7 @@ from typing import TypeAlias
 from shipway.canonical import Json
 from shipway.declaration import Retry
 from shipway.durations import format_ms
-from shipway.node_ids import owner_of
+from shipway.node_ids import owner_of, readable
 from shipway.nodes import Computed, Immediate, NeedKind, Node, Promise, Proxy, Slot
 from shipway.render.difference import SignedLine, diff_lines, inline
 from shipway.render.foreign import one_line
@@ -42,7 +42,7 @@ def needed(node: Node) -> list[str]:
 
 def _need_text(node: Node, name: str, notes: Sequence[str]) -> str:
     notes = [*dict.fromkeys(notes)]
-    shown = one_line(name.removeprefix(f"{node.stage}/"))
+    shown = one_line(readable(name.removeprefix(f"{node.stage}/")))
     return shown + (f" ({', '.join(map(one_line, notes))})" if notes else "")
 
 

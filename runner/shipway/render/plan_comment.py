@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from msgspec import Struct
 
 from shipway.comparison import FieldChange, Presence, SubjectChange, SubjectKind, compare_first
+from shipway.node_ids import readable
 from shipway.nodes import Change, Node
 from shipway.plan import Plan
 from shipway.redaction import Redacted, trusted
@@ -137,7 +138,7 @@ def _since(view: View, budget: int) -> _Since:
     if previous.effect == plan.effect:
         return _Since(f"Same effect as the plan{shown} shown before.")
     found, count = compare_first(previous, plan, MAX_LISTED, view.changed)
-    lines = [f"- {code(each.subject, 80)}: {_fields(each)}" for each in found]
+    lines = [f"- {code(readable(each.subject), 80)}: {_fields(each)}" for each in found]
     head = f"**Changed since the plan{shown}**, {wording.plural(count, 'part')}:"
     details = tuple(_difference(each) for each in found[:MAX_LISTED] if each.fields)
     return _Since(listed(head, lines, budget // 10, count), details)
@@ -162,8 +163,8 @@ def _field(field: FieldChange) -> str:
 def _difference(change: SubjectChange) -> Detail:
     lines = [f"{sign} {text}" for sign, text in change_lines(change)]
     if change.kind is SubjectKind.NODE:
-        lines.append(f"  why: shipway why {shlex.quote(one_line(change.subject))}")
-    return detail_of(Rank.WEIGHTY, f"changed: {html_code(change.subject, 80)}", (("diff", lines),))
+        lines.append(f"  why: shipway why {shlex.quote(one_line(readable(change.subject)))}")
+    return detail_of(Rank.WEIGHTY, f"changed: {html_code(readable(change.subject), 80)}", (("diff", lines),))
 
 
 def _history(view: View) -> str:

@@ -26,6 +26,7 @@ from shipway.events import (
     Stopping,
     Warned,
 )
+from shipway.node_ids import readable
 from shipway.nodes import DONE, FAILURES, WHOLE, Node, Outcome
 from shipway.render.columns import Colour, cut, pad, paint, width, wrap
 from shipway.render.foreign import lines_of, one_line
@@ -78,7 +79,11 @@ def tell(event: Event, nodes: Mapping[str, Node], *, is_verbose: bool) -> Line |
             return _stopping(event)
         case RollbackStarted(ids):
             return Line(
-                "↩", "", f"rolling back {plural(len(ids), 'node')}: {', '.join(ids)}", Colour.YELLOW, is_alarm=True
+                "↩",
+                "",
+                f"rolling back {plural(len(ids), 'node')}: {', '.join(map(readable, ids))}",
+                Colour.YELLOW,
+                is_alarm=True,
             )
         case NodeUndone():
             return _undone(event)
@@ -105,7 +110,7 @@ def tail_of(event: NodeFinished | NodeUndone) -> list[str]:
 
 def laid_out(line: Line, *, name_cells: int, columns: int, colour: bool) -> str:
     """`line` with its subject in a column of `name_cells` (0: as wide as it is), in rows of `columns`; no line end."""
-    subject = one_line(line.subject)
+    subject = one_line(readable(line.subject))
     first = f"{line.sign} "
     if subject:
         first += pad(cut_front(subject, name_cells), name_cells) + "  " if name_cells else f"{subject}  "
@@ -115,7 +120,7 @@ def laid_out(line: Line, *, name_cells: int, columns: int, colour: bool) -> str:
 
 def name_cells(ids: Mapping[str, object], columns: int) -> int:
     """How wide the column of node ids is: as the longest, but at most 36 cells and less than half the screen."""
-    widest = max((width(one_line(node)) for node in ids), default=0)
+    widest = max((width(one_line(readable(node))) for node in ids), default=0)
     return min(widest, _MAX_NAME, max(columns // 2 - 4, 8))
 
 
@@ -150,7 +155,7 @@ def _finished(event: NodeFinished) -> Line:
     if outcome in FAILURES and event.exit_code and event.exit_code > 0:  # the error names a signal
         text += f" (exit {event.exit_code})"
     if outcome is Outcome.BLOCKED and event.cause:
-        text += f" by {event.cause}"
+        text += f" by {readable(event.cause)}"
     elif outcome in DONE and event.duration_ms:
         text += f" in {format_ms(event.duration_ms)}"
     elif outcome in FAILURES or outcome is Outcome.CANCELLED:
@@ -167,7 +172,7 @@ def _stopping(event: Stopping) -> Line:
     text = f"stopping, nothing new starts: {event.why}"
     if event.nodes:
         within = f" within {format_ms(event.grace_ms)} at most" if event.grace_ms else " at once"
-        text += f"; ending {', '.join(event.nodes)}{within}"
+        text += f"; ending {', '.join(map(readable, event.nodes))}{within}"
     return Line("■", "", text, Colour.YELLOW, is_alarm=True)
 
 

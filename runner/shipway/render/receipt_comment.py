@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from shipway.durations import format_ms
+from shipway.node_ids import readable
 from shipway.nodes import WHOLE, Outcome
 from shipway.plan import Plan
 from shipway.receipt import NodeResult, Receipt, RollbackEntry, RunOutcome
@@ -137,7 +138,7 @@ def _failure(result: NodeResult, plan: Plan | None) -> str:
     node = plan.by_id.get(result.node) if plan else None
     cause = cause_of(result) or wording.outcome_word(result.outcome)
     where = f" ({code(str(node.position), 80)})" if node else ""
-    head = f"**Failed**: {code(result.node, 80)}{where}: {code(cause, 200)}"
+    head = f"**Failed**: {code(readable(result.node), 80)}{where}: {code(cause, 200)}"
     tail = lines_of(result.tail)[-_TAIL_LINES:]
     return f"{head}\n\n{fence([cut(line, 300) for line in tail], 'text')}" if tail else f"{head}. It printed nothing."
 
@@ -145,7 +146,7 @@ def _failure(result: NodeResult, plan: Plan | None) -> str:
 def _undone(receipt: Receipt, share: int) -> str:
     if not receipt.rollback:
         return ""
-    lines = [f"- {code(entry.node, 80)}: {_undo_told(entry)}" for entry in receipt.rollback]
+    lines = [f"- {code(readable(entry.node), 80)}: {_undo_told(entry)}" for entry in receipt.rollback]
     left = sum(entry.outcome not in WHOLE for entry in receipt.rollback)
     head = "**Rolled back**, in this order:"
     if left:
@@ -174,11 +175,13 @@ def _detail(result: NodeResult) -> Detail | None:
     if not (outputs or tries):
         return None
     rank = Rank.WEIGHTY if is_bad(result) else Rank.USUAL
-    return detail_of(rank, f"{html_code(result.node, 80)} · {result_word(result)}", (("", [*outputs, *tries]),))
+    return detail_of(
+        rank, f"{html_code(readable(result.node), 80)} · {result_word(result)}", (("", [*outputs, *tries]),)
+    )
 
 
 def _foot(receipt: Receipt, plan: Plan | None, links: Links, left_out: int) -> str:
-    path = " → ".join(receipt.critical_path)
+    path = " → ".join(map(readable, receipt.critical_path))
     redactions = wording.plural(receipt.redactions, "redaction") if receipt.redactions else ""
     average = parallelism(receipt)
     facts = (

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from shipway.durations import ago, format_ms
 from shipway.errors import Reason
+from shipway.node_ids import readable
 from shipway.nodes import DONE, FAILURES, WHOLE, Outcome
 from shipway.plan import Plan
 from shipway.policies import Decision
@@ -93,9 +94,9 @@ def render_running(receipt: Receipt, *, so_far_ms: int, colour: bool, columns: i
     )
     page.fact("started", f"{one_line(receipt.started)}, {ago(so_far_ms)}{_by(receipt)}")
     page.line()
-    cells = widest([one_line(result.node) for result in receipt.nodes], page.columns // 2)
+    cells = widest([one_line(readable(result.node)) for result in receipt.nodes], page.columns // 2)
     for result in receipt.nodes:
-        name = one_line(result.node)
+        name = one_line(readable(result.node))
         if result.outcome is Outcome.UNKNOWN:
             page.labelled(name, cells, f"running for {format_ms(max(0, so_far_ms - (result.started_ms or 0)))}", "  > ")
         elif result.outcome is Outcome.NOT_STARTED:
@@ -172,7 +173,7 @@ def _as_one(alike: Sequence[NodeResult]) -> NodeResult:
 
 
 def _step(result: NodeResult) -> str:
-    return one_line(result.node.split("/", 1)[-1])
+    return one_line(readable(result.node).split("/", 1)[-1])
 
 
 def _result(page: Page, result: NodeResult, cells: int) -> None:
@@ -200,7 +201,9 @@ def _told(result: NodeResult) -> str:
 def _failure(page: Page, result: NodeResult, plan: Plan | None, run: str) -> None:
     node = plan.by_id.get(result.node) if plan else None
     is_unreported = own_outcome(result) is Outcome.UNKNOWN
-    page.heading(f"{'never reported' if is_unreported else 'failed'}: {one_line(result.node)}", colour=Colour.RED)
+    page.heading(
+        f"{'never reported' if is_unreported else 'failed'}: {one_line(readable(result.node))}", colour=Colour.RED
+    )
     if node and node.title:
         page.fact("what", one_line(node.title))
     unreported = "it was begun, and Shipway was gone before it ended" if is_unreported else ""
@@ -219,15 +222,15 @@ def _failure(page: Page, result: NodeResult, plan: Plan | None, run: str) -> Non
 def _undone(page: Page, receipt: Receipt) -> None:
     if receipt.rollback:
         page.heading("rollback, in this order")
-    cells = widest([entry.node for entry in receipt.rollback], page.columns // 2)
+    cells = widest([readable(entry.node) for entry in receipt.rollback], page.columns // 2)
     for entry in receipt.rollback:
         sign = f"  {OUTCOME_SIGNS[entry.outcome]} "
-        page.labelled(one_line(entry.node), cells, undo_text(entry), sign, outcome_colour(entry.outcome))
+        page.labelled(one_line(readable(entry.node)), cells, undo_text(entry), sign, outcome_colour(entry.outcome))
         _undo_output(page, entry, receipt.run)
     left = not_undone(receipt)
     if left:
         page.line()
-        page.wrapped(f"Not undone: {', '.join(one_line(result.node) for result in left)}.", colour=Colour.RED)
+        page.wrapped(f"Not undone: {', '.join(one_line(readable(result.node)) for result in left)}.", colour=Colour.RED)
 
 
 def _undo_output(page: Page, entry: RollbackEntry, run: str) -> None:
@@ -241,7 +244,7 @@ def _undo_output(page: Page, entry: RollbackEntry, run: str) -> None:
 def _foot(page: Page, receipt: Receipt, plan: Plan | None) -> None:
     page.line()
     if receipt.critical_path:
-        path = " → ".join(map(one_line, receipt.critical_path))
+        path = " → ".join(one_line(readable(node)) for node in receipt.critical_path)
         page.fact(
             "longest",
             f"{path}, {format_ms(receipt.critical_path_ms)} of {format_ms(receipt.duration_ms)}",

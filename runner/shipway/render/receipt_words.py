@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from shipway.approvals import Approval, ApprovedBy
 from shipway.durations import format_ms
+from shipway.node_ids import readable
 from shipway.nodes import DONE, FAILURES, Outcome
 from shipway.plan import Plan
 from shipway.policies import BreakGlass
@@ -80,7 +81,7 @@ def approved_words(approval: Approval) -> str:
 
 def accounted_words(receipt: Receipt) -> list[str]:
     """`build/image: succeeded in run …`, for each node that was approved and not part of the run."""
-    return [f"{one_line(each.node)}: {one_line(each.why)}" for each in receipt.accounted]
+    return [f"{one_line(readable(each.node))}: {one_line(each.why)}" for each in receipt.accounted]
 
 
 def result_word(result: NodeResult) -> str:
@@ -103,7 +104,7 @@ def cause_of(result: NodeResult) -> str:
     if own_outcome(result) in FAILURES and code and (code > 0 or not error) and f"{code}" not in error:
         error = f"exit {code}" + (f": {error}" if error else "")
     blocked = result.outcome is Outcome.BLOCKED and result.cause
-    cause = f"by {one_line(result.cause)}" if blocked else one_line(result.cause)
+    cause = f"by {one_line(readable(result.cause))}" if blocked else one_line(result.cause)
     return "; ".join(part for part in (error, cause, one_line(result.warning)) if part)
 
 

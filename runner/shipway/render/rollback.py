@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from shipway.node_ids import readable
 from shipway.nodes import Node
 from shipway.plan import Plan
 from shipway.render.columns import Colour, cut, paint, width
@@ -17,10 +18,10 @@ def render_rollback(plan: Plan, order: Sequence[str], run: str, *, colour: bool,
     nodes = {node.id: node for node in (*plan.nodes, *plan.compensations)}
     title = f"Rollback of run {one_line(run)}: {one_line(plan.lifecycle)} → {one_line(plan.target)}"
     lines = [paint(title, Colour.BOLD, colour), ""]
-    cells = min(max((width(one_line(node)) for node in order), default=0), columns // 2)
+    cells = min(max((width(one_line(readable(node))) for node in order), default=0), columns // 2)
     for name in order:
         sign, text, how = _told(nodes[name])
-        label = one_line(name)
+        label = one_line(readable(name))
         gap = " " * max(cells - width(label), 0)
         lines.append(paint(cut(f"  {sign} {label}{gap}  {text}", columns), how, colour))
     stays = sum(_told(nodes[name])[2] is Colour.RED for name in order)

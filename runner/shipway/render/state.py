@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from shipway.node_ids import readable
 from shipway.receipt import Receipt
 from shipway.render.columns import Colour, cut, paint
 from shipway.render.foreign import one_line
@@ -69,7 +70,7 @@ def _how(entry: Entry) -> str:
 def _told(record: HistoryRecord) -> str:
     what = "" if record.present else ", removes"
     return one_line(
-        f"{moment(record.at_ms)}  {record.outcome.value}{what}  {record.action}  {record.node}  {record.run}"
+        f"{moment(record.at_ms)}  {record.outcome.value}{what}  {record.action}  {readable(record.node)}  {record.run}"
     )
 
 

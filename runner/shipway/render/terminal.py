@@ -26,6 +26,7 @@ from shipway.events import (
     StageReopened,
     Stopping,
 )
+from shipway.node_ids import readable
 from shipway.nodes import DONE, Change, Node, Outcome
 from shipway.redaction import Redacted, trusted
 from shipway.render.columns import Colour, paint
@@ -239,7 +240,8 @@ class Terminal:
                 self._block(lines)
             return
         verb = "undo of " if isinstance(event, NodeUndone) and not is_compensation(event.node) else ""
-        title = f"output of {verb}{one_line(event.node)} ({outcome_word(Outcome(event.outcome))}, {format_ms(event.duration_ms)})"
+        ended = f"{outcome_word(Outcome(event.outcome))}, {format_ms(event.duration_ms)}"
+        title = f"output of {verb}{one_line(readable(event.node))} ({ended})"
         with self._workflow.group(trusted(title)), self._workflow.stopped_commands() as foreign:
             for piece in _pieces(Path(event.log)):
                 foreign(trusted(piece))

@@ -8,6 +8,7 @@ from itertools import pairwise
 from msgspec import Struct
 
 from shipway.durations import format_ms
+from shipway.node_ids import readable
 from shipway.nodes import FAILURES, Outcome
 from shipway.receipt import NodeResult, Receipt, RollbackEntry, own_outcome
 from shipway.render.columns import NARROWEST, Colour, pad, paint, width
@@ -84,7 +85,7 @@ def _row(result: NodeResult, receipt: Receipt, marks: Marks) -> _Row:
     between = [(before[1], after[0]) for before, after in pairwise(spans)]
     is_longest = result.node in receipt.critical_path
     return _Row(
-        one_line(result.node),
+        one_line(readable(result.node)),
         own_outcome(result) if own_outcome(result) in FAILURES else result.outcome,
         tuple(spans),
         ((ready, spans[0][0]), *between),
@@ -95,7 +96,7 @@ def _row(result: NodeResult, receipt: Receipt, marks: Marks) -> _Row:
 
 def _undo_row(entry: RollbackEntry, marks: Marks) -> _Row:
     span = (entry.started_ms, max(entry.started_ms, entry.ended_ms))
-    return _Row(f"undo {one_line(entry.node)}", entry.outcome, (span,), (), marks.undo)
+    return _Row(f"undo {one_line(readable(entry.node))}", entry.outcome, (span,), (), marks.undo)
 
 
 def _longest(rows: Sequence[_Row]) -> list[_Row]:
