@@ -1,11 +1,21 @@
-"""The two workflows for forks end to end under act: the plan is made without credentials, and published as data by another run."""
+"""The two workflows for forks end to end under act: the plan is made without credentials, and published as data by another run.
+
+One plan is made for all tests. act knows neither `job.workflow_repository` nor `job.workflow_sha`, by which the called workflows
+check out the action that they were called with, and checks out no other repository: a stand-in for `actions/checkout` brings it.
+A workflow of another repository it takes from a folder, as it takes an action, so that the callers are as users have them.
+"""
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import os
 import shutil
+import zipfile
+from collections.abc import Iterator
 from copy import deepcopy
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +23,10 @@ import pytest
 
 from tests.act.job import ROOT, Act, Job
 from tests.command_line import Project
-from tests.forge.fixtures import github as github
 from tests.forge.server import GitHubServer
-from tests.forge.world import Grant, Run
-from tests.test_action import ACTION, PULL, Checkout, lifecycle, payload
-from tests.test_action import act as act
+from tests.forge.world import Grant, Run, World
+from tests.test_action import ACTION, PULL, Checkout, lifecycle, machine, payload, repository
 from tests.test_action import action as action
-from tests.test_action import checkout as checkout
 
 pytestmark = pytest.mark.acceptance
 
@@ -27,7 +34,7 @@ RUN = 4711
 STRANGER = 999000111
 PLAN = ".github/workflows/shipway-plan.yml"
 PUBLISH = ".github/workflows/shipway-publish.yml"
-
+CALLING = ".github/workflows/shipway-publish-called.yml"
 
 CHECKOUT = "actions/checkout@8e8c483db84b4bee98b60c0593521ed34d9990e8"
 CHECKOUT_STAND_IN = """
@@ -42,60 +49,97 @@ runs:
 """
 """act skips the checkout of the work tree, which it copies, and knows no other: this brings the action to where it is wanted."""
 
+CALLER = f"""
+name: shipway-publish
+on:
+  workflow_run:
+    workflows: [shipway-plan]
+    types: [completed]
+permissions: {{}}
+jobs:
+  publish:
+    permissions: {{pull-requests: write, checks: write, actions: read}}
+    uses: {ACTION.replace("@", "/.github/workflows/publish.yml@")}
+    with: {{workflow: {PLAN}}}
+"""
 
-@pytest.fixture
-def machine(act: Act, action: Path, tmp_path: Path) -> Act:
-    """A machine that knows a checkout of the action's own repository too."""
-    folder = tmp_path / "checkout-stand-in"
-    folder.mkdir()
-    (folder / "action.yml").write_text(CHECKOUT_STAND_IN % action)
-    return Act(act.home, {**act.actions, CHECKOUT: folder}, act.wheels)
+
+@dataclass(frozen=True)
+class Forked:
+    """A stranger's pull request, planned by the first workflow; `world` is what GitHub knows then, `name` the artifact's."""
+
+    act: Act
+    checkout: Checkout
+    github: GitHubServer
+    planned: Job
+    name: str
+    world: World
+
+    def publish(self, workflow: str) -> Job:
+        """The run under `workflow_run` that follows, about the run that GitHub knows as this pull request's."""
+        vendored = json.loads((ROOT / "tests/vendor/github/webhooks/workflow_run.completed.json").read_text("utf-8"))
+        event: dict[str, Any] = deepcopy(vendored)
+        head = self.github.world.pulls[PULL].head
+        event["workflow_run"] |= {"id": RUN, "event": "pull_request", "head_sha": head, "pull_requests": []}
+        event["workflow_run"]["head_repository"] |= {"id": STRANGER}
+        known = self.github.environment(GITHUB_RUN_ID="4712")
+        secrets = {"GITHUB_TOKEN": known.pop("GITHUB_TOKEN")}
+        return self.act.run(self.checkout.folder, "workflow_run", event, env=known, secrets=secrets, workflow=workflow)
+
+    def refused(self, why: str) -> str:
+        """The reason of the called publisher, which has written nothing, and says this."""
+        published = self.publish(CALLING)
+        assert published.exit_code == 1, published.printed()
+        assert self.github.writes == []
+        assert why in published.printed()
+        return published.outputs("shipway/run")["reason"]
+
+    def replace(self, archive: bytes) -> None:
+        """Another archive under the name of the one that the plan run left, by the same run."""
+        self.github.world.artifacts.clear()
+        self.github.world.upload(RUN, self.name, archive)
 
 
-@pytest.fixture
-def forked(checkout: Checkout) -> Checkout:
-    """A stranger's pull request on a repository with the set that `init --forks` writes; what it calls is here, as it is there."""
+@pytest.fixture(scope="module")
+def planned(action: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forked]:
+    """The run under `pull_request`, with the token and the secrets that GitHub gives a fork's: one that reads, and none."""
+    place = tmp_path_factory.mktemp("forks")
+    plain, checkout = machine(action, place), repository(place)
+    stand_in = place / "checkout-stand-in"
+    stand_in.mkdir()
+    (stand_in / "action.yml").write_text(CHECKOUT_STAND_IN % action)
+    act = Act(plain.home, {**plain.actions, CHECKOUT: stand_in}, plain.wheels)
+    set_up(checkout)
+    with GitHubServer() as github:
+        event = payload("pull_request.fork", checkout)
+        github.world.tokens["ghs_fork"] = Grant("github-actions[bot]", {"metadata": "read", "contents": "read"})
+        known = github.environment(GITHUB_RUN_ID=str(RUN)) | {"GITHUB_EVENT_NAME": "pull_request"}
+        del known["GITHUB_TOKEN"]
+        secrets = {"GITHUB_TOKEN": "ghs_fork"}
+        job = act.run(checkout.folder, "pull_request", event, env=known, secrets=secrets, workflow=PLAN)
+        assert job.exit_code == 0, "\n".join(str(record.get("msg")) for record in job.records)
+        assert github.writes == []
+        name = known_to_github(job, checkout, github.world)
+        yield Forked(act, checkout, github, job, name, deepcopy(github.world))
+    shutil.rmtree(place, ignore_errors=True)
+
+
+def set_up(checkout: Checkout) -> None:
+    """The set that `init --forks` writes, and a caller of the publisher beside the one of the set."""
     shutil.rmtree(checkout.folder / ".github")
-    Project(checkout.folder).call(
-        "init", "-q", "--force", "--forks", "--uses", ACTION, "--branch", "master", env=_path()
-    )
+    env = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"]}
+    words = ("init", "-q", "--force", "--forks", "--uses", ACTION, "--branch", "master")
+    Project(checkout.folder).call(*words, env=env)
     called = ACTION.replace("@", "/.github/workflows/plan.yml@")
-    checkout.write(PLAN, (checkout.folder / PLAN).read_text("utf-8").replace(called, "./.github/workflows/plan.yml"))
-    checkout.write(".github/workflows/plan.yml", (ROOT / ".github/workflows/plan.yml").read_text("utf-8"))
+    assert f"uses: {called}" in (checkout.folder / PLAN).read_text("utf-8")
+    checkout.write(CALLING, CALLER)
     checkout.write("shipway.yml", lifecycle(checkout))
     checkout.commit("theirs")
-    return checkout
 
 
-def _path() -> dict[str, str]:
-    return {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"]}
-
-
-def plan(act: Act, forked: Checkout, github: GitHubServer) -> Job:
-    """The run under `pull_request`, with the token and the secrets that GitHub gives a fork's: one that reads, and none."""
-    event = payload("pull_request.fork", forked)
-    github.world.tokens["ghs_fork"] = Grant("github-actions[bot]", {"metadata": "read", "contents": "read"})
-    known = github.environment(GITHUB_RUN_ID=str(RUN)) | {"GITHUB_EVENT_NAME": "pull_request"}
-    del known["GITHUB_TOKEN"]
-    return act.run(forked.folder, "pull_request", event, env=known, secrets={"GITHUB_TOKEN": "ghs_fork"}, workflow=PLAN)
-
-
-def publish(act: Act, forked: Checkout, github: GitHubServer) -> Job:
-    """The run under `workflow_run` that follows, about the run that GitHub knows as this pull request's."""
-    vendored = json.loads((ROOT / "tests/vendor/github/webhooks/workflow_run.completed.json").read_text("utf-8"))
-    event: dict[str, Any] = deepcopy(vendored)
-    head = github.world.pulls[PULL].head
-    event["workflow_run"] |= {"id": RUN, "event": "pull_request", "head_sha": head, "pull_requests": []}
-    event["workflow_run"]["head_repository"] |= {"id": STRANGER}
-    known = github.environment(GITHUB_RUN_ID="4712")
-    token = known.pop("GITHUB_TOKEN")
-    return act.run(forked.folder, "workflow_run", event, env=known, secrets={"GITHUB_TOKEN": token}, workflow=PUBLISH)
-
-
-def known_to_github(job: Job, forked: Checkout, github: GitHubServer) -> str:
+def known_to_github(job: Job, checkout: Checkout, world: World) -> str:
     """Tells the false GitHub of the run, its artifact and the pull request, as the real one would know them; gives the name."""
-    head = forked.git("rev-parse", "HEAD")
-    world = github.world
+    head = checkout.git("rev-parse", "HEAD")
     pull = world.pull(PULL, head)
     pull.head, pull.repository, pull.owner, pull.branch = head, STRANGER, "stranger", "changes"
     world.runs[RUN] = Run(
@@ -113,49 +157,48 @@ def known_to_github(job: Job, forked: Checkout, github: GitHubServer) -> str:
     return archive.stem
 
 
+@pytest.fixture
+def forked(planned: Forked) -> Forked:
+    """The same, before anything was published."""
+    planned.github.world = deepcopy(planned.world)
+    planned.github.requests.clear()
+    return planned
+
+
+@pytest.mark.parametrize("workflow", [PUBLISH, CALLING], ids=["the set of init", "publish.yml"])
 def test_case_62_g060_a_forks_plan_is_made_without_credentials_and_told_by_the_run_that_follows(
-    machine: Act, forked: Checkout, github: GitHubServer
+    forked: Forked, workflow: str
 ) -> None:
-    planned = plan(machine, forked, github)
-    assert planned.exit_code == 0, "\n".join(str(r.get("msg")) for r in planned.records)
-    assert github.writes == []
-    assert list(forked.store.iterdir()) == []
-    name = known_to_github(planned, forked, github)
-    assert name == f"shipway-plan-shop-default-{RUN}-1-0"
-    assert {"plan.json", "pull-request.json"} <= set(planned.artifact(name))
-    published = publish(machine, forked, github)
+    assert forked.name == f"shipway-plan-shop-default-{RUN}-1-0"
+    assert {"plan.json", "pull-request.json"} <= set(forked.planned.artifact(forked.name))
+    published = forked.publish(workflow)
     assert published.exit_code == 0, published.printed()
-    (comment,) = github.world.pulls[PULL].comments
+    (comment,) = forked.github.world.pulls[PULL].comments
     assert "Shipway plan: shop" in comment.body
     assert "From a fork, planned without credentials" in comment.body
     assert "on pull request 2: created" in published.summary()
-    assert list(forked.store.iterdir()) == []
+    told = {check.document["name"]: check.document["conclusion"] for check in forked.github.world.checks}
+    assert told == {"shipway/shop/default": "success", "shipway/shop/default/fresh": "success"}
+    assert list(forked.checkout.store.iterdir()) == []
 
 
-def test_case_61_g027_what_is_not_that_runs_own_plan_is_refused_with_its_reason(
-    machine: Act, forked: Checkout, github: GitHubServer
-) -> None:
-    planned = plan(machine, forked, github)
-    known_to_github(planned, forked, github)
-    world = github.world
+def test_case_61_g027_what_is_not_that_runs_own_plan_is_refused_with_its_reason(forked: Forked) -> None:
+    run = forked.github.world.runs[RUN]
+    run.head = "e" * 40
+    assert forked.refused("of another commit or repository than the event says") == "artifact-foreign"
+    run.head, run.path = forked.github.world.pulls[PULL].head, ".github/workflows/evil.yml"
+    assert forked.refused("is of the workflow `.github/workflows/evil.yml`") == "artifact-foreign"
 
-    def refused() -> str:
-        published = publish(machine, forked, github)
-        assert published.exit_code == 1, published.printed()
-        assert github.writes == []
-        return published.outputs("0/run")["reason"]
 
-    world.runs[RUN].head = "e" * 40
-    assert refused() == "artifact-foreign"
-    world.runs[RUN].head = world.pulls[PULL].head
-    world.runs[RUN].path = ".github/workflows/evil.yml"
-    assert refused() == "artifact-foreign"
-    world.runs[RUN].path = PLAN
-    honest = world.artifacts.pop()
-    flipped = bytearray(honest.archive)
+def test_case_61_a_hostile_artifact_is_refused_by_the_called_publisher_and_lands_nowhere(forked: Forked) -> None:
+    honest = base64.b64decode(forked.world.artifacts[0].content)
+    flipped = bytearray(honest)
     flipped[len(flipped) // 2] ^= 1
-    world.upload(RUN, honest.name, bytes(flipped))
-    assert refused() == "artifact-invalid"
-    world.artifacts[:] = [honest]
-    assert publish(machine, forked, github).exit_code == 0
-    assert len(world.pulls[PULL].comments) == 1
+    forked.replace(bytes(flipped))
+    assert forked.refused("it cannot be unpacked") == "artifact-invalid"
+    hostile = io.BytesIO(honest)
+    with zipfile.ZipFile(hostile, "a") as archive:
+        archive.writestr("../../../../escaped.sh", "#!/bin/sh\n")
+    forked.replace(hostile.getvalue())
+    assert forked.refused("a member's path leads out of the archive") == "artifact-invalid"
+    assert list(forked.act.home.parent.rglob("escaped.sh")) == []

@@ -176,6 +176,8 @@ def export_action(destination: Path) -> Path:
             "--cached",
             "--others",
             "--exclude-standard",
+            ".github/workflows/plan.yml",
+            ".github/workflows/publish.yml",
             "action.yml",
             "requirements",
             "runner",
