@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, Unpack
 
-from shipway.builder_options import DEFAULT_OPTIONS, NodeHandle, NodeOptions
+from shipway.builder_options import DEFAULT_OPTIONS, Beside, NodeHandle, NodeOptions
 from shipway.nodes import Need, Promise
 
 
@@ -34,8 +34,7 @@ class ActionCalls(Protocol):
         plan_requires: Sequence[str] | None = None,
         undo: str | None = None,
         verify: str | None = None,
-        needs: Iterable[Need | NodeHandle] = (),
-        options: NodeOptions = DEFAULT_OPTIONS,
+        **beside: Unpack[Beside],
     ) -> NodeHandle:
         """Run a script in a child process."""
         return self.add(
@@ -50,8 +49,7 @@ class ActionCalls(Protocol):
                 "undo": undo,
                 "verify": verify,
             },
-            needs=needs,
-            options=options,
+            **beside,
         )
 
     def template_render(
@@ -63,16 +61,14 @@ class ActionCalls(Protocol):
         template_data: Mapping[str, object] | Promise | None = None,
         path: str | Promise | None = None,
         project: str | Promise | None = None,
-        needs: Iterable[Need | NodeHandle] = (),
-        options: NodeOptions = DEFAULT_OPTIONS,
+        **beside: Unpack[Beside],
     ) -> NodeHandle:
         """Render a template from a file or from text; output `content`. `path` and `project` are variables of it."""
         return self.add(
             "template.render",
             name,
             {"source": source, "content": content, "template_data": template_data, "path": path, "project": project},
-            needs=needs,
-            options=options,
+            **beside,
         )
 
     def file_write(
@@ -82,13 +78,10 @@ class ActionCalls(Protocol):
         content: str | Promise,
         *,
         mode: str | None = None,
-        needs: Iterable[Need | NodeHandle] = (),
-        options: NodeOptions = DEFAULT_OPTIONS,
+        **beside: Unpack[Beside],
     ) -> NodeHandle:
         """Write text to a file; output `path`."""
-        return self.add(
-            "file.write", name, {"path": path, "content": content, "mode": mode}, needs=needs, options=options
-        )
+        return self.add("file.write", name, {"path": path, "content": content, "mode": mode}, **beside)
 
     def file_copy(
         self,
@@ -98,43 +91,20 @@ class ActionCalls(Protocol):
         *,
         content: str | Promise | None = None,
         mode: str | None = None,
-        needs: Iterable[Need | NodeHandle] = (),
-        options: NodeOptions = DEFAULT_OPTIONS,
+        **beside: Unpack[Beside],
     ) -> NodeHandle:
         """Copy the file `source`, or the text `content`, to `path`; output `sha256`."""
-        return self.add(
-            "file.copy",
-            name,
-            {"source": source, "path": path, "content": content, "mode": mode},
-            needs=needs,
-            options=options,
-        )
+        return self.add("file.copy", name, {"source": source, "path": path, "content": content, "mode": mode}, **beside)
 
-    def file_link(
-        self,
-        name: str,
-        source: str | Promise,
-        path: str | Promise,
-        *,
-        needs: Iterable[Need | NodeHandle] = (),
-        options: NodeOptions = DEFAULT_OPTIONS,
-    ) -> NodeHandle:
+    def file_link(self, name: str, source: str | Promise, path: str | Promise, **beside: Unpack[Beside]) -> NodeHandle:
         """Make the link `path`, which leads to `source`; output `path`."""
-        return self.add("file.link", name, {"source": source, "path": path}, needs=needs, options=options)
+        return self.add("file.link", name, {"source": source, "path": path}, **beside)
 
     def file_backup(
-        self,
-        name: str,
-        path: str | Promise,
-        *,
-        backup_suffix: str | None = None,
-        needs: Iterable[Need | NodeHandle] = (),
-        options: NodeOptions = DEFAULT_OPTIONS,
+        self, name: str, path: str | Promise, *, backup_suffix: str | None = None, **beside: Unpack[Beside]
     ) -> NodeHandle:
         """Rename what stands at `path`; output `path` is its new name."""
-        return self.add(
-            "file.backup", name, {"path": path, "backup_suffix": backup_suffix}, needs=needs, options=options
-        )
+        return self.add("file.backup", name, {"path": path, "backup_suffix": backup_suffix}, **beside)
 
     def file_unlink(
         self,
@@ -143,17 +113,10 @@ class ActionCalls(Protocol):
         *,
         prune: bool | None = None,
         prune_boundary: str | None = None,
-        needs: Iterable[Need | NodeHandle] = (),
-        options: NodeOptions = DEFAULT_OPTIONS,
+        **beside: Unpack[Beside],
     ) -> NodeHandle:
         """Remove the link `path`, and with `prune` the folders that this leaves empty; output `path`."""
-        return self.add(
-            "file.unlink",
-            name,
-            {"path": path, "prune": prune, "prune_boundary": prune_boundary},
-            needs=needs,
-            options=options,
-        )
+        return self.add("file.unlink", name, {"path": path, "prune": prune, "prune_boundary": prune_boundary}, **beside)
 
     def file_remove(
         self,
@@ -162,71 +125,29 @@ class ActionCalls(Protocol):
         *,
         prune: bool | None = None,
         prune_boundary: str | None = None,
-        needs: Iterable[Need | NodeHandle] = (),
-        options: NodeOptions = DEFAULT_OPTIONS,
+        **beside: Unpack[Beside],
     ) -> NodeHandle:
         """Remove what stands at `path`, and with `prune` the folders that this leaves empty; output `path`."""
-        return self.add(
-            "file.remove",
-            name,
-            {"path": path, "prune": prune, "prune_boundary": prune_boundary},
-            needs=needs,
-            options=options,
-        )
+        return self.add("file.remove", name, {"path": path, "prune": prune, "prune_boundary": prune_boundary}, **beside)
 
-    def file_move(
-        self,
-        name: str,
-        source: str | Promise,
-        path: str | Promise,
-        *,
-        needs: Iterable[Need | NodeHandle] = (),
-        options: NodeOptions = DEFAULT_OPTIONS,
-    ) -> NodeHandle:
+    def file_move(self, name: str, source: str | Promise, path: str | Promise, **beside: Unpack[Beside]) -> NodeHandle:
         """Move `source` to `path`; output `path`."""
-        return self.add("file.move", name, {"source": source, "path": path}, needs=needs, options=options)
+        return self.add("file.move", name, {"source": source, "path": path}, **beside)
 
     def file_mkdir(
-        self,
-        name: str,
-        path: str | Promise,
-        *,
-        mode: str | None = None,
-        needs: Iterable[Need | NodeHandle] = (),
-        options: NodeOptions = DEFAULT_OPTIONS,
+        self, name: str, path: str | Promise, *, mode: str | None = None, **beside: Unpack[Beside]
     ) -> NodeHandle:
         """Make the directory `path`; output `path`."""
-        return self.add("file.mkdir", name, {"path": path, "mode": mode}, needs=needs, options=options)
+        return self.add("file.mkdir", name, {"path": path, "mode": mode}, **beside)
 
-    def file_source(
-        self,
-        name: str,
-        path: str | Promise,
-        *,
-        needs: Iterable[Need | NodeHandle] = (),
-        options: NodeOptions = DEFAULT_OPTIONS,
-    ) -> NodeHandle:
+    def file_source(self, name: str, path: str | Promise, **beside: Unpack[Beside]) -> NodeHandle:
         """Read the text of a file; output `content`."""
-        return self.add("file.source", name, {"path": path}, needs=needs, options=options)
+        return self.add("file.source", name, {"path": path}, **beside)
 
-    def file_exists(
-        self,
-        name: str,
-        path: str | Promise,
-        *,
-        needs: Iterable[Need | NodeHandle] = (),
-        options: NodeOptions = DEFAULT_OPTIONS,
-    ) -> NodeHandle:
+    def file_exists(self, name: str, path: str | Promise, **beside: Unpack[Beside]) -> NodeHandle:
         """Ask whether anything stands at `path`; output `exists`."""
-        return self.add("file.exists", name, {"path": path}, needs=needs, options=options)
+        return self.add("file.exists", name, {"path": path}, **beside)
 
-    def file_is_dir(
-        self,
-        name: str,
-        path: str | Promise,
-        *,
-        needs: Iterable[Need | NodeHandle] = (),
-        options: NodeOptions = DEFAULT_OPTIONS,
-    ) -> NodeHandle:
+    def file_is_dir(self, name: str, path: str | Promise, **beside: Unpack[Beside]) -> NodeHandle:
         """Ask whether `path` is a directory; output `is_dir`."""
-        return self.add("file.is_dir", name, {"path": path}, needs=needs, options=options)
+        return self.add("file.is_dir", name, {"path": path}, **beside)

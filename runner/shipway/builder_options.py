@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypedDict
 
 from msgspec import Struct, field
 
@@ -10,7 +11,7 @@ from shipway.action import Action
 from shipway.canonical import Json
 from shipway.declaration import OnFailure, OutputRule, Retry
 from shipway.errors import Position
-from shipway.nodes import Node, Promise, Reads
+from shipway.nodes import Need, Node, Promise, Reads
 from shipway.site import Site
 
 
@@ -57,6 +58,13 @@ class NodeOptions(Struct, frozen=True):
     dedup: str | None = None
     facts: Mapping[str, Json] = field(default_factory=dict)
     slot_place: Callable[[str], Position] | None = None
+
+
+class Beside(TypedDict, total=False):
+    """What every call for an action takes beside its slots."""
+
+    needs: Iterable[Need | NodeHandle]
+    options: NodeOptions
 
 
 class GatherOptions(Struct, frozen=True):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Protocol, Unpack
 
 from shipway.builder_calls import ActionCalls
-from shipway.builder_options import DEFAULT_OPTIONS, NodeHandle, NodeOptions
-from shipway.nodes import Need, Promise
+from shipway.builder_options import Beside, NodeHandle
+from shipway.nodes import Promise
 
 
 class PackageCalls(ActionCalls, Protocol):
@@ -23,8 +23,7 @@ class PackageCalls(ActionCalls, Protocol):
         cask: bool | None = None,
         unvouched: Sequence[str] | None = None,
         consent: Sequence[str] | None = None,
-        needs: Iterable[Need | NodeHandle] = (),
-        options: NodeOptions = DEFAULT_OPTIONS,
+        **beside: Unpack[Beside],
     ) -> NodeHandle:
         """Install packages; outputs `names` and `versions`. Of `unvouched` ones, what the manager does not know needs `consent`."""
         return self.add(
@@ -38,8 +37,7 @@ class PackageCalls(ActionCalls, Protocol):
                 "unvouched": unvouched,
                 "consent": consent,
             },
-            needs=needs,
-            options=options,
+            **beside,
         )
 
     def pkg_upgrade(
@@ -50,16 +48,11 @@ class PackageCalls(ActionCalls, Protocol):
         manager: str | Promise | None = None,
         prefix: str | Promise | None = None,
         cask: bool | None = None,
-        needs: Iterable[Need | NodeHandle] = (),
-        options: NodeOptions = DEFAULT_OPTIONS,
+        **beside: Unpack[Beside],
     ) -> NodeHandle:
         """Upgrade packages that are there; outputs `names` and `versions`."""
         return self.add(
-            "pkg.upgrade",
-            name,
-            {"packages": packages, "manager": manager, "prefix": prefix, "cask": cask},
-            needs=needs,
-            options=options,
+            "pkg.upgrade", name, {"packages": packages, "manager": manager, "prefix": prefix, "cask": cask}, **beside
         )
 
     def pkg_remove(
@@ -70,16 +63,11 @@ class PackageCalls(ActionCalls, Protocol):
         manager: str | Promise | None = None,
         prefix: str | Promise | None = None,
         cask: bool | None = None,
-        needs: Iterable[Need | NodeHandle] = (),
-        options: NodeOptions = DEFAULT_OPTIONS,
+        **beside: Unpack[Beside],
     ) -> NodeHandle:
         """Remove packages; outputs `names` and `versions`."""
         return self.add(
-            "pkg.remove",
-            name,
-            {"packages": packages, "manager": manager, "prefix": prefix, "cask": cask},
-            needs=needs,
-            options=options,
+            "pkg.remove", name, {"packages": packages, "manager": manager, "prefix": prefix, "cask": cask}, **beside
         )
 
     def pkg_update(
@@ -88,11 +76,10 @@ class PackageCalls(ActionCalls, Protocol):
         *,
         manager: str | Promise | None = None,
         prefix: str | Promise | None = None,
-        needs: Iterable[Need | NodeHandle] = (),
-        options: NodeOptions = DEFAULT_OPTIONS,
+        **beside: Unpack[Beside],
     ) -> NodeHandle:
         """Fetch the lists of what there is; output `manager`."""
-        return self.add("pkg.update", name, {"manager": manager, "prefix": prefix}, needs=needs, options=options)
+        return self.add("pkg.update", name, {"manager": manager, "prefix": prefix}, **beside)
 
     def pkg_installed(
         self,
@@ -102,16 +89,11 @@ class PackageCalls(ActionCalls, Protocol):
         manager: str | Promise | None = None,
         prefix: str | Promise | None = None,
         cask: bool | None = None,
-        needs: Iterable[Need | NodeHandle] = (),
-        options: NodeOptions = DEFAULT_OPTIONS,
+        **beside: Unpack[Beside],
     ) -> NodeHandle:
         """Ask whether a package is there; output `installed`."""
         return self.add(
-            "pkg.installed",
-            name,
-            {"name": package, "manager": manager, "prefix": prefix, "cask": cask},
-            needs=needs,
-            options=options,
+            "pkg.installed", name, {"name": package, "manager": manager, "prefix": prefix, "cask": cask}, **beside
         )
 
     def pkg_not_installed(
@@ -122,16 +104,11 @@ class PackageCalls(ActionCalls, Protocol):
         manager: str | Promise | None = None,
         prefix: str | Promise | None = None,
         cask: bool | None = None,
-        needs: Iterable[Need | NodeHandle] = (),
-        options: NodeOptions = DEFAULT_OPTIONS,
+        **beside: Unpack[Beside],
     ) -> NodeHandle:
         """Ask whether a package is not there; output `not_installed`."""
         return self.add(
-            "pkg.not_installed",
-            name,
-            {"name": package, "manager": manager, "prefix": prefix, "cask": cask},
-            needs=needs,
-            options=options,
+            "pkg.not_installed", name, {"name": package, "manager": manager, "prefix": prefix, "cask": cask}, **beside
         )
 
     def pkg_version_gte(
@@ -143,106 +120,52 @@ class PackageCalls(ActionCalls, Protocol):
         manager: str | Promise | None = None,
         prefix: str | Promise | None = None,
         cask: bool | None = None,
-        needs: Iterable[Need | NodeHandle] = (),
-        options: NodeOptions = DEFAULT_OPTIONS,
+        **beside: Unpack[Beside],
     ) -> NodeHandle:
         """Ask whether a package is there at `version` or later; output `version_gte`."""
         return self.add(
             "pkg.version_gte",
             name,
             {"name": package, "version": version, "manager": manager, "prefix": prefix, "cask": cask},
-            needs=needs,
-            options=options,
+            **beside,
         )
 
-    def service_start(
-        self,
-        name: str,
-        service: str | Promise,
-        *,
-        needs: Iterable[Need | NodeHandle] = (),
-        options: NodeOptions = DEFAULT_OPTIONS,
-    ) -> NodeHandle:
+    def service_start(self, name: str, service: str | Promise, **beside: Unpack[Beside]) -> NodeHandle:
         """Start a service; output `name`."""
-        return self.add("service.start", name, {"name": service}, needs=needs, options=options)
+        return self.add("service.start", name, {"name": service}, **beside)
 
-    def service_stop(
-        self,
-        name: str,
-        service: str | Promise,
-        *,
-        needs: Iterable[Need | NodeHandle] = (),
-        options: NodeOptions = DEFAULT_OPTIONS,
-    ) -> NodeHandle:
+    def service_stop(self, name: str, service: str | Promise, **beside: Unpack[Beside]) -> NodeHandle:
         """Stop a service; output `name`."""
-        return self.add("service.stop", name, {"name": service}, needs=needs, options=options)
+        return self.add("service.stop", name, {"name": service}, **beside)
 
     def service_enable(
-        self,
-        name: str,
-        service: str | Promise,
-        *,
-        root: str | Promise | None = None,
-        needs: Iterable[Need | NodeHandle] = (),
-        options: NodeOptions = DEFAULT_OPTIONS,
+        self, name: str, service: str | Promise, *, root: str | Promise | None = None, **beside: Unpack[Beside]
     ) -> NodeHandle:
         """Let a service start with the system; output `name`."""
-        return self.add("service.enable", name, {"name": service, "root": root}, needs=needs, options=options)
+        return self.add("service.enable", name, {"name": service, "root": root}, **beside)
 
     def service_disable(
-        self,
-        name: str,
-        service: str | Promise,
-        *,
-        root: str | Promise | None = None,
-        needs: Iterable[Need | NodeHandle] = (),
-        options: NodeOptions = DEFAULT_OPTIONS,
+        self, name: str, service: str | Promise, *, root: str | Promise | None = None, **beside: Unpack[Beside]
     ) -> NodeHandle:
         """Let a service not start with the system; output `name`."""
-        return self.add("service.disable", name, {"name": service, "root": root}, needs=needs, options=options)
+        return self.add("service.disable", name, {"name": service, "root": root}, **beside)
 
-    def service_restart(
-        self,
-        name: str,
-        service: str | Promise,
-        *,
-        needs: Iterable[Need | NodeHandle] = (),
-        options: NodeOptions = DEFAULT_OPTIONS,
-    ) -> NodeHandle:
+    def service_restart(self, name: str, service: str | Promise, **beside: Unpack[Beside]) -> NodeHandle:
         """Restart a service; output `name`."""
-        return self.add("service.restart", name, {"name": service}, needs=needs, options=options)
+        return self.add("service.restart", name, {"name": service}, **beside)
 
     def service_exists(
-        self,
-        name: str,
-        service: str | Promise,
-        *,
-        root: str | Promise | None = None,
-        needs: Iterable[Need | NodeHandle] = (),
-        options: NodeOptions = DEFAULT_OPTIONS,
+        self, name: str, service: str | Promise, *, root: str | Promise | None = None, **beside: Unpack[Beside]
     ) -> NodeHandle:
         """Ask whether a service is known; output `exists`."""
-        return self.add("service.exists", name, {"name": service, "root": root}, needs=needs, options=options)
+        return self.add("service.exists", name, {"name": service, "root": root}, **beside)
 
-    def service_running(
-        self,
-        name: str,
-        service: str | Promise,
-        *,
-        needs: Iterable[Need | NodeHandle] = (),
-        options: NodeOptions = DEFAULT_OPTIONS,
-    ) -> NodeHandle:
+    def service_running(self, name: str, service: str | Promise, **beside: Unpack[Beside]) -> NodeHandle:
         """Ask whether a service runs; output `running`."""
-        return self.add("service.running", name, {"name": service}, needs=needs, options=options)
+        return self.add("service.running", name, {"name": service}, **beside)
 
     def service_enabled(
-        self,
-        name: str,
-        service: str | Promise,
-        *,
-        root: str | Promise | None = None,
-        needs: Iterable[Need | NodeHandle] = (),
-        options: NodeOptions = DEFAULT_OPTIONS,
+        self, name: str, service: str | Promise, *, root: str | Promise | None = None, **beside: Unpack[Beside]
     ) -> NodeHandle:
         """Ask whether a service starts with the system; output `enabled`."""
-        return self.add("service.enabled", name, {"name": service, "root": root}, needs=needs, options=options)
+        return self.add("service.enabled", name, {"name": service, "root": root}, **beside)
