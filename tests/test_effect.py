@@ -49,7 +49,12 @@ stages:
         plan: 'true'
         undo: ../tool down
         verify: exit 3
-        env: {TOKEN: "${{ secrets.TOKEN }}", SIZE: "${{ inputs.size }}", HOST: "${{ values.host }}", REF: "${{ github.sha }}"}
+        env:
+          TOKEN: "${{ secrets.TOKEN }}"
+          SIZE: "${{ inputs.size }}"
+          HOST: "${{ values.host }}"
+          REF: "${{ github.sha }}"
+          ON: "${{ runner.name }} ${{ runner.os }} ${{ runner.arch }} ${{ runner.temp }}"
         reads: [tool]
         limits: [docker]
         locks: [table]
@@ -166,6 +171,36 @@ def nothing(project: Project) -> None:
     pass
 
 
+OTHER_RUNNER = {
+    "RUNNER_NAME": "mac-7",
+    "RUNNER_OS": "macOS",
+    "RUNNER_ARCH": "ARM64",
+    "RUNNER_ENVIRONMENT": "self-hosted",
+    "RUNNER_TEMP": "/var/tmp",
+    "RUNNER_TOOL_CACHE": "/opt/other-tools",
+    "AGENT_TOOLSDIRECTORY": "/opt/other-tools",
+    "RUNNER_WORKSPACE": "/srv/work",
+    "RUNNER_TRACKING_ID": "github_1234",
+    "ImageOS": "macos15",
+    "ImageVersion": "20261101.1",
+    "HOSTNAME": "other-host",
+    "SHELL": "/bin/zsh",
+    "CI": "true",
+}
+"""Where a plan was made on another machine: what a runner says of itself, and what programs find there."""
+
+
+def on_another_machine(project: Project) -> None:
+    """Programs in another place, found by another PATH."""
+    tools = project.root.parent / "other-tools"
+    tools.mkdir()
+    for name in ("sh", "bash", "git"):
+        found = shutil.which(name)
+        assert found is not None
+        (tools / name).symlink_to(found)
+    project.env["PATH"] = f"{tools}:{project.env['PATH']}"
+
+
 NEVER: dict[str, tuple[Callable[[Project], None], dict[str, str]]] = {
     "merge commit instead of head": (merged, {}),
     "squash": (squashed, {}),
@@ -180,6 +215,7 @@ NEVER: dict[str, tuple[Callable[[Project], None], dict[str, str]]] = {
             "GITHUB_REPOSITORY": "o/r",
         },
     ),
+    "other runner": (on_another_machine, OTHER_RUNNER),
     "time of day": (nothing, {}),
     "time zone and locale": (nothing, {"TZ": "Pacific/Kiritimati", "LANG": "de_DE.UTF-8", "LC_ALL": "C"}),
     "home, user and temporary folder": (nothing, {"HOME": "/", "USER": "other", "TMPDIR": "/var/tmp"}),
@@ -219,6 +255,15 @@ def test_case_18_elsewhere_and_later_it_is_the_same_bytes(project: Project) -> N
     env = {"TZ": "Pacific/Kiritimati", "USER": "other", "AWS_REGION": "x", "TOKEN": "another-token"}
     project.call("plan", "--target", "prod", "-o", "../again.json", "-q", env=env)
     assert (project.root / "../again.json").read_bytes() == (project.root / "../plan.json").read_bytes()
+
+
+def test_case_18_a_plan_is_executed_on_another_runner(project: Project) -> None:
+    on_another_machine(project)
+    (project.root / "tool").write_text('#!/bin/sh\necho "$ON" > ../on\n')
+    project.commit()
+    project.call("plan", "--target", "prod", "-o", "../plan.json", "-q", env={"RUNNER_NAME": "linux-1"})
+    project.call("apply", "../plan.json", "--yes", "-q", env=OTHER_RUNNER)
+    assert (project.root / "on").read_text() == "mac-7 macOS ARM64 /var/tmp\n", "what it runs on is known when it runs"
 
 
 def test_case_24_another_version_of_shipway_keeps_the_plan_and_both_stand_in_the_receipt(project: Project) -> None:
@@ -261,7 +306,7 @@ ALWAYS: dict[str, tuple[Callable[[Project], None], tuple[str, ...], str]] = {
     "condition of a step": (edit("!= 'nobody'", "!= 'me'"), (), "release/migrate: condition"),
     "condition of a stage": (edit("github.ref != 'x'", "github.ref != 'y'"), (), "release: condition"),
     "name of a secret": (edit("secrets.TOKEN", "secrets.OTHER"), (), "release/migrate: env"),
-    "name of a variable": (edit("{TOKEN:", "{TOKENS:"), (), "release/migrate: env"),
+    "name of a variable": (edit('TOKEN: "', 'TOKENS: "'), (), "release/migrate: env"),
     "expression": (edit("github.sha", "github.ref"), (), "release/migrate: env"),
     "pattern of env_from": (edit("AWS_*", "A*"), (), "release/migrate: env_from"),
     "compensation": (edit("{id: tell, run: 'true'", "{id: tell, run: exit 0"), (), "release: compensation"),
