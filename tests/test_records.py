@@ -108,10 +108,10 @@ def _receipt(*outputs: Json) -> Receipt:
 
 
 def test_a_receipt_is_the_same_bytes_whichever_way_its_numbers_have_it_written() -> None:
-    plain, odd = _receipt("a", 1), _receipt("a", 1, 1.5)
-    written = [items_of(receipt.document["nodes"]) for receipt in (plain, odd)]
-    assert written[0] == written[1][:2]
-    for receipt in (plain, odd):
+    plain, odd, late = _receipt("a", 1), _receipt("a", 1, 1.5), _receipt("a", 1, {"\ufb33": "📦", "📦": ""})
+    written = [items_of(receipt.document["nodes"]) for receipt in (plain, odd, late)]
+    assert written[0] == written[1][:2] == written[2][:2]
+    for receipt in (plain, odd, late):
         assert receipt.content == rfc8785.dumps(json.loads(receipt.content))
         assert receipt.digest == digest(receipt.document) == receipt.document["digest"]
         assert load_receipt(receipt.content, lambda data: None) == receipt

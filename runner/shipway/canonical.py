@@ -42,6 +42,7 @@ def canonical_bytes(value: Json, *, is_plain: bool = False) -> bytes:
             content = _PLAIN.encode(value)
             if content.isascii() or not _LATE_CHARACTER.search(content):
                 return content
+            value = msgspec.to_builtins(value)
         return rfc8785.dumps(value)
     except (ValueError, TypeError, RecursionError) as error:
         raise NotCanonical(f"{_offending_path(value)} has no canonical form: {error}") from error

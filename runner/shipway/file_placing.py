@@ -17,6 +17,7 @@ from shipway.file_state import (
     fingerprint,
     is_inside,
     kind_of,
+    link_at,
     place_of,
     real_end,
     real_folder,
@@ -109,11 +110,14 @@ def _relative(path: str, start: str) -> str:
     return "/".join([*[".."] * (len(here) - shared), *there[shared:]]) or "."
 
 
-def leads_to(path: Path | str, target: str, kind: Kind | None = None) -> bool:
+def leads_to(path: Path | str, target: str) -> bool:
     """Whether `path` is a link to where a link there with this text would lead, in whatever words."""
-    if (kind_of(path) if kind is None else kind) is not Kind.LINK:
-        return False
-    led = os.readlink(path)
+    led = link_at(path)
+    return led is not None and leads_alike(path, led, target)
+
+
+def leads_alike(path: Path | str, led: str, target: str) -> bool:
+    """Whether two texts of a link at `path` lead to one place."""
     return led == target or _led_to(path, led) == _led_to(path, target)
 
 

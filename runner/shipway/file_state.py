@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
@@ -50,6 +51,16 @@ def kind_of(path: Path | str) -> Kind:
     if stat.S_ISDIR(mode):
         return Kind.DIRECTORY
     return Kind.FILE if stat.S_ISREG(mode) else Kind.OTHER
+
+
+def link_at(path: Path | str) -> str | None:
+    """What the link at `path` says; None where nothing stands there, or no link. Raises OSError where that cannot be seen."""
+    try:
+        return os.readlink(path)
+    except OSError as error:
+        if error.errno in (errno.EINVAL, errno.ENOENT, errno.ENOTDIR):
+            return None
+        raise
 
 
 def fingerprint(path: Path) -> str:

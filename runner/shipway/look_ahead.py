@@ -9,12 +9,14 @@ from pathlib import Path
 from shipway.action import Access, Action
 from shipway.canonical import Json, object_of
 from shipway.file_placing import REPLACES
-from shipway.file_state import Kind, describe, kind_of, link_fingerprint, mode_of
+from shipway.file_state import Kind, describe, describe_link, kind_of, link_at, link_fingerprint, mode_of
 from shipway.nodes import Change, Immediate, Node
 from shipway.plan import Plan
 from shipway.preflight import Finding, Stands, Status, described, refuse_changed
 
 _REMOVING = frozenset({"file.remove", "file.unlink"})
+
+_LINKS = frozenset({Stands.OUR_LINK, Stands.OTHER_LINK})
 
 MODE = "files"
 """The mode whose stages are looked ahead for."""
@@ -53,6 +55,8 @@ def _again(plan: Plan, root: Path) -> Iterator[Finding]:
 def _described(root: Path, finding: Finding) -> Json:
     """What stands at its path; of a file only as much as it takes to see that it is another."""
     path = os.path.join(root, finding.path)
+    if finding.stands in _LINKS and (led := link_at(path)) is not None:
+        return describe_link(led)
     kind = kind_of(path)
     if finding.stands is Stands.NONE:
         return {"kind": "other"} if kind is not Kind.ABSENT else None

@@ -102,7 +102,7 @@ def _is_spared(work: PlanWork | Work, path: Path) -> bool:
     if kind is Kind.ABSENT or is_ours(work.node, path):
         return True
     if "unless_link_to" in given:
-        return leads_to(path, link_text(work.root, path, given["unless_link_to"]), kind)
+        return leads_to(path, link_text(work.root, path, given["unless_link_to"]))
     if kind is not Kind.FILE:
         return False
     if "unless_copy_of" in given:

@@ -10,7 +10,17 @@ from typing import Literal
 from shipway.action import Access, ActionFailed, Done, PlanWork, Prediction, SlotRule, SlotType, Work
 from shipway.declaration import OutputRule
 from shipway.file_content import CHANGE_OF, outside, refuse_other, unplanned, verified
-from shipway.file_placing import ON_CONFLICT, WITHIN, confined_place, decided, leads_to, left_alone, link_to, seen
+from shipway.file_placing import (
+    ON_CONFLICT,
+    WITHIN,
+    confined_place,
+    decided,
+    leads_alike,
+    leads_to,
+    left_alone,
+    link_to,
+    seen,
+)
 from shipway.file_records import gone_below, here
 from shipway.file_state import (
     Kind,
@@ -18,6 +28,7 @@ from shipway.file_state import (
     describe,
     describe_link,
     kind_of,
+    link_at,
     link_fingerprint,
     place_of,
     real_folder,
@@ -60,18 +71,19 @@ class FileLink:
             return unknown
         with faults_told():
             path, target, _ = _link(work, work.real)
-            kind = seen(path)
+            led = _led(path)
+            kind = seen(path) if led is None else Kind.LINK
             if isinstance(kind, Prediction):
                 return kind
             refuse_other(path, kind)
-            is_done = leads_to(path, target, kind)
+            is_done = led is not None and leads_alike(path, led, target)
             if not is_done and (alone := left_alone(work, path, kind)) is not None:
                 return alone
             return Prediction(
                 Change.NOOP if is_done else _CHANGE_OF[kind],
                 Fidelity.EXACT,
                 why=outside(work.root, path),
-                before=describe(path, kind=kind),
+                before=describe(path, kind=kind) if led is None else describe_link(led),
                 after=describe_link(target),
                 outputs={"path": work.inputs["path"]},
                 reversible=True,
@@ -85,8 +97,8 @@ class FileLink:
             if kind_of(source) is Kind.ABSENT:
                 raise ActionFailed(f"`source` `{work.inputs['source']}` is not there")
             kind = kind_of(path)
-            if leads_to(path, target, kind):
-                return _found(work, path)
+            if kind is Kind.LINK and leads_alike(path, led := os.readlink(path), target):
+                return _found(work, led)
             if (ended := decided(work, path, kind)) is not None:
                 return ended
             after = link_fingerprint(target)
@@ -99,8 +111,9 @@ class FileLink:
     def recognized(self, work: Work, real: Real) -> Done | None:
         """What `do` says where the link is there already and leads to something."""
         path, target, source = _link(work, real)
-        is_done = leads_to(path, target) and kind_of(source) is not Kind.ABSENT
-        return _found(work, path) if is_done else None
+        led = link_at(path)
+        is_done = led is not None and leads_alike(path, led, target) and kind_of(source) is not Kind.ABSENT
+        return _found(work, led) if led is not None and is_done else None
 
     def undo(self, work: Work) -> None:
         """Bring back what stood there, and remove the directories that were made."""
@@ -118,9 +131,17 @@ def _link(work: PlanWork | Work, real: Real) -> tuple[str, str, str]:
     return path, link_to(place, path, work.inputs["source"], real), place
 
 
-def _found(work: Work, path: str) -> Done:
-    """What came of a node whose link was there already."""
-    record = _record(work, link_fingerprint(os.readlink(path)))
+def _led(path: str) -> str | None:
+    """What a link there says; None for anything else, also for what cannot be seen."""
+    try:
+        return link_at(path)
+    except PermissionError:
+        return None
+
+
+def _found(work: Work, led: str) -> Done:
+    """What came of a node whose link was there already, and says this."""
+    record = _record(work, link_fingerprint(led))
     return Done({"path": work.inputs["path"]}, unchanged=True, change=Change.NOOP, records=(record,))
 
 

@@ -78,7 +78,7 @@ class FileMove:
         try:
             ends = _ends(work)
             source, path = map(kind_of, ends)
-            if path is not Kind.ABSENT and leads_to(ends[0], str(ends[1]), source):
+            if path is not Kind.ABSENT and leads_to(ends[0], str(ends[1])):
                 return Verified.HOLDS
         except (ActionFailed, OSError):
             return Verified.UNKNOWN
