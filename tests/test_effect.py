@@ -179,7 +179,7 @@ OTHER_RUNNER = {
     "RUNNER_TEMP": "/var/tmp",
     "RUNNER_TOOL_CACHE": "/opt/other-tools",
     "AGENT_TOOLSDIRECTORY": "/opt/other-tools",
-    "RUNNER_WORKSPACE": "/srv/work",
+    "RUNNER_WORKSPACE": "/srv/jobs",
     "RUNNER_TRACKING_ID": "github_1234",
     "ImageOS": "macos15",
     "ImageVersion": "20261101.1",
