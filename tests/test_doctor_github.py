@@ -485,3 +485,72 @@ def test_a_workflow_of_previews_is_looked_at_for_what_it_needs(
     (check,) = found(PREVIEW.replace(old, new))
     assert check.verdict is Verdict.LOOK and f"w.yml:{line}: " in check.text and said in check.text, check
     assert to_add in check.next
+
+
+# A repository that is elsewhere.
+
+
+@pytest.mark.parametrize(
+    ("url", "file", "forge", "next"),
+    [
+        ("https://gitlab.com/octo/shop.git", "", "GitLab", "write the jobs with `shipway init --gitlab`"),
+        ("git@gitlab.example.org:octo/shop.git", "", "GitLab", "write the jobs with `shipway init --gitlab`"),
+        (
+            "ssh://git@git.example.org:22/octo/shop",
+            ".gitlab-ci.yml",
+            "GitLab",
+            "write the jobs with `shipway init --gitlab`",
+        ),
+        ("https://user@gitea.example.org:3000/octo/shop", "", "Gitea", "into .gitea/workflows/"),
+        ("https://git.example.org/octo/shop", ".gitea/workflows/test.yml", "Gitea", "into .gitea/workflows/"),
+        ("git@codeberg.org:octo/shop.git", "", "Forgejo", "into .forgejo/workflows/"),
+        ("https://git.example.org/octo/shop", ".forgejo/workflows/test.yml", "Forgejo", "into .forgejo/workflows/"),
+    ],
+)
+def test_elsewhere_what_that_forge_needs_is_said_and_not_what_github_does(
+    tmp_path: Path, url: str, file: str, forge: str, next: str
+) -> None:
+    project = make_project(tmp_path)
+    project.write(
+        {"shipway.yml": "version: 1\nname: shop\nsteps: [{run: 'true'}]\n", **({file: "a: 1\n"} if file else {})}
+    )
+    project.git("remote", "add", "origin", url)
+    found = {check["name"]: check for check in project.call("doctor", "--github", "--json").json["checks"]}
+    assert set(found) == {"forge", "workflows"}
+    assert found["forge"]["text"].startswith(f"this repository is on {forge}: ")
+    assert (found["workflows"]["verdict"], next in found["workflows"]["next"]) == ("look", True), found
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://github.com/octo/shop",
+        "git@github.example.org:octo/shop.git",
+        "https://ghe.example.org/o/shop",
+        "../shop.git",
+    ],
+)
+def test_a_remote_that_may_be_github_is_taken_for_it(tmp_path: Path, url: str) -> None:
+    project = make_project(tmp_path)
+    project.write({"shipway.yml": "version: 1\nname: shop\nsteps: [{run: 'true'}]\n"})
+    project.git("remote", "add", "origin", url)
+    found = {check["name"]: check for check in project.call("doctor", "--github", "--json").json["checks"]}
+    assert found["workflows"]["next"] == "write them with `shipway init`"
+
+
+def test_on_gitlab_what_init_writes_is_all_it_needs(tmp_path: Path) -> None:
+    project = make_project(tmp_path)
+    project.write({"Makefile": "deploy:\n\ttrue\n"})
+    project.call("init", "-q", "--gitlab", "--target", "prod")
+    project.git("remote", "add", "origin", "https://gitlab.com/octo/shop")
+    found = {check["name"]: check for check in project.call("doctor", "--github", "--json").json["checks"]}
+    assert found["workflows"]["verdict"] == "good"
+    assert found["workflows"]["text"].startswith(".gitlab-ci.yml, .gitlab/shipway.gitlab-ci.yml calls Shipway")
+
+
+def test_in_a_job_the_forge_is_the_jobs_own_whatever_the_remote_is_called(tmp_path: Path) -> None:
+    project = make_project(tmp_path)
+    project.write({"shipway.yml": "version: 1\nname: shop\nsteps: [{run: 'true'}]\n"})
+    env = {"GITLAB_CI": "true", "CI_PROJECT_PATH": "octo/shop"}
+    found = project.call("doctor", "--github", "--json", env=env).json["checks"]
+    assert found[0]["text"].startswith("this repository is on GitLab: ")

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 
 class Origin(Struct, frozen=True):
-    """`name` is that of the repository, `slug` its `owner/name` on a forge, empty where there is no remote.
+    """`name` is that of the repository, `slug` its `owner/name` on a forge and `host` that forge's, empty where there is no remote.
 
     `default_branch` is None where git cannot tell; `how` says how it was found. `files` are those tracked and those that
     are new and not ignored, relative to the root, sorted.
@@ -20,6 +20,7 @@ class Origin(Struct, frozen=True):
     default_branch: str | None
     how: str
     files: tuple[str, ...]
+    host: str = ""
 
 
 class Checkout(Struct, frozen=True):
@@ -44,13 +45,13 @@ def read_origin(root: Path) -> Origin:
     """The origin of the git repository at `root`, which has to be one."""
     with git.Repo(root) as repository:
         remote = _remote(repository)
-        slug = _slug(remote.url) if remote is not None else ""
+        slug, host = (_slug(remote.url), _host(remote.url)) if remote is not None else ("", "")
         branch, how = _default_branch(repository, remote)
         listed = repository.git.ls_files(
             "-z", "--cached", "--others", "--exclude-standard", strip_newline_in_stdout=False
         )
         files = tuple(sorted({name for name in listed.split("\0") if name}))
-    return Origin(slug.rpartition("/")[2] or root.name, slug, branch, how, files)
+    return Origin(slug.rpartition("/")[2] or root.name, slug, branch, how, files, host)
 
 
 def _remote(repository: git.Repo) -> git.Remote | None:
@@ -63,6 +64,13 @@ def _slug(url: str) -> str:
     """`owner/name` out of `https://host/owner/name.git` or `git@host:owner/name.git`."""
     parts = url.removesuffix("/").removesuffix(".git").replace(":", "/").split("/")
     return "/".join(parts[-2:]) if len(parts) > 1 else ""
+
+
+def _host(url: str) -> str:
+    """The host of `https://host:port/…`, `ssh://user@host/…` or `user@host:…`; empty for a path."""
+    scheme, has_scheme, rest = url.partition("://")
+    place = rest if has_scheme else url.partition(":")[0] if ":" in url.partition("/")[0] else ""
+    return "" if scheme == "file" else place.partition("/")[0].rpartition("@")[2].partition(":")[0].lower()
 
 
 def _default_branch(repository: git.Repo, remote: git.Remote | None) -> tuple[str | None, str]:

@@ -23,6 +23,7 @@ from shipway.checkup import (
 from shipway.commands.documents import write_out
 from shipway.commands.forge_checks import forge_checks
 from shipway.commands.github_checks import github_checks
+from shipway.commands.other_forges import other_forge, set_up_there
 from shipway.commands.setting import find_file, find_target, repository_of, surroundings
 from shipway.commands.signing_check import check_signing
 from shipway.commands.stores import open_store
@@ -91,6 +92,10 @@ def _on_github(arguments: Namespace, context: Context) -> Iterator[Check]:
         target = find_target(arguments.target, file, repository)
     except ShipwayError as error:
         yield _unusable(error)
+        return
+    elsewhere = other_forge(context, repository)
+    if elsewhere is not None:
+        yield from set_up_there(elsewhere, repository.root)
         return
     yield from github_checks(context, repository, declared, target)
 
