@@ -46,6 +46,9 @@ def pushed(tmp_path: Path, github: GitHubServer, number: int, text: str) -> Job:
     payload["pull_request"]["head"]["sha"] = head  # type: ignore[index]
     job = Job(tmp_path / str(number), github, "pull_request", payload)
     job.env |= {"GITHUB_RUN_ID": str(run)}
+    payload["pull_request"]["base"]["sha"] = job.commit  # type: ignore[index]
+    Path(job.env["GITHUB_EVENT_PATH"]).write_text(json.dumps(payload))
+    github.world.branches["main"] = job.commit
     (job.checkout / "shipway.yml").write_text(text)
     assert job.part("run").returncode == 0
     folder = Path(job.outputs["artifact-path"])
@@ -89,12 +92,31 @@ def test_a_run_that_changed_nothing_and_one_that_did_keep_to_their_requests(
     assert len(sent) <= 12 + pages
     named = [told.document["name"] for told in github.world.checks if told.commit == HEADS[1]]
     assert named == ["shipway/shop/default", "shipway/shop/default/fresh"], "both that can be required"
+    assert [seen.path for seen in sent if "/compare/" in seen.path] != [], "what is on the base by now was asked for"
     github.requests.clear()
     assert changed.part("run").returncode == 0
     assert changed.report().returncode == 0
     sent = [seen for seen in github.requests if not seen.path.startswith("/blobs/")]
     assert github.writes == []
     assert len(sent) <= 8 + pages, [(seen.method, seen.path) for seen in sent]
+
+
+def test_a_run_between_that_left_no_plan_costs_no_request_too_many(tmp_path: Path, github: GitHubServer) -> None:
+    pushed(tmp_path, github, 0, LIFECYCLE)
+    pushed(tmp_path, github, 1, LIFECYCLE)
+    github.world.artifacts = [each for each in github.world.artifacts if each.run != 78]
+    github.requests.clear()
+    changed = pushed(tmp_path, github, 2, LIFECYCLE.replace("undone", "taken back"))
+    asked = [seen.path for seen in github.requests if seen.path.endswith("/artifacts")]
+    assert [path.split("/")[-2] for path in asked] == ["78", "77"]
+    sent = [seen for seen in github.requests if not seen.path.startswith("/blobs/")]
+    assert len(sent) <= 12 + 1, [(seen.method, seen.path) for seen in sent]
+    github.requests.clear()
+    assert changed.part("run").returncode == 0
+    assert changed.report().returncode == 0
+    sent = [seen for seen in github.requests if not seen.path.startswith("/blobs/")]
+    assert github.writes == []
+    assert len(sent) <= 8 + 1, [(seen.method, seen.path) for seen in sent]
 
 
 @pytest.mark.parametrize("merged", [False, True])

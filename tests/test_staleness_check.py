@@ -209,6 +209,7 @@ def test_a_base_that_moved_while_the_plan_was_made_is_seen_by_whoever_reports_it
     said = told(shop, FRESH)
     assert (said["conclusion"], said["output"]["title"]) == ("action_required", "the plan of #7 is stale: base-moved")
     assert "`release/up` reads `config`" in said["output"]["summary"]
+    assert "Bring the branch up to date with its base" in said["output"]["summary"]
     assert told(shop, "shipway/shop/default")["conclusion"] == "success"
 
 
@@ -309,7 +310,8 @@ def test_case_30_a_merge_group_that_nobody_approved_fails(approving: Shop) -> No
     done = group(approving)
     assert (done.code, "not approved (approval-missing)" in done.text) == (5, True), done.text
     head = approving.git("rev-parse", "HEAD")
-    assert "the plan that was approved: there is none" in told(approving, FRESH, head)["output"]["summary"]
+    said = told(approving, FRESH, head)["output"]["summary"]
+    assert "the plan that was approved: there is none" in said and "Have the plan of the head approved" in said
     approving.github.world.pulls[7].reviews[-1].state = "APPROVED"
     stranger(approving)
     done = group(approving)

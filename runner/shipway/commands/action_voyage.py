@@ -130,6 +130,7 @@ def _facts(job: Job, finished: Finished, deployment: str, previous: Previous | N
         said=error.message if error else "",
         history=previous.history if previous else (),
         changed=_changed(job, plan, previous) if previous else None,
+        started_at=previous.began if previous else "",
     )
 
 

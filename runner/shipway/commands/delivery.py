@@ -83,7 +83,7 @@ def deliver(handover: Handover, context: Context, redact: Callable[[str], Redact
         return Delivered(forge, forge)
     view, links = view_of(handover, ci), _links(handover, context, ci)
     return Delivered(
-        post_view(forge, ci, view, links) if comment else Posted(Outcome.REFUSED, why="off"),
+        post_view(forge, ci, view, links, handover.facts.started_at) if comment else Posted(Outcome.REFUSED, why="off"),
         guarded(forge, lambda: _check(forge, ci, view, links)),
         _concluded(forge, ci, view, handover.facts.deployment),
         _fresh(forge, ci, view),
@@ -180,12 +180,12 @@ def environment_url(ci: CiContext, plan: Plan, receipt: Receipt | None = None) -
     return f"{ci.run_url}?{urlencode({'effect': plan.effect, **counts, **sealed})}"
 
 
-def post_view(forge: Forge, ci: CiContext, view: View, links: Links) -> Posted:
-    """Post or update the comment of `view`."""
-    return guarded(forge, lambda: _comment(forge, ci, view, links))
+def post_view(forge: Forge, ci: CiContext, view: View, links: Links, started_at: str = "") -> Posted:
+    """Post or update the comment of `view`; `started_at` is when this attempt of the CI run started, empty to ask for it."""
+    return guarded(forge, lambda: _comment(forge, ci, view, links, started_at))
 
 
-def _comment(forge: Forge, ci: CiContext, view: View, links: Links) -> Posted:
+def _comment(forge: Forge, ci: CiContext, view: View, links: Links, started_at: str) -> Posted:
     place = _place(forge, ci, view)
     if place is None:
         return Posted(Outcome.REFUSED, why="no pull request belongs to this commit; the report is in the job summary")
@@ -199,6 +199,7 @@ def _comment(forge: Forge, ci: CiContext, view: View, links: Links) -> Posted:
         attempt=ci.run_attempt,
         head=head,
         effect=view.effect,
+        started_at=started_at,
     )
     if not view.effect:
         return Posted(Outcome.REFUSED, why="there is no plan to show; the errors are in the job summary")

@@ -47,7 +47,8 @@ class Facts(Struct, frozen=True):
     `expected` is how long a run takes, `proven` by node when its undo was last seen to work, in words. `reason` and `said`
     are of the error that keeps the plan from being executed, empty where there is none. `changed` are the files that differ
     from those of the plan before, None where they are not known. `environment` is the record of the preview that the run was on, as
-    a store keeps it but without what its nodes left, and `why` a sentence about what was done to it.
+    a store keeps it but without what its nodes left, and `why` a sentence about what was done to it. `started_at` is when this
+    attempt of the CI run started, empty where the forge was not asked.
     """
 
     is_trusted: bool
@@ -61,6 +62,7 @@ class Facts(Struct, frozen=True):
     changed: tuple[str, ...] | None = None
     environment: str = ""
     why: str = ""
+    started_at: str = ""
 
     @property
     def preview(self) -> EnvironmentRecord | None:

@@ -33,12 +33,16 @@ _ENDED = ("success", "failure")
 
 
 class Previous(Struct, frozen=True):
-    """A plan that was shown, and the header facts of it and those before it, the latest first; `run` and `artifact` are ids."""
+    """A plan that was shown, and the header facts of it and those before it, the latest first; `run` and `artifact` are ids.
+
+    `began` is when this attempt of the run that asks started, by the forge's clock; empty where it was not told.
+    """
 
     plan: Plan
     history: tuple[Shown, ...]
     run: str
     artifact: int
+    began: str = ""
 
 
 Say = Callable[[str], None]
@@ -92,7 +96,9 @@ def _latest(
         own = next((run for run in runs if run.id == ci.run_id), None)
         if own is None or own.repository != ci.repository_id:
             return None
-        return _of_runs(forge, _earlier_runs(runs, own, _opened(ci), is_wanted), lifecycle, target)
+        before = _of_runs(forge, _earlier_runs(runs, own, _opened(ci), is_wanted), lifecycle, target)
+        is_told = before is not None and own.attempt == ci.run_attempt
+        return replace(before, began=own.started_at) if before is not None and is_told else before
 
     return _guarded(forge, found, say)
 

@@ -26,6 +26,12 @@ NODES_NAMED = 50
 _UNAPPROVED = frozenset({Reason.APPROVAL_MISSING, Reason.APPROVAL_STALE, Reason.APPROVAL_EXPIRED})
 
 
+_NEXT = {
+    "stale": "Bring the branch up to date with its base: that plans it anew, where running its job again does not.",
+    "not approved": "Have the plan of the head approved as it is, then queue it again.",
+}
+
+
 class Standing(Struct, frozen=True):
     """How the plan of one pull request stands: `reason` is empty where it holds, else why not, with the nodes and files.
 
@@ -124,6 +130,6 @@ def check_of_standing(name: str, commit: str, standing: Standing, url: str) -> C
         f"- {code(node)} reads {', '.join(code(file) for file in files[:5])}{' …' if len(files) > 5 else ''}"
         for node, files in standing.nodes[:NODES_NAMED]
     )
-    parts = (trusted(title), trusted(standing.basis), said, nodes)
+    parts = (trusted(title), trusted(standing.basis), said, nodes, _NEXT.get(standing.word, ""))
     text = "\n\n".join(filter(None, parts)) + f"\n\neffect `{standing.effect}`"
     return Check(name, commit, conclusion, standing.effect, trusted(title), trusted(text), url)

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from shipway.canonical import canonical_bytes
 from shipway.forges import limits
-from shipway.forges.forge import Author, BodyTooLong, Capability, Comment, Forge, ForgeError, Outcome, Posted
+from shipway.forges.forge import Attempt, Author, BodyTooLong, Capability, Comment, Forge, ForgeError, Outcome, Posted
 from shipway.redaction import Redacted, trusted
 
 Body = Callable[[int], Redacted]
@@ -61,7 +61,10 @@ class Marker(Struct, frozen=True):
 
 
 class Note(Struct, frozen=True):
-    """What is to be posted where: `run` and `attempt` are the CI run's, `head` and `effect` those of the document."""
+    """What is to be posted where: `run` and `attempt` are the CI run's, `head` and `effect` those of the document.
+
+    `started_at` is when that attempt started, by the forge's clock, where it has told that already: else it is asked.
+    """
 
     pull_request: int
     lifecycle: str
@@ -71,6 +74,7 @@ class Note(Struct, frozen=True):
     attempt: int
     head: str
     effect: str
+    started_at: str = ""
 
 
 class Move(StrEnum):
@@ -139,7 +143,8 @@ def post(forge: Forge, note: Note, body: Body) -> Posted:
 
 
 def _post(forge: Forge, note: Note, body: Body) -> Posted:
-    attempt = forge.attempt(note.run)
+    # Of one that is in progress there is no later attempt yet: what was told of it is so still.
+    attempt = Attempt(note.attempt, note.started_at) if note.started_at else forge.attempt(note.run)
     if attempt.number > note.attempt:
         return _superseded(forge, f"attempt {attempt.number} of this run has begun")
     live_head = forge.head(note.pull_request)
