@@ -87,9 +87,23 @@ def _kept(lifecycle: str, target: str, repository: Repository) -> Iterator[Recei
 def files_between(before: Plan, after: Plan, repository: Repository, *, is_now: bool = False) -> tuple[str, ...] | None:
     """The paths that differ between what two plans were made of; None where that cannot be told here.
 
-    `is_now`: the later one was made of the work tree as it is.
+    `is_now`: the later one was made of the work tree as it is. Of another one that was made of files that were not committed
+    it can be told only while these are in the work tree as they were.
     """
     old, new = before.source, after.source
-    if old.commit is None or new.commit is None or old.dirty or (new.dirty and not is_now):
+    if old.commit is None or new.commit is None or (old.dirty and (new.dirty or is_now)):
         return None
-    return repository.changed_between(old.commit, None if is_now else new.commit)
+    if is_now or (new.dirty and _stands(after, repository)):
+        return repository.changed_between(old.commit, None)
+    if old.dirty and _stands(before, repository):
+        return repository.changed_between(new.commit, None)
+    return None if old.dirty or new.dirty else repository.changed_between(old.commit, new.commit)
+
+
+def _stands(plan: Plan, repository: Repository) -> bool:
+    """Whether the files that the nodes of a plan read are in the work tree as they were when it was made."""
+    for reads in {node.reads.patterns: node.reads for node in plan.nodes}.values():
+        withouts = ((), plan.source.files or (plan.source.file,)) if reads.is_whole_tree else ((),)
+        if not any(repository.digest_of(reads.patterns, without) == reads.digest for without in withouts):
+            return False
+    return True

@@ -101,8 +101,7 @@ def _field_lines(field: FieldChange) -> Iterator[SignedLine]:
         if field.files:
             yield " ", f"reads: changed {files_text(field.files)}"
         else:
-            yield " ", "reads: files that it depends on changed"
-            yield from diff_lines({"reads": field.before}, {"reads": field.after})
+            yield " ", "reads: files changed; which, only commits in this clone tell"
         return
     label = one_line(field.name)
     old, new = _shown(field.name, field.before), field_value(field)
