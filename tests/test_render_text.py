@@ -98,6 +98,13 @@ def test_a_node_took_what_its_attempts_took_and_not_the_pause_before_a_resume() 
     assert "| 2 | 5s |" in receipt_comment(receipt, None, budget=9_000, links=Links())
 
 
+def test_a_run_that_was_stopped_is_not_said_to_have_failed_where_not_everything_was_undone() -> None:
+    receipt = replace(good_receipt(), outcome=RunOutcome.NOT_UNDONE)
+    stopped = replace(receipt.nodes[0], outcome=Outcome.UNDO_FAILED, attempts=(Attempt(1, Outcome.CANCELLED, 0, 9),))
+    text = render_receipt(replace(receipt, nodes=(stopped, *receipt.nodes[1:])), None, colour=False, columns=80)
+    assert text.startswith("hello → default: cancelled, not everything was undone")
+
+
 def test_a_run_of_which_nothing_began_is_begun_anew_and_not_gone_on_with() -> None:
     receipt = replace(failed_receipt(), outcome=RunOutcome.FAILED, nodes=(), stages=(), rollback=())
     shown = plain(render_receipt(receipt, None, colour=False, columns=200))
@@ -184,6 +191,13 @@ def test_cleaned_text_has_no_control_and_cleaning_twice_changes_nothing(text: st
     assert CONTROL.search(clean(text)) is None
     assert clean(clean(text)) == clean(text)
     assert "\n" not in one_line(text)
+
+
+def test_an_error_on_a_terminal_is_broken_between_words_and_a_list_stays_one() -> None:
+    error = UsageError(f"run `x` is not gone on with:\n  {'a/b: why it is ' * 4}", next="look at it, then " * 5)
+    lines = as_text(error, columns=40).splitlines()
+    assert max(map(len, lines)) <= 40 and " ".join(" ".join(lines).split()) == " ".join(as_text(error).split())
+    assert [line for line in lines if line.startswith("  ")] == lines[1:3]
 
 
 def test_g090_an_error_that_quotes_a_command_gives_the_runner_no_command() -> None:

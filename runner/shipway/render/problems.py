@@ -36,6 +36,8 @@ def render_problems(
         last = _visible(addressed(error.next))
     else:
         last = _summed_up(error.message, addressed(error.next))
+    if columns is not None:
+        last = "\n".join(part for line in last.split("\n") for part in _wrapped(line, columns))
     return "".join([*blocks, last + "\n" if last else ""])
 
 
@@ -45,6 +47,12 @@ def _summed_up(message: str, next: str) -> str:
         return shown
     # What is listed on lines of its own is not followed on the last of them.
     return f"{shown}\n{_visible(next)}" if "\n" in shown else f"{shown}. {_visible(_sentence(next))}"
+
+
+def _wrapped(line: str, columns: int) -> list[str]:
+    """Rows of a line of a list keep its indentation."""
+    margin = line[: len(line) - len(line.lstrip(" "))]
+    return wrap(line[len(margin) :], max(columns, NARROWEST), margin) if len(line) > columns else [line]
 
 
 def _sentence(text: str) -> str:

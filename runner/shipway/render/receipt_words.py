@@ -35,9 +35,10 @@ def ending(receipt: Receipt) -> str:
     undone = any(entry.outcome in (Outcome.UNDONE, *DONE) for entry in receipt.rollback)
     if receipt.outcome in (RunOutcome.FAILED, RunOutcome.CANCELLED) and undone:
         return f"{ENDINGS[receipt.outcome]}, rolled back"
-    stopped = FAILURES | {Outcome.CANCELLED, Outcome.UNKNOWN}
-    if receipt.outcome is RunOutcome.NOT_UNDONE and not any(own_outcome(result) in stopped for result in receipt.nodes):
-        return "not everything was undone"  # it was rolled back later, and nothing had failed
+    own = {own_outcome(result) for result in receipt.nodes}
+    if receipt.outcome is RunOutcome.NOT_UNDONE and own.isdisjoint(FAILURES | {Outcome.UNKNOWN}):
+        # Nothing failed: it was stopped, or rolled back later.
+        return ("cancelled, " if Outcome.CANCELLED in own else "") + "not everything was undone"
     return ENDINGS[receipt.outcome]
 
 
