@@ -147,7 +147,9 @@ def test_a_full_disk_loses_neither_the_run_nor_the_receipt(small_disk: Path) -> 
     assert "No space left on device" in called.err
     [kept] = small_disk.parent.glob("*.json")
     assert str(kept) in called.err
-    nodes = {node["id"]: node for node in json.loads(kept.read_text())["nodes"]}
+    receipt = json.loads(kept.read_text())
+    assert "No space left on device" in receipt["error"], "who looks at it later is told as well"
+    nodes = {node["id"]: node for node in receipt["nodes"]}
     assert nodes["main/a"]["outcome"] == "succeeded"
     assert set(nodes) == {"main/a", "main/b"}
 

@@ -150,6 +150,7 @@ def test_an_unset_secret_makes_a_step_unknown(tmp_path: Path) -> None:
     made.commit()
     made.call("run", "--yes", env={"TOKEN": "x"})
     assert made.call("drift", "--json", env={"TOKEN": "x"}).json["counts"]["held"] == 1
+    assert made.call("drift", env={"TOKEN": "x"}).out == "1 held: nothing drifted\n"
     word, why = drift(made)["main/a"]
     assert word == "unknown" and "it cannot be asked" in why and "TOKEN" in why
 

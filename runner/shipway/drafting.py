@@ -22,6 +22,9 @@ def executed_receipt(gear: Gear, plan: Plan, execution: Execution, logbook: Logb
     facts = _facts(gear, logbook, admission)
     seal = OutputSeal(gear.redactor.clean, bytes.fromhex(gear.context.random_hex(32)))
     receipt = assemble(plan, execution, facts, seal)
+    if fault := execution.fault or execution.refusal:
+        text = fault.message if isinstance(fault, ShipwayError) else repr(fault)
+        receipt = replace(receipt, error=gear.redactor.clean(f"execute: {text}"))
     if not logbook.is_taken_back:
         return receipt
     is_whole = receipt.outcome is not RunOutcome.NOT_UNDONE

@@ -27,7 +27,8 @@ def render_drift(found: Sequence[Found], *, every: bool, colour: bool, columns: 
     if is_narrow:
         heads, cells = heads[:3], [line[:3] for line in cells]
     listed = table(heads, cells, blocks, tones, colour=colour, columns=columns, least=3 if is_narrow else 4)
-    return listed + words(found) + "\n"
+    is_whole = bool(found) and all(each.drift is Drift.HELD for each in found)
+    return f"{listed}{words(found)}{': nothing drifted' if is_whole else ''}\n"
 
 
 def words(found: Sequence[Found]) -> str:
