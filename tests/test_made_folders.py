@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from shipway.action import ActionFailed, Done, Drifted, Work
 from shipway.actions.file_mkdir import FileMkdir
 from shipway.actions.file_write import FileWrite
+from shipway.file_state import remembering
 from shipway.replacement import Ledger, undo_changes
 from tests.contracts.action import ActionCase, tree, work
 
@@ -216,3 +217,13 @@ def test_in_any_interleaving_all_undone_leaves_the_tree_byte_identical(
             assert files == run.standing()
         run.undo(*(path for path in order if path in run.standing()))
         assert tree(run.root) == before
+
+
+def test_what_is_remembered_of_a_folder_is_what_stands_there(tmp_path: Path) -> None:
+    (tmp_path / "a/b/c").mkdir(parents=True)
+    (tmp_path / "to").symlink_to("a/b")
+    real = remembering()
+    for folder in ("a/b/c", "a/b", "a", "to/c", "to", "a/new/er", "."):
+        place = os.path.normpath(tmp_path / folder)
+        assert real(place) == os.path.realpath(place)
+    assert (real("/"), real("/nothing-there")) == ("/", "/nothing-there")

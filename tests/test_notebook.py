@@ -132,3 +132,18 @@ def test_any_notes_are_read_back_as_they_were_made(
     expected = {(topic, name): value for topic, name, value in notes}
     for reader in (notebook, Notebook(path)):
         assert {key: reader.read(*key) for key in expected} == expected
+
+
+def test_who_will_note_much_holds_it_and_leaves_one_that_cannot_be_opened_for_them_to_find(path: Path) -> None:
+    notebook = Notebook(path)
+    with notebook.held():
+        notebook.note("made", "a", True)
+        with notebook.held(), notebook:
+            notebook.note("made", "b", True)
+    _as_another_process(path, lambda other: other.note("made", "c", True))  # nobody holds it any more
+    with notebook:
+        assert notebook.all("made") == {"a": True, "b": True, "c": True}
+    (path.parent / "file").touch()
+    nowhere = Notebook(path.parent / "file" / NOTES)
+    with nowhere.held(), pytest.raises(NotADirectoryError):
+        nowhere.note("made", "a", True)

@@ -6,6 +6,7 @@ Decides nothing by itself: order is the scheduler's, undo order the saga's, dela
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from types import MappingProxyType
 
 from msgspec.structs import replace
@@ -34,7 +35,7 @@ from shipway.judging import Judging
 from shipway.lock_waits import LockWaits
 from shipway.locks import LockLost
 from shipway.node_ids import gate_of, is_gate, owner_of
-from shipway.nodes import DONE, FAILURES, Node, Outcome
+from shipway.nodes import DONE, FAILURES, Change, Node, Outcome
 from shipway.pacing import Pacing
 from shipway.plan import Plan
 from shipway.products import BadItems
@@ -444,9 +445,15 @@ class Executor:
             for progress in starting:
                 progress.attempts.pop()  # it was noted and will not begin: it must not be taken for begun
             raise
-        for progress in starting:
-            self._begin(progress)
+        with self._around.notebook.held() if self._are_noting(starting) else nullcontext():
+            for progress in starting:
+                self._begin(progress)
         self._has_ungrouped = self._has_ungrouped or bool(starting)
+
+    def _are_noting(self, starting: Sequence[Progress]) -> bool:
+        """Whether many will each note something, one after the other on this thread."""
+        first = starting[0].node if len(starting) > 1 else None
+        return first is not None and first.change is Change.CREATE and self._is_quick(first)
 
     def _with_locks(self) -> list[Progress]:
         """What got the locks that it asked for, to be begun."""

@@ -210,15 +210,11 @@ def real_end(path: str, real: Real = real_folder) -> str:
 class _Remembered(dict[str, str]):
     """What `real_folder` said, by path. Above a folder that no link leads to there is none either: nobody asks for those."""
 
-    def __init__(self) -> None:
-        self._straight = ""
-
     def __missing__(self, path: str) -> str:
-        if self._straight.startswith(f"{path}/"):
-            found = path
-        elif (found := real_folder(path)) == path:
-            self._straight = path
-        self[path] = found
+        found = self[path] = real_folder(path)
+        if found == path:
+            while (path := above_of(path)) not in self:
+                self[path] = path
         return found
 
 

@@ -10,7 +10,8 @@ import json
 import os
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -59,6 +60,14 @@ class Notebook:
         if not self._depth and self._descriptor is not None:
             _lock(self._descriptor, is_mine=False)
         self._lock.release()
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """As `with` the notebook, for who will use it many times; one that cannot be opened is left for them to find."""
+        with ExitStack() as stack:
+            with suppress(OSError):
+                stack.enter_context(self)
+            yield
 
     def read(self, topic: str, name: str) -> Json:
         """The note of that name, None where there is none. Makes no file."""
