@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+import pytest
 from msgspec.structs import replace
 
 from shipway.locks import Lock, key_of, lifecycle_lock, load_lock, lock_bytes
@@ -36,10 +37,14 @@ steps:
 HOLDER_RUN, NEXT_RUN = 77, 90
 
 
-def machine(tmp_path: Path, github: GitHubServer, bare: Path, run: int) -> Job:
+PROBED = SHARED.replace("|| true'", "|| true; exit $CODE'\n    verify: exit 3").replace("GO]", "GO, CODE]")
+"""The same with a step that can be asked about afterwards, and that fails in the run that hangs."""
+
+
+def machine(tmp_path: Path, github: GitHubServer, bare: Path, run: int, declared: str = SHARED) -> Job:
     """A job of that run on a machine of its own, with a clone of the remote that keeps the state."""
     job = Job(tmp_path / str(run), github, "push", PUSH)
-    (job.checkout / "shipway.yml").write_text(SHARED)
+    (job.checkout / "shipway.yml").write_text(declared)
     git(job.checkout, "commit", "-qam", "shared")
     git(job.checkout, "remote", "add", "origin", str(bare))
     github.world.runs.setdefault(run, Run(run, status="in_progress"))
@@ -48,6 +53,7 @@ def machine(tmp_path: Path, github: GitHubServer, bare: Path, run: int) -> Job:
         "GITHUB_RUN_ID": str(run),
         "WHO": str(run),
         "LOG": str(tmp_path / "log"),
+        "CODE": str(int(run == HOLDER_RUN)),
         "GO": os.devnull,
         "BEGUN": os.devnull,
     }
@@ -106,11 +112,12 @@ class Hung:
         os.close(self._go)
 
 
+@pytest.mark.parametrize("declared", [SHARED, PROBED], ids=["it succeeds late", "it fails late"])
 def test_case_74_the_lock_of_a_run_that_is_over_is_taken_over_and_its_late_write_refused(
-    tmp_path: Path, github: GitHubServer
+    tmp_path: Path, github: GitHubServer, declared: str
 ) -> None:
     bare, _ = make_remote(tmp_path)
-    holder, next_ = (machine(tmp_path, github, bare, run) for run in (HOLDER_RUN, NEXT_RUN))
+    holder, next_ = (machine(tmp_path, github, bare, run, declared) for run in (HOLDER_RUN, NEXT_RUN))
     with closing(Hung(tmp_path, holder)) as hung, store_of(next_) as store:
         lock = held(store)
         assert lock.holder is not None

@@ -279,6 +279,32 @@ def test_a_remote_that_goes_away_stops_the_run_before_what_could_not_be_probed_a
     subprocess.run(["mv", f"{bare}.away", str(bare)], check=True)
 
 
+def test_a_remote_that_goes_away_keeps_nothing_from_being_undone(
+    machines: tuple[Path, Project, Project], tmp_path: Path
+) -> None:
+    _, first, _ = machines
+    first.write(
+        {
+            "shipway.yml": """
+    version: 1
+    name: shop
+    state: git
+    steps:
+      - {id: one, run: "echo one >> $LOG", undo: "echo undone >> $LOG", env_from: [LOG]}
+      - {id: two, lasting: false, run: "mv $REMOTE $REMOTE.away; exit 1", env_from: [REMOTE]}
+"""
+        }
+    )
+    done = first.call("run", "--yes", "--json", code=6)
+    assert (tmp_path / "log").read_text() == "one\nundone\n"
+    [receipt] = (first.root / ".shipway/receipts").iterdir()
+    assert {node["id"]: node["outcome"] for node in json.loads(receipt.read_bytes())["nodes"]} == {
+        "main/one": "undone",
+        "main/two": "failed",
+    }
+    assert "refs of the git remote `origin` cannot be " in " ".join(done.err.split())
+
+
 def test_runs_of_other_machines_are_listed_with_where_they_are_kept(
     machines: tuple[Path, Project, Project], tmp_path: Path
 ) -> None:

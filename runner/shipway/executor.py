@@ -30,7 +30,7 @@ from shipway.events import (
 from shipway.foretold import BROKEN, broken
 from shipway.growth import Emitted
 from shipway.growth_conflicts import refuse_conflicts
-from shipway.journal import BestEffort, LeaseLost
+from shipway.journal import TAKEN_OVER, BestEffort
 from shipway.judging import Judging
 from shipway.lock_waits import LockWaits
 from shipway.locks import LockLost
@@ -153,22 +153,30 @@ class Executor:
             fault = error
             self._around = replace(self._around, journal=BestEffort(self._around.journal))
             self._abandon()
-            self._around.journal.commit()
-            if isinstance(error, (LeaseLost, LockLost)):
-                # Whoever has taken the run or its target over undoes it, or goes on with it: an undo would meet theirs.
-                return replace(self._execution(self._unwinding(), []), fault=fault)
-        unwinding = self._unwinding()
-        rollback = [] if self._lost else unwinding.roll_back(failed=self._failed)
+            try:
+                self._around.journal.commit()
+            except TAKEN_OVER as taken:
+                fault = taken
+            if isinstance(fault, TAKEN_OVER):
+                return replace(self._execution(self._unwinding(self._around), []), fault=fault)
+        around, journal = self._undoing_around()
+        unwinding = self._unwinding(around)
+        try:
+            rollback = [] if self._lost else unwinding.roll_back(failed=self._failed)
+        except TAKEN_OVER as taken:
+            return replace(self._execution(unwinding, []), fault=taken)
         verdicts = unwinding.asked(rollback) if self._options.fail_after else {}
-        return replace(self._execution(unwinding, rollback), fault=fault or self._lost, verdicts=verdicts)
+        fault = fault or self._lost or journal.failure
+        return replace(self._execution(unwinding, rollback), fault=fault, verdicts=verdicts)
 
     def go_on_undoing(self, order: Sequence[str], before: Sequence[RollbackEntry]) -> Execution:
         """Undo what a killed process left of a rollback: the nodes of `order`; `before` is what it had come to."""
         self._recall_groups()
-        unwinding = self._unwinding()
+        around, journal = self._undoing_around()
+        unwinding = self._unwinding(around)
         rollback = [*before, *unwinding.go_on(order)]
         execution = self._execution(unwinding, rollback)
-        return replace(execution, cancelled=execution.cancelled or not self._failed)
+        return replace(execution, cancelled=execution.cancelled or not self._failed, fault=journal.failure)
 
     def _recall(self, known: Mapping[str, Known]) -> None:
         """Stand where the run stood: what has ended is not run again, and all that was begun may have to be undone."""
@@ -209,10 +217,15 @@ class Executor:
                 emitted=self._bodies.added_by(node.id),
             )
 
-    def _unwinding(self) -> Unwinding:
+    def _undoing_around(self) -> tuple[Surroundings, BestEffort]:
+        """What undoing works in: a store that cannot be written any more keeps nothing from being undone."""
+        journal = BestEffort(self._around.journal)
+        return replace(self._around, journal=journal), journal
+
+    def _unwinding(self, around: Surroundings) -> Unwinding:
         return Unwinding(
             self._plan,
-            self._around,
+            around,
             self._options.on_cancel,
             self._progress,
             self._results,

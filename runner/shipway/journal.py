@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Protocol
 
 from msgspec import Struct, field
@@ -11,6 +11,7 @@ from msgspec import Struct, field
 from shipway.attempt import Ended
 from shipway.canonical import Json
 from shipway.errors import Reason, UnreachableError
+from shipway.locks import LockLost
 from shipway.nodes import Node, Outcome
 from shipway.pace import Tokens
 from shipway.plan import Plan
@@ -23,6 +24,10 @@ class LeaseLost(UnreachableError):
     """Another process took this run over: nothing that this one reports is taken any more, and it must touch nothing."""
 
     default_reason = Reason.LEASE_LOST
+
+
+TAKEN_OVER = (LeaseLost, LockLost)
+"""What says that somebody else goes on with the run, or with what it was about: an undo would meet theirs."""
 
 
 class Journal(Protocol):
@@ -108,9 +113,14 @@ class Unjournalled:
 
 
 class BestEffort:
-    """Goes on telling a journal that has failed once: what was begun has to be undone, written down or not."""
+    """Goes on telling a journal that fails, or may: what was begun has to be undone, written down or not.
+
+    `failure` is the first that it went on over. That another has taken the run or its target over is raised all the same: it
+    undoes, or goes on.
+    """
 
     def __init__(self, journal: Journal) -> None:
+        self.failure: UnreachableError | None = None
         self._journal = journal
 
     def begun(self, node: Node, number: int, at_ms: int) -> None:
@@ -126,32 +136,41 @@ class BestEffort:
 
     def commit(self) -> None:
         """As `Journal`, where that is possible."""
-        with suppress(UnreachableError):
+        with self._going_on():
             self._journal.commit()
 
     def groups(self, groups: Mapping[str, int]) -> None:
         """As `Journal`, where that is possible."""
-        with suppress(UnreachableError):
+        with self._going_on():
             self._journal.groups(groups)
 
     def rolling_back(self, order: Sequence[str]) -> None:
         """As `Journal`, where that is possible."""
-        with suppress(UnreachableError):
+        with self._going_on():
             self._journal.rolling_back(order)
 
     def undo_begun(self, node: Node, at_ms: int) -> None:
         """As `Journal`, where that is possible."""
-        with suppress(UnreachableError):
+        with self._going_on():
             self._journal.undo_begun(node, at_ms)
 
     def undo_ended(self, node: Node, ended: Undone) -> None:
         """As `Journal`, where that is possible."""
-        with suppress(UnreachableError):
+        with self._going_on():
             self._journal.undo_ended(node, ended)
 
     def is_cancelled(self) -> bool:
         """As `Journal`."""
         return self._journal.is_cancelled()
+
+    @contextmanager
+    def _going_on(self) -> Iterator[None]:
+        try:
+            yield
+        except TAKEN_OVER:
+            raise
+        except UnreachableError as error:
+            self.failure = self.failure or error
 
 
 class Probed(Struct, frozen=True):

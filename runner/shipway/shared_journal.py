@@ -80,9 +80,10 @@ class SharedJournal:
         self._journal.groups(groups)
 
     def rolling_back(self, order: Sequence[str]) -> None:
-        """See `Journal`."""
+        """See `Journal`. Raises LockLost where another run has written since: what it did would be undone."""
         self._journal.rolling_back(order)
         self._checkpoints.note()
+        self._flush()
 
     def undo_begun(self, node: Node, at_ms: int) -> None:
         """See `Journal`."""
