@@ -48,6 +48,9 @@ def serving(server: FileServer) -> Iterator[FileServer]:
 
         def _file(self) -> None:
             start = self._start()
+            if start and start >= len(server.content):  # RFC 9110, 15.5.17
+                self._answer(416, b"", **{"Content-Range": f"bytes */{len(server.content)}"})
+                return
             more = {"Content-Range": f"bytes {start}-{len(server.content) - 1}/{len(server.content)}"} if start else {}
             self._answer(206 if start else 200, server.content[start:], **more)
 

@@ -130,17 +130,17 @@ class Place:
     """A workspace with one archive, unpacked and put back."""
 
     def __init__(self, folder: Path, content: bytes) -> None:
-        self.root, self.scratch = folder / "work", folder / "scratch"
+        self.root, self.recovery = folder / "work", folder / "recovery"
         self.root.mkdir()
-        self.scratch.mkdir()
+        self.recovery.mkdir()
         (self.root / "in").write_bytes(content)
         self.case = ActionCase("", ArchiveExtract, {"source": "in", "prefix": "out"})
 
     def do(self) -> Done:
-        return ArchiveExtract().do(work(self.case, self.root, self.scratch))
+        return ArchiveExtract().do(work(self.case, self.root, self.recovery))
 
     def undo(self, done: Done) -> None:
-        ArchiveExtract().undo(undo_work(self.case, self.root, self.scratch, done))
+        ArchiveExtract().undo(undo_work(self.case, self.root, self.recovery, done))
 
 
 @pytest.mark.parametrize("content", [_good_tar(), _good_zip()], ids=["tar", "zip"])
@@ -177,7 +177,7 @@ def test_unpacked_again_nothing_changes_and_one_changed_file_is_the_only_one_rep
     place = Place(tmp_path, _good_tar())
     place.do()
     before = tree(place.root)
-    place.scratch = tmp_path / "next"
+    place.recovery = tmp_path / "next"
     assert place.do().unchanged
     (place.root / "out/README").write_text("changed")
     inode = (place.root / "out/bin/run").stat().st_ino
@@ -244,7 +244,7 @@ def test_from_another_file_system_all_comes_back_too(tmp_path: Path) -> None:
     (_conf_at / "app.conf").write_text("ours")
     before = tree(place.root)
     with tempfile.TemporaryDirectory(dir=memory) as scratch:
-        place.scratch = Path(scratch)
+        place.recovery = Path(scratch)
         done = place.do()
         assert (_conf_at / "app.conf").read_text() == "a=1\n"
         place.undo(done)
@@ -505,7 +505,7 @@ def test_nor_from_a_folder_above_it_or_through_a_link_to_it(name: str, tmp_path:
 def test_an_archive_that_changes_while_it_is_unpacked_leaves_nothing(tmp_path: Path) -> None:
     """It was read whole, and found to be in order; then it is another one."""
     place = Place(tmp_path, _tar(_entry("a", b"1")))
-    given = work(place.case, place.root, place.scratch)
+    given = work(place.case, place.root, place.recovery)
     asked: list[bool] = []
 
     def swap() -> bool:
@@ -521,7 +521,7 @@ def test_an_archive_that_changes_while_it_is_unpacked_leaves_nothing(tmp_path: P
 
 def test_one_that_is_stopped_leaves_nothing(tmp_path: Path) -> None:
     place = Place(tmp_path, _good_tar())
-    given = work(place.case, place.root, place.scratch)
+    given = work(place.case, place.root, place.recovery)
     with pytest.raises(ActionFailed, match="stopped"):
         ArchiveExtract().do(replace(given, cancelled=lambda: True))
     assert tree(place.root).keys() == {"in"}
@@ -531,4 +531,4 @@ def test_without_its_archive_nobody_can_tell_whether_it_is_there(tmp_path: Path)
     place = Place(tmp_path, _good_tar())
     done = place.do()
     os.unlink(place.root / "in")
-    assert ArchiveExtract().verify(undo_work(place.case, place.root, place.scratch, done)) is Verified.UNKNOWN
+    assert ArchiveExtract().verify(undo_work(place.case, place.root, place.recovery, done)) is Verified.UNKNOWN

@@ -61,10 +61,8 @@ def _run(builder: GraphBuilder, root: Path) -> dict[str, Done]:
     for node in builder.nodes():
         action = registry.require_action(node.action)
         assert action.runs_in == "thread"
-        scratch = root.parent / "scratch" / node.id
-        scratch.mkdir(parents=True)
         inputs = {name: _value(slot, done) for name, slot in node.slots.items()}
-        done[node.id] = action.do(Work(node, inputs, {}, root, scratch, started_ms=1_792_000_000_000))
+        done[node.id] = action.do(Work(node, inputs, {}, root, root.parent / "recovery", started_ms=1_792_000_000_000))
     return done
 
 

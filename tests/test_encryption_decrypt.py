@@ -71,13 +71,13 @@ class Place:
     """A workspace with something to decrypt."""
 
     def __init__(self, folder: Path) -> None:
-        self.root, self.scratch = folder / "work", folder / "scratch"
+        self.root, self.recovery = folder / "work", folder / "recovery"
         self.root.mkdir()
-        self.scratch.mkdir()
+        self.recovery.mkdir()
 
     def do(self, env: dict[str, str] | None = None, **inputs: Json) -> Done:
         case = ActionCase("", EncryptionDecrypt, inputs, env={"PATH": PATH, "HOME": "/nowhere", **(env or {})})
-        return EncryptionDecrypt().do(work(case, self.root, self.scratch))
+        return EncryptionDecrypt().do(work(case, self.root, self.recovery))
 
 
 @pytest.fixture
@@ -116,7 +116,7 @@ def test_what_age_encrypted_comes_out_again(by: str, place: Place, key: Path) ->
         subprocess.run(["age", "-r", _recipient(key)], input=SECRET.encode(), capture_output=True, check=True).stdout
     )
     assert place.do(env, source="s.age", **slots).outputs == {"content": SECRET}
-    assert list(place.scratch.iterdir()) == []
+    assert [path for path in place.recovery.rglob("*") if path.is_file()] == []
 
 
 @pytest.mark.parametrize(

@@ -138,25 +138,25 @@ def test_every_file_action_keeps_the_contract(case: ActionCase, check: Callable[
 
 
 class Place:
-    """A workspace with a scratch directory, in which one action is planned, done and undone."""
+    """A workspace and what is to be put back, in which one action is planned, done and undone."""
 
     def __init__(self, folder: Path) -> None:
         self.root = folder / "work"
-        self.scratch = folder / "scratch"
+        self.recovery = folder / "recovery"
         self.root.mkdir(parents=True)
-        self.scratch.mkdir()
+        self.recovery.mkdir()
 
     def plan(self, make: Make, inputs: Mapping[str, Json]) -> Prediction:
         return make().plan(plan_work(ActionCase("", make, inputs), self.root))
 
     def do(self, make: Make, inputs: Mapping[str, Json]) -> Done:
-        return make().do(work(ActionCase("", make, inputs), self.root, self.scratch))
+        return make().do(work(ActionCase("", make, inputs), self.root, self.recovery))
 
     def undo(self, make: Make, inputs: Mapping[str, Json], done: Done) -> None:
-        make().undo(undo_work(ActionCase("", make, inputs), self.root, self.scratch, done))
+        make().undo(undo_work(ActionCase("", make, inputs), self.root, self.recovery, done))
 
     def verify(self, make: Make, inputs: Mapping[str, Json], done: Done) -> Verified:
-        given = undo_work(ActionCase("", make, inputs), self.root, self.scratch, done)
+        given = undo_work(ActionCase("", make, inputs), self.root, self.recovery, done)
         return make().verify(given)
 
 
@@ -289,8 +289,8 @@ def _killed_at(place: Place, make: Make, inputs: Mapping[str, Json], moment: int
     pid = os.fork()
     if pid == 0:
         try:
-            given = work(case, place.root, place.scratch)
-            make().do(replace(given, notebook=_Killing(place.scratch / NOTES, moment)))
+            given = work(case, place.root, place.recovery)
+            make().do(replace(given, notebook=_Killing(place.recovery / NOTES, moment)))
         finally:
             os._exit(0)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 9
@@ -426,7 +426,7 @@ def test_a_write_is_never_half_there_for_whoever_reads_meanwhile(place: Place) -
 def test_a_relative_path_stays_in_the_workspace(path: str, place: Place) -> None:
     with pytest.raises(ActionFailed):
         place.do(FileWrite, {"path": path, "content": ""})
-    assert sorted(place.root.parent.iterdir()) == [place.scratch, place.root]
+    assert sorted(place.root.parent.iterdir()) == [place.recovery, place.root]
 
 
 def test_a_link_in_the_workspace_leads_no_write_out_of_it(place: Place) -> None:
@@ -530,7 +530,7 @@ def test_g032_what_was_put_aside_is_back_when_the_rest_fails(place: Place, other
 def test_what_was_kept_on_another_file_system_is_put_back_whole(
     state: object, make: Make, inputs: dict[str, Json], place: Place, other_file_system: Path
 ) -> None:
-    place.scratch = other_file_system
+    place.recovery = other_file_system
     (place.root / "other").write_text("other")
     (place.root / "d").mkdir()
     _make_state(place.root / "d" / "x", state)
@@ -565,8 +565,8 @@ def test_g046_what_changed_since_is_named_and_left_alone(place: Place) -> None:
 def test_an_undo_whose_kept_files_are_gone_says_so(place: Place) -> None:
     _file("a", "old")(place.root)
     done = place.do(FileWrite, {"path": "a", "content": "new"})
-    shutil.rmtree(place.scratch)
-    place.scratch.mkdir()
+    shutil.rmtree(place.recovery)
+    place.recovery.mkdir()
     with pytest.raises(NotUndoable, match="no longer kept"):
         place.undo(FileWrite, {"path": "a", "content": "new"}, done)
 
@@ -596,8 +596,8 @@ def test_g067_two_backups_in_one_second_are_two_files(place: Place) -> None:
         _file("a.txt", text)(place.root)
         done = place.do(FileBackup, {"path": "a.txt"})
         assert (place.root / str(done.outputs["path"])).read_text() == text
-        shutil.rmtree(place.scratch)
-        place.scratch.mkdir()
+        shutil.rmtree(place.recovery)
+        place.recovery.mkdir()
     assert sorted(tree(place.root)) == [f"a.txt.backup.20261014-174640{end}" for end in ("", "-2", "-3")]
 
 
@@ -642,7 +642,7 @@ def test_records_say_how_a_thing_came_there_and_what_is_gone(place: Place) -> No
     ]
     told = []
     for number, (make, inputs) in enumerate(steps):
-        place.scratch = place.root.parent / str(number)
+        place.recovery = place.root.parent / str(number)
         told += [(record.name, record.present, record.facts) for record in place.do(make, inputs).records]
     digest = "sha256:982d9e3eb996f559e633f4d194def3761d909f5a3b647d1a851fead67c32c9d1"
     assert told == [

@@ -90,9 +90,9 @@ class Place:
     """A workspace with a remote and a clone of it."""
 
     def __init__(self, folder: Path) -> None:
-        self.root, self.scratch = folder / "work", folder / "scratch"
+        self.root, self.recovery = folder / "work", folder / "recovery"
         self.root.mkdir()
-        self.scratch.mkdir()
+        self.recovery.mkdir()
         _prepare(self.root)
         self.clone = self.root / "clone"
 
@@ -103,10 +103,10 @@ class Place:
         return make().plan(plan_work(self.case(make, inputs), self.root))
 
     def do(self, make: Callable[[], ThreadAction], inputs: Mapping[str, Json]) -> Done:
-        return make().do(work(self.case(make, inputs), self.root, self.scratch))
+        return make().do(work(self.case(make, inputs), self.root, self.recovery))
 
     def undo(self, make: Callable[[], ThreadAction], inputs: Mapping[str, Json], done: Done) -> None:
-        make().undo(undo_work(self.case(make, inputs), self.root, self.scratch, done))
+        make().undo(undo_work(self.case(make, inputs), self.root, self.recovery, done))
 
     def head(self) -> tuple[str, str, str, dict[str, tuple[str, ...]]]:
         """Branch, commit, local branches, and the files."""
@@ -282,7 +282,7 @@ def test_a_killed_clone_is_removed_by_its_undo(place: Place) -> None:
 
 def test_a_stopped_clone_leaves_nothing(place: Place) -> None:
     before = tree(place.root)
-    given = work(place.case(GitClone, {**CLONE, "url": "ssh://127.0.0.1:1/x"}), place.root, place.scratch)
+    given = work(place.case(GitClone, {**CLONE, "url": "ssh://127.0.0.1:1/x"}), place.root, place.recovery)
     with pytest.raises(ActionFailed):
         GitClone().do(replace(given, env={**ENV, "GIT_SSH_COMMAND": "sleep 600 #"}, cancelled=lambda: True))
     assert tree(place.root) == before
@@ -361,9 +361,9 @@ def test_a_clone_in_a_run_is_removed_when_a_later_step_fails(tmp_path: Path) -> 
 
 
 def test_verify_tells_whether_it_is_there(place: Place) -> None:
-    given = work(place.case(GitCheckout, {**CHECKOUT, "repo": "nowhere"}), place.root, place.scratch)
+    given = work(place.case(GitCheckout, {**CHECKOUT, "repo": "nowhere"}), place.root, place.recovery)
     assert GitCheckout().verify(given) is Verified.GONE
-    assert GitPull().verify(work(place.case(GitPull, PULL), place.root, place.scratch)) is Verified.UNKNOWN
+    assert GitPull().verify(work(place.case(GitPull, PULL), place.root, place.recovery)) is Verified.UNKNOWN
 
 
 def test_nothing_of_ours_is_left_open(place: Place) -> None:

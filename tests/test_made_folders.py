@@ -35,9 +35,9 @@ class Run:
 
     def work(self, path: str) -> Work:
         node = f"stage/{path.replace('/', '-')}"
-        scratch = self.directory / "scratch" / node
-        scratch.mkdir(parents=True, exist_ok=True)
-        given = work(ActionCase("", FileWrite, {"path": path, "content": path}), self.root, scratch)
+        recovery = self.directory / "recovery"
+        recovery.mkdir(parents=True, exist_ok=True)
+        given = work(ActionCase("", FileWrite, {"path": path, "content": path}), self.root, recovery)
         return replace(given, node=replace(given.node, id=node))
 
     def do(self, *paths: str) -> None:

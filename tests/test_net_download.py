@@ -44,9 +44,8 @@ class Place:
     """A workspace into which something is downloaded."""
 
     def __init__(self, folder: Path, url: str, **slots: Json) -> None:
-        self.root, self.scratch = folder / "work", folder / "scratch"
+        self.root, self.recovery = folder / "work", folder / "recovery"
         self.root.mkdir()
-        self.scratch.mkdir()
         self.case = ActionCase("", NetDownload, {"url": url, "path": "out/file", **slots})
 
     def with_slots(self, **slots: Json) -> Place:
@@ -54,7 +53,12 @@ class Place:
         return self
 
     def do(self) -> Done:
-        return NetDownload().do(work(self.case, self.root, self.scratch))
+        return NetDownload().do(work(self.case, self.root, self.recovery))
+
+    @property
+    def part(self) -> Path:
+        """Where the action keeps what came so far."""
+        return work(self.case, self.root, self.recovery).scratch / "download/file.bin"
 
     @property
     def content(self) -> bytes:
@@ -212,17 +216,19 @@ def test_a_server_that_knows_no_ranges_sends_all_of_it_again(place: Place, serve
 
 def test_a_whole_download_that_nobody_took_is_asked_for_once_more(place: Place, server: FileServer) -> None:
     """Killed between the last byte and its digest: the range behind the end is not to be had, and what is there serves no one."""
-    (place.scratch / "file.bin").write_bytes(CONTENT)
-    (place.scratch / "file.bin.json").write_text(f'{{"url": "{server.url}", "validator": "\\"one\\""}}')
+    place.part.parent.mkdir(parents=True)
+    place.part.write_bytes(CONTENT)
+    place.part.with_name("file.bin.json").write_text(f'{{"url": "{server.url}", "validator": "\\"one\\""}}')
     place.do()
     assert place.content == CONTENT
+    assert [asked.get("range") for asked in server.asked] == [f"bytes={len(CONTENT)}-", None]
 
 
 def test_another_digest_puts_nothing_anywhere_and_is_not_kept(place: Place) -> None:
     with pytest.raises(ActionFailed, match=rf"has the digest {DIGEST}, not 0000"):
         place.with_slots(sha256="0" * 64).do()
     assert not (place.root / "out").exists()
-    assert not (place.scratch / "file.bin").exists()
+    assert place.part.parent.is_dir() and not place.part.exists()
 
 
 @pytest.mark.parametrize("is_chunked", [False, True], ids=["told", "not-told"])
@@ -250,7 +256,7 @@ def test_who_does_not_go_on_is_not_waited_for(place: Place, server: FileServer) 
 
 def test_one_that_is_stopped_leaves_nothing(place: Place) -> None:
     with pytest.raises(ActionFailed, match="was stopped"):
-        NetDownload().do(replace(work(place.case, place.root, place.scratch), cancelled=lambda: True))
+        NetDownload().do(replace(work(place.case, place.root, place.recovery), cancelled=lambda: True))
     assert tree(place.root) == {}
 
 
@@ -289,7 +295,7 @@ def test_an_address_that_is_none_or_holds_a_password_is_refused_when_planned(url
 def test_a_step_environment_names_the_proxy(place: Place, server: FileServer) -> None:
     proxy = server.url.removesuffix("/file.bin")
     case = replace(place.with_slots(url="http://elsewhere.invalid/f").case, env={"HTTP_PROXY": proxy})
-    NetDownload().do(work(case, place.root, place.scratch))
+    NetDownload().do(work(case, place.root, place.recovery))
     assert server.asked[0]["path"] == "http://elsewhere.invalid/f"
 
 
@@ -297,7 +303,7 @@ def test_undo_leaves_what_changed_since(place: Place) -> None:
     done = place.do()
     _theirs(place.root)
     with pytest.raises(Drifted):
-        NetDownload().undo(undo_work(place.case, place.root, place.scratch, done))
+        NetDownload().undo(undo_work(place.case, place.root, place.recovery, done))
 
 
 @pytest.mark.parametrize("slots", [{}, {"path": "out/file"}], ids=["artifact", "path"])
@@ -316,13 +322,13 @@ def test_what_a_server_sends_is_never_taken_for_a_note_of_ours(
         place.do()
     done = place.do()
     assert Path(str(done.outputs["file"])).read_bytes() == server.content
-    NetDownload().undo(undo_work(place.case, place.root, place.scratch, done))
+    NetDownload().undo(undo_work(place.case, place.root, place.recovery, done))
     assert (place.root / "theirs/file").read_text() == "theirs"
 
 
 def test_verify_knows_by_the_digest(place: Place) -> None:
     done = place.do()
-    given = undo_work(place.case, place.root, place.scratch, done)
+    given = undo_work(place.case, place.root, place.recovery, done)
     assert NetDownload().verify(given) is Verified.HOLDS
     _theirs(place.root)
     assert NetDownload().verify(given) is Verified.GONE

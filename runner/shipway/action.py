@@ -133,10 +133,9 @@ class Completed(Struct, frozen=True):
 class Work(Struct, frozen=True):
     """What `do`, `undo` and `verify` are given. All slots are resolved; `env` is the declared child environment.
 
-    `root` is the workspace; `scratch` a private directory of this node, the same for `do`, `undo` and `verify`, on the same
-    file system as `.shipway`, where replaced things may be moved aside: it is kept as long as they may be undone. `started_ms` is
-    when this attempt began (Unix time, UTC). `cancelled()` turns True when the node should stop.
-    `shelf` is where to keep what later runs of this lifecycle and target need; None where nothing is kept.
+    `root` is the workspace; `recovery` is where the run keeps what may be put back, each node below its id, on the same file
+    system as `.shipway`. `started_ms` is when this attempt began (Unix time, UTC). `cancelled()` turns True when the node
+    should stop. `shelf` is where to keep what later runs of this lifecycle and target need; None where nothing is kept.
     `notebook` is where all nodes of the run note what a killed process would else not have told; None: it is not in a run.
     For `undo`: `outcome` is how `do` ended, `outputs` what it gave, `state` the undo state it left (None: it gave none).
     """
@@ -145,7 +144,7 @@ class Work(Struct, frozen=True):
     inputs: Mapping[str, Json]
     env: Mapping[str, str]
     root: Path
-    scratch: Path
+    recovery: Path
     cancelled: Callable[[], bool] = lambda: False
     log: Callable[[str], None] = lambda text: None
     started_ms: int = 0
@@ -154,6 +153,14 @@ class Work(Struct, frozen=True):
     state: Json = None
     shelf: Shelf | None = None
     notebook: Notebook | None = None
+
+    @property
+    def scratch(self) -> Path:
+        """A private directory of this node, the same for `do`, `undo` and `verify`, which may not be there yet.
+
+        Replaced things may be moved aside into it: it is kept as long as they may be undone.
+        """
+        return self.recovery / self.node.id
 
 
 class Done(Struct, frozen=True):

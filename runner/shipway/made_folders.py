@@ -70,11 +70,7 @@ class MadeFolders:
 
 def notebook_of(work: Work) -> Notebook:
     """The notebook of the run that `work` is part of; where nobody handed it one, that beside the scratch of its nodes."""
-    if work.notebook is not None:
-        return work.notebook
-    parts = Path(work.node.id).parts
-    is_of_run = work.scratch.parts[-len(parts) :] == parts
-    return Notebook((work.scratch.parents[len(parts) - 1] if is_of_run else work.scratch) / NOTES)
+    return work.notebook or Notebook(work.recovery / NOTES)
 
 
 def _topic(folder: str, real: Real = real_folder) -> str:

@@ -75,10 +75,6 @@ class Surroundings(Struct, frozen=True):
     check_head: Callable[[], None] = lambda: None
     shelf: Shelf | None = None
 
-    def scratch(self, node: str) -> Path:
-        """The private directory of one node, the same for all that is asked of it."""
-        return self.recovery / node
-
     def unix_ms(self) -> int:
         """The wall clock, carried on from the start of the run."""
         return self.started_unix_ms + self.clock_ms()
@@ -154,7 +150,7 @@ def work_of(
         progress.inputs,
         {**progress.env, **more_env} if more_env else progress.env,
         around.root,
-        around.scratch(node.id),
+        around.recovery,
         started_ms=around.unix_ms(),
         outcome=outcome,
         outputs=outputs,

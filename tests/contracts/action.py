@@ -95,10 +95,10 @@ def check_plan_foretells(case: ActionCase) -> None:
     action = case.make()
     if action.runs_in == "process":
         return
-    with _workspace(case) as (root, scratch):
+    with _workspace(case) as (root, recovery):
         said = action.plan(plan_work(case, root))
         before = tree(root)
-        done = action.do(work(case, root, scratch))
+        done = action.do(work(case, root, recovery))
         for name, value in said.outputs.items():
             assert done.outputs[name] == value, f"output `{name}` was foretold otherwise"
         if said.fidelity is Fidelity.EXACT and done.change is not None:
@@ -134,12 +134,12 @@ def check_plan_shows_no_secret(case: ActionCase) -> None:
 
 def check_undo(case: ActionCase) -> None:
     """`undo` in a process that knows only what was kept leaves the workspace as it was before `do`, a second one too."""
-    with _workspace(case) as (root, scratch):
+    with _workspace(case) as (root, recovery):
         action = case.make()
         if action.runs_in == "process" or not action.plan(plan_work(case, root)).reversible:
             return
         before = tree(root)
-        undone = undo_work(case, root, scratch, _do(action, case, root, scratch))
+        undone = undo_work(case, root, recovery, _do(action, case, root, recovery))
         _thread(case).undo(undone)
         assert tree(root) == before
         _thread(case).undo(undone)
@@ -151,11 +151,11 @@ def check_verify(case: ActionCase) -> None:
     action = case.make()
     if action.runs_in == "process":
         return
-    with _workspace(case) as (root, scratch):
-        given = work(case, root, scratch)
+    with _workspace(case) as (root, recovery):
+        given = work(case, root, recovery)
         if action.plan(plan_work(case, root)).change not in (Change.NOOP, Change.READ):
             assert action.verify(given) is not Verified.HOLDS
-        done = _do(action, case, root, scratch)
+        done = _do(action, case, root, recovery)
         before = tree(root)
         assert _thread(case).verify(replace(given, outputs=done.outputs)) is Verified.HOLDS
         assert tree(root) == before
@@ -163,11 +163,11 @@ def check_verify(case: ActionCase) -> None:
 
 def check_records(case: ActionCase) -> None:
     """What `do` says of files is so: there with this fingerprint, or gone; each thing is told of once."""
-    with _workspace(case) as (root, scratch):
+    with _workspace(case) as (root, recovery):
         if case.make().runs_in == "process":
             return
         action = _thread(case)
-        records = _do(action, case, root, scratch).records
+        records = _do(action, case, root, recovery).records
         assert len({(record.kind, record.name) for record in records}) == len(records)
         for record in records:
             canonical_bytes(dict(record.facts))
@@ -180,12 +180,12 @@ def check_drift(case: ActionCase) -> None:
     """What changed since `do` is left alone by `undo`."""
     if case.disturb is None:
         return
-    with _workspace(case) as (root, scratch):
+    with _workspace(case) as (root, recovery):
         action = _thread(case)
-        done = _do(action, case, root, scratch)
+        done = _do(action, case, root, recovery)
         case.disturb(root)
         before = tree(root)
-        assert _refusal(Drifted, lambda: action.undo(undo_work(case, root, scratch, done))), (
+        assert _refusal(Drifted, lambda: action.undo(undo_work(case, root, recovery, done))), (
             "it does not say what changed"
         )
         assert tree(root) == before
@@ -196,9 +196,9 @@ def check_failure_leaves_nothing(case: ActionCase) -> None:
     if case.breaks is None:
         return
     broken = replace(case, inputs={**case.inputs, **case.breaks})
-    with _workspace(case) as (root, scratch):
+    with _workspace(case) as (root, recovery):
         before = tree(root)
-        assert _refusal(ActionFailed, lambda: _thread(broken).do(work(broken, root, scratch))), "it does not say why"
+        assert _refusal(ActionFailed, lambda: _thread(broken).do(work(broken, root, recovery))), "it does not say why"
         assert tree(root) == before
 
 
@@ -207,16 +207,16 @@ def check_recognized(case: ActionCase) -> None:
     action = case.make()
     if not isinstance(action, Recognizing):
         return
-    with _workspace(case) as (root, scratch):
+    with _workspace(case) as (root, recovery):
         before = tree(root)
-        asked = work(case, root, scratch)
+        asked = work(case, root, recovery)
         first = _recognized(action, asked)
         assert tree(root) == before, "`recognized` changed something"
-        done = _do(_thread(case), case, root, scratch)
+        done = _do(_thread(case), case, root, recovery)
         assert first == (done if done.unchanged else None), (
             "`recognized` says otherwise than `do` where nothing was done yet"
         )
-        later = scratch.parent / "later"
+        later = recovery.parent / "later"
         later.mkdir()
         found, again = _recognized(action, work(case, root, later)), _do(_thread(case), case, root, later)
         assert found == (again if again.unchanged else None), "`recognized` says otherwise than `do` of what was done"
@@ -228,16 +228,16 @@ def _recognized(action: Recognizing, asked: Work) -> Done | None:
 
 def check_leaves_process_alone(case: ActionCase) -> None:
     """Environment, working directory, open files, stdout and stderr are as before."""
-    with _workspace(case) as (root, scratch), unchanged_process():
+    with _workspace(case) as (root, recovery), unchanged_process():
         action = case.make()
         action.plan(plan_work(case, root))
         if action.runs_in == "process":
             for verb in Verb:
-                action.command(verb, work(case, root, scratch))
+                action.command(verb, work(case, root, recovery))
             return
-        done = _do(action, case, root, scratch)
-        action.verify(work(case, root, scratch))
-        action.undo(undo_work(case, root, scratch, done))
+        done = _do(action, case, root, recovery)
+        action.verify(work(case, root, recovery))
+        action.undo(undo_work(case, root, recovery, done))
 
 
 def check_command(case: ActionCase) -> None:
@@ -245,12 +245,12 @@ def check_command(case: ActionCase) -> None:
     action = case.make()
     if action.runs_in != "process":
         return
-    with _workspace(case) as (root, scratch):
+    with _workspace(case) as (root, recovery):
         before = tree(root)
-        command = action.command(Verb.DO, work(case, root, scratch))
+        command = action.command(Verb.DO, work(case, root, recovery))
         assert command is not None and command.argv and command.cwd.is_absolute()
         assert set(command.env.items()) <= set(case.env.items())
-        assert command == action.command(Verb.DO, work(case, root, scratch))
+        assert command == action.command(Verb.DO, work(case, root, recovery))
         assert tree(root) == before
 
 
@@ -317,13 +317,13 @@ def _open_files() -> int:
 
 @contextlib.contextmanager
 def _workspace(case: ActionCase) -> Iterator[tuple[Path, Path]]:
-    """A workspace that the case has prepared, and a scratch directory beside it."""
+    """A workspace that the case has prepared, and what is to be put back beside it."""
     with tempfile.TemporaryDirectory() as folder:
-        root, scratch = Path(folder, "work"), Path(folder, "scratch")
+        root, recovery = Path(folder, "work"), Path(folder, "recovery")
         root.mkdir()
-        scratch.mkdir()
+        recovery.mkdir()
         case.prepare(root)
-        yield root, scratch
+        yield root, recovery
 
 
 def _node(case: ActionCase) -> Node:
@@ -353,25 +353,25 @@ def _execute_nothing(command: Command) -> Completed:
     return Completed(0)
 
 
-def work(case: ActionCase, root: Path, scratch: Path) -> Work:
+def work(case: ActionCase, root: Path, recovery: Path) -> Work:
     """What `do` and `verify` are given."""
     return Work(
         node=_node(case),
         inputs=_filled(case),
         env=case.env,
         root=root,
-        scratch=scratch,
+        recovery=recovery,
         cancelled=lambda: False,
         log=lambda text: None,
         started_ms=1_792_000_000_000,
     )
 
 
-def undo_work(case: ActionCase, root: Path, scratch: Path, done: Done) -> Work:
+def undo_work(case: ActionCase, root: Path, recovery: Path, done: Done) -> Work:
     """What `undo` is given after `done`, as another process reads it from the journal."""
     kept: Json = json.loads(json.dumps(done.undo))
     outcome = Outcome.UNCHANGED if done.unchanged else Outcome.SUCCEEDED
-    return replace(work(case, root, scratch), outcome=outcome, outputs=done.outputs, state=kept)
+    return replace(work(case, root, recovery), outcome=outcome, outputs=done.outputs, state=kept)
 
 
 def _thread(case: ActionCase) -> ThreadAction:
@@ -380,5 +380,5 @@ def _thread(case: ActionCase) -> ThreadAction:
     return action
 
 
-def _do(action: ThreadAction, case: ActionCase, root: Path, scratch: Path) -> Done:
-    return action.do(work(case, root, scratch))
+def _do(action: ThreadAction, case: ActionCase, root: Path, recovery: Path) -> Done:
+    return action.do(work(case, root, recovery))
