@@ -268,3 +268,16 @@ def test_a_mode_that_somebody_changed_does_not_look_like_a_content_that_goes(pro
     [node] = [each for each in project.call("plan", "--json").json["nodes"] if each["id"] == "dots/home+a+g"]
     assert (node["before"]["mode"], node["after"]["mode"]) == ("0644", "0600")
     assert "content" not in node["before"]
+
+
+def test_what_is_brought_back_makes_room_first_where_it_was_replaced_by_hand(project: Project) -> None:
+    project.write({"shipway.yml": "version: 1\nname: test\n" + INPUTS + STAGE + WITH + "      on_conflict: backup\n"})
+    project.commit()
+    project.call("run", "--yes", "-q")
+    deployed = files(project)
+    (project.root / "home/a/g").unlink()
+    lay(project.root, {"home/a/g": "mine"})
+    project.call("run", "--reconcile", "--yes", "-q")
+    [backup] = set(files(project)) - set(deployed)
+    assert backup.startswith("a/g.backup.") and (project.root / "home" / backup).read_text() == "mine"
+    assert {path: entry for path, entry in files(project).items() if path != backup} == deployed

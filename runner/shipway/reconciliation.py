@@ -41,9 +41,14 @@ def way_back(plan: Plan, found: Iterable[Found], selection: Selection) -> WayBac
 
 
 def _needed(plan: Plan, node_id: str) -> Sequence[str]:
-    """What has to be in a plan with this node: what it is inside of, and whose outputs it takes, with all that is in those."""
+    """What has to be in a plan with this node: what it is inside of, and whose outputs it takes, with all that is in those.
+
+    So does what a backend put before it for its sake, under its own name: `home+.zshrc=backup` makes room for `home+.zshrc`.
+    """
     found = [body for body in bodies_of(node_id) if body in plan.by_id]
     for need in plan.by_id[node_id].needs:
+        if need.node.startswith(f"{node_id}=") and need.node in plan.by_id:
+            found.append(need.node)
         if need.kind is NeedKind.PROMISE and (owner := owner_of(need.node)) in plan.by_id:
             found += [owner, *(other for other in plan.by_id if other.startswith((f"{owner}[", f"{owner}/")))]
     return found
