@@ -17,6 +17,7 @@ from shipway.canonical import Json
 from shipway.errors import Position
 from shipway.nodes import Change, Fidelity, Node
 from shipway.privilege import elevated
+from shipway.summary import made_words, summarise
 from tests.package_sources import AptRoot, NpmRegistry, npm_registry, wheel
 from tests.runs import Ran, Setting, environment, run
 
@@ -58,6 +59,7 @@ def test_apt_installs_what_is_missing_and_undo_removes_only_that(apt: AptRoot, w
     assert done.outcomes == {"it": "succeeded"}, done.receipt.by_id["main/it"].error
     assert done["main/it"].outputs["names"] == "shiptool, shipapp"
     assert apt.installed() == {"shiptool": "1.9-1", "shipapp": "3.0", "shiplib": "2:0.1~rc1"}
+    assert made_words(summarise(done.receipt)) == ["1 package"], "the other one was there"
 
     assert run(workspace, steps(step)).outcomes == {"it": "unchanged"}
 

@@ -127,3 +127,11 @@ def test_a_receipt_that_cannot_be_counted_refuses(project: Project) -> None:
     path.write_bytes(path.read_bytes().replace(b"main/make", b"main/mark"))
     error = project.call("plan", "--reconcile", "--json", code=5).json["error"]
     assert error["reason"] == "receipt-digest"
+
+
+def test_a_run_that_fails_on_the_way_back_is_begun_anew_as_it_was_typed(project: Project) -> None:
+    (project.root / "home/made").unlink()
+    project.write({"shipway.yml": LIFECYCLE.replace('\'touch "home/$N"', "'false")})
+    shown = " ".join(project.call("run", "--reconcile", "--yes", "--skip", "main/other", code=4).out.split())
+    assert "shipway run --target default --reconcile --skip main/other, to begin anew" in shown
+    assert "--skip main/silent" not in shown

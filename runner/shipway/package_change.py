@@ -14,7 +14,7 @@ from shipway.canonical import Json, integer_of, items_of, object_of
 from shipway.nodes import Change
 from shipway.package_work import PackageWork
 from shipway.packages import Listing, Wanted
-from shipway.records import Record
+from shipway.records import SPARED, Record
 
 _BEFORE = "packages.json"
 
@@ -106,7 +106,10 @@ def done_with(
     keys = [packages.key(each) for each in wanted]
     present = {key: now.versions[key] for key in keys if key in now.versions}
     outputs: dict[str, Json] = {"names": ", ".join(each.name for each in wanted), "versions": dict(present)}
-    records = tuple(_record(packages, key, present.get(key)) for key in keys)
+    touched = {*found.added, *found.changed, *found.removed}
+    # Where nothing at all was changed the outcome says so.
+    spared = {key for key in keys if key not in touched} if found else set[str]()
+    records = tuple(_record(packages, key, present.get(key), is_spared=key in spared) for key in keys)
     if not found:
         return Done(outputs, unchanged=True, change=Change.NOOP, records=records)
     return Done(outputs, undo=difference_json(found), change=change, records=records)
@@ -192,7 +195,7 @@ def _put_back_failed(work: Work, packages: PackageWork, before: Listing, made: i
         ) from error
 
 
-def _record(packages: PackageWork, key: str, version: str | None) -> Record:
+def _record(packages: PackageWork, key: str, version: str | None, *, is_spared: bool) -> Record:
     facts: dict[str, Json] = {"manager": packages.driver.name}
     if version is not None:
         facts["version"] = version
@@ -200,6 +203,8 @@ def _record(packages: PackageWork, key: str, version: str | None) -> Record:
         facts["prefix"] = packages.prefix
     if packages.is_cask:
         facts["cask"] = True
+    if is_spared:
+        facts[SPARED] = True
     return Record("package", packages.record_name(key), version is not None, version or "", facts)
 
 

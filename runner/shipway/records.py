@@ -13,6 +13,9 @@ from shipway.redaction import redacted_value
 STEP = "step"
 """The kind of what lasts and names nothing it made: the name is then the node's id."""
 
+SPARED = "spared"
+"""The fact, true, of a resource that was as it had to be when its node began, which changed others."""
+
 KIND = re.compile(r"[a-z][a-z0-9-]*\Z")
 
 _USUAL = frozenset({STEP, "file", "package"})

@@ -10,7 +10,7 @@ from msgspec import Struct, field
 from shipway.nodes import DONE, FAILURES, Change, Outcome
 from shipway.plan import Plan
 from shipway.receipt import NodeResult, Receipt, own_outcome
-from shipway.records import STEP, Record
+from shipway.records import SPARED, STEP, Record
 
 
 class Summary(Struct, frozen=True):
@@ -78,7 +78,7 @@ def summarise(receipt: Receipt) -> Summary:
         if result.outcome in DONE and result.change is not None:
             changes[result.change] = changes.get(result.change, 0) + 1
         for record in result.records:
-            if record.kind == STEP or record.facts.get("how") == "directory":
+            if record.kind == STEP or record.facts.get("how") == "directory" or record.facts.get(SPARED):
                 continue
             if result.outcome is Outcome.SUCCEEDED:
                 there[record.kind, record.name] = record

@@ -15,7 +15,8 @@ from shipway.declaration_files import DEFAULT_FILE
 
 def again_as_typed(arguments: Namespace, target: str) -> str:
     """`shipway run …` for what `shipway run` was called with."""
-    return " ".join(filter(None, [_run(arguments.file or "", target), options_as_typed(arguments)]))
+    reconcile = "--reconcile" if arguments.reconcile else ""
+    return " ".join(filter(None, [_run(arguments.file or "", target), reconcile, options_as_typed(arguments)]))
 
 
 def options_as_typed(arguments: Namespace) -> str:

@@ -41,6 +41,8 @@ def run(arguments: Namespace) -> int:
         from shipway.commands.reconciling import reconciled  # late: a plan alone looks at no receipt
 
         request = reconciled(request, arguments, context, repository).request
+        # Whoever keeps the plan is told to apply it with the same part left out.
+        arguments.skip = list(request.selection.skip)
         again = f"--reconcile {again}"
     with heeding_signals(around.interruption):
         finished = run_lifecycle(request, around)

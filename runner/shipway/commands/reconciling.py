@@ -60,8 +60,6 @@ def reconciled(request: Request, arguments: Namespace, context: Context, reposit
     idle = "" if nodes else _idle(report, request, declared, arguments)
     said += [idle] if idle else []
     terminal.write(terminal.standard_error(), trusted("".join(f"{one_line(line)}\n" for line in said)))
-    # Whoever keeps the plan is told to apply it with the same part left out.
-    arguments.skip = list(back.selection.skip)
     return Reconciled(replace(request, selection=back.selection), declared.name, report.found, idle)
 
 
