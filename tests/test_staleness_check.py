@@ -290,6 +290,8 @@ def test_case_30_a_merge_group_whose_approved_plan_is_stale_fails_and_names_the_
     assert "stale (base-moved)" in done.text and "release/up: reads" in done.text and "build/image" not in done.text
     head = approving.git("rev-parse", "HEAD")
     assert checks(approving, head) == {"shipway/shop/default": "failure", FRESH: "failure"}
+    said = told(approving, FRESH, head)["output"]["summary"]
+    assert "held against the plan that was approved.\n" in said and "by ana" in said
 
 
 def test_case_30_a_merge_group_of_which_only_an_older_plan_was_approved_fails(approving: Shop) -> None:
@@ -311,7 +313,8 @@ def test_case_30_a_merge_group_that_nobody_approved_fails(approving: Shop) -> No
     assert (done.code, "not approved (approval-missing)" in done.text) == (5, True), done.text
     head = approving.git("rev-parse", "HEAD")
     said = told(approving, FRESH, head)["output"]["summary"]
-    assert "the plan that was approved: there is none" in said and "Have the plan of the head approved" in said
+    assert "held against the plan that was approved.\n" in said and "has 0 of 1" in said
+    assert "Have the plan of the head approved" in said
     approving.github.world.pulls[7].reviews[-1].state = "APPROVED"
     stranger(approving)
     done = group(approving)

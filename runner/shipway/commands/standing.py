@@ -113,9 +113,9 @@ def shown_basis(number: int) -> str:
 
 
 def approved_basis(approvals: Sequence[Approval]) -> str:
-    """What a merge group is held against where a stage wants approval."""
+    """What a merge group is held against where a stage wants approval; none where it was not approved, or is not that any more."""
     by = "; ".join(prose(approved_words(approval)) for approval in approvals)
-    return f"A stage wants approval, so it is held against the plan that was approved: {by or 'there is none'}."
+    return f"A stage wants approval, so it is held against the plan that was approved{': ' if by else ''}{by}."
 
 
 def check_of_standing(name: str, commit: str, standing: Standing, url: str) -> Check:
