@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from shipway.approvals import Permission, Review, ReviewState
+from shipway.forges import limits
 from shipway.forges.forge import Author, ForgeError, MergedPull
 from tests.forge.server import GitHubServer
 from tests.forge.waiting import Clock, forge_of
@@ -89,3 +90,27 @@ def test_the_head_of_a_branch_whatever_its_name(github: GitHubServer) -> None:
     assert forge.branch_head("release/1.x") == MERGED
     with pytest.raises(ForgeError):
         forge.branch_head("gone")
+
+
+def test_what_a_branch_has_changed_since_is_told_whole_or_not_at_all(github: GitHubServer) -> None:
+    world, forge = github.world, forge_of(github, Clock())
+    world.branches["stable"] = MERGED
+    assert forge.changed_since("stable", MERGED) == ()
+    world.held["stable"] = [HEAD]
+    world.changed[HEAD] = ["src/new <- src/old", "docs"]
+    assert forge.changed_since("stable", HEAD) == ("docs", "src/new", "src/old")
+    world.changed[HEAD] = [f"file {index}" for index in range(limits.COMPARED_FILES_MAX)]
+    assert forge.changed_since("stable", HEAD) is None, "there may be more"
+    world.held.clear()
+    world.lost.append(HEAD)
+    assert forge.changed_since("stable", HEAD) is None, "the branch was written anew"
+    with pytest.raises(ForgeError) as caught:
+        forge.changed_since("stable", "9" * 40)
+    assert caught.value.status == 404
+
+
+def test_a_pull_request_that_is_open_is_told_as_it_would_be_merged(github: GitHubServer) -> None:
+    pull = github.world.pulls[7]
+    pull.head, pull.base, pull.repository = HEAD, "release/1", 5
+    told = forge_of(github, Clock()).pull_to_merge(7)
+    assert told == MergedPull(7, HEAD, Author(583231, "User"), "release/1", 5)

@@ -107,6 +107,10 @@ def _branch(world: World, seen: Seen, name: str) -> Answer:
     return 200, document
 
 
+def _named(now: str, before: str = "") -> dict[str, str]:
+    return {"filename": now, **({"previous_filename": before, "status": "renamed"} if before else {})}
+
+
 def _compared(world: World, seen: Seen, basehead: str) -> Answer:
     """A commit and a branch: `ahead` where the branch holds the commit, with what it has changed since; `diverged` where it
     held it once."""
@@ -116,5 +120,5 @@ def _compared(world: World, seen: Seen, basehead: str) -> Answer:
         return 404, None
     document = json.loads(example("commit-comparison"))
     (file,) = document["files"]
-    document["files"] = [file | {"filename": name} for name in world.changed.get(commit, ())]
+    document["files"] = [file | _named(*name.split(" <- ")) for name in world.changed.get(commit, ())]
     return 200, document | {"status": "identical" if is_head else "ahead" if is_held else "diverged"}

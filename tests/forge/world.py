@@ -186,7 +186,7 @@ class World:
     held: dict[str, list[str]] = field(default_factory=dict)
     """Commits that a branch holds besides its head."""
     changed: dict[str, list[str]] = field(default_factory=dict)
-    """Paths that the branch which holds a commit has changed since, by the commit."""
+    """Paths that the branch which holds a commit has changed since, by the commit; of a file that was renamed `new <- old`."""
     lost: list[str] = field(default_factory=list)
     """Commits that are known, and on no branch any more."""
     settings: dict[str, Any] = field(default_factory=dict)
