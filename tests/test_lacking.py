@@ -200,3 +200,46 @@ def test_the_plan_says_on_a_line_each_what_is_lacking_and_what_that_means(
             in place
         )
         assert "labels" not in place
+
+
+def test_what_is_not_asked_of_another_forge_is_said_where_the_plan_would_have_needed_it(
+    where: tuple[Kind, ForgeServer], tmp_path: Path
+) -> None:
+    kind, server = where
+    final = APPROVED.replace("    lasting: false\n", "").replace("touch built", "touch built, undo: rm built")
+    final = final.replace(", undo: rm shipped", "").replace("    approval: required\n", "")
+    shown = " ".join(ForeignJob(kind, server, tmp_path / "final", final).call("plan").stdout.split())
+    name = Provider(kind.name).shown
+    assert f"{name} is not asked whether the commit is still on its branch when `prod/rollout` begins" in shown
+    assert "environment" not in shown
+    preview = (
+        "version: 1\nname: shop\ntargets: {pr-*: {}}\nstages:\n  runner: {mode: preview, with: {role: runner, "
+        "services: {web: {path: ., command: exec sleep 60, ready: {tcp: true}}}}}\n"
+    )
+    done = ForeignJob(kind, server, tmp_path / "preview", preview).call("plan", "--target", "pr-7")
+    assert f"{name} brings no environment up: `pr-7` is only planned" in " ".join(done.stdout.split()), done.stderr
+
+
+def test_on_github_and_outside_a_job_nothing_is_lacking(tmp_path: Path) -> None:
+    kind = next(kind for kind in KINDS if kind.name == "github")
+    with kind.server() as server:
+        job = ForeignJob(kind, server, tmp_path, APPROVED)
+        for env in ({}, {"GITHUB_ACTIONS": ""}):
+            done = job.call("plan", more=env)
+            assert done.returncode == 0, done.stderr
+            assert "cannot do" not in done.stdout
+
+
+def test_a_run_behind_another_one_publishes_nothing_on_gitea(tmp_path: Path) -> None:
+    kind = next(kind for kind in KINDS if kind.name == "gitea")
+    with kind.server() as server:
+        job = ForeignJob(kind, server, tmp_path, APPROVED)
+        event = tmp_path / "completed.json"
+        run = {"id": 77, "event": "pull_request", "head_sha": HEAD, "head_repository": {"id": 1}, "run_attempt": 1}
+        event.write_text(json.dumps({"action": "completed", "repository": {"id": 1}, "workflow_run": run}))
+        more = {"GITHUB_EVENT_NAME": "workflow_run", "GITHUB_EVENT_PATH": str(event)}
+        done = job.call("action", "run", more=more)
+        assert done.returncode == 6, done.stdout + done.stderr
+        assert "nothing is published: Gitea does not tell what another run was of" in done.stderr
+        assert job.output("reason") == "capability-missing"
+        assert server.requests == []

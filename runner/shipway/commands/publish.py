@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from shipway.archive import HostileArchive
 from shipway.canonical import Json, mapping, parse
-from shipway.ci import CiContext
+from shipway.ci import CiContext, Provider
 from shipway.commands.delivery import check_of, guarded
 from shipway.commands.handover import PULL_REQUEST_FILE
 from shipway.commands.plan_archive import open_plan, plan_name
@@ -23,7 +23,8 @@ from shipway.commands.standing import tell_fresh
 from shipway.commands.stores import github_of
 from shipway.context import Context
 from shipway.errors import Reason, ShipwayError, VerificationError
-from shipway.forges.forge import Artifact, CiRun, Forge, ForgeError, Outcome, Posted, PullRequest
+from shipway.forges.forge import Artifact, Capability, CiRun, Forge, ForgeError, Outcome, Posted, PullRequest
+from shipway.forges.lacking import in_words
 from shipway.forges.sticky import Note, Purpose, post
 from shipway.plan import Plan
 from shipway.render import comment
@@ -74,6 +75,12 @@ def publish(context: Context, workflow: str) -> tuple[str, Sequence[Published]]:
     """
     ci = context.ci
     assert ci is not None
+    if ci.provider is not Provider.GITHUB:
+        raise ForgeError(
+            f"nothing is published: {ci.provider.shown} {in_words(Capability.FOREIGN_RUNS)}",
+            reason=Reason.CAPABILITY_MISSING,
+            next="a pull request's own job plans it there: docs/other-forges.md",
+        )
     if ci.token is None:
         raise ForgeError(
             "the artifacts of another run cannot be asked for: the job has no token",

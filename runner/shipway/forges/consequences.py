@@ -19,12 +19,15 @@ LACKED: Mapping[Provider, frozenset[Capability]] = {
 
 
 def told(plan: Plan, provider: Provider) -> tuple[str, ...]:
-    """One sentence for each capability that this plan would have had a use for, what stops it first; names in backticks."""
-    return tuple(
+    """One sentence for each thing that this plan would have had a use for, what stops it first; names in backticks."""
+    if provider is Provider.GITHUB:
+        return ()
+    lacking = [
         f"{provider.shown} {in_words(capability)}: {meaning}"
         for capability, meaning in _meanings(plan)
         if capability in LACKED[provider]
-    )
+    ]
+    return (*lacking, *_not_asked(plan, provider.shown))
 
 
 def by_hand(plan: Plan) -> str:
@@ -48,3 +51,12 @@ def _meanings(plan: Plan) -> Iterator[tuple[Capability, str]]:
         resumed = " unless `shipway resume` is called before" if plan.durability is Durability.MACHINE else ""
         yield Capability.ARTIFACTS, f"what a job that was cut off began is begun anew by the next one{resumed}"
         yield Capability.DEPLOYMENTS, f"that `{plan.target}` is executed is announced nowhere"
+
+
+def _not_asked(plan: Plan, name: str) -> Iterator[str]:
+    """What only GitHub is asked or heard by this version, whatever another forge could tell."""
+    if any(stage.mode == "preview" for stage in plan.stages) and plan.target.startswith("pr-"):
+        events = "only events of GitHub bring one up and take it down"
+        yield f"{name} brings no environment up: `{plan.target}` is only planned, since {events}"
+    if point := plan.on_rollback.point_of_no_return:
+        yield f"{name} is not asked whether the commit is still on its branch when `{point}` begins, which cannot be undone"

@@ -15,7 +15,7 @@ from shipway.render.shorten import Detail, Rank, shorten_lines
 MAX_LISTED = 20
 """How many lines a list has at the most."""
 
-_MAX_NOTES = 6
+_MAX_NOTES = 8
 _NOTE_CELLS = 400
 """Of one note: some hold a command to type, with a digest in it."""
 
