@@ -66,8 +66,32 @@ def test_what_cannot_be_started_says_why(
 ) -> None:
     if is_here:
         monkeypatch.chdir(tmp_path)
-    with open(os.devnull, "r+b") as null, pytest.raises(StartFailed, match=why):
-        start(argv, cwd=tmp_path, env=environment(), stdin=null.fileno(), output=null.fileno())
+    with open(os.devnull, "r+b") as null:
+        files = {"stdin": null.fileno(), "output": null.fileno()}
+        for own_path in ("", os.environ["PATH"]):
+            with pytest.raises(StartFailed, match=why):
+                start(argv, cwd=tmp_path, env={"PATH": os.environ["PATH"]}, own_path=own_path, **files)
+
+
+@pytest.mark.parametrize("is_own", [True, False], ids=["the PATH of this process", "another one"])
+def test_a_program_is_found_by_the_path_of_its_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_own: bool
+) -> None:
+    for name in ("theirs", "ours"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "tool").write_text(f"#!/bin/sh\necho {name}\n")
+        (tmp_path / name / "tool").chmod(0o755)
+    (tmp_path / "theirs/tool").chmod(0o644)  # what may not be executed is passed over
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more/tool").mkdir()
+    path = os.pathsep.join(str(tmp_path / name) for name in ("none", "theirs", "more", "ours"))
+    monkeypatch.setenv("PATH", path if is_own else "/usr/bin")
+    monkeypatch.chdir(tmp_path)
+    with open(os.devnull, "rb") as null, open("said", "wb") as output:
+        files = {"stdin": null.fileno(), "output": output.fileno()}
+        child = start(("tool",), cwd=tmp_path, env={"PATH": path}, own_path=os.environ["PATH"], **files)
+    assert child.reap() == 0
+    assert (tmp_path / "said").read_text() == "ours\n"
 
 
 @pytest.mark.parametrize("is_here", [True, False])

@@ -48,12 +48,23 @@ class Attempts:
     """
 
     def __init__(
-        self, *, clock_ms: Callable[[], int], grace: Grace, redactor: Redactor, directory: Path, threads: int
+        self,
+        *,
+        clock_ms: Callable[[], int],
+        grace: Grace,
+        redactor: Redactor,
+        directory: Path,
+        threads: int,
+        own_path: str = "",
     ) -> None:
-        """`directory` exists, private to this run: raw output in `raw/`, logs in `logs/`, exchange files in `io/`."""
+        """`directory` exists, private to this run: raw output in `raw/`, logs in `logs/`, exchange files in `io/`.
+
+        `own_path` is the PATH of this process, if that is known.
+        """
         self._clock_ms = clock_ms
         self._grace = grace
         self._redactor = redactor
+        self._own_path = own_path
         self._waiter = Waiter()
         self._threads = Threads(self._waiter, threads)
         self._stdin = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
@@ -149,7 +160,14 @@ class Attempts:
         }
         if attempt.emitter is not None:
             env["SHIPWAY_EMIT"] = files.emit
-        attempt.child = start(argv, cwd=command.cwd, env=env, stdin=self._stdin, output=attempt.transcript.descriptor)
+        attempt.child = start(
+            argv,
+            cwd=command.cwd,
+            env=env,
+            stdin=self._stdin,
+            output=attempt.transcript.descriptor,
+            own_path=self._own_path,
+        )
         self._of_child[attempt.child.pid] = attempt
         self._waiter.watch(attempt.child)
 

@@ -90,6 +90,7 @@ def execute_plan(plan: Plan, tools: ExecutionTools) -> Execution:
         redactor=tools.redactor,
         directory=tools.directory,
         threads=_threads(plan, tools),
+        own_path=tools.context.env.get("PATH", ""),
     ).watch(clock_ms)
     step_locks = StepLocks(tools.locks, plan.locks, attempts.wake)
     around = surroundings_of(plan, tools, attempts, step_locks, clock_ms)

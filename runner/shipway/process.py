@@ -82,14 +82,17 @@ _OPEN_FILES_PER_CHILD = 3
 _OPEN_FILES_WINDOWS = 512
 
 
-def start(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], stdin: int, output: int) -> Child:
+def start(
+    argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], stdin: int, output: int, own_path: str = ""
+) -> Child:
     """Start `argv` in a new process group with exactly `env`, both its outputs going to the descriptor `output`.
 
+    `own_path` is the PATH of this process, if that is known: by it the system itself finds the program, and faster.
     It inherits the open files that are marked for it: `context.hide_from_children` has seen to it that none other is.
     Raises StartFailed, naming the program or the directory.
     """
     try:
-        pid = _spawn(argv, env, stdin, output) if _is_here(cwd) else _popen(argv, cwd, env, stdin, output)
+        pid = _spawn(argv, env, stdin, output, own_path) if _is_here(cwd) else _popen(argv, cwd, env, stdin, output)
     except OSError as error:
         raise StartFailed(_why_not_started(argv[0], cwd, error)) from error
     except ValueError as error:
@@ -104,11 +107,15 @@ def _is_here(cwd: Path) -> bool:
         return False
 
 
-def _spawn(argv: Sequence[str], env: Mapping[str, str], stdin: int, output: int) -> int:
+def _spawn(argv: Sequence[str], env: Mapping[str, str], stdin: int, output: int, own_path: str) -> int:
     """The pid of a child in our own working directory, which is nearly always the right one: half the price of a Popen."""
     files = [(os.POSIX_SPAWN_DUP2, stdin, 0), (os.POSIX_SPAWN_DUP2, output, 1), (os.POSIX_SPAWN_DUP2, output, 2)]
+    words = tuple(argv)
+    if own_path and env.get("PATH") == own_path:
+        with suppress(OSError):  # what is wrong is found out below, where it can be told
+            return os.posix_spawnp(argv[0], words, env, file_actions=files, setpgroup=0, setsigdef=_IGNORED_BY_PYTHON)
     program = _found(argv[0], env)
-    return os.posix_spawn(program, tuple(argv), env, file_actions=files, setpgroup=0, setsigdef=_IGNORED_BY_PYTHON)
+    return os.posix_spawn(program, words, env, file_actions=files, setpgroup=0, setsigdef=_IGNORED_BY_PYTHON)
 
 
 def _popen(argv: Sequence[str], cwd: Path, env: Mapping[str, str], stdin: int, output: int) -> int:
