@@ -66,7 +66,10 @@ _NOWHERE = Path()
 
 
 class Ongoing:
-    """One attempt in progress. `code` is the exit code of a leader that has ended, while others of its group have not."""
+    """One attempt in progress. `code` is the exit code of a leader that has ended, while others of its group have not.
+
+    `is_hurried`: it is ended with its run, so that what it printed too much of is not waited for.
+    """
 
     __slots__ = (
         "call",
@@ -78,6 +81,7 @@ class Ongoing:
         "files",
         "given",
         "heard_ms",
+        "is_hurried",
         "left_processes",
         "next_signal_ms",
         "node",
@@ -102,6 +106,7 @@ class Ongoing:
         self.heard_ms = started_ms
         self.child: Child | None = None
         self.code: int | None = None
+        self.is_hurried = False
         self.left_processes = False
         self.cwd = _NOWHERE
         self.given: Mapping[str, Json] = {}

@@ -30,6 +30,7 @@ from shipway.redaction import Redactor
 from shipway.transcript import Transcript
 
 _GROUP_POLL_MS = 10
+_ALL_SIGNALS = 4
 _AFTER_KILL_MS = 250
 """After this long a killed group counts as gone, even if the kernel still holds on to one of its processes."""
 
@@ -206,6 +207,8 @@ class Attempts:
     def stop(self, node: str, outcome: Outcome) -> None:
         """End an attempt in progress, by signals that grow stronger; it will be reported with `outcome`."""
         attempt = self._active.get(node)
+        if attempt is not None:
+            attempt.is_hurried |= outcome is Outcome.CANCELLED
         if attempt is not None and not attempt.is_to_stop and attempt.code is None:
             attempt.stop_outcome = outcome
             attempt.stopped[0] = True
@@ -214,6 +217,7 @@ class Attempts:
     def kill(self) -> None:
         """End everything at once; what was killed already is left to die."""
         for attempt in self._active.values():
+            attempt.is_hurried = True
             if attempt.code is None:
                 attempt.stop_outcome = attempt.stop_outcome or Outcome.CANCELLED
                 attempt.stopped[0] = True
@@ -282,7 +286,11 @@ class Attempts:
             if attempt.signals_sent > 2 and attempt.call is not None:
                 self._of_call.pop(id(attempt.call), None)
                 ended.append(self._endings.left_behind(self._taken_off(attempt)))
-            elif attempt.code is not None and (attempt.signals_sent > 3 or not _group_is_alive(attempt)):
+            elif (
+                attempt.code is not None
+                and (attempt.signals_sent >= _ALL_SIGNALS or not _group_is_alive(attempt))
+                and _is_read(attempt)
+            ):
                 ended.append(self._endings.of_child(self._taken_off(attempt), attempt.code))
         return ended
 
@@ -305,7 +313,7 @@ class Attempts:
         assert attempt.child is not None
         attempt.code = attempt.child.reap()
         if not _group_is_alive(attempt):
-            return [self._endings.of_child(self._taken_off(attempt), attempt.code)]
+            return [self._endings.of_child(self._taken_off(attempt), attempt.code)] if _is_read(attempt) else []
         if attempt.signals_sent > 2:
             attempt.next_signal_ms = self._clock_ms() + _AFTER_KILL_MS
         elif not attempt.is_to_stop:
@@ -327,6 +335,18 @@ def _made(directory: Path) -> str:
 
 def _group_is_alive(attempt: Ongoing) -> bool:
     return attempt.child is not None and attempt.child.group_is_alive()
+
+
+def _is_read(attempt: Ongoing) -> bool:
+    """Whether what a gone group printed can be read to its end at once; else a part of it is, and the loop turns meanwhile."""
+    transcript = attempt.transcript
+    if transcript is None or attempt.is_hurried or attempt.hands_on_a_secret or not transcript.is_far_behind:
+        if transcript is not None and attempt.is_hurried:
+            transcript.give_up()
+        return True
+    attempt.signals_sent, attempt.next_signal_ms = _ALL_SIGNALS, None  # its number may be another group's by now
+    transcript.pump()
+    return False
 
 
 def _body(action: ThreadAction, verb: Verb, work: Work) -> Callable[[], object]:

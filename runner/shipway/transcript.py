@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from shipway.redaction import Redacted, Redactor
+from shipway.redaction import Redacted, Redactor, trusted
 
 TAIL_CHARACTERS = 8192
 """How much of a log's end is kept in memory and in the receipt."""
@@ -17,7 +17,7 @@ _CHUNK = 1 << 20
 
 _Decoder = codecs.getincrementaldecoder("utf-8")
 
-_CHUNKS_AT_ONCE = 8
+_CHUNKS_AT_ONCE = 2
 """A child may print faster than this reads: a turn of the loop must end all the same, or no timeout would be seen."""
 
 
@@ -51,6 +51,7 @@ class Transcript:
         # put a link or a pipe there.
         self.descriptor = os.open(raw, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
         self._position = 0
+        self._is_given_up = False
         self._sink: int | None = None
         self.tail = ""
         self.fault = ""
@@ -82,6 +83,15 @@ class Transcript:
         fresh = self._take(size)
         return fresh if self._reading is None else fresh + "".join(map(self._keep, self._reading.end()))
 
+    @property
+    def is_far_behind(self) -> bool:
+        """Whether more was written than `pump` takes at once: to read it all now would hold everything else up."""
+        return os.fstat(self.descriptor).st_size - self._position > _CHUNKS_AT_ONCE * _CHUNK
+
+    def give_up(self) -> None:
+        """`close` is to read a bounded part and no more: for the end of a run that must not wait. `fault` says what is missing."""
+        self._is_given_up = True
+
     def note(self, text: str) -> None:
         """Add a line of Shipway's or an in-process action's own to the log."""
         self._keep(self._redactor.clean(text if text.endswith("\n") else text + "\n"))
@@ -90,7 +100,14 @@ class Transcript:
         """Take the rest, give back the descriptors, remove the raw file; the last text that came."""
         # Up to here and no further: a process that left its group could go on writing for ever.
         size = os.fstat(self.descriptor).st_size
-        fresh = self._rest(size) if size else ""
+        end = min(size, self._position + _CHUNK) if self._is_given_up else size
+        if end < size:
+            # What is held back, since it may be the beginning of a secret, is left out as well.
+            fresh, missing = self._take(end), f"{((size - end) >> 20) + 1} MiB of its output were not read"
+            self._keep(trusted(f"\n{missing}: the run was ended\n"))
+            self.fault = self.fault or f"the log is not whole: {missing}"
+        else:
+            fresh = self._rest(size) if size else ""
         os.close(self.descriptor)
         with suppress(OSError):
             os.unlink(self._raw)
