@@ -243,6 +243,36 @@ def test_a_secret_output_is_masked_in_the_whole_log_and_kept_as_a_keyed_digest(t
     assert hashlib.sha256(SECRET.encode()).hexdigest() not in str(kept)
 
 
+@pytest.mark.parametrize(
+    "then", ["exit 1", "kill -9 $$", "echo no line >> $SHIPWAY_OUTPUT", "echo count=many >> $SHIPWAY_OUTPUT"]
+)
+@pytest.mark.parametrize(
+    "form",
+    [
+        f"password={SECRET}",
+        f"password={SECRET}\\npassword=another-one",
+        f"password<<E\\n{SECRET}\\nE",
+        f"password<<E\\n{SECRET}",
+    ],
+)
+def test_a_secret_output_is_masked_also_where_the_step_fails_after_it_was_written(
+    tmp_path: Path, then: str, form: str
+) -> None:
+    steps = f"""
+        a:
+          outputs: {{password: secret, count: {{type: integer, required: false}}}}
+          run: |
+            printf '{form}\\n' >> "$SHIPWAY_OUTPUT"
+            echo "made {SECRET}"
+            {then}
+    """
+    ran = run(tmp_path, stage(steps))
+    assert ran.outcomes == {"a": "failed"}
+    assert ran.log("main/a") == "made ***\n"
+    assert SECRET not in ran["main/a"].error
+    assert SECRET.encode() not in canonical_bytes(ran.receipt.document)
+
+
 def test_a_secret_in_an_undo_and_in_an_error_is_masked(tmp_path: Path) -> None:
     ran = run(
         tmp_path,

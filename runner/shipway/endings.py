@@ -15,7 +15,7 @@ from shipway.canonical import Json
 from shipway.emission import Conflict, checked_emission
 from shipway.exchange import keep_file
 from shipway.nodes import Change, Outcome, Verified
-from shipway.outputs import BadOutput, take_outputs
+from shipway.outputs import MAX_SECRET, BadOutput, take_outputs
 from shipway.process import Call, StartFailed
 from shipway.records import Record, redacted_record, texts_of
 from shipway.redaction import MASK, Redactor
@@ -73,6 +73,8 @@ class Endings:
     def of_child(self, attempt: Ongoing, code: int) -> Ended:
         """The end of an attempt whose leader exited with `code` (negative: a signal), and whose group is gone."""
         warning = "it left processes running in the background; they were ended" if attempt.left_processes else ""
+        if attempt.hands_on_a_secret:
+            self._learn_written(attempt)
         if attempt.stop_outcome is not None:
             return self._end(attempt, attempt.stop_outcome, error=attempt.why_stopped, warning=warning, code=code)
         if attempt.verb is Verb.VERIFY:
@@ -113,6 +115,13 @@ class Endings:
             if rule.type == "file" and name in outputs:
                 kept[name] = str(keep_file(attempt.cwd / str(outputs[name]), name, self._directory / "artifacts"))
         return kept
+
+    def _learn_written(self, attempt: Ongoing) -> None:
+        """Mask the secrets that a step has written down, also one that fails or is ended after it."""
+        assert attempt.files is not None
+        secret = {name for name, rule in attempt.outputs.items() if rule.type == "secret"}
+        for name, value in attempt.files.written_to(secret):
+            self._redactor.add(f"{attempt.node}.{name}", value[:MAX_SECRET])
 
     def _learn_secrets(self, attempt: Ongoing, outputs: Mapping[str, Json]) -> None:
         """Mask secret outputs from now on; the node's own log is read only after this."""

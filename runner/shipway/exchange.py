@@ -7,15 +7,16 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from io import BufferedReader
+from itertools import islice
 from pathlib import Path
 
 from shipway.action import Verb
 from shipway.emission import read_emission
 from shipway.growth import Emitted
 from shipway.nodes import Node, Outcome
-from shipway.outputs import BadOutput, parse_output_file
+from shipway.outputs import BadOutput, parse_output_file, written_values
 
 MAX_OUTPUT_FILE_BYTES = 1 << 20
 """What a step may write to $SHIPWAY_OUTPUT, as on GitHub (1 MB per job)."""
@@ -27,6 +28,9 @@ _LONGEST_NAME = 200
 """A name may have 255 bytes, with a digest and an ending behind it; ids are ASCII."""
 
 _STATUS_BYTES = 4096
+
+MOST_SECRETS_WRITTEN = 64
+"""How many values of secret outputs are looked for in all that a step leaves: it may replace one over and over."""
 
 LONGEST_PAUSE_MS = 86_400_000
 """What a step asks for beyond a day counts as a day."""
@@ -91,6 +95,14 @@ class Exchange:
         except UnicodeDecodeError as error:
             number = content.count(b"\n", 0, error.start) + 1
             raise BadOutput(f"line {number} of $SHIPWAY_OUTPUT is not UTF-8") from None
+
+    def written_to(self, names: Container[str]) -> list[tuple[str, str]]:
+        """What was written to $SHIPWAY_OUTPUT for outputs of these names, whatever else is in it."""
+        try:
+            content = self._read(self.output, "$SHIPWAY_OUTPUT", MAX_OUTPUT_FILE_BYTES)
+        except BadOutput:
+            return []
+        return list(islice(written_values(content.decode("utf-8", "replace"), names), MOST_SECRETS_WRITTEN))
 
     def emitted(self, node: Node) -> tuple[Emitted, ...]:
         """What was written to $SHIPWAY_EMIT, of the templates of `node`. Raises BadOutput, with the line's number."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
+from itertools import takewhile
 
 from shipway.canonical import MAX_SAFE_INTEGER, Json, NotCanonical, canonical_bytes, json_fault
 from shipway.declaration import OutputRule
@@ -69,6 +70,19 @@ def parse_output_file(text: str, redact: Callable[[str], str] = str) -> dict[str
                 f"line {number} of $SHIPWAY_OUTPUT: `{_short(redact(line))}` is neither `name=value` nor `name<<EOF`"
             )
     return found
+
+
+def written_values(text: str, names: Container[str]) -> Iterator[tuple[str, str]]:
+    """Each value that is given to one of `names`, also one that a later line replaces, and in a file that is malformed."""
+    lines = text.split("\n")
+    for place, line in enumerate(lines):
+        name, _, delimiter = line.removesuffix("\r").partition("<<")
+        if name in names:
+            value = takewhile(lambda inner: inner.removesuffix("\r") != delimiter, lines[place + 1 :])  # noqa: B023
+            yield name, "\n".join(value)
+        name, _, rest = line.partition("=")
+        if name.strip() in names and rest:
+            yield name.strip(), rest
 
 
 def typed_output(name: str, text: str, rule: OutputRule, redact: Callable[[str], str] = str) -> Json:
