@@ -107,6 +107,21 @@ def test_case_g113_what_was_changed_since_is_left_alone(project: Project) -> Non
     assert sorted(files(project)) == [".zshrc"]
 
 
+def test_a_run_keeps_what_it_worked_out_of_receipts_and_a_plan_leaves_nothing(project: Project) -> None:
+    project.call("run", "--yes", "-q")
+    project.call("run", "--yes", "-q", "--input", "action=decommission")
+    cache = project.root / ".shipway/cache"
+    for path in cache.iterdir():
+        path.unlink()
+    assert changes(project, "decommission") == {}
+    assert not list(cache.iterdir())
+    project.call("run", "--yes", "-q", "--input", "action=decommission")
+    [kept] = cache.iterdir()
+    assert changes(project, "decommission") == {}
+    kept.write_bytes(kept.read_bytes()[:-1])
+    assert changes(project, "decommission") == {}
+
+
 def test_no_record_makes_a_folder_with_all_that_is_in_it_ours(project: Project) -> None:
     project.call("run", "--yes", "-q")
     lay(project.root, {"home/theirs/thesis": "mine"})

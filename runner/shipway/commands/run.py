@@ -68,7 +68,7 @@ def voyage(request: Request, arguments: Namespace, context: Context, repository:
     events.subscribe(view)
     events.wants_output = view.wants_output
     request = replace(request, confirm=_expecting(view, request.confirm))
-    around = surroundings(context, repository, events, keeper)
+    around = surroundings(context, repository, events, keeper, is_run=request.execute)
     with heeding_signals(around.interruption), view:
         finished = run_lifecycle(request, around)
     if finished.declined and request.is_undoing:

@@ -164,8 +164,10 @@ def root_here(context: Context) -> Path:
     return next((path for path in above if (path / DIRECTORY).is_dir() or (path / DEFAULT_FILE).is_file()), context.cwd)
 
 
-def surroundings(context: Context, repository: Repository, events: Events, reporter: Reporter) -> Surroundings:
-    """What a lifecycle works in, for this call."""
+def surroundings(
+    context: Context, repository: Repository, events: Events, reporter: Reporter, *, is_run: bool = False
+) -> Surroundings:
+    """What a lifecycle works in, for this call. What `is_run` may leave notes in the workspace, a plan none."""
     return Surroundings(
         context=context,
         repository=repository,
@@ -183,7 +185,7 @@ def surroundings(context: Context, repository: Repository, events: Events, repor
         open_shelf=lambda declared, secrets, target: open_shelf(declared, secrets, target, context, repository),
         receipts=lambda declared, target: receipts_of(declared, target, context, repository),
         anchors=lambda declared, target: _anchors(declared, target, context, repository, events),
-        prior=lambda declared, target: _prior(declared, target, context, repository),
+        prior=lambda declared, target: _prior(declared, target, context, repository, keep=is_run),
         precedents=lambda declared, target: precedents_of(declared, target, context, repository),
     )
 
@@ -199,10 +201,12 @@ def journal_of(root: Path, context: Context) -> JournalFile:
     )
 
 
-def _prior(declared: declaration.Declaration, target: str, context: Context, repository: Repository) -> State:
+def _prior(
+    declared: declaration.Declaration, target: str, context: Context, repository: Repository, *, keep: bool
+) -> State:
     from shipway.commands.state_cache import prior_state  # late: only a backend that looks back asks for it
 
-    return prior_state(declared, target, context, repository)
+    return prior_state(declared, target, context, repository, keep=keep)
 
 
 def _anchors(

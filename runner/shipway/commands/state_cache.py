@@ -73,9 +73,14 @@ def current_state(archive: Archive, *, keep: bool) -> tuple[State, tuple[Finding
     return state, ()
 
 
-def prior_state(declared: Declaration, target: str, context: Context, repository: Repository) -> State:
-    """What exists in a target before a run. Raises VerificationError where a receipt cannot be counted: it may have removed it."""
-    state, findings = current_state(Archive(declared, target, context, repository), keep=False)
+def prior_state(
+    declared: Declaration, target: str, context: Context, repository: Repository, *, keep: bool = False
+) -> State:
+    """What exists in a target before a run. Raises VerificationError where a receipt cannot be counted: it may have removed it.
+
+    With `keep` it is kept, so that the next run reads the receipts that came since, and no other.
+    """
+    state, findings = current_state(Archive(declared, target, context, repository), keep=keep)
     if findings:
         raise VerificationError(
             f"what exists is not known: {findings[0].place}: {findings[0].text}",
