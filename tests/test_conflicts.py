@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shipway.conflicts import Accesses, settle
+from shipway.conflicts import Accesses, do_meet, settle
 from shipway.errors import Position, Problem
 from shipway.globs import globs_meet, match_glob
 from shipway.nodes import Need, NeedKind, Node
@@ -250,6 +250,21 @@ def test_writers_are_in_one_line_and_readers_behind_them(seed: int) -> None:
 
 
 @many
+@given(st.integers(0, 2**48))
+def test_where_nobody_touches_what_another_writes_there_is_nothing_to_settle(seed: int) -> None:
+    nodes, accesses = _random_nodes(Random(seed))
+    few = {node.id: accesses[node.id] for node in nodes[: seed % 4]}
+    if not do_meet(few):
+        assert _settled(nodes, few) == (tuple(nodes), [])
+    shared = [
+        (one, other)
+        for one in few
+        for other in few
+        if one != other and _meet(few[one].writes, (*few[other].writes, *few[other].reads))
+    ]
+    assert do_meet(few) or not shared
+
+
 @given(st.integers(0, 2**48))
 def test_paths_are_found_wherever_there_are_some(seed: int) -> None:
     rng = Random(seed)

@@ -8,7 +8,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from shipway.action import Access, Action
-from shipway.conflicts import Accesses, settle
+from shipway.conflicts import Accesses, do_meet, settle
 from shipway.errors import Problem
 from shipway.graph import GraphError
 from shipway.nodes import Immediate, Node, Slot
@@ -44,9 +44,12 @@ def settled(
     """
     if not any(used.writes for used in accesses.values()):
         return nodes, []
+    inside = {name: _inside(used, root) for name, used in accesses.items()}
+    if not do_meet(inside):
+        return nodes, []
     try:
         graph = in_turn(build_graph(nodes, {stage.id: stage.needs for stage in stages}), nodes)
-        return settle(nodes, {name: _inside(used, root) for name, used in accesses.items()}, graph)
+        return settle(nodes, inside, graph)
     except GraphError:
         return nodes, []
 

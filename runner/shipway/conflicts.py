@@ -45,6 +45,14 @@ class _Users(dict[Resource, _Used]):
         return used
 
 
+def do_meet(accesses: Mapping[str, Accesses]) -> bool:
+    """Whether one node writes what another one writes or reads: only then does it matter which comes first."""
+    index = {name: place for place, name in enumerate(accesses)}
+    return any(
+        one is not other or len({*one.writers, *one.readers}) > 1 for one, other in _meeting(_all_used(accesses, index))
+    )
+
+
 def settle(
     nodes: Sequence[Node], accesses: Mapping[str, Accesses], graph: Graph
 ) -> tuple[tuple[Node, ...], list[Problem]]:
@@ -58,6 +66,47 @@ def settle(
     return _Settlement(nodes, accesses, graph).settle()
 
 
+def _all_used(accesses: Mapping[str, Accesses], index: Mapping[str, int]) -> list[_Used]:
+    """Writers and readers by resource, as `index` has them; who writes into a folder reads the folder."""
+    users = _Users()
+    for name, access in accesses.items():
+        for resource in dict.fromkeys(access.writes):
+            users[resource].writers.append(index[name])
+        for resource in dict.fromkeys(access.reads):
+            users[resource].readers.append(index[name])
+    written = {
+        used.resource.name: used
+        for used in users.values()
+        if used.writers and used.resource.scheme == "file" and used.resource.reach is Reach.ENTRY
+    }
+    for used in list(users.values()) if written else ():
+        for folder in used.resource.ancestors() if used.writers and used.resource.scheme == "file" else ():
+            if folder in written:
+                written[folder].readers += used.writers
+    return list(users.values())
+
+
+def _meeting(all_used: Sequence[_Used]) -> Iterator[tuple[_Used, _Used]]:
+    """Pairs of resources that have something in common, and of which one at least is written; each with itself too."""
+    files: list[tuple[str, bool, str, _Used]] = []
+    for used in all_used:
+        if used.writers:
+            yield used, used
+        if used.resource.scheme == "file":
+            is_entry = used.resource.reach is Reach.ENTRY
+            files.append((used.resource.literal, is_entry, used.resource.name, used))
+    files.sort(key=lambda entry: entry[:3])
+    around: list[tuple[str, _Used]] = []
+    for literal, is_entry, _, used in files:
+        while around and not literal.startswith(around[-1][0]):
+            around.pop()
+        for _, wider in around:
+            if (used.writers or wider.writers) and wider.resource.meets(used.resource):
+                yield wider, used
+        if not is_entry:
+            around.append((literal, used))
+
+
 class _Settlement:
     def __init__(self, nodes: Sequence[Node], accesses: Mapping[str, Accesses], graph: Graph) -> None:
         self._nodes = nodes
@@ -69,7 +118,7 @@ class _Settlement:
         for before, follower in graph.edges:
             after[self._index[before]].append(self._index[follower])
         self._reach = Reachability([self._index[name] for name in graph.topological_order()], after)
-        self._pairs = list(self._meeting(self._used()))
+        self._pairs = list(_meeting(self._in_line(_all_used(accesses, self._index))))
 
     def settle(self) -> tuple[tuple[Node, ...], list[Problem]]:
         problems = self._unordered_writers()
@@ -80,46 +129,11 @@ class _Settlement:
         nodes = self._with_edges()
         return nodes, self._circles(nodes)
 
-    def _used(self) -> list[_Used]:
-        """Writers and readers by resource, by place in the order; who writes into a folder reads the folder."""
-        users = _Users()
-        for name, access in self._accesses.items():
-            for resource in dict.fromkeys(access.writes):
-                users[resource].writers.append(self._index[name])
-            for resource in dict.fromkeys(access.reads):
-                users[resource].readers.append(self._index[name])
-        written = {
-            used.resource.name: used
-            for used in users.values()
-            if used.writers and used.resource.scheme == "file" and used.resource.reach is Reach.ENTRY
-        }
-        for used in list(users.values()) if written else ():
-            for folder in used.resource.ancestors() if used.writers and used.resource.scheme == "file" else ():
-                if folder in written:
-                    written[folder].readers += used.writers
-        for used in users.values():
-            used.writers.sort(key=self._reach.place.__getitem__)
-        return list(users.values())
-
-    def _meeting(self, all_used: Sequence[_Used]) -> Iterator[tuple[_Used, _Used]]:
-        """Pairs of resources that have something in common, and of which one at least is written; each with itself too."""
-        files: list[tuple[str, bool, str, _Used]] = []
+    def _in_line(self, all_used: Sequence[_Used]) -> Sequence[_Used]:
+        """With the writers of each by place in the order."""
         for used in all_used:
-            if used.writers:
-                yield used, used
-            if used.resource.scheme == "file":
-                is_entry = used.resource.reach is Reach.ENTRY
-                files.append((used.resource.literal, is_entry, used.resource.name, used))
-        files.sort(key=lambda entry: entry[:3])
-        around: list[tuple[str, _Used]] = []
-        for literal, is_entry, _, used in files:
-            while around and not literal.startswith(around[-1][0]):
-                around.pop()
-            for _, wider in around:
-                if (used.writers or wider.writers) and wider.resource.meets(used.resource):
-                    yield wider, used
-            if not is_entry:
-                around.append((literal, used))
+            used.writers.sort(key=self._reach.place.__getitem__)
+        return all_used
 
     # Who writes what another writes.
 
