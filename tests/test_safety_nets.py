@@ -113,7 +113,7 @@ class Hung:
 
 
 @pytest.mark.parametrize("declared", [SHARED, PROBED], ids=["it succeeds late", "it fails late"])
-def test_case_74_the_lock_of_a_run_that_is_over_is_taken_over_and_its_late_write_refused(
+def test_cases_47_and_74_the_lock_of_a_run_that_is_over_is_taken_over_and_its_late_write_refused(
     tmp_path: Path, github: GitHubServer, declared: str
 ) -> None:
     bare, _ = make_remote(tmp_path)
@@ -148,7 +148,7 @@ def test_case_74_the_lock_of_a_run_that_is_over_is_taken_over_and_its_late_write
     assert (tmp_path / "log").read_text().split("\n") == ["77", "90", ""]
 
 
-def test_case_74_the_lock_of_a_killed_job_is_taken_over(tmp_path: Path, github: GitHubServer) -> None:
+def test_cases_47_and_74_the_lock_of_a_killed_job_is_taken_over(tmp_path: Path, github: GitHubServer) -> None:
     bare, _ = make_remote(tmp_path)
     holder, next_ = (machine(tmp_path, github, bare, run) for run in (HOLDER_RUN, NEXT_RUN))
     Hung(tmp_path, holder).close()
