@@ -12,6 +12,7 @@ import pytest
 from shipway import source
 from shipway.checkup import Check, Verdict
 from shipway.settings_review import (
+    Told,
     check_actions,
     check_branch,
     check_default_token,
@@ -250,11 +251,13 @@ def test_the_check_of_the_target_is_to_be_required() -> None:
     assert f"add `{wanted}` and `{wanted}/fresh` to the required" in next
 
 
-def required(rules: Any, protection: Any = None, *, lacks: str = "", unplanned: str = "") -> list[tuple[str, str, str]]:
+def required(
+    rules: Any, protection: Any = None, *, lacks: str = "", unplanned: str = "", has_groups: bool = False
+) -> list[tuple[str, str, str]]:
     """What is said of the required checks of `main`, where whoever `lacks` says is told none."""
-    tellers = [teller for teller in Teller if teller.value != lacks]
-    where = [unplanned] if unplanned else []
-    found = check_required(rules, protection, "shipway/shop/prod", "main", "o/r", tellers, where)
+    tellers = frozenset(teller for teller in Teller if teller.value != lacks)
+    told = Told(tellers, (unplanned,) if unplanned else (), has_groups)
+    found = check_required(rules, protection, "shipway/shop/prod", "main", "o/r", told)
     return [(check.verdict.value, check.text, check.next) for check in found]
 
 
@@ -272,6 +275,7 @@ def test_a_check_is_not_advised_where_it_would_be_waited_for_for_ever(lacks: str
     assert (verdict, f"no job tells it on {who}" in text) == ("look", True), text
     assert first.index(next) < first.index("then require `shipway/shop/prod`")
     assert required([], lacks="groups")[0][2].startswith("add "), "without a queue there is no group"
+    assert "a merge group" in required([], lacks="groups", has_groups=True)[0][1], "a workflow is for one"
     for name in ("shipway/shop/prod", "shipway/shop/prod/fresh"):
         needed = {"type": "required_status_checks", "parameters": {"required_status_checks": [{"context": name}]}}
         [(verdict, text, _)] = required([queue, needed], lacks=lacks)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+
+from msgspec import Struct
 
 from shipway.canonical import Json, mapping
 from shipway.checkup import Check, Verdict, good
@@ -84,23 +86,25 @@ def check_branch(rules: Json, protection: Json, branch: str, slug: str) -> Itera
         yield Check("force pushes", Verdict.LOOK, f"the history of {name} can be replaced", next)
 
 
-def check_required(
-    rules: Json,
-    protection: Json,
-    wanted: str,
-    branch: str,
-    slug: str,
-    tellers: Iterable[Teller],
-    unplanned: Sequence[str],
-) -> Iterator[Check]:
+class Told(Struct, frozen=True):
+    """Whom the workflows of a repository tell the checks of a plan, all of them together.
+
+    `unplanned` are the filters that keep pull requests from being planned, each with its place; `has_groups`: one of the
+    workflows is for merge groups, so that there is a queue, which classic branch protection does not tell of.
+    """
+
+    tellers: frozenset[Teller]
+    unplanned: tuple[str, ...] = ()
+    has_groups: bool = False
+
+
+def check_required(rules: Json, protection: Json, wanted: str, branch: str, slug: str, told: Told) -> Iterator[Check]:
     """Whether the check that Shipway makes (`shipway/<lifecycle>/<target>`) has to be there before a merge, and can be.
 
-    `tellers` are whom the workflows tell it. A required check that nobody tells leaves its pull request waiting for ever, so
-    it is not advised. `unplanned` are the filters that keep pull requests from being planned.
+    A required check that nobody tells leaves its pull request waiting for ever, so it is not advised.
     """
-    told = frozenset(tellers)
     required = [name for name in (wanted, f"{wanted}/fresh") if name in _required(rules, protection)]
-    gaps = list(_gaps(rules, told, unplanned))
+    gaps = list(_gaps(rules, told))
     for text, next in gaps:
         if required:
             names = " and ".join(f"`{name}`" for name in required)
@@ -109,13 +113,13 @@ def check_required(
         else:
             text = f"`{branch}` can be merged to without `{wanted}`; before it is required: {text}"
             yield Check("required check", Verdict.LOOK, text, f"{next}, then require `{wanted}`")
-    if f"{wanted}/fresh" in required and Teller.AGAIN not in told:
+    if f"{wanted}/fresh" in required and Teller.AGAIN not in told.tellers:
         text = f"`{wanted}/fresh` is required on `{branch}`, and no job renews it where the base has moved"
         yield Check("required check", Verdict.LOOK, text, _STALENESS)
     elif required and not gaps:
         yield good("required check", f"{' and '.join(f'`{name}`' for name in required)} required on `{branch}`")
     elif not gaps:
-        names = f"`{wanted}` and `{wanted}/fresh`" if Teller.AGAIN in told else f"`{wanted}`"
+        names = f"`{wanted}` and `{wanted}/fresh`" if Teller.AGAIN in told.tellers else f"`{wanted}`"
         next = f"add {names} to the required status checks of `{branch}`: https://github.com/{slug}/settings/rules"
         yield Check("required check", Verdict.LOOK, f"`{branch}` can be merged to without `{wanted}`", next)
 
@@ -123,18 +127,19 @@ def check_required(
 _STALENESS = "add a job with `command: check` under `push` and `merge_group`: docs/github.md#staleness-before-merge"
 
 
-def _gaps(rules: Json, told: frozenset[Teller], unplanned: Sequence[str]) -> Iterator[tuple[str, str]]:
+def _gaps(rules: Json, told: Told) -> Iterator[tuple[str, str]]:
     """What would never be told the check, with what to do first."""
-    if Teller.HEADS not in told:
+    if Teller.HEADS not in told.tellers:
         yield "no job tells it on a pull request", "plan in a job with `command: plan` under `pull_request`"
-    for where in unplanned:
+    for where in told.unplanned:
         yield (
             f"a pull request that {where} leaves out is not planned",
             "plan each: `reads` of a step says what it depends on",
         )
-    if Teller.FORKS not in told:
+    if Teller.FORKS not in told.tellers:
         yield "no job tells it on a fork's pull request", "`shipway init --forks` writes the workflows for it"
-    if any(mapping(rule).get("type") == "merge_queue" for rule in _items(rules)) and Teller.GROUPS not in told:
+    has_groups = told.has_groups or any(mapping(rule).get("type") == "merge_queue" for rule in _items(rules))
+    if has_groups and Teller.GROUPS not in told.tellers:
         yield "no job tells it on a merge group, whose queue waits for it", _STALENESS
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -17,6 +17,7 @@ from shipway.preview_trigger import has_previews
 from shipway.redaction import Redactor
 from shipway.repository import Repository
 from shipway.settings_review import (
+    Told,
     check_actions,
     check_branch,
     check_default_token,
@@ -115,13 +116,9 @@ def _settings(
     tellers = {teller for review in reviews for teller in review.tells()}
     if is_private:
         tellers.add(Teller.FORKS)  # strangers cannot fork it
-    unplanned = [where for review in reviews for where in review.unplanned()]
-    yield from _about_branch(
-        client,
-        slug,
-        branch,
-        lambda rules, protection: check_required(rules, protection, wanted, branch, slug, tellers, unplanned),
-    )
+    unplanned = tuple(where for review in reviews for where in review.unplanned())
+    told = Told(frozenset(tellers), unplanned, any("merge_group" in review.events for review in reviews))
+    yield from _about_branch(client, slug, branch, wanted, told)
 
 
 def _about_actions(client: Client, slug: str, *, is_private: bool) -> Iterator[Check]:
@@ -134,9 +131,7 @@ def _about_actions(client: Client, slug: str, *, is_private: bool) -> Iterator[C
         yield told if isinstance(told, Check) else check_fork_approval(told, slug)
 
 
-def _about_branch(
-    client: Client, slug: str, branch: str, required: Callable[[Json, Json], Iterable[Check]]
-) -> Iterator[Check]:
+def _about_branch(client: Client, slug: str, branch: str, wanted: str, told: Told) -> Iterator[Check]:
     """Rulesets are told to everyone who may read; branch protection to administrators, and as 404 where there is none."""
     escaped = quote(branch, safe="")
     rules = _asked(client, f"/repos/{slug}/rules/branches/{escaped}")
@@ -150,7 +145,7 @@ def _about_branch(
         yield asked  # what the rulesets do not say may be said there
         return
     yield from found
-    yield from required(rules, protection)
+    yield from check_required(rules, protection, wanted, branch, slug, told)
 
 
 def _asked(client: Client, path: str, *, absent: bool = False) -> Json | Check:
