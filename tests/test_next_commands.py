@@ -161,9 +161,30 @@ def test_a_step_that_nobody_can_ask_about_is_looked_at_before_a_killed_run_goes_
     running.communicate()
     shown = project.call("show").out
     assert "look at main/held: it was begun and never reported" in shown
+    assert "it still runs, though Shipway is gone: resume and rollback end it" in shown
+    assert ", last heard of after " in shown and re.search(r"held +unknown\n", shown), "nobody knows how long it took"
     assert [words[0] for words in hints(shown)] == ["resume", "rollback"]
     assert hints(shown)[0][2:] == ["--assume", "done", "main/held"]
     paste(project, hints(shown)[0])
+
+
+def test_several_steps_that_nobody_can_ask_about_are_one_command_that_can_be_pasted(project: Project) -> None:
+    steps = []
+    for name in "ab":
+        os.mkfifo(project.root / f"{name}-used")
+        steps.append(f"{name}: {{run: 'test -e mended || {{ echo > {name}-used; sleep 1000; }}'}}")
+    project.write({"shipway.yml": f"{HEAD}steps: {{{', '.join(steps)}}}\n"})
+    project.commit()
+    running = begin(project.root, "run", "--target", "prod", "--input", "size=1", "--yes", env=project.env)
+    for name in "ab":
+        (project.root / f"{name}-used").read_text()
+    running.kill()
+    running.communicate()
+    typed = re.search(
+        r"shipway (resume \S+ \\\n +--assume done main/a \\\n +--assume done main/b),", project.call("show").out
+    )
+    assert typed
+    project.call(*shlex.split(typed[1].replace("\\\n", "")), "--yes")
 
 
 def test_a_run_in_progress_is_shown_as_that_and_followed_and_stopped_as_shown(project: Project) -> None:

@@ -51,4 +51,10 @@ def going_on(receipt: Receipt, plan: Plan | None, context: Context) -> Sequence[
         return ()
     looks = [one_line(f"look at {readable(each.node)}: {each.why}") for each in found[:_MOST_LOOKS]]
     more = [f"look at {len(found) - _MOST_LOOKS} more that `shipway resume` names"] if len(found) > _MOST_LOOKS else []
-    return [*looks, *more, one_line(decisions(found, receipt.run).replace("`", ""))]
+    typed = one_line(decisions(found, receipt.run).replace("`", ""))
+    # What does not fit on a line is still one command, as it is pasted.
+    return (
+        [*looks, *more, *typed.replace(" --assume ", " \\\n--assume ").split("\n")]
+        if len(found) > 1
+        else [*looks, typed]
+    )

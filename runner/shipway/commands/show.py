@@ -14,6 +14,7 @@ from shipway.commands.going_on import going_on
 from shipway.commands.setting import find_file, journal_of, lifecycle_in, root_here
 from shipway.context import Context, read_context
 from shipway.errors import Reason, UsageError, did_you_mean
+from shipway.journal_file import JournalFile
 from shipway.nodes import Outcome
 from shipway.plan import Plan
 from shipway.receipt import Receipt
@@ -109,8 +110,16 @@ def _receipt_text(receipt: Receipt, context: Context) -> str:
         is_last=is_last,
         was_killed=is_last and same[0].has_crashed,
         was_undoing=is_last and same[0].has_crashed and same[0].status is RunStatus.ROLLING_BACK,
+        surviving=_surviving(receipt.run, journal, context) if is_last and same[0].has_crashed else (),
         going_on=going_on(receipt, plan, context) if is_last else (),
     )
+
+
+def _surviving(run: str, journal: JournalFile, context: Context) -> list[str]:
+    from shipway.survivors import survivors_of  # late: only of a killed run somebody may be left
+
+    directory = Workspace(root_here(context)).run_directory(run)
+    return [survivor.node for survivor in survivors_of(journal.read(run), directory)]
 
 
 def _timeline(receipt: Receipt, context: Context) -> str:

@@ -6,7 +6,7 @@ from shipway.durations import format_ms
 from shipway.node_ids import readable
 from shipway.nodes import WHOLE, Outcome
 from shipway.plan import Plan
-from shipway.receipt import NodeResult, Receipt, RollbackEntry, RunOutcome
+from shipway.receipt import NodeResult, Receipt, RollbackEntry, RunOutcome, own_outcome
 from shipway.redaction import Redacted, trusted
 from shipway.render import wording
 from shipway.render.blocks import (
@@ -110,7 +110,8 @@ def _row(result: NodeResult, count: int) -> Row:
     word = result_word(result)
     shown = f"**{word}**" if is_bad(result) else word
     attempts = str(len(result.attempts)) if result.attempts and count == 1 else "–"
-    took = format_ms(result.worked_ms) if result.started_ms is not None and count == 1 else "–"
+    is_known = result.started_ms is not None and own_outcome(result) is not Outcome.UNKNOWN
+    took = format_ms(result.worked_ms) if is_known and count == 1 else "–"
     cause = cause_of(result)
     line = f"| {code_cell(step or stage)} | {name(stage)} | {shown} | {attempts} | {took} | {code_cell(cause) if cause else ''} |"
     quiet = result.outcome in (Outcome.UNCHANGED, Outcome.SKIPPED)

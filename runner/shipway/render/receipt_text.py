@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from msgspec.structs import replace
 
@@ -50,6 +50,7 @@ def render_receipt(
     is_last: bool = True,
     was_killed: bool = False,
     was_undoing: bool = False,
+    surviving: Collection[str] = (),
     going_on: Sequence[str] = (),
     is_brief: bool = False,
 ) -> str:
@@ -57,17 +58,19 @@ def render_receipt(
 
     Typed as shown, what is next works: `again` is the command that runs the same anew, `is_last` says that no later run of
     this lifecycle and target is in the journal, so that this one can be gone on with, or undone. `was_killed` says that it is
-    unfinished: the receipt is what its journal holds; `was_undoing`, that its rollback was under way then. `going_on` is what to
+    unfinished: the receipt is what its journal holds; `was_undoing`, that its rollback was under way then;
+    `surviving` are nodes of it that still run. `going_on` is what to
     do and type where a bare `resume` would refuse. `is_brief` leaves out, but in the counts, nodes that did their part or never
     came to it.
     """
     page = Page(columns, colour)
     killed = "killed while it was rolled back" if was_undoing else "killed, unfinished"
-    _head(page, receipt, killed if was_killed else ending(receipt))
+    _head(page, receipt, killed if was_killed else ending(receipt), "last heard of after" if was_killed else "took")
     _results(page, receipt, _UNTOLD if is_brief else frozenset())
     for result in receipt.failed:
         # The log of a run in CI is gone with its machine.
-        _failure(page, result, plan, receipt.run if receipt.by.invoker == "local" else "")
+        logged = receipt.run if receipt.by.invoker == "local" else ""
+        _failure(page, result, plan, logged, still_runs=result.node in surviving)
     _undone(page, receipt)
     _foot(page, receipt, plan)
     again = again or f"shipway run --target {one_line(receipt.target)}"
@@ -111,13 +114,13 @@ def render_running(receipt: Receipt, *, so_far_ms: int, colour: bool, columns: i
     return page.text()
 
 
-def _head(page: Page, receipt: Receipt, ended: str) -> None:
+def _head(page: Page, receipt: Receipt, ended: str, took: str) -> None:
     colour = _ENDING_COLOURS.get(receipt.outcome, Colour.RED)
     if receipt.break_glass is not None:
         page.wrapped(f"{broken_glass(receipt.break_glass)}", "! ", Colour.RED)
     title = f"{one_line(receipt.lifecycle)} → {one_line(receipt.target)}: {ended}"
     page.heading(title, f"run {one_line(receipt.run)}", colour)
-    page.fact("started", f"{one_line(receipt.started)}, took {format_ms(receipt.duration_ms)}{_by(receipt)}")
+    page.fact("started", f"{one_line(receipt.started)}, {took} {format_ms(receipt.duration_ms)}{_by(receipt)}")
     page.fact("summary", unbroken(receipt_counts(receipt)))
     if made := made_words(summarise(receipt)):
         page.fact("made", unbroken(made))
@@ -180,7 +183,8 @@ def _result(page: Page, result: NodeResult, cells: int) -> None:
     colour = outcome_colour(result.outcome)
     sign = f"  {OUTCOME_SIGNS[own_outcome(result) if own_outcome(result) in FAILURES else result.outcome]} "
     tries = f"{len(result.attempts)} attempts" if len(result.attempts) > 1 else ""
-    right = f"{tries:>11} {format_ms(result.worked_ms):>6}" if result.started_ms is not None else ""
+    took = format_ms(result.worked_ms) if own_outcome(result) is not Outcome.UNKNOWN else ""
+    right = f"{tries:>11} {took:>6}" if result.started_ms is not None else ""
     name = _step(result)
     if width(name) > cells:
         page.wrapped(name, sign, colour)
@@ -198,7 +202,7 @@ def _told(result: NodeResult) -> str:
     return result_word(result) + (separator + cause if cause else "")
 
 
-def _failure(page: Page, result: NodeResult, plan: Plan | None, run: str) -> None:
+def _failure(page: Page, result: NodeResult, plan: Plan | None, run: str, *, still_runs: bool) -> None:
     node = plan.by_id.get(result.node) if plan else None
     is_unreported = own_outcome(result) is Outcome.UNKNOWN
     page.heading(
@@ -207,6 +211,8 @@ def _failure(page: Page, result: NodeResult, plan: Plan | None, run: str) -> Non
     if node and node.title:
         page.fact("what", one_line(node.title))
     unreported = "it was begun, and Shipway was gone before it ended" if is_unreported else ""
+    if still_runs:
+        unreported = "it still runs, though Shipway is gone: resume and rollback end it first"
     page.fact("how", cause_of(result) or unreported or wording.outcome_word(result.outcome))
     if node:
         page.fact("declared", str(node.position))

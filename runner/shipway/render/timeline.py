@@ -44,6 +44,7 @@ class _Row(Struct, frozen=True):
     waits: tuple[tuple[int, int], ...]
     mark: str
     is_longest: bool = False
+    is_known: bool = True
 
     @property
     def took_ms(self) -> int:
@@ -91,6 +92,7 @@ def _row(result: NodeResult, receipt: Receipt, marks: Marks) -> _Row:
         ((ready, spans[0][0]), *between),
         marks.longest if is_longest else marks.other,
         is_longest,
+        own_outcome(result) is not Outcome.UNKNOWN,
     )
 
 
@@ -114,9 +116,10 @@ def _line(row: _Row, marks: Marks, cells: int, room: int, total: int, colour: bo
             if end > start or mark == row.mark:
                 bar[first:last] = [mark] * (last - first)
     sign = OUTCOME_SIGNS[row.outcome] if marks.signs else _plain_sign(row.outcome)
+    took = format_ms(row.took_ms) if row.is_known else "?"
     painted = paint("".join(bar).rstrip(), outcome_colour(row.outcome), colour)
     name = pad(cut_front(row.name, cells) if marks.signs else row.name[-cells:], cells)
-    return f"{sign} {name}  {painted}{' ' * (room - len(''.join(bar).rstrip()))} {format_ms(row.took_ms):>{_TOOK - 1}}"
+    return f"{sign} {name}  {painted}{' ' * (room - len(''.join(bar).rstrip()))} {took:>{_TOOK - 1}}"
 
 
 def _plain_sign(outcome: Outcome) -> str:
