@@ -174,6 +174,18 @@ def test_a_policy_that_a_label_would_soften_refuses(where: tuple[Kind, ForgeServ
     assert (job.root / "old.txt").is_file()
 
 
+def test_nobody_overrides_a_policy_in_a_job(where: tuple[Kind, ForgeServer], tmp_path: Path) -> None:
+    kind, server = where
+    job = ForeignJob(kind, server, tmp_path, LABELLED)
+    server.world.pulls[7].merge_commit = job.commit
+    server.world.roles["octocat"] = "admin"
+    done = job.call("action", "run", push=True, more={"SHIPWAY_INPUT_BREAK_GLASS": "an outage"})
+    assert done.returncode == 5, done.stdout + done.stderr
+    assert job.output("reason") == "break-glass-refused"
+    assert f"policies are not overridden: {Provider(kind.name).shown} does not tell who started a run" in done.stderr
+    assert (job.root / "old.txt").is_file()
+
+
 def test_the_plan_says_on_a_line_each_what_is_lacking_and_what_that_means(
     where: tuple[Kind, ForgeServer], tmp_path: Path
 ) -> None:

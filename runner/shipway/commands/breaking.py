@@ -10,6 +10,8 @@ from shipway.commands.prompt import answered
 from shipway.commands.stores import github_of
 from shipway.context import Context
 from shipway.errors import Reason, VerificationError
+from shipway.forges.forge import Capability
+from shipway.forges.lacking import in_words
 from shipway.plan import Plan
 from shipway.policies import BreakGlass, Verdict
 from shipway.policy import Breaker, refusal
@@ -42,8 +44,11 @@ def breaker(reason: str | None, context: Context) -> Breaker | None:
 
 def _by_permission(ci: CiContext, context: Context, reason: str, verdicts: Sequence[Verdict]) -> BreakGlass:
     """Whoever started the run or its latest attempt, as the forge tells: names in the environment decide nothing."""
-    if ci.provider is not Provider.GITHUB or ci.token is None:
-        raise _refused("nobody can be asked what who runs this may do", "pass the action its `token`, on GitHub")
+    if ci.provider is not Provider.GITHUB:
+        why = f"{ci.provider.shown} {in_words(Capability.PERMISSIONS)}"
+        raise _refused(why, "call it at a terminal, outside the job")
+    if ci.token is None:
+        raise _refused("nobody can be asked what who runs this may do", "pass the action its `token`")
     forge = github_of(ci, context)
     person = forge.started_by(ci.run_id)
     held = forge.permission_of(person)
