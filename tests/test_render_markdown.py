@@ -11,8 +11,9 @@ from msgspec.structs import replace
 
 from shipway.forges.gitlab import without_quick_actions
 from shipway.forges.limits import COMMENT_BYTES
-from shipway.nodes import Change, Fidelity
+from shipway.nodes import Change, Fidelity, Outcome
 from shipway.plan import Plan
+from shipway.receipt import Attempt
 from shipway.render.blocks import Links
 from shipway.render.comment import body as draw
 from shipway.render.mermaid import MAX_NODES
@@ -283,6 +284,15 @@ def test_a_failed_receipt_shows_what_failed_first_and_what_was_not_undone() -> N
     assert "**undo failed**: `exit 1: no route to host`" in body
     assert "`by release/rollout-eu-2`" in body
     assert "2 redactions" in body
+
+
+def test_what_nobody_reported_is_not_said_to_have_failed_and_a_cause_stands_where_a_phone_shows_it() -> None:
+    receipt = failed_receipt()
+    nodes = [replace(each, attempts=(Attempt(1, Outcome.UNKNOWN, 5, 5),)) for each in receipt.nodes[:1]]
+    body = receipt_comment(replace(receipt, nodes=(*nodes, *receipt.nodes[1:])), None, budget=9_000, links=LINKS)
+    assert f"**Never reported**: `{nodes[0].node}`: it was begun" in body
+    assert "It printed nothing" not in body and f"**Failed**: `{nodes[0].node}`" not in body
+    assert "| **failed, undone**: `exit 3` | 3 |" in body and "| blocked `by release/rollout-eu-2` | – |" in body
 
 
 def test_only_web_addresses_become_links() -> None:

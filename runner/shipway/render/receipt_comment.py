@@ -67,9 +67,9 @@ def receipt_report(receipt: Receipt, plan: Plan | None, budget: int, links: Link
             _accounted(receipt),
             *_failures(receipt, plan, budget // 5),
         ),
-        table_head="| node | stage | outcome | attempts | took | cause |\n| :--- | :--- | :--- | ---: | ---: | :--- |",
+        table_head="| node | stage | outcome | attempts | took |\n| :--- | :--- | :--- | ---: | ---: |",
         rows=tuple(_row(alike[0], len(alike)) for alike in folded_results(ordered)),
-        folded_row=lambda stage, text: f"| … | {name(stage) if stage else '…'} | {text} | | | |",
+        folded_row=lambda stage, text: f"| … | {name(stage) if stage else '…'} | {text} | | |",
         graphs=(graph_block(flowchart(plan, receipt)), graph_block(stage_flowchart(plan, receipt)))
         if plan
         else ("", ""),
@@ -113,7 +113,9 @@ def _row(result: NodeResult, count: int) -> Row:
     is_known = result.started_ms is not None and own_outcome(result) is not Outcome.UNKNOWN
     took = format_ms(result.worked_ms) if is_known and count == 1 else "–"
     cause = cause_of(result)
-    line = f"| {code_cell(step or stage)} | {name(stage)} | {shown} | {attempts} | {took} | {code_cell(cause) if cause else ''} |"
+    # Beside the outcome, and not in a column of its own behind the others, which a phone does not show.
+    why = f"{'' if result.outcome is Outcome.BLOCKED else ':'} {code_cell(cause)}" if cause else ""
+    line = f"| {code_cell(step or stage)} | {name(stage)} | {shown}{why} | {attempts} | {took} |"
     quiet = result.outcome in (Outcome.UNCHANGED, Outcome.SKIPPED)
     return Row(stage, word, line, quiet, int(is_bad(result)), count)
 
@@ -137,6 +139,8 @@ def _failures(receipt: Receipt, plan: Plan | None, share: int) -> list[str]:
 
 def _failure(result: NodeResult, plan: Plan | None) -> str:
     node = plan.by_id.get(result.node) if plan else None
+    if own_outcome(result) is Outcome.UNKNOWN:
+        return f"**Never reported**: {code(readable(result.node), 80)}: it was begun, and Shipway was gone before it ended."
     cause = cause_of(result) or wording.outcome_word(result.outcome)
     where = f" ({code(str(node.position), 80)})" if node else ""
     head = f"**Failed**: {code(readable(result.node), 80)}{where}: {code(cause, 200)}"
