@@ -71,6 +71,17 @@ def test_what_is_sealed_and_no_receipt_is_invalid_with_the_place(tmp_path: Path)
     assert later.findings[0] == "receipt schema 2 is not supported (supported: 1)"
 
 
+@pytest.mark.parametrize(
+    "spoil", [lambda text: text + b"\n", lambda text: text[:1] + b" " + text[1:]], ids=["end", "in"]
+)
+def test_the_byte_is_named_at_which_it_is_not_canonical(spoil: Callable[[bytes], bytes], tmp_path: Path) -> None:
+    content = canonical_bytes(receipt_of(tmp_path))
+    spoilt = spoil(content)
+    place = next((n for n, byte in enumerate(content) if byte != spoilt[n]), len(content))
+    found = check_document("r.json", spoilt)
+    assert found.findings[1] == f"byte {place + 1} is not where canonical form has it"
+
+
 def _node(data: Mapping[str, Json], **more: Json) -> dict[str, Json]:
     nodes = [dict(node) for node in data["nodes"]]  # type: ignore[arg-type, union-attr]
     nodes[0] |= more

@@ -165,10 +165,11 @@ def _suspects(
     if not data:
         return ()
     try:
-        if canonical.canonical_bytes(data) != content:
-            place = next(
-                (n for n, (a, b) in enumerate(zip(content, canonical.canonical_bytes(data), strict=False)) if a != b), 0
-            )
+        expected = canonical.canonical_bytes(data)
+        if expected != content:
+            # What only has something behind it differs where that begins.
+            pairs = enumerate(zip(content, expected, strict=False))
+            place = next((n for n, (a, b) in pairs if a != b), min(len(content), len(expected)))
             return (f"byte {place + 1} is not where canonical form has it",)
     except canonical.NotCanonical:
         return ()
