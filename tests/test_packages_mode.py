@@ -333,6 +333,97 @@ def test_drift_is_told_package_by_package(workspace: Path, apt: AptRoot) -> None
     assert "1.10-1, was 1.9-1" in found.out
 
 
+GREETER = """
+    platforms: [Linux]
+    scripts:
+      install: {Common: greeter.sh, Unix: greeter.sh}
+      provision: {Unix: greeter.sh}
+      upgrade: {Unix: greeter.sh}
+      unprovision: {Unix: greeter.sh}
+      uninstall: {Unix: greeter.sh}
+      cleanup: {Unix: greeter.sh}
+"""
+GREETS = """
+install() { echo install >> greet; }
+verify_install() { test -e greet || exit 3; }
+provision() { echo provision >> greet; }
+verify_provision() { test -e greet || exit 3; }
+upgrade() { echo upgrade >> greet; }
+verify_upgrade() { test -e greet || exit 3; }
+unprovision() { test -e greet; }
+uninstall() { rm greet; }
+undo_uninstall() { echo again >> greet; }
+cleanup() { rm -f greet; }
+"""
+
+
+@pytest.fixture
+def greeter(workspace: Path) -> Path:
+    define(workspace, "greeter", GREETER, {"greeter.sh": GREETS})
+    settings = 'action: "${{ inputs.action }}"\ndefinitions: definitions\nplatform: Linux\npackages: [greeter]'
+    inputs = "inputs: {action: {default: deploy}}\n"
+    (workspace / "shipway.yml").write_text("version: 1\nname: test\n" + inputs + declared(settings))
+    return workspace
+
+
+def _acted(root: Path, action: str) -> None:
+    done = call(root, "run", "--yes", "-q", "--input", f"action={action}")
+    assert done.exit_code == 0, str(done)
+
+
+def _there(root: Path, *options: str) -> list[str]:
+    entries = json.loads(call(root, "state", "--json", *options).out)["entries"]
+    return [f"{entry['kind']} {entry['name']}" for entry in entries]
+
+
+def test_g105_what_scripts_install_is_a_package_in_the_state(greeter: Path) -> None:
+    _acted(greeter, "deploy")
+    steps = ["step tools.install/greeter-common", "step tools.provision/greeter-unix"]
+    assert _there(greeter) == ["package greeter", *steps]
+    _acted(greeter, "upgrade")
+    assert _there(greeter) == ["package greeter", *steps]
+    [entry, *_] = json.loads(call(greeter, "state", "--json", "--history").out)["entries"]
+    assert [record["node"] for record in entry["history"]] == [
+        "tools.install/greeter-unix",
+        "tools.upgrade/greeter-unix",
+    ]
+    assert "leaves" not in entry["by"]["facts"]
+    assert call(greeter, "drift").exit_code == 0
+
+
+def test_g103_a_second_removal_by_scripts_plans_nothing(greeter: Path) -> None:
+    _acted(greeter, "deploy")
+    _acted(greeter, "decommission")
+    assert not (greeter / "greet").exists() and _there(greeter) == []
+    assert _there(greeter, "--all") == [
+        "package greeter",
+        "step tools.install/greeter-common",
+        "step tools.provision/greeter-unix",
+    ]
+    plan = json.loads(call(greeter, "plan", "--json", "--input", "action=decommission").out)
+    assert plan["nodes"] == []
+    _acted(greeter, "deploy")
+    assert "package greeter" in _there(greeter)
+    plan = json.loads(call(greeter, "plan", "--json", "--input", "action=decommission").out)
+    assert len(plan["nodes"]) == 3
+
+
+def test_what_the_state_knows_nothing_of_is_removed_all_the_same(greeter: Path) -> None:
+    (greeter / "greet").touch()
+    _acted(greeter, "decommission")
+    assert not (greeter / "greet").exists()
+
+
+def test_what_was_upgraded_is_brought_back_by_what_installs_it(greeter: Path) -> None:
+    _acted(greeter, "deploy")
+    _acted(greeter, "upgrade")
+    (greeter / "greet").unlink()
+    assert call(greeter, "drift").exit_code == 3
+    done = call(greeter, "run", "--reconcile", "--yes", "-q")
+    assert done.exit_code == 0 and "not brought back" not in done.err, str(done)
+    assert "install" in (greeter / "greet").read_text()
+
+
 # Confidence.
 
 

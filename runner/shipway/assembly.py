@@ -15,7 +15,7 @@ from shipway.nodes import WHOLE, NeedKind, Node, Outcome
 from shipway.plan import Plan
 from shipway.policies import BreakGlass, Verdict
 from shipway.receipt import MAX_OUTPUT_BYTES, NodeResult, RanBy, Receipt, RollbackEntry, RunOutcome
-from shipway.records import STEP, Record
+from shipway.records import LEAVES, STEP, Record, left_by
 from shipway.redaction import redacted_value
 from shipway.results import Execution
 from shipway.saga import is_whole
@@ -193,7 +193,10 @@ def _sealed(result: NodeResult, ready_ms: int, node: Node, seal: OutputSeal) -> 
 def _step_record(result: NodeResult, node: Node) -> tuple[Record, ...]:
     """What lasts and names nothing it made is a thing by itself: the step. It was begun, or there is none."""
     is_begun = bool(result.attempts) and result.outcome not in _NEVER_BEGUN
-    return (Record(STEP, node.id),) if is_begun and node.must_be_undone and not node.is_group else ()
+    if not is_begun or not node.must_be_undone or node.is_group:
+        return ()
+    left = left_by(node.facts)
+    return (Record(STEP, node.id),) if left is None else left
 
 
 _NEVER_BEGUN = frozenset({Outcome.SKIPPED, Outcome.BLOCKED, Outcome.NOT_STARTED})
@@ -201,7 +204,8 @@ _NEVER_BEGUN = frozenset({Outcome.SKIPPED, Outcome.BLOCKED, Outcome.NOT_STARTED}
 
 def _with_facts(record: Record, node: Node) -> Record:
     """The record with what its backend knows of the node; the action, which was there, has the last word."""
-    return replace(record, facts={**node.facts, **record.facts})
+    known = {name: value for name, value in node.facts.items() if name != LEAVES}
+    return replace(record, facts={**known, **record.facts})
 
 
 def _sealed_undo(entry: RollbackEntry) -> RollbackEntry:

@@ -11,6 +11,7 @@ from shipway.node_ids import bodies_of, owner_of
 from shipway.nodes import NeedKind
 from shipway.plan import Plan
 from shipway.planning import Selection
+from shipway.state import Entry
 
 
 class WayBack(Struct, frozen=True):
@@ -25,10 +26,12 @@ def way_back(plan: Plan, found: Iterable[Found], selection: Selection) -> WayBac
     wanted: set[str] = set()
     lost: list[Found] = []
     for each in found:
-        node = each.entry.by.node if each.entry.by else ""
-        if each.differs and node in plan.by_id:
+        if not each.differs:
+            continue
+        node = _maker(plan, each.entry)
+        if node:
             wanted.add(node)
-        elif each.differs:
+        else:
             lost.append(each)
     waiting = sorted(wanted)
     while waiting:
@@ -38,6 +41,15 @@ def way_back(plan: Plan, found: Iterable[Found], selection: Selection) -> WayBac
                 waiting.append(node)
     skip = [node for node in plan.by_id if node not in wanted]
     return WayBack(Selection(selection.stages, tuple(dict.fromkeys((*selection.skip, *skip)))), tuple(lost))
+
+
+def _maker(plan: Plan, entry: Entry) -> str:
+    """The node of the plan that made it last; empty where there is none.
+
+    What stands as another action of its backend left it, an upgrade, is brought back by what made it before.
+    """
+    told = [entry.by] if entry.by else []
+    return next((each.node for each in (*told, *reversed(entry.history)) if each.node in plan.by_id), "")
 
 
 def _needed(plan: Plan, node_id: str) -> Sequence[str]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from msgspec import Struct, field
 
-from shipway.canonical import Json, object_of
+from shipway.canonical import Json, items_of, object_of
 from shipway.redaction import redacted_value
 
 STEP = "step"
@@ -15,6 +15,9 @@ STEP = "step"
 
 SPARED = "spared"
 """The fact, true, of a resource that was as it had to be when its node began, which changed others."""
+
+LEAVES = "leaves"
+"""The fact of a planned node that says what stands, or is gone, by its work, where its action cannot know: see `leaving`."""
 
 KIND = re.compile(r"[a-z][a-z0-9-]*\Z")
 
@@ -41,6 +44,17 @@ class Record(Struct, frozen=True):
             raise ValueError(
                 f"a record needs a kind of the form `[a-z][a-z0-9-]*` and a name, not `{self.kind}`, `{self.name}`"
             )
+
+
+def leaving(records: Iterable[Record]) -> dict[str, Json]:
+    """The facts by which a node that runs a script leaves `records`, instead of being there as a step."""
+    return {LEAVES: [record_json(record) for record in records]}
+
+
+def left_by(facts: Mapping[str, Json]) -> tuple[Record, ...] | None:
+    """What `leaving` was given; None where a node's facts say nothing of it."""
+    said = facts.get(LEAVES)
+    return None if said is None else tuple(record_from_json(object_of(each)) for each in items_of(said))
 
 
 def redacted_record(record: Record, redact: Callable[[str], str]) -> Record:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from shipway.package_definition import has_function
 from shipway.package_manifest import Asked, Page
 from shipway.package_selection import Package, PackageSelection
 from shipway.package_settings import PackageSettings, setting_faults, settings_from
+from shipway.package_trace import PackageTrace, script_node, slug
 from shipway.state import Prior
 
 _ACTIONS = {"install": "pkg.install", "upgrade": "pkg.upgrade", "uninstall": "pkg.remove", "repair": "pkg.install"}
@@ -66,11 +66,13 @@ class PackagesSystem:
             builder.problems += setting_faults(stage, lifecycle, known)
         if builder.problems:
             return {}
-        return _Lifecycle(stage, lifecycle, builder, settings_from(known)).plan(known)
+        return _Lifecycle(stage, lifecycle, builder, settings_from(known), prior).plan(known)
 
 
 class _Lifecycle:
-    def __init__(self, stage: Stage, lifecycle: Declaration, builder: GraphBuilder, settings: PackageSettings) -> None:
+    def __init__(
+        self, stage: Stage, lifecycle: Declaration, builder: GraphBuilder, settings: PackageSettings, prior: Prior
+    ) -> None:
         self._stage = stage
         self._lifecycle = lifecycle
         self._builder = builder
@@ -78,6 +80,7 @@ class _Lifecycle:
         self._root = builder.site.root
         self._selection = PackageSelection(stage, lifecycle, builder, settings)
         self._platform = self._selection.platform
+        self._trace = PackageTrace(stage.id, self._platform, prior)
         timeouts = (stage.timeout_ms, lifecycle.defaults.timeout_ms)
         self._timeout_ms = next((each for each in timeouts if each is not None), 0)
 
@@ -99,7 +102,7 @@ class _Lifecycle:
 
     def _part(self, part: str, packages: Sequence[Package]) -> None:
         batches = self._batches(part, packages)
-        scripts = [(package, package.scripts(part, self._platform)) for package in packages]
+        scripts = [(package, self._scripts(part, package)) for package in packages]
         proofs = [
             package
             for package in packages
@@ -119,6 +122,12 @@ class _Lifecycle:
             last = self._script_nodes(builder, part, package, found)
             if package in proofs:
                 self._proof(builder, package, last)
+
+    def _scripts(self, part: str, package: Package) -> list[tuple[str, str]]:
+        """Platform and file of what runs; nothing where all that it takes away is known to be gone."""
+        if self._settings.action == "decommission" and self._trace.is_gone(package):
+            return []
+        return package.scripts(part, self._platform)
 
     def _batches(self, part: str, packages: Sequence[Package]) -> dict[tuple[str, bool], list[tuple[Asked, bool]]]:
         """What goes to each manager in one call, and whether somebody vouches for it. There is none in a part of scripts only."""
@@ -165,7 +174,7 @@ class _Lifecycle:
                 place.report(f"`{path}` has no function `{part}`", f"define `{part}() {{ … }}`: it is what runs")
                 continue
             before = builder.shell_exec(
-                f"{_slug(package.asked.name)}-{platform.lower()}",
+                script_node(package, platform),
                 f'. "$PACKAGE_SCRIPT"\n{part}\n',
                 undo=_calling(text, f"undo_{part}"),
                 verify=_calling(text, f"verify_{part}"),
@@ -177,6 +186,7 @@ class _Lifecycle:
                     privileged=self._settings.privileged,
                     env={**_environment(package), "PACKAGE_SCRIPT": f"./{path}"},
                     lasting=part not in _LEAVES_NOTHING,
+                    facts=self._trace.facts(part, package, is_last=platform == scripts[-1][0]),
                 ),
             )
         return before
@@ -197,7 +207,7 @@ class _Lifecycle:
         assert package.definition is not None and package.definition.verification is not None
         asked = package.definition.verification
         builder.shell_exec(
-            f"{_slug(package.asked.name)}-verification",
+            f"{slug(package.asked.name)}-verification",
             _VERIFY,
             needs=[Need(last.id)] if last is not None else [],
             options=self._options(
@@ -230,6 +240,7 @@ class _Lifecycle:
         privileged: bool = False,
         env: Mapping[str, str] | None = None,
         lasting: bool = True,
+        facts: Mapping[str, Json] | None = None,
     ) -> NodeOptions:
         return NodeOptions(
             title=title,
@@ -239,6 +250,7 @@ class _Lifecycle:
             timeout_ms=self._timeout_ms,
             privileged=privileged,
             env=env or {},
+            facts=facts or {},
         )
 
 
@@ -253,7 +265,3 @@ def _environment(package: Package) -> dict[str, str]:
 
 def _calling(script: str, function: str) -> str | None:
     return f'. "$PACKAGE_SCRIPT"\n{function}\n' if has_function(script, function) else None
-
-
-def _slug(name: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "package"
