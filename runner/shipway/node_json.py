@@ -52,9 +52,12 @@ def slot_from_json(data: Mapping[str, Json]) -> Slot:
 
 def has_odd_value(node: Node) -> bool:
     """Whether a value in the node is odd, as `canonical.has_odd_value` has it."""
-    values = [node.before, node.after, node.timeout_ms, node.undo_timeout_ms, node.every_ms, node.emits]
-    values += node.predicted.values()
-    values += node.facts.values()
+    values: list[Json] = [node.timeout_ms, node.undo_timeout_ms, node.every_ms, node.emits]
+    for told in (node.before, node.after, node.predicted, node.facts):
+        if type(told) is dict:
+            values += told.values()
+        else:
+            values.append(told)
     for slot in (*node.slots.values(), *node.env.values()):
         if type(slot) is Immediate:
             values.append(slot.value)
