@@ -249,7 +249,7 @@ def test_a_forge_that_does_not_answer_changes_no_outcome(shop: PreviewShop) -> N
 def test_case_92_each_node_that_ran_has_one_group_and_only_what_fails_an_annotation(shop: PreviewShop) -> None:
     shop.push({"deploy.sh": 'printf "100%% \\033[31mred\\r\\n::error::forged\\n::group::x\\n::endgroup::\\n"\n'})
     first = obeyed(shop.event("opened").text)
-    ran = ["compute", "ports", "manifest", "before", "env[web%252F.env.local]", "deploy", "service/web"]
+    ran = ["compute", "ports", "manifest", "before", "env[web/.env.local]", "deploy", "service/web"]
     assert [words for words in first if not words.startswith("add-mask")] == [
         words for node in ran for words in (f"group output of runner/{node} (succeeded", "endgroup")
     ]
