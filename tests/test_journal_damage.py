@@ -286,3 +286,21 @@ def test_steps_that_take_their_time_are_not_announced_before_they_begin(tmp_path
         writer.commit()
     writer.close()
     assert journal_of(tmp_path).read("one").announced == ()
+
+
+def test_before_what_nobody_could_ask_about_and_only_then_the_journal_is_on_the_disk_itself(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, "".join(f'- {{id: n{number}, run: "true"}}\n' for number in range(4)))
+    modes: list[int] = []
+
+    def look(point: str) -> None:
+        if point == "commit.written":
+            modes.append(writer._connection.execute("PRAGMA synchronous").fetchone()[0])
+
+    blind = {node.id: node.step in ("n1", "n3") for node in plan.nodes}
+    writer = journal_of(tmp_path, strike=look).begin(opening("one", plan), plan, blind=blind)
+    for number, node in enumerate(plan.nodes):
+        writer.begun(node, 1, number * 1_000)
+        writer.commit()
+    writer.close()
+    normal, full = 1, 2  # https://sqlite.org/pragma.html#pragma_synchronous
+    assert modes == [normal, full, normal, full]
