@@ -174,6 +174,10 @@ class Mortals:
         wish = {"assumed": dict(assumed or {}), "start": start}
         return self._ask({"root": str(root), "deadly": deadly, "at": at, "run": name, **wish})
 
+    def roll_back(self, root: Path, name: str, deadly: int = 0) -> Ended:
+        """Undo the run `name` later, as `shipway rollback` does, and die as `run` does."""
+        return self._ask({"root": str(root), "deadly": deadly, "run": name, "undo": True})
+
     def command(self, root: Path, *arguments: str, deadly: int = 0) -> Ended:
         """The real command line in `root`; it dies at fault point number `deadly` of the journal."""
         return self._ask({"root": str(root), "deadly": deadly, "command": arguments})
@@ -199,7 +203,8 @@ def _carried_out(request: Mapping[str, Any]) -> dict[str, object]:
     registry.register_action(Worldly(points), "tests")
     go_on = None
     if "run" in request:
-        go_on = GoOn(request["run"], Wish(request["assumed"], request["start"] or None))
+        wish = Wish(request.get("assumed", {}), request.get("start") or None)
+        go_on = GoOn(request["run"], wish, undo=request.get("undo", False))
     ran: Ran = run(Path(request["root"]), None, Setting(registry=registry, strike=points, go_on=go_on))
     receipt, error = ran.finished.receipt, ran.finished.error
     return {

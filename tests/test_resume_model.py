@@ -1,4 +1,4 @@
-"""Runs that fail, are killed, given up, retried and gone on with, in any order, against a model of a few lines."""
+"""Runs that fail, are killed, given up, retried, rolled back and gone on with, in any order, against a model of a few lines."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ class Model:
 
     def __init__(self, rolls_back: bool) -> None:
         self.rolls_back = rolls_back
+        self.is_taken_back = False
         self.states: dict[str, str] = {}
         self.world: set[str] = set()
         self.repeated: set[str] = set()
@@ -40,6 +41,7 @@ class Model:
 
     def execute(self, failing: set[str], opened: set[str]) -> None:
         """What is done is kept, unless it is opened; all else begins anew. A failure takes back all that was begun."""
+        self.is_taken_back = False
         kept = self.done - opened
         self.repeated = self.world - kept
         for name, needs in NEEDS.items():
@@ -48,13 +50,23 @@ class Model:
                 self.states[name] = ("failed" if name in failing else "succeeded") if runs else "blocked"
         self.world |= self.done
         if "failed" in self.states.values() and self.rolls_back:
-            for name, state in self.states.items():
-                if state != "blocked" or name in self.world:
-                    self.states[name] = "undone"
-            self.world.clear()
+            self._undo()
+
+    def roll_back(self) -> None:
+        """Later, because a person asks for it."""
+        self.is_taken_back = True
+        self._undo()
+
+    def _undo(self) -> None:
+        for name, state in self.states.items():
+            if state != "blocked" or name in self.world:
+                self.states[name] = "undone"
+        self.world.clear()
 
     @property
     def status(self) -> RunStatus:
+        if self.is_taken_back:
+            return RunStatus.ROLLED_BACK
         return RunStatus.SUCCEEDED if self.done == set(NEEDS) else RunStatus.FAILED
 
 
@@ -120,6 +132,16 @@ class Runs(RuleBasedStateMachine):
             ended = self.mortals.resume(self.root, self.run)
         self._to_its_end(ended)
         self.model.execute(set(), set())
+
+    @precondition(lambda self: self.model.done)
+    @rule(deadly=st.integers(0, 40))
+    def roll_back(self, deadly: int) -> None:
+        self._fail(set())
+        ended = self.mortals.roll_back(self.root, self.run, deadly)
+        if ended.was_killed and journal_of(self.root).find(self.run).status not in UNFINISHED:
+            ended = self.mortals.roll_back(self.root, self.run)  # it died before it was even taken over
+        self._to_its_end(ended)
+        self.model.roll_back()
 
     @invariant()
     def is_as_in_the_model(self) -> None:
