@@ -8,12 +8,16 @@ from typing import Literal
 
 import pytest
 
-from shipway.action import ActionFailed, Done, PlanWork, Prediction, SlotRule, Work
+from shipway.action import Action, ActionFailed, Done, PlanWork, Prediction, Recognizing, SlotRule, Work
+from shipway.actions.file_backup import FileBackup
+from shipway.actions.file_link import FileLink
+from shipway.actions.file_mkdir import FileMkdir
 from shipway.declaration import OutputRule
 from shipway.nodes import Change, Fidelity, Outcome, Verified
 from shipway.registry import Registry
 from tests.kills import Mortals
 from tests.runs import Ran, Setting, declare, journal_of, run, stage
+from tests.test_files_mode import deploy, lay
 
 LINKS = "\n".join(f"{name}: {{uses: file.link, with: {{path: to/{name}, source: from}}}}" for name in "abc")
 
@@ -127,6 +131,22 @@ def test_links_that_are_there_say_what_they_said_when_they_were_made(tmp_path: P
     assert [node.records for node in again.receipt.nodes] == [node.records for node in first.receipt.nodes]
     [told] = again["main/a"].records
     assert told.fingerprint.startswith("link ")
+
+
+@pytest.mark.parametrize("action", [FileLink(), FileMkdir(), FileBackup()])
+def test_what_stands_in_every_tree_is_recognized(action: Action) -> None:
+    assert isinstance(action, Recognizing)
+
+
+def test_a_tree_with_backups_is_recognized_link_by_link_behind_them(tmp_path: Path) -> None:
+    lay(tmp_path, {"config/base/all/.ssh/config": "x", "config/base/all/b": "x"})
+    more = 'on_conflict: backup\nmodes: {".ssh/": "0700"}'
+    deploy(tmp_path, more)
+    again = deploy(tmp_path, more)
+    names = [".ssh", ".ssh+config=backup", ".ssh+config", "b=backup", "b"]
+    assert again.outcomes == {f"dots/home+{name}": "unchanged" for name in names}
+    assert [result.change for result in again.receipt.nodes] == [Change.NOOP] * 5
+    assert again.started.index("dots/home+b=backup") < again.started.index("dots/home+b")
 
 
 def test_a_link_that_leads_to_what_is_gone_fails_as_it_always_did(tmp_path: Path) -> None:

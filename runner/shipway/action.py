@@ -308,9 +308,9 @@ class Recognizing(Protocol):
     """
 
     def recognized(self, work: Work, real: Callable[[str], str]) -> Done | None:
-        """What `do` would return, where it would find all done; None where it would change something. Read-only.
+        """What `do` would return, where it would find all done; None where it would change something, or has to read more.
 
-        `real` is as in `PlanWork`. Raises ActionFailed or OSError where it cannot be told.
+        Read-only. `real` is as in `PlanWork`. Raises ActionFailed or OSError where it cannot be told.
         """
 
 

@@ -12,7 +12,7 @@ from shipway.declaration import OutputRule
 from shipway.file_content import outside, sha256_of, source_file, unplanned, verified
 from shipway.file_placing import WITHIN, is_ours, leads_to, link_text, seen, target_of
 from shipway.file_records import gone, moved
-from shipway.file_state import Kind, describe, file_sha256, kind_of, locate
+from shipway.file_state import Kind, Real, describe, file_sha256, kind_of, locate
 from shipway.nodes import Change, Fidelity, Verified
 from shipway.replacement import changing, faults_told, has_changed, undo_changes
 
@@ -80,6 +80,13 @@ class FileBackup:
             backup = str(Path(text).with_name(name))
             records = (*left, *moved(path.with_name(name), backup, text, "backup"))
             return Done({"path": backup}, undo=ledger.complete(), change=Change.UPDATE, records=records)
+
+    def recognized(self, work: Work, real: Real) -> Done | None:
+        """What `do` says where nothing stands there, or a link that is left; of a file `do` reads what is in it."""
+        path = target_of(work, real)
+        if kind_of(path) in (Kind.ABSENT, Kind.LINK) and _is_spared(work, path):
+            return Done({"path": str(work.inputs["path"])}, unchanged=True, change=Change.NOOP)
+        return None
 
     def undo(self, work: Work) -> None:
         """Rename it back."""

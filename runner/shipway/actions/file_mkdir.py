@@ -10,7 +10,7 @@ from shipway.action import Access, ActionFailed, Done, PlanWork, Prediction, Slo
 from shipway.declaration import OutputRule
 from shipway.file_content import outside, unplanned, verified
 from shipway.file_records import here
-from shipway.file_state import Kind, describe, fingerprint, kind_of, locate, parse_mode
+from shipway.file_state import Kind, Real, describe, fingerprint, kind_of, locate, parse_mode
 from shipway.nodes import Change, Fidelity, Verified
 from shipway.records import Record
 from shipway.replacement import changing, faults_told, undo_changes
@@ -69,6 +69,14 @@ class FileMkdir:
             ledger.make_parents(path)
             ledger.make_directory(path, parse_mode(work.inputs["mode"]))
             return Done(outputs, undo=ledger.complete(), change=Change.CREATE, records=_records(work, path))
+
+    def recognized(self, work: Work, real: Real) -> Done | None:
+        """What `do` says where it is there already."""
+        path = locate(work.root, work.inputs["path"], "path", real)
+        if kind_of(path) is not Kind.DIRECTORY:
+            return None
+        outputs = {"path": work.inputs["path"]}
+        return Done(outputs, unchanged=True, change=Change.NOOP, records=_records(work, path))
 
     def undo(self, work: Work) -> None:
         """Remove what was made. Raises Drifted where something is in it."""
