@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from shipway.declaration import Rollback
 from shipway.errors import UsageError
 from shipway.limits import Limit, Rate
-from shipway.nodes import Outcome
+from shipway.nodes import Change, Outcome
 from shipway.plan import Plan
 from shipway.receipt import Attempt, Receipt, RunOutcome
 from shipway.render.blocks import Links
@@ -143,6 +143,13 @@ def test_a_plan_says_what_rollback_does_and_what_stays() -> None:
 def test_each_rollback_policy_is_said_in_words(rollback: Rollback, said: str) -> None:
 
     assert said in " ".join(render_plan(replace(mixed_plan(), rollback=rollback), colour=False, columns=80).split())
+
+
+def test_what_is_created_is_not_said_besides_to_be_not_made_yet() -> None:
+    plan = small_plan()
+    for change, is_told in ((Change.CREATE, False), (Change.RUN, True)):
+        nodes = tuple(replace(node, change=change, why="not made yet") for node in plan.nodes)
+        assert ("not made yet" in render_plan(replace(plan, nodes=nodes), colour=False, columns=80)) == is_told
 
 
 def test_a_plan_ends_with_what_to_type() -> None:

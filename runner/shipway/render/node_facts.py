@@ -10,7 +10,7 @@ from shipway.canonical import Json
 from shipway.declaration import Retry
 from shipway.durations import format_ms
 from shipway.node_ids import owner_of, readable
-from shipway.nodes import Computed, Immediate, NeedKind, Node, Promise, Proxy, Slot
+from shipway.nodes import Change, Computed, Immediate, NeedKind, Node, Promise, Proxy, Slot
 from shipway.render.difference import SignedLine, diff_lines, inline
 from shipway.render.foreign import one_line
 from shipway.render.wording import ON_FAILURE, plural, undo_word
@@ -23,6 +23,10 @@ _SECRET = re.compile(r"""secrets\s*(?:\.\s*([A-Za-z_][A-Za-z0-9_-]*)|\[\s*'([^']
 
 # What a step without a plan of its own, or with one, says of itself: its fidelity says so already.
 _IDLE_WHYS = frozenset({"only running it tells", "its plan command says so"})
+
+
+def _is_told_by_change(node: Node) -> bool:
+    return node.change is Change.CREATE and node.why == "not made yet"
 
 
 def needed(node: Node) -> list[str]:
@@ -80,7 +84,7 @@ def node_facts(node: Node) -> list[Fact]:
         if not (is_own and name == "made")
     )
     facts = [
-        ("why", "" if node.why in _IDLE_WHYS else one_line(node.why)),
+        ("why", "" if node.why in _IDLE_WHYS or _is_told_by_change(node) else one_line(node.why)),
         ("if", one_line(node.condition or "")),
         ("waits", ", ".join(needed(node))),
         ("each", _each(node)),
