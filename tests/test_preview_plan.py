@@ -100,10 +100,10 @@ def test_services_and_env_files_are_drawn_and_shown_by_their_names(root: Path) -
     plan = ran.finished.plan
     assert plan is not None
     chart = flowchart(plan, ran.receipt)
-    assert 'n7["service/api"]' in chart and 'n4["env[services#37;2Fapi#37;2F.env.local]"]' in chart
+    assert 'n7["service/api"]' in chart and 'n4["env[services/api/.env.local]"]' in chart
     text = render_receipt(ran.receipt, plan, colour=False, columns=120)
     comment = plan_comment(plan, budget=60_000, links=Links())
-    for name in ("service/api", "env[services%2Fapi%2F.env.local]"):
+    for name in ("service/api", "env[services/api/.env.local]"):
         assert name in text and name in comment
 
 

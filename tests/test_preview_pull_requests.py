@@ -261,7 +261,7 @@ def test_case_92_each_node_that_ran_has_one_group_and_only_what_fails_an_annotat
     assert "= runner/ports" in done.text
     assert again.count("endgroup") == sum(words.startswith("group") for words in again)
     [annotation] = [words for words in again if words.startswith(("error", "warning", "notice"))]
-    assert annotation.startswith("error `runner/env[web%252F.env.local]` failed")
+    assert annotation.startswith("error `runner/env[web/.env.local]` failed")
     assert "\x1b" not in done.text and "\r" not in done.text
 
 

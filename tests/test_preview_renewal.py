@@ -12,6 +12,7 @@ import pytest
 from shipway.environments import Environments
 from shipway.events import Event, Events, NodeFinished, NodeStarted
 from shipway.loading import load_declaration
+from shipway.node_ids import readable
 from shipway.preview_derivation import derived, known_of, recorded_data
 from shipway.preview_settings import Doing
 from shipway.stores.local_files import LocalFiles
@@ -129,7 +130,7 @@ def test_p91_starts_and_ends_are_equally_many_and_what_is_kept_says_so_once(root
     lines = [
         line for line in said.partition("\u25b6 run ")[2].partition("test \u2192 pr-7")[0].splitlines()[1:] if line
     ]
-    assert sorted(line.split()[:3] for line in lines) == sorted(["=", node, "unchanged"] for node in ids)
+    assert sorted(line.split()[:3] for line in lines) == sorted(["=", readable(node), "unchanged"] for node in ids)
 
 
 def told(ran: Ran, kind: type[NodeStarted | NodeFinished]) -> list[str]:

@@ -6,6 +6,7 @@ from shipway.ci import CiContext, file_url
 from shipway.commands.documents import SUMMARY_BUDGET
 from shipway.context import Context
 from shipway.errors import Position, ShipwayError
+from shipway.node_ids import readable
 from shipway.plan import Plan
 from shipway.receipt import Receipt, own_outcome
 from shipway.redaction import trusted
@@ -48,7 +49,7 @@ def annotate_failures(receipt: Receipt, plan: Plan | None, log: WorkflowLog) -> 
         node = plan.by_id.get(result.node) if plan else None
         _annotate(
             log,
-            f"`{result.node}` {outcome_word(own_outcome(result))}: {result.error}",
+            f"`{readable(result.node)}` {outcome_word(own_outcome(result))}: {result.error}",
             node.position if node else None,
         )
 
