@@ -15,6 +15,7 @@ from shipway.approvals import AccountedNode, ApprovalRule
 from shipway.commands.documents import read_document, read_plan
 from shipway.coverage import covered, nothing_done
 from shipway.errors import VerificationError
+from shipway.limits import Limit
 from shipway.nodes import Change, Fidelity, Node
 from shipway.plan import Plan
 from shipway.planning import Selection, select
@@ -248,3 +249,68 @@ def test_what_another_run_has_changed_since_is_not_accounted_for(tmp_path: Path)
     project.call("apply", "plan.json", "--approve", effect, code=4)
     project.call("run", "--yes", "--stage", "build")
     project.call("apply", "plan.json", "--skip", "build", "--approve", effect, code=5)
+
+
+def _applied_in_part(project: Project, *words: str, code: int = 0) -> str:
+    effect = read_plan(project.root / "plan.json").effect
+    done = project.call("apply", "plan.json", "--approve", effect, *words, code=code)
+    return done.err if code else done.out
+
+
+def _shop(tmp_path: Path, stages: str) -> Project:
+    project = make_project(tmp_path)
+    project.write(
+        {"shipway.yml": f"version: 1\nname: shop\nstages:\n{stages}", ".gitignore": ".shipway/\nplan.json\nout\n"}
+    )
+    project.commit()
+    return project
+
+
+def test_case_28_what_is_left_may_be_what_cannot_be_undone(tmp_path: Path) -> None:
+    project = _shop(
+        tmp_path,
+        "  build: {steps: [{id: image, run: echo build, undo: echo away}]}\n"
+        "  release: {needs: [build], approval: required, steps: [{id: up, run: echo up}]}\n",
+    )
+    project.call("plan", "-o", "plan.json", "-q")
+    assert "image: left out, and no run" in _applied_in_part(project, "--skip", "build", code=5)
+    _applied_in_part(project)
+    assert "left out   build/image: succeeded in run" in _applied_in_part(project, "--skip", "build")
+
+
+def test_case_28_a_limit_that_only_what_is_left_out_brought_along_is_left_out_too(tmp_path: Path) -> None:
+    plan = _edited(_plan(tmp_path), "build/image", limits=("apt",))
+    plan = replace(plan, limits={"apt": Limit(), "db": Limit()})
+    now = replace(_without(plan, SKIP_BUILD), limits={"db": Limit()})
+    assert covered(plan, now, SKIP_BUILD, _done("build/image", "build/sign"))
+    with pytest.raises(VerificationError, match="limits"):
+        covered(plan, replace(plan, limits={"db": Limit()}), Selection(skip=("release/up",)), _done("release/up"))
+
+
+def test_case_28_what_needs_nothing_by_now_may_be_left_out_of_what_was_approved(tmp_path: Path) -> None:
+    project = _shop(
+        tmp_path,
+        "  build: {steps: [{id: text, uses: file.write, with: {path: out, content: x}}]}\n"
+        "  release: {needs: [build], approval: required, steps: [{id: up, run: echo up}]}\n",
+    )
+    project.call("plan", "-o", "plan.json", "-q")
+    assert "text: left out, and no run" in _applied_in_part(project, "--skip", "build", code=5)
+    project.write({"out": "x"})
+    told = _applied_in_part(project, "--skip", "build")
+    assert "left out   build/text: nothing to do, it is so already" in told
+    newest = max((project.root / ".shipway/receipts").iterdir(), key=lambda path: path.stat().st_mtime_ns)
+    receipt = read_document(newest)
+    assert isinstance(receipt, Receipt)
+    assert receipt.accounted == (AccountedNode("build/text", "nothing to do, it is so already"),)
+
+
+def test_case_29_what_needs_nothing_by_another_plan_is_not_accounted_for(tmp_path: Path) -> None:
+    project = _shop(
+        tmp_path,
+        "  build: {steps: [{id: text, uses: file.write, with: {path: out, content: x}}]}\n"
+        "  release: {needs: [build], approval: required, steps: [{id: up, run: echo up}]}\n",
+    )
+    project.call("plan", "-o", "plan.json", "-q")
+    text = (project.root / "shipway.yml").read_text()
+    project.write({"shipway.yml": text.replace("content: x", "content: y"), "out": "y"})
+    assert "text: left out, and no run" in _applied_in_part(project, "--skip", "build", code=5)

@@ -10,7 +10,7 @@ from shipway.admission import Admission
 from shipway.backend import StagePlace
 from shipway.chain import Chain
 from shipway.cleanup import CleanupStack
-from shipway.coverage import covered
+from shipway.coverage import covered, idle
 from shipway.drafting import executed_receipt, refused_receipt, rfc3339
 from shipway.drill import drilled
 from shipway.earlier_rules import hold_earlier_rules, under_earlier_rules
@@ -29,7 +29,7 @@ from shipway.logbook import Logbook
 from shipway.look_ahead import looked_ahead
 from shipway.nodes import WHOLE_TREE, Verified
 from shipway.plan import Plan
-from shipway.planning import build, predict
+from shipway.planning import Selection, build, predict
 from shipway.preflight import refuse_changed
 from shipway.promotion_gate import check_promoted
 from shipway.receipt import Receipt
@@ -181,7 +181,9 @@ class _Voyage:
         given = self.request.given
         if given is not None:
             # The plan just made is executed, not the given one: only what `effect` covers was found equal in them.
-            self._admission.accounted = covered(given, plan, self.request.selection, self.request.accounting)
+            self._admission.accounted = covered(
+                given, plan, self.request.selection, lambda _: self._accounted(given, plan)
+            )
             refuse_changed(given.preflight, plan.preflight)
             self.finished.plan = plan = keeping(plan, given)
         self.finished.plan = plan = self._admission.judged(plan)
@@ -192,11 +194,23 @@ class _Voyage:
         """The plan without predictions: the world is not asked."""
         return build(self._gear.plan_request(), self._gear.plan_tools())
 
-    def _predicted(self) -> Plan:
-        """The plan under the rules of before, with what its `plan` commands and actions foretell."""
+    def _accounted(self, given: Plan, plan: Plan) -> Mapping[str, str]:
+        """What records say was done of what is left out of a plan; where they say too little, what the world does not need."""
+        done = self.request.accounting(given.effect)
+        if all(node in plan.by_id or node in done for node in given.by_id):
+            return done
+        return {**idle(given, self._predicted(Selection())), **done}
+
+    def _predicted(self, selection: Selection | None = None) -> Plan:
+        """The plan under the rules of before, with what its `plan` commands and actions foretell; of another part, if asked."""
         gear, root = self._gear, self.around.repository.root
         commands = gear.open_plan_commands()
-        plan = predict(under_earlier_rules(self.built(), gear), gear.plan_tools(), gear.declaration, root)
+        made = (
+            self.built()
+            if selection is None
+            else build(replace(gear.plan_request(), selection=selection), gear.plan_tools())
+        )
+        plan = predict(under_earlier_rules(made, gear), gear.plan_tools(), gear.declaration, root)
         commands.close()
         plan = looked_ahead(plan, self.around.registry.require_action)
         return drilled(plan, self.request.fail_after) if self.request.fail_after else plan
