@@ -155,7 +155,7 @@ def test_a_child_that_outlived_a_killed_shipway_is_ended_before_anything_is_aske
     assert (tmp_path / "told").read_text() == "a\n"
 
 
-def test_a_killed_run_is_shown_and_repair_seals_it(tmp_path: Path) -> None:
+def test_g048_a_killed_run_is_shown_and_repair_seals_it(tmp_path: Path) -> None:
     killed(
         tmp_path,
         f'- {{id: a, run: "true", undo: "true"}}\n- {{id: b, run: "echo go > ready; {ENDLESS}"}}\n- run: "true"',

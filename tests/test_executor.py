@@ -221,23 +221,24 @@ def test_c029_what_waits_for_a_failure_is_blocked_by_its_first_cause(tmp_path: P
     assert [result.node for result in ran.receipt.failed] == ["main/a"]
 
 
-def test_c030_optional_needs_and_tolerated_failures_do_not_block(tmp_path: Path) -> None:
+def test_c030_d073_optional_needs_are_met_by_any_end_and_required_ones_by_success_only(tmp_path: Path) -> None:
     ran = run(
         tmp_path,
         stage(
             """
+            good: {run: "true"}
             bad: {run: exit 1}
             blocked: {run: "true", needs: [bad]}
-            anyway: {run: "true", optional_needs: [bad, blocked]}
+            anyway: {run: "true", optional_needs: [good, bad, blocked]}
             """,
             defaults="on_failure: continue",
         ),
     )
-    assert ran.outcomes == {"bad": "failed", "blocked": "blocked", "anyway": "succeeded"}
+    assert ran.outcomes == {"good": "succeeded", "bad": "failed", "blocked": "blocked", "anyway": "succeeded"}
 
 
 @pytest.mark.parametrize("policy", ["drain", "cancel", "continue"])
-def test_c030_a_tolerated_failure_is_shown_and_the_run_still_succeeds(tmp_path: Path, policy: str) -> None:
+def test_c030_d074_a_tolerated_failure_is_shown_and_the_run_still_succeeds(tmp_path: Path, policy: str) -> None:
     ran = run(
         tmp_path,
         stage(
@@ -337,6 +338,32 @@ def test_case_50_g029_a_lifecycle_without_stages_is_undone_as_well(tmp_path: Pat
     assert ran.exit_code == 1
 
 
+def test_g037_g045_g048_what_was_made_is_gone_and_the_receipt_has_an_entry_for_each(tmp_path: Path) -> None:
+    (tmp_path / "source").write_text("given")
+    ran = run(
+        tmp_path,
+        """
+        steps:
+          - {id: write, uses: file.write, with: {path: written, content: new}}
+          - {id: copy, uses: file.copy, with: {path: copied, source: source}}
+          - {id: link, uses: file.link, with: {path: linked, source: source}}
+          - {id: fails, run: exit 1, lasting: false}
+          - {id: never, run: touch never}
+        """,
+    )
+    assert not any(
+        (tmp_path / name).is_symlink() or (tmp_path / name).exists() for name in ("written", "copied", "linked")
+    )
+    assert (tmp_path / "source").read_text() == "given"
+    assert not (tmp_path / "never").exists()
+    undone = dict.fromkeys(("write", "copy", "link"), "undone")
+    assert ran.outcomes == undone | {"fails": "failed", "never": "blocked"}
+    assert [(entry.node, entry.outcome) for entry in ran.receipt.rollback] == [
+        (f"main/{name}", Outcome.UNDONE) for name in ("link", "copy", "write")
+    ]
+    assert [len(ran[f"main/{name}"].attempts) for name in ("write", "fails", "never")] == [1, 1, 0]
+
+
 def test_what_could_not_even_be_started_needs_no_undo(tmp_path: Path) -> None:
     ran = run(tmp_path, 'steps: [{id: a, run: "true", working_directory: nowhere}, {id: b, run: "true"}]')
     assert ran.outcomes == {"a": "failed", "b": "blocked"}
@@ -344,13 +371,13 @@ def test_what_could_not_even_be_started_needs_no_undo(tmp_path: Path) -> None:
     assert ran.exit_code == 1
 
 
-def test_case_51_a_lasting_node_without_undo_is_not_undoable_and_exits_4(tmp_path: Path) -> None:
+def test_case_51_g039_a_lasting_node_without_undo_is_not_undoable_and_exits_4(tmp_path: Path) -> None:
     ran = run(tmp_path, 'steps: [{id: a, run: "true", undo: "true"}, {id: b, run: exit 1}]')
     assert ran.outcomes == {"a": "undone", "b": "not_undoable"}
     assert ran.exit_code == 4
 
 
-def test_case_50_a_failing_undo_is_tried_again_does_not_stop_the_others_and_exits_4(tmp_path: Path) -> None:
+def test_case_50_g038_a_failing_undo_is_tried_again_does_not_stop_the_others_and_exits_4(tmp_path: Path) -> None:
     ran = run(
         tmp_path,
         """
@@ -363,6 +390,7 @@ def test_case_50_a_failing_undo_is_tried_again_does_not_stop_the_others_and_exit
     assert ran.outcomes == {"a": "undone", "b": "undo_failed", "c": "undone"}
     assert (tmp_path / "tries").read_text() == "x\n" * 3
     assert [entry.attempts for entry in ran.receipt.rollback] == [1, 3, 1]
+    assert [entry.error for entry in ran.receipt.rollback] == ["", "exit 1", ""]
     assert (tmp_path / "undone-a").exists()
     assert ran.exit_code == 4
 

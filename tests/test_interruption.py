@@ -49,7 +49,7 @@ def interrupted(root: Path, process: subprocess.Popen[str]) -> tuple[Called, Rec
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_case_53_l16_a_signal_ends_all_groups_cleans_up_and_leaves_a_receipt(tmp_path: Path, number: int) -> None:
+def test_case_53_l16_g048_a_signal_ends_all_groups_cleans_up_and_leaves_a_receipt(tmp_path: Path, number: int) -> None:
     ready = Lifeline(tmp_path / "ready")
     steps = f"""
         - {{id: first, run: "true", undo: touch undone}}

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from shipway.replay import stand
 from shipway.run_record import UNFINISHED, RunStatus
 from tests.kills import Ended, Mortals
 from tests.runs import declare, journal_of, stage
@@ -67,7 +68,11 @@ def check(root: Path, fails: bool, trail: list[str]) -> None:
     story = f"{trail}\n{told(root)}"
     counts = Counter(told(root))
     world = set(os.listdir(root / "world"))
-    [summary] = journal_of(root).runs()
+    journal = journal_of(root)
+    [summary] = journal.runs()
+    standings = stand(journal.plan(summary.run).nodes, journal.read(summary.run))
+    ends = {standing.node.step: standing.outcome.value for standing in standings.values()}
+    assert ends == dict.fromkeys(NODES, "undone" if fails else "succeeded"), story
     for name in NODES:
         assert counts[f"again {name}"] == 0, story
         assert counts[f"do {name}"] <= 1, story

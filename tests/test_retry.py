@@ -31,10 +31,13 @@ fractions = st.floats(0, 1, exclude_max=True)
         (Backoff.LINEAR, None, [100, 200, 300]),
         (Backoff.EXPONENTIAL, None, [100, 200, 400]),
         (Backoff.EXPONENTIAL, 300, [100, 200, 300, 300]),
+        (Backoff.CONSTANT, 10_000, [1_000, 1_000, 1_000, 1_000]),
+        (Backoff.LINEAR, 10_000, [1_000, 2_000, 3_000, 4_000]),
+        (Backoff.EXPONENTIAL, 10_000, [1_000, 2_000, 4_000, 8_000, 10_000, 10_000]),
     ],
 )
-def test_g049_first_delays(backoff: Backoff, cap: int | None, delays: list[int]) -> None:
-    policy = Retry(9, backoff, 100, cap)
+def test_g049_d063_first_delays(backoff: Backoff, cap: int | None, delays: list[int]) -> None:
+    policy = Retry(9, backoff, delays[0], cap)
     assert [delay_ms(policy, number) for number in range(1, len(delays) + 1)] == delays
 
 
