@@ -262,6 +262,18 @@ steps:
     assert not any(secret in repr(event) for event in told for secret in (_SECRET, "made-by-a-step"))
 
 
+def test_no_event_names_a_node_by_a_secret(tmp_path: Path) -> None:
+    """The key of a member is what the declaration says, which nobody has read and masked by then."""
+    steps = """
+secrets: [TOKEN]
+steps:
+  - {id: each, gather: [HIDDEN], run: 'exit 1', env: {TOKEN: "${{ secrets.TOKEN }}"}}
+"""
+    _, told = _listened(tmp_path, steps.replace("HIDDEN", _SECRET), env={"TOKEN": _SECRET})
+    assert any(event.key == "***" for event in told)
+    assert not any(_SECRET in repr(event) for event in told)
+
+
 def test_hooks_of_a_plan_that_is_not_let_through_are_not_told(tmp_path: Path) -> None:
     text = """
 secrets: [A]
