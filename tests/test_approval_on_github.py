@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.forge.reviewing import run_document
 from tests.forge.server import GitHubServer, Reply
 from tests.forge.world import Run, timestamp
 from tests.pull_requests import LIFECYCLE, PLAN_RUN, Shop
@@ -287,6 +288,42 @@ def test_case_27_a_plan_that_is_not_by_the_plan_run_is_foreign(shop: Shop, facts
     assert (done.code, done.reason) == (5, "artifact-foreign"), done.text
     assert why in done.text
     assert shop.mark == []
+
+
+@pytest.mark.parametrize(
+    ("facts", "why"),
+    [
+        ({"event": "workflow_dispatch"}, "was begun by `workflow_dispatch`"),
+        ({"head": "b" * 40}, "is of another commit"),
+    ],
+    ids=["event", "head"],
+)
+def test_case_27_a_run_that_was_not_asked_for_is_foreign_though_the_forge_lists_it(
+    shop: Shop, facts: dict[str, Any], why: str
+) -> None:
+    shop.plan()
+    world = shop.github.world
+    run, stored = world.runs[PLAN_RUN], world.artifacts[0]
+    for name, value in facts.items():
+        setattr(run, name, value)
+    stored.head = run.head
+    listed = Reply(200, {"total_count": 1, "workflow_runs": [run_document(world, run)]})
+    world.review(7, "ana")
+    shop.merge()
+    shop.github.fault("GET", "actions/runs$", listed, times=9)
+    done = shop.push()
+    assert (done.code, done.reason, shop.mark) == (5, "artifact-foreign", []), done.text
+    assert why in done.text
+
+
+def test_an_approved_pull_request_onto_another_branch_approves_nothing_on_this_one(shop: Shop) -> None:
+    shop.plan()
+    shop.github.world.review(7, "ana")
+    shop.merge()
+    shop.github.world.pulls[7].base = "release"
+    done = shop.push()
+    assert (done.code, done.reason, shop.mark) == (5, "approval-missing", []), done.text
+    assert "no pull request was merged as" in done.text
 
 
 @pytest.mark.parametrize("fact", ["head", "repository"])
