@@ -223,7 +223,9 @@ def test_case_43_killed_after_a_result_was_committed_it_is_kept(mortals: Mortals
     assert (entry.verb, entry.outcome) == (Verb.DO, Outcome.SUCCEEDED)
 
 
-def test_case_42_d047_d054_d055_what_was_begun_and_not_reported_is_asked_about(mortals: Mortals, tmp_path: Path) -> None:
+def test_case_42_d047_d054_d055_what_was_begun_and_not_reported_is_asked_about(
+    mortals: Mortals, tmp_path: Path
+) -> None:
     for point, expected in (("b.before", ["do a", "do b", "do c"]), ("b.after", ["do a", "do b", "do c"])):
         root = tmp_path / point
         root.mkdir()
