@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import indent
 
 import pytest
 from hypothesis import given
@@ -33,6 +34,25 @@ def _echo(more: str = "") -> str:
 
 
 # What runs.
+
+
+def test_c043_an_item_of_which_nothing_began_has_no_start_and_begins_when_its_stage_is_tried_again(
+    tmp_path: Path,
+) -> None:
+    steps = """
+    each:
+      gather: {items: [a, b], limit: 2}
+      steps: [{id: x, run: test -e again}, {id: y, run: "true"}]
+    """
+    done = run(tmp_path, stage(steps, defaults="parallel: 1"))
+    assert done.outcomes["each[a]"] == "failed"
+    for node in ("each[b]", "each[b]/x", "each[b]/y"):
+        result = done[f"main/{node}"]
+        assert (result.outcome, result.attempts) == (Outcome.NOT_STARTED, ()), node
+        assert (result.started_ms, result.ended_ms) == (None, None), node
+    again = steps.replace("test -e again", "test -e again || ( touch again; exit 1 )")
+    head = "defaults: {parallel: 1}\nstages:\n  main:\n    lasting: false\n    retry: 2\n    steps:\n"
+    assert set(run(tmp_path, head + indent(again, "    ")).outcomes.values()) == {"succeeded"}
 
 
 def test_g053_over_nothing_a_gather_gives_nothing_and_what_follows_goes_on(tmp_path: Path) -> None:

@@ -647,6 +647,10 @@ class Executor:
             return
         members = self._bodies.members(node.id)
         outcome, error = ended_as([self._results[member] for member in members], cause, self._results)
+        if outcome is Outcome.NOT_STARTED:
+            progress.attempts.pop()  # it was opened and none of it began: what never ran has no start
+            self._keep(self._untried(NodeResult(node.id, outcome, error=error)))
+            return
         outputs = self._around.evaluation.outputs_of(node, members) if outcome in DONE else {}
         self._around.evaluation.record(node, outcome, outputs)
         now = self._around.clock_ms()
