@@ -181,7 +181,9 @@ def test_no_script_has_an_expression_in_it(path: str) -> None:
 
 def test_python_is_the_first_process_of_every_step_of_the_action() -> None:
     action = yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))
-    for script in _scripts(action):
+    scripts = list(_scripts(action))
+    assert scripts
+    for script in scripts:
         assert re.search(r'^\s*(run: )?exec "\$(python|SHIPWAY_PYTHON)" -I ', script, re.MULTILINE), script
 
 

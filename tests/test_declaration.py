@@ -271,7 +271,9 @@ def _keys(rules: Json) -> list[tuple[str, dict[str, Json]]]:
 
 
 def test_patterns_mean_the_same_to_both_validators() -> None:
-    for pattern in re.findall(r'"pattern": "([^"]*)"', schema.schema_text("declaration")):
+    patterns = re.findall(r'"pattern": "([^"]*)"', schema.schema_text("declaration"))
+    assert patterns
+    for pattern in patterns:
         assert not re.search(r"\\[dwspc]", pattern)
 
 

@@ -431,7 +431,9 @@ def test_who_executes_elsewhere_than_it_is_planned_is_told_to_say_where(project:
 
 
 def test_every_workflow_of_this_repository_is_good() -> None:
-    for path in sorted((Path(__file__).parent.parent / ".github/workflows").glob("*.yml")):
+    workflows = sorted((Path(__file__).parent.parent / ".github/workflows").glob("*.yml"))
+    assert workflows
+    for path in workflows:
         tree = source.parse(path.read_bytes(), path.name)
         found = list(WorkflowReview(tree, state_is_git=False).checks())
         assert [check.text for check in found] == [f"{path.name}: nothing is missing"], json.dumps(
