@@ -69,6 +69,7 @@ def test_g107_a_file_that_is_decrypted_rendered_and_copied_is_one_file() -> None
 def test_g107_an_empty_graph_is_zeros() -> None:
     assert summarise(of()) == Summary()
     assert made_words(Summary()) == []
+    assert made_words(Summary(undone=1)) == []
 
 
 def test_g107_what_was_undone_is_apart() -> None:

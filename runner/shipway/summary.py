@@ -106,7 +106,7 @@ def summarise(receipt: Receipt) -> Summary:
 
 
 def made_words(summary: Summary) -> list[str]:
-    """What the run made, in words: `5 files (2 links, 1 copy)`, `3 packages`, `1 removed`; those that occur."""
+    """What the run made, in words: `5 files (2 links, 1 copy)`, `1 removed`; those that occur, none where nothing stayed."""
     of_files = [_plural(summary.links, "link"), _plural(summary.copies, "copy", "copies")]
     of_files += [_plural(summary.templates, "template"), _plural(summary.secrets, "secret")]
     inside = ", ".join(filter(None, of_files))
@@ -116,7 +116,8 @@ def made_words(summary: Summary) -> list[str]:
         words = _plural(summary.kinds[kind], kind, plural)
         told.append(f"{words} ({inside})" if kind == "file" and inside else words)
     told += [f"{summary.removed} removed"] if summary.removed else []
-    return told + ([f"{summary.undone} undone"] if summary.undone else [])
+    # Where nothing is left of it, the counts of nodes have said so.
+    return [*told, f"{summary.undone} undone"] if told and summary.undone else told
 
 
 def _plural(count: int, one: str, many: str = "") -> str:
