@@ -8,7 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from shipway.nodes import Change, Fidelity
+from shipway.action import Work
+from shipway.actions.service_change import ServiceStart
+from shipway.canonical import Json
+from shipway.errors import Position
+from shipway.nodes import Change, Fidelity, Node
 from shipway.records import Record
 from shipway.services import observe_service
 from tests.fake_systemctl import FakeSystemd
@@ -80,6 +84,15 @@ def test_what_was_so_before_stays_so_after_a_rollback(
     assert (planned.by_id["main/it"].change, planned.by_id["main/it"].fidelity) == (Change.NOOP, Fidelity.EXACT)
     failed = go(workspace, systemd, f"{{uses: service.{action}, with: {{name: {name}}}}}", fails=True)
     assert failed.outcomes["fail"] == "failed"
+    assert (systemd.changes(), systemd.units()) == ([], UNITS)
+
+
+def test_the_undo_of_a_do_that_began_nothing_leaves_what_was_so(systemd: FakeSystemd, workspace: Path) -> None:
+    """As after a run that was killed before it had noted anything."""
+    inputs: dict[str, Json] = {"name": "db"}
+    node = Node(id="main/it", stage="main", action="service.start", position=Position("shipway.yml", 1, 1))
+    env = {"PATH": f"{systemd.bin}:{os.environ['PATH']}"}
+    ServiceStart().undo(Work(node, inputs, env, workspace, workspace / "scratch"))
     assert (systemd.changes(), systemd.units()) == ([], UNITS)
 
 
