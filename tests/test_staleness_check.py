@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
+from shipway.commands.standing import tell_fresh
+from shipway.forges.forge import ForgeError
 from shipway.freshness import outdated
-from tests.forge.server import GitHubServer
+from shipway.view import View
+from tests.forge.server import GitHubServer, Reply
+from tests.forge.waiting import Clock, forge_of
 from tests.forge.world import Run
 from tests.pull_requests import Acted, Shop
 from tests.runs import run, stage
@@ -224,6 +230,27 @@ def test_a_base_that_was_written_anew_makes_a_plan_stale_and_one_that_is_not_tol
     said = told(shop, FRESH)
     assert said["conclusion"] == "success"
     assert "what is on `main` by now was not told" in said["output"]["summary"]
+
+
+def test_where_the_forge_does_not_answer_nobody_is_told_that_a_plan_holds(tmp_path: Path, github: GitHubServer) -> None:
+    plan = run(tmp_path, stage("a: {run: 'true'}"), execute=False).finished.plan
+    assert plan is not None
+    view = View("shop", "default", replace(plan, source=replace(plan.source, merge_base="a" * 40)))
+    github.fault("GET", "/compare/", Reply(502, {"message": "Bad gateway"}), times=99)
+    with pytest.raises(ForgeError, match="502"):
+        tell_fresh(forge_of(github, Clock()), view, 7, github.world.pulls[7].head, "main", "")
+    assert github.world.checks == []
+
+
+def test_a_clone_without_the_commits_that_a_plan_was_made_upon_tells_nobody_that_it_holds(shop: Shop) -> None:
+    base(shop, {"docs": "more\n"})
+    whole = shop.work.rename(shop.root / "whole")
+    git = ["git", "clone", "-q", "--depth", "1", "-b", "main", whole.as_uri(), str(shop.work)]
+    subprocess.run(git, check=True, capture_output=True)
+    done = pushed(shop)
+    assert done.code == 5, done.text
+    assert "stale (base-unknown)" in done.text and "fetch-depth: 0" in done.text
+    assert checks(shop, shop.head)[FRESH] == "action_required"
 
 
 def test_a_plan_is_held_against_what_its_test_merge_was_made_upon_whatever_the_event_says(shop: Shop) -> None:

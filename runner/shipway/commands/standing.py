@@ -81,7 +81,8 @@ def standing_after(plan: Plan, number: int, head: str, base: str, changed: Seque
 def standing_now(forge: Forge, plan: Plan, number: int, head: str, base: str) -> Standing:
     """How a plan stands that was made just now, upon the branch `base` as it was when its job began: by one request at most.
 
-    Between the two the branch may have moved on, by hours where a job is run again. Where that is not told, it holds.
+    Between the two the branch may have moved on, by hours where a job is run again. Where this job may not know that, it holds;
+    raises ForgeError where the forge does not answer: nobody is told then that it holds, and the job is to be run again.
     """
     upon, branch = plan.source.merge_base, code(base)
     if not upon or not base:
@@ -89,6 +90,8 @@ def standing_now(forge: Forge, plan: Plan, number: int, head: str, base: str) ->
     try:
         changed = forge.changed_since(base, upon)
     except ForgeError as error:
+        if error.reason is not Reason.FORGE_PERMISSION:
+            raise
         basis = f"It was made just now, upon {code(upon[:7])}; what is on {branch} by now was not told: {prose(error.message)}"
         return Standing(number, head, plan.effect, basis=basis)
     if changed is None:
