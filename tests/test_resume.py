@@ -122,6 +122,22 @@ def test_from_opens_a_step_and_all_behind_it(tmp_path: Path) -> None:
     assert sorted(told(tmp_path)) == ["a", "b", "b", "c", "c", "d"]
 
 
+@pytest.mark.parametrize("is_same", [True, False])
+def test_what_does_not_last_is_kept_in_its_own_workspace_or_if_it_hands_all_on(tmp_path: Path, is_same: bool) -> None:
+    steps = """
+        lasts: {run: echo lasts >> told}
+        files: {run: echo files >> told, lasting: false}
+        value: {run: 'echo value >> told; echo v=1 >> $SHIPWAY_OUTPUT', outputs: {v: string}, lasting: false}
+        fails: {run: test -e mended, needs: [lasts, files, value], lasting: false}
+    """
+    run(tmp_path, stage(steps, lasting=True, more=LEFT))
+    (tmp_path / "mended").touch()
+    if not is_same:
+        (tmp_path / ".shipway/workspace").unlink()  # what a journal that is copied elsewhere leaves behind
+    assert set(resume(tmp_path).outcomes.values()) == {"succeeded"}
+    assert sorted(told(tmp_path)) == sorted(["lasts", "files", "value", *([] if is_same else ["files"])])
+
+
 def test_what_was_rolled_back_runs_again_and_so_does_what_looked_at_it(tmp_path: Path) -> None:
     steps = """
         - {id: make, run: echo make >> told, undo: echo unmake >> told}
