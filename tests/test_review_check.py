@@ -65,6 +65,45 @@ def test_case_37_a_new_head_with_another_effect_needs_approval_again(shop: Shop)
     assert "release/up: slots" in check["output"]["summary"]
 
 
+def _told(shop: Shop) -> Any:
+    """The latest check of the plan on the head."""
+    found = [each.document for each in shop.github.world.checks if each.commit == shop.head]
+    return next(document for document in reversed(found) if document["name"] == "shipway/shop/default")
+
+
+def test_case_36_a_plan_that_nobody_has_reviewed_yet_is_no_success(shop: Shop) -> None:
+    planned = shop.plan()
+    shop.github.world.runs[77].conclusion = ""  # the job that tells it is part of that run
+    assert shop.report(planned).code == 0
+    check = _told(shop)
+    assert (check["conclusion"], check["external_id"]) == ("action_required", planned.outputs["effect-digest"])
+    assert "has 0 of 1" in check["output"]["summary"]
+    shop.github.world.review(7, "ana")
+    assert shop.report(planned).code == 0
+    assert (_told(shop)["conclusion"], "approved by ana" in _told(shop)["output"]["title"]) == ("success", True)
+
+
+def test_case_37_a_new_head_is_told_to_be_approved_as_far_as_its_effect_is(shop: Shop) -> None:
+    assert shop.report(shop.plan()).code == 0
+    shop.github.world.review(7, "ana")
+    shop.change({"shipway.yml": LIFECYCLE + "# a comment\n"})
+    assert shop.report(shop.plan(78), 78).code == 0
+    old = _told(shop)
+    shop.change({"shipway.yml": LIFECYCLE.replace("echo up", "echo UP")})
+    assert shop.report(shop.plan(79), 79).code == 0
+    assert (old["conclusion"], _told(shop)["conclusion"]) == ("success", "action_required")
+    assert "release/up: slots" in _told(shop)["output"]["summary"]
+
+
+def test_where_reviews_cannot_be_asked_for_a_plan_counts_as_not_approved(shop: Shop) -> None:
+    planned = shop.plan()
+    shop.github.world.review(7, "ana")
+    shop.github.fault("GET", "reviews$", Reply(403, {"message": "Resource not accessible by integration"}), times=9)
+    assert shop.report(planned).code == 0
+    assert _told(shop)["conclusion"] == "action_required"
+    assert "Resource not accessible" in _told(shop)["output"]["summary"]
+
+
 def test_where_nothing_needs_approval_or_nothing_was_planned_nothing_is_said(shop: Shop) -> None:
     shop.github.world.review(7, "ana")
     assert "has no sealed plan" in shop.review_event().text

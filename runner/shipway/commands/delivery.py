@@ -7,13 +7,17 @@ from threading import Thread
 from urllib.parse import urlencode
 
 from msgspec import Struct
+from msgspec.structs import replace
 
+from shipway.approval import Sanction
 from shipway.ci import CiContext, Provider
 from shipway.commands.handover import Handover
+from shipway.commands.plan_artifacts import workflow_of
 from shipway.commands.reporting import links_of
+from shipway.commands.reviewing import pull_of, standing_of
 from shipway.commands.standing import tell_fresh
 from shipway.context import Context
-from shipway.errors import Reason, ShipwayError
+from shipway.errors import Reason, ShipwayError, UsageError
 from shipway.events import Event, NodeStarted
 from shipway.forges import limits
 from shipway.forges.client import Pace, impatient
@@ -23,13 +27,14 @@ from shipway.forges.sticky import Note, Purpose, post
 from shipway.nodes import change_counts
 from shipway.plan import Plan
 from shipway.receipt import Receipt, RunOutcome
-from shipway.redaction import Redacted, Redactor
+from shipway.redaction import Redacted, Redactor, trusted
 from shipway.render import comment
 from shipway.render.blocks import Links
-from shipway.render.check import check_summary, check_title
+from shipway.render.check import TITLE_CELLS, check_summary, check_title
+from shipway.render.columns import cut
 from shipway.render.foreign import one_line
 from shipway.render.plan_words import plan_counts
-from shipway.render.receipt_words import ending
+from shipway.render.receipt_words import approved_words, ending
 from shipway.trigger import Work, WorkKind
 from shipway.view import View
 
@@ -84,7 +89,7 @@ def deliver(handover: Handover, context: Context, redact: Callable[[str], Redact
     view, links = view_of(handover, ci), _links(handover, context, ci)
     return Delivered(
         post_view(forge, ci, view, links, handover.facts.started_at) if comment else Posted(Outcome.REFUSED, why="off"),
-        guarded(forge, lambda: _check(forge, ci, view, links)),
+        guarded(forge, lambda: _check(forge, ci, view, links, context)),
         _concluded(forge, ci, view, handover.facts.deployment),
         _fresh(forge, ci, view),
     )
@@ -115,7 +120,7 @@ def deliver_failure(error: ShipwayError, lifecycle: str, target: str, context: C
     if isinstance(forge, Posted):
         return forge
     view = View(lifecycle, target, error=error)
-    return guarded(forge, lambda: _check(forge, ci, view, links_of(ci, None)))
+    return guarded(forge, lambda: _check(forge, ci, view, links_of(ci, None), context))
 
 
 def open_forge(
@@ -213,10 +218,31 @@ def _place(forge: Forge, ci: CiContext, view: View) -> tuple[int, str] | None:
     return forge.merged_from(ci.sha) if view.receipt else None
 
 
-def _check(forge: Forge, ci: CiContext, view: View, links: Links) -> Posted:
+def _check(forge: Forge, ci: CiContext, view: View, links: Links, context: Context) -> Posted:
     if ci.pull_request is None and view.receipt is None and view.error is None:
         return Posted(Outcome.REFUSED, why=f"a plan on `{ci.event}` is about no pull request")
-    return forge.post_check(check_of(view, links, ci.head_sha if ci.pull_request is not None else ci.sha))
+    commit = ci.head_sha if ci.pull_request is not None else ci.sha
+    if ci.provider is Provider.GITHUB and ci.pull_request is not None and awaits_approval(view):
+        assert view.plan is not None
+        sanction, needed = standing_of(forge, ci, context, view.plan, workflow_of("", context), pull_of(ci))
+        return forge.post_check(reviewed_check(view, links, commit, sanction, needed))
+    return forge.post_check(check_of(view, links, commit))
+
+
+def awaits_approval(view: View) -> bool:
+    """Whether a view is of a plan that could be made, and of which a stage needs approval."""
+    is_plan = view.plan is not None and view.receipt is None and view.error is None
+    return is_plan and view.plan is not None and bool(view.plan.approval_rules)
+
+
+def reviewed_check(view: View, links: Links, commit: str, sanction: Sanction, needed: str) -> Check:
+    """What the check on a head says of a plan that needs approval: who gave it so far, or what is missing."""
+    notes = tuple(f"Approved {approved_words(approval)}." for approval in sanction.approvals)
+    check = check_of(replace(view, needed=needed), replace(links, notes=(*links.notes, *notes)), commit)
+    if needed:
+        return check
+    by = ", ".join(one_line(approval.by or "somebody") for approval in sanction.approvals)
+    return replace(check, title=trusted(cut(f"approved by {by}; {check.title}", TITLE_CELLS)))
 
 
 def _fresh(forge: Forge, ci: CiContext, view: View) -> Posted | None:
@@ -272,11 +298,11 @@ def guarded(forge: Forge, deliver: Callable[[], Posted]) -> Posted:
     """What came of a delivery: deferred where the forge prevented it."""
     try:
         return deliver()
-    except ForgeError as error:
+    except (ForgeError, UsageError) as error:
         return Posted(Outcome.DEFERRED, why=_why(error), reason=error.reason, requests=forge.requests)
 
 
-def _why(error: ForgeError) -> str:
+def _why(error: ShipwayError) -> str:
     return f"{error.message}; {error.next}" if error.next else error.message
 
 

@@ -26,6 +26,7 @@ class Place(Struct, frozen=True):
     """Whose plans are looked for: of a lifecycle and target, made by one workflow (its path) of one repository (its id).
 
     `source` is the id of a fork whose commits are looked at, None for the repository's own: only those can be approved.
+    `running` is the run that asks: what it has uploaded already is a plan too, where it is one of a plan.
     """
 
     lifecycle: str
@@ -33,6 +34,7 @@ class Place(Struct, frozen=True):
     workflow: str
     repository: int | None
     source: int | None = None
+    running: str = ""
 
 
 class ShownPlan(Struct, frozen=True):
@@ -169,6 +171,8 @@ def _why_foreign(run: CiRun, place: Place, commit: str) -> str:
         return f"is of the workflow `{run.path}`, not of `{place.workflow}`"
     if run.head != commit:
         return "is of another commit"
+    if run.id == place.running and not run.conclusion:
+        return ""
     return "" if run.conclusion == "success" else f"ended as `{run.conclusion or 'not yet'}`"
 
 

@@ -15,15 +15,16 @@ from msgspec.structs import replace
 from shipway.archive import HostileArchive
 from shipway.canonical import Json, mapping, parse
 from shipway.ci import CiContext, Provider
-from shipway.commands.delivery import check_of, guarded
+from shipway.commands.delivery import awaits_approval, check_of, guarded, reviewed_check
 from shipway.commands.handover import PULL_REQUEST_FILE
 from shipway.commands.plan_archive import open_plan, plan_name
 from shipway.commands.previous import plan_before
+from shipway.commands.reviewing import standing_of
 from shipway.commands.standing import tell_fresh
 from shipway.commands.stores import github_of
 from shipway.context import Context
 from shipway.errors import Reason, ShipwayError, VerificationError
-from shipway.forges.forge import Artifact, Capability, CiRun, Forge, ForgeError, Outcome, Posted, PullRequest
+from shipway.forges.forge import Artifact, Capability, Check, CiRun, Forge, ForgeError, Outcome, Posted, PullRequest
 from shipway.forges.lacking import in_words
 from shipway.forges.sticky import Note, Purpose, post
 from shipway.plan import Plan
@@ -34,6 +35,11 @@ from shipway.view import View
 
 PLANS_MAX = 20
 """Plans of one run that are published: each has a comment of its own, and a stranger chooses how many there are."""
+
+_NEVER = (
+    "a stage needs approval, and what a fork's run planned cannot be approved: open a pull request with these commits from a "
+    "branch of this repository"
+)
 
 _FROM_A_FORK = (
     "From a fork, planned without credentials: this is what that run handed over. It is shown and never executed; "
@@ -103,7 +109,7 @@ def publish(context: Context, workflow: str) -> tuple[str, Sequence[Published]]:
         for pull in forge.pulls_from(run.owner, run.branch)
         if pull.head == run.head and pull.repository is not None and pull.repository == run.repository
     ]
-    return "", [_posted(forge, ci, run, one, candidates) for one in found]
+    return "", [_posted(forge, context, run, one, candidates) for one in found]
 
 
 def published_lines(nothing: str, published: Sequence[Published]) -> Iterator[str]:
@@ -184,8 +190,9 @@ def _hint(content: bytes | None) -> int | None:
     return number
 
 
-def _posted(forge: Forge, ci: CiContext, run: CiRun, found: _Found, candidates: Sequence[PullRequest]) -> Published:
-    plan = found.plan
+def _posted(forge: Forge, context: Context, run: CiRun, found: _Found, candidates: Sequence[PullRequest]) -> Published:
+    plan, ci = found.plan, context.ci
+    assert ci is not None
     numbers = [pull.number for pull in candidates]
     number = found.hint if found.hint in numbers else numbers[0] if len(numbers) == 1 else None
     mismatch = ""
@@ -224,13 +231,26 @@ def _posted(forge: Forge, ci: CiContext, run: CiRun, found: _Found, candidates: 
     before = "; ".join(untold)
     if posted.outcome is Outcome.SUPERSEDED:
         return Published(plan.lifecycle, plan.target, number, posted, mismatch, before)
-    check = check_of(view, links, run.head)
-    if not is_ours:
-        check = replace(check, external_id="")  # a stranger's word for an effect is bound to nothing
-    told = guarded(forge, lambda: forge.post_check(check))
+    told = guarded(forge, lambda: forge.post_check(_check(forge, context, run, view, links, number, is_ours=is_ours)))
     url = links.run_url or ""
     fresh = guarded(forge, lambda: tell_fresh(forge, view, number, run.head, pull.base, url, is_ours=is_ours))
     return Published(plan.lifecycle, plan.target, number, posted, mismatch, before, told, fresh)
+
+
+def _check(
+    forge: Forge, context: Context, run: CiRun, view: View, links: Links, number: int, *, is_ours: bool
+) -> Check:
+    """The check on the run's head: planned, and approved as far as a stage wants it."""
+    plan, ci = view.plan, context.ci
+    assert plan is not None and ci is not None
+    if not is_ours:
+        shown = replace(view, needed=_NEVER) if awaits_approval(view) else view
+        # A stranger's word for an effect is bound to nothing.
+        return replace(check_of(shown, links, run.head), external_id="")
+    if not awaits_approval(view):
+        return check_of(view, links, run.head)
+    sanction, needed = standing_of(forge, ci, context, plan, run.path, forge.pull_to_merge(number))
+    return reviewed_check(view, links, run.head, sanction, needed)
 
 
 def _links(ci: CiContext, run: CiRun, found: _Found, mismatch: str) -> Links:

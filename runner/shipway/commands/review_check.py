@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from msgspec.structs import replace
-
 from shipway.approval import Sanction
 from shipway.approvals import ApprovalRule
 from shipway.ci import CiContext
-from shipway.commands.delivery import check_of, guarded, open_forge
+from shipway.commands.delivery import guarded, open_forge, reviewed_check
 from shipway.commands.plan_artifacts import Place, PlanArtifacts, workflow_of
 from shipway.commands.reporting import links_of
-from shipway.commands.reviewing import approved_so_far
+from shipway.commands.reviewing import approved_so_far, pull_of
 from shipway.context import Context
 from shipway.errors import VerificationError
-from shipway.forges.forge import Author, Forge, MergedPull, Outcome, Posted
-from shipway.redaction import Redactor, trusted
-from shipway.render.check import TITLE_CELLS
-from shipway.render.columns import cut
-from shipway.render.foreign import one_line
-from shipway.render.receipt_words import approved_words
+from shipway.forges.forge import Forge, Outcome, Posted
+from shipway.redaction import Redactor
 from shipway.view import View
 
 
@@ -46,22 +38,9 @@ def _told(forge: Forge, ci: CiContext, context: Context, place: Place) -> Posted
         return Posted(Outcome.REFUSED, why="no stage of the plan needs approval")
     sanction, needed = Sanction(), ""
     try:
-        sanction = approved_so_far(forge, ci, context, plan, place.workflow, _pull(ci))
+        sanction = approved_so_far(forge, ci, context, plan, place.workflow, pull_of(ci))
     except VerificationError as error:
         needed = error.message
-    view = View(plan.lifecycle, plan.target, plan, head=ci.head_sha, needed=needed)
-    notes = tuple(f"Approved {approved_words(approval)}." for approval in sanction.approvals)
-    check = check_of(view, links_of(ci, plan, artifact_id=str(shown.artifact), notes=notes), ci.head_sha)
-    if not needed:
-        by = ", ".join(one_line(approval.by or "somebody") for approval in sanction.approvals)
-        check = replace(check, title=trusted(cut(f"approved by {by}; {check.title}", TITLE_CELLS)))
-    return forge.post_check(check)
-
-
-def _pull(ci: CiContext) -> MergedPull:
-    """The event's pull request as it would be merged now."""
-    pull = ci.payload.get("pull_request")
-    user = pull.get("user") if isinstance(pull, Mapping) else None
-    number = user.get("id") if isinstance(user, Mapping) else None
-    author = Author(number, str(user.get("type"))) if isinstance(user, Mapping) and isinstance(number, int) else None
-    return MergedPull(ci.pull_request or 0, ci.head_sha, author, ci.base_ref)
+    view = View(plan.lifecycle, plan.target, plan, head=ci.head_sha)
+    links = links_of(ci, plan, artifact_id=str(shown.artifact))
+    return forge.post_check(reviewed_check(view, links, ci.head_sha, sanction, needed))

@@ -5,7 +5,7 @@ Nothing is read from a comment. Where something cannot be found out, nothing is 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 from shipway.approval import Approver, Sanction, missing
@@ -17,7 +17,7 @@ from shipway.context import Context
 from shipway.coverage import Uncovered, covered, nothing_done
 from shipway.errors import Reason, VerificationError
 from shipway.forges.consequences import by_hand
-from shipway.forges.forge import Capability, Forge, ForgeError, MergedPull
+from shipway.forges.forge import Author, Capability, Forge, ForgeError, MergedPull
 from shipway.forges.lacking import in_words
 from shipway.plan import Plan
 from shipway.planning import Selection
@@ -54,6 +54,25 @@ def approved_so_far(
     return _Inquiry(forge, ci, context, plan, workflow).by_reviews_of(pull)
 
 
+def standing_of(
+    forge: Forge, ci: CiContext, context: Context, plan: Plan, workflow: str, pull: MergedPull
+) -> tuple[Sanction, str]:
+    """The same where a plan is only told of: what is missing in words, empty where the approvals are enough."""
+    try:
+        return approved_so_far(forge, ci, context, plan, workflow, pull), ""
+    except (VerificationError, ForgeError) as error:
+        return Sanction(), error.message
+
+
+def pull_of(ci: CiContext) -> MergedPull:
+    """The event's pull request as it would be merged now."""
+    pull = ci.payload.get("pull_request")
+    user = pull.get("user") if isinstance(pull, Mapping) else None
+    number = user.get("id") if isinstance(user, Mapping) else None
+    author = Author(number, str(user.get("type"))) if isinstance(user, Mapping) and isinstance(number, int) else None
+    return MergedPull(ci.pull_request or 0, ci.head_sha, author, ci.base_ref)
+
+
 class _Inquiry:
     """What the forge is asked about one plan."""
 
@@ -63,7 +82,7 @@ class _Inquiry:
         self._context = context
         self._plan = plan
         self._rule = strictest(plan)
-        place = Place(plan.lifecycle, plan.target, workflow, ci.repository_id)
+        place = Place(plan.lifecycle, plan.target, workflow, ci.repository_id, running=ci.run_id)
         self._plans = PlanArtifacts(forge, place, self._rule, context)
         self._reviewed: Plan | None = None
 
