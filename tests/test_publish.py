@@ -14,6 +14,7 @@ from zipfile import ZIP_STORED
 import pytest
 from msgspec.structs import replace
 
+from shipway.approvals import ApprovalRule
 from shipway.archive import HostileArchive, read_archive
 from shipway.canonical import canonical_bytes
 from shipway.commands.publish import PLANS_MAX
@@ -145,6 +146,20 @@ def test_case_60_a_forks_plan_is_posted_by_the_run_before_and_says_where_it_is_f
     assert unbound == {""}, "a stranger's word for an effect is bound to nothing"
     assert "From a fork, planned without credentials" in check.document["output"]["summary"]
     assert list((publisher.root / "workspace").iterdir()) == []
+
+
+@pytest.mark.parametrize("is_ours", [False, True])
+def test_a_published_plan_that_waits_for_approval_is_no_success(publisher: Publisher, is_ours: bool) -> None:
+    plan = small_plan()
+    if is_ours:
+        pull = publisher.github.world.pulls[7]
+        pull.repository = publisher.run.repository = publisher.event["workflow_run"]["head_repository"]["id"] = 1
+    publisher.upload(replace(plan, stages=tuple(replace(each, approval=ApprovalRule()) for each in plan.stages)))
+    done = publisher.call()
+    assert done.returncode == 0, done.stdout + done.stderr
+    said = publisher.github.world.checks[0].document
+    assert (said["name"], said["conclusion"]) == ("shipway/hello/default", "action_required")
+    assert ("has 0 of 1" if is_ours else "cannot be approved") in said["output"]["summary"]
 
 
 def test_an_own_branchs_plan_is_posted_the_same_way_and_edited_by_the_next(publisher: Publisher) -> None:
