@@ -15,6 +15,7 @@ from urllib.request import urlopen
 
 import pytest
 
+from shipway.node_ids import readable
 from tests.command_line import Done, Project, make_project
 
 DECLARATION = """
@@ -178,7 +179,7 @@ def killed_at(root: Path, env: Mapping[str, str], node: str, mark: str, *argumen
         for line in running.stdout:
             said.append(line)
             said_mark, name = [*line.split(), "", ""][:2]
-            is_it = name == node or (name.startswith("…") and node.endswith(name[1:]))
+            is_it = name == readable(node) or (name.startswith("…") and readable(node).endswith(name[1:]))
             if said_mark == mark and is_it:
                 running.kill()
                 return
