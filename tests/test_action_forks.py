@@ -58,7 +58,7 @@ on:
 permissions: {{}}
 jobs:
   publish:
-    permissions: {{pull-requests: write, checks: write, actions: read}}
+    permissions: {{contents: read, pull-requests: write, checks: write, actions: read}}
     uses: {ACTION.replace("@", "/.github/workflows/publish.yml@")}
     with: {{workflow: {PLAN}}}
 """

@@ -152,7 +152,8 @@ def test_shipway_under_an_event_that_it_refuses_is_told_before_it_is_tried(event
     [
         ("pull_request", "permissions: {contents: read}, concurrency: a, uses: acme/shipway/.github/workflows/plan.yml@C",
          {"plan"}),
-        ("workflow_run", "permissions: {pull-requests: write, checks: write, actions: read}, steps: [{uses: acme/shipway@C}]",
+        ("workflow_run",
+         "permissions: {contents: read, pull-requests: write, checks: write, actions: read}, steps: [{uses: acme/shipway@C}]",
          {"publish"}),
         ("push", "permissions: {}, steps: [{uses: acme/other@C}]", set()),
     ],

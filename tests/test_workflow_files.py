@@ -85,7 +85,7 @@ def test_the_fork_safe_set_has_no_more_than_it_needs(tmp_path: Path) -> None:
     assert job["with"] == {"target": "prod"}
     (job,) = publish["jobs"].values()
     assert publish["on"] == {"workflow_run": {"workflows": [plan["name"]], "types": ["completed"]}}
-    assert job["permissions"] == {"pull-requests": "write", "checks": "write", "actions": "read"}
+    assert job["permissions"] == {"contents": "read", "pull-requests": "write", "checks": "write", "actions": "read"}
     (step,) = job["steps"]
     assert step == {"uses": COMMIT, "with": {"command": "publish", "workflow": ".github/workflows/shipway-plan.yml"}}
     assert list(execute["on"]) == ["push"]
@@ -118,7 +118,7 @@ def test_what_is_called_pins_what_it_uses_and_grants_no_more_than_it_needs() -> 
         assert used[-2:] == ["actions/checkout", "./.shipway-action"]
         assert own.items() <= job["steps"][-2]["with"].items()
         assert len(used) == {"plan": 3, "publish": 2}[name], "the publisher checks out nothing but the action"
-    posts = {"pull-requests": "write", "checks": "write", "actions": "read"}
+    posts = {"contents": "read", "pull-requests": "write", "checks": "write", "actions": "read"}
     assert granted == {"plan": {"contents": "read"}, "publish": posts}
 
 

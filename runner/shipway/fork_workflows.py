@@ -75,8 +75,9 @@ jobs:
     if: github.event.workflow_run.event == 'pull_request' && github.event.workflow_run.conclusion == 'success'
     permissions:
       pull-requests: write # the comment
-      checks: write # the check on the head of the pull request
+      checks: write # the checks on the head of the pull request
       actions: read # the run before, and its artifacts
+      contents: read # what is on the base by now
     runs-on: ubuntu-24.04
     timeout-minutes: 10
     steps:

@@ -35,7 +35,7 @@ https://docs.github.com/en/actions/reference/runners/github-hosted-runners#admin
 _PLAN = {"contents": "read", "pull-requests": "write", "checks": "write", "actions": "read"}
 _EXECUTE = {**_PLAN, "deployments": "write"}
 _CHECK = {"contents": "read", "pull-requests": "read", "checks": "write", "actions": "read"}
-_PUBLISH = {"pull-requests": "write", "checks": "write", "actions": "read"}
+_PUBLISH = {"contents": "read", "pull-requests": "write", "checks": "write", "actions": "read"}
 _BARE = {"contents": "read"}
 _EXECUTING = ("run", "preview")
 _LOOKING = {

@@ -81,10 +81,10 @@ def standing_after(plan: Plan, number: int, head: str, base: str, changed: Seque
 def standing_now(forge: Forge, plan: Plan, number: int, head: str, base: str) -> Standing:
     """How a plan stands that was made just now, upon the branch `base` as it was when its job began: by one request at most.
 
-    Between the two the branch may have moved on, by hours where a job is run again. Where this job may not know that, it holds;
-    raises ForgeError where the forge does not answer: nobody is told then that it holds, and the job is to be run again.
+    Between the two the branch may have moved on, by hours where a job is run again. Where this job may not know that, it is
+    not known to hold; raises ForgeError where the forge does not answer: nobody is told then, and the job is to be run again.
     """
-    upon, branch = plan.source.merge_base, code(base)
+    upon = plan.source.merge_base
     if not upon or not base:
         return Standing(number, head, plan.effect, basis="It was made just now.")
     try:
@@ -92,8 +92,9 @@ def standing_now(forge: Forge, plan: Plan, number: int, head: str, base: str) ->
     except ForgeError as error:
         if error.reason is not Reason.FORGE_PERMISSION:
             raise
-        basis = f"It was made just now, upon {code(upon[:7])}; what is on {branch} by now was not told: {prose(error.message)}"
-        return Standing(number, head, plan.effect, basis=basis)
+        why = "; ".join(filter(None, (error.message, error.next)))
+        said = f"it was made just now, upon {upon[:7]}; what is on `{one_line(base)}` by now was not told: {why}"
+        return Standing(number, head, plan.effect, Reason.BASE_UNKNOWN, said)
     if changed is None:
         said = f"`{one_line(base)}` was written anew since, or changed in more files than are told"
         return Standing(number, head, plan.effect, Reason.BASE_MOVED, said)
