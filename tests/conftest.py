@@ -63,7 +63,6 @@ _LONG = (
     "action",
     "action_forks",
     "action_approval",
-    "bench",
     "package_actions",
     "resume_model",
     "kills",
@@ -114,8 +113,8 @@ def one_preview_at_a_time(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @cache
 def _is_on_ports(file: Path) -> bool:
-    """Whether previews are made there that bind ports: by name, or by whom it has make them."""
-    if file.stem.removeprefix("test_preview_") in _ON_PORTS:
+    """Whether previews are made there that bind ports: by name, by whom it has make them, or because they are measured."""
+    if file.stem == "test_bench" or file.stem.removeprefix("test_preview_") in _ON_PORTS:
         return True
     text = (Path(__file__).parent / file.name).read_text("utf-8") if file.stem.startswith("test_preview_") else ""
     return any(word in text for word in ("from tests.preview_shop import", "from tests.preview_pulls import", '"up"'))

@@ -154,6 +154,7 @@ def known_to_github(job: Job, checkout: Checkout, world: World) -> str:
     )
     (archive,) = job.artifacts.rglob("shipway-plan-*.zip")
     world.upload(RUN, archive.stem, archive.read_bytes())
+    world.branches[pull.base] = json.loads(job.artifact(archive.stem)["plan.json"])["source"]["merge_base"]
     return archive.stem
 
 

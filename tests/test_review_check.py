@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -116,3 +117,33 @@ def test_a_forge_that_does_not_answer_fails_no_job(shop: Shop) -> None:
     done = shop.review_event()
     assert done.code == 0
     assert "Resource not accessible" in done.text
+
+
+def test_what_is_asked_of_reviews_costs_a_request_each_and_three_for_the_plan_that_they_saw(shop: Shop) -> None:
+    planned, before = shop.plan(), _BESIDES
+    shop.github.requests.clear()
+    assert shop.report(planned).code == 0
+    assert [path for path in _asked(shop) if not before.search(path)] == ["pulls/7/reviews"]
+    shop.github.world.review(7, "ana")
+    assert shop.report(planned).code == 0
+    shop.github.requests.clear()
+    assert shop.report(planned).code == 0
+    assert "approved by ana" in _told(shop)["output"]["title"]
+    assert shop.github.writes == []
+    assert [path for path in _asked(shop) if not before.search(path)] == [
+        "pulls/7/reviews",
+        "collaborators/ana/permission",
+        "actions/runs",
+        "actions/runs/77/artifacts",
+        "actions/artifacts/1001/zip",
+    ]
+
+
+_BESIDES = re.compile("runs/77$|pulls/7$|comments|/graphql$|check-runs$|^compare/")
+"""What a report asks where no stage needs approval."""
+
+
+def _asked(shop: Shop) -> list[str]:
+    """Which parts of the API were asked for: an archive's own host is not of it."""
+    found = [seen.path.removeprefix("/repos/octo/shop/") for seen in shop.github.requests]
+    return [path for path in found if not path.startswith("/blobs/")]
