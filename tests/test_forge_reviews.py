@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from shipway.approvals import Permission, Review, ReviewState
-from shipway.forges import limits
 from shipway.forges.forge import Author, ForgeError, MergedPull
 from tests.forge.server import GitHubServer
 from tests.forge.waiting import Clock, forge_of
@@ -99,7 +98,7 @@ def test_what_a_branch_has_changed_since_is_told_whole_or_not_at_all(github: Git
     world.held["stable"] = [HEAD]
     world.changed[HEAD] = ["src/new <- src/old", "docs"]
     assert forge.changed_since("stable", HEAD) == ("docs", "src/new", "src/old")
-    world.changed[HEAD] = [f"file {index}" for index in range(limits.COMPARED_FILES_MAX)]
+    world.changed[HEAD] = [f"file {index}" for index in range(300)]
     assert forge.changed_since("stable", HEAD) is None, "there may be more"
     world.held.clear()
     world.lost.append(HEAD)

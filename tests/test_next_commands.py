@@ -51,6 +51,15 @@ def paste(project: Project, words: list[str], cwd: str = "", code: int = 0) -> D
     return project.call(*words, *(["--yes"] if asks else []), cwd=cwd, code=code)
 
 
+def killed_once_begun(project: Project) -> None:
+    """Run what is declared, and kill it once a step of it has written to the pipe `begun`."""
+    os.mkfifo(project.root / "begun")
+    running = begin(project.root, "run", "--target", "prod", "--input", "size=1", "--yes", env=project.env)
+    (project.root / "begun").read_text()
+    running.kill()
+    running.communicate()
+
+
 @pytest.mark.parametrize(
     ("steps", "offers"), [(UNDOABLE, True), (LEFT, False), (NOT_LASTING, False), (UNCHANGED, False)]
 )
@@ -151,14 +160,10 @@ def test_a_lost_secret_is_said_and_made_again_as_shown(project: Project) -> None
 
 
 def test_a_step_that_nobody_can_ask_about_is_looked_at_before_a_killed_run_goes_on_as_shown(project: Project) -> None:
-    os.mkfifo(project.root / "begun")
     declare(
         project, f"{UNDOABLE}, {{id: held, run: 'test -e mended || {{ echo > begun; sleep 1000; }}', undo: 'true'}}"
     )
-    running = begin(project.root, "run", "--target", "prod", "--input", "size=1", "--yes", env=project.env)
-    (project.root / "begun").read_text()
-    running.kill()
-    running.communicate()
+    killed_once_begun(project)
     shown = project.call("show").out
     assert "look at main/held: it was begun and never reported" in shown
     assert "it still runs, though Shipway is gone: resume and rollback end it" in shown
@@ -211,13 +216,9 @@ def test_a_run_in_progress_is_shown_as_that_and_followed_and_stopped_as_shown(pr
 
 
 def test_a_run_killed_while_it_was_rolled_back_is_shown_as_that_and_goes_on_undoing_as_shown(project: Project) -> None:
-    os.mkfifo(project.root / "begun")
     held = "{id: held, run: 'true', undo: 'echo > begun; sleep 1000', verify: exit 3}"
     declare(project, f"{UNDOABLE}, {held}, {{id: end, run: 'false', undo: 'true'}}")
-    running = begin(project.root, "run", "--target", "prod", "--input", "size=1", "--yes", env=project.env)
-    (project.root / "begun").read_text()
-    running.kill()
-    running.communicate()
+    killed_once_begun(project)
     shown = project.call("show").out
     assert "shop → prod: killed while it was rolled back" in shown
     assert re.search(r"held +undo not reported", shown)
@@ -246,14 +247,9 @@ def test_a_resume_that_would_refuse_says_so_before_it_shows_a_plan(project: Proj
 
 @pytest.mark.parametrize("chosen", [0, 1])
 def test_a_killed_run_is_shown_as_that_and_gone_on_with_or_undone_as_shown(project: Project, chosen: int) -> None:
-    os.mkfifo(project.root / "begun")
     held = "{id: held, run: 'test -e mended || { echo > begun; sleep 1000; }', undo: 'true', verify: test -e mended || exit 3}"
     declare(project, f"{UNDOABLE}, {held}")
-    words = ["run", "--target", "prod", "--input", "size=1", "--yes"]
-    running = begin(project.root, *words, env=project.env)
-    (project.root / "begun").read_text()
-    running.kill()
-    running.communicate()
+    killed_once_begun(project)
     shown = project.call("show").out
     assert "shop → prod: killed, unfinished" in shown
     document = project.call("show", "--json").json

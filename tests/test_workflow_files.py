@@ -117,6 +117,8 @@ def test_what_is_called_pins_what_it_uses_and_grants_no_more_than_it_needs() -> 
         own = {"repository": "${{ job.workflow_repository }}", "ref": "${{ job.workflow_sha }}"}
         assert used[-2:] == ["actions/checkout", "./.shipway-action"]
         assert own.items() <= job["steps"][-2]["with"].items()
+        told = job["steps"][-1]["with"]
+        assert name == "plan" or told["workflow"] == "${{ inputs.workflow }}", "whose runs it publishes, and no other's"
         assert len(used) == {"plan": 3, "publish": 2}[name], "the publisher checks out nothing but the action"
     posts = {"contents": "read", "pull-requests": "write", "checks": "write", "actions": "read"}
     assert granted == {"plan": {"contents": "read"}, "publish": posts}

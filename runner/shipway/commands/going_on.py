@@ -52,9 +52,6 @@ def going_on(receipt: Receipt, plan: Plan | None, context: Context) -> Sequence[
     looks = [one_line(f"look at {readable(each.node)}: {each.why}") for each in found[:_MOST_LOOKS]]
     more = [f"look at {len(found) - _MOST_LOOKS} more that `shipway resume` names"] if len(found) > _MOST_LOOKS else []
     typed = one_line(decisions(found, receipt.run).replace("`", ""))
-    # What does not fit on a line is still one command, as it is pasted.
-    return (
-        [*looks, *more, *typed.replace(" --assume ", " \\\n--assume ").split("\n")]
-        if len(found) > 1
-        else [*looks, typed]
-    )
+    if len(found) > 1:  # what does not fit on a line is still one command, as it is pasted
+        typed = typed.replace(" --assume ", " \\\n--assume ")
+    return [*looks, *more, *typed.split("\n")]
