@@ -159,7 +159,10 @@ def test_a_published_plan_that_waits_for_approval_is_no_success(publisher: Publi
     assert done.returncode == 0, done.stdout + done.stderr
     said = publisher.github.world.checks[0].document
     assert (said["name"], said["conclusion"]) == ("shipway/hello/default", "action_required")
-    assert ("has 0 of 1" if is_ours else "cannot be approved") in said["output"]["summary"]
+    expected = "has 0 of 1" if is_ours else "cannot be approved"
+    (body,) = publisher.bodies()
+    assert (expected in said["output"]["summary"], expected in body) == (True, True)
+    assert "/pull/7/checks)" in body
 
 
 def test_an_own_branchs_plan_is_posted_the_same_way_and_edited_by_the_next(publisher: Publisher) -> None:

@@ -72,6 +72,56 @@ def _told(shop: Shop) -> Any:
     return next(document for document in reversed(found) if document["name"] == "shipway/shop/default")
 
 
+def _comment(shop: Shop) -> str:
+    """The one comment of the plan."""
+    (comment,) = shop.github.world.pulls[7].comments
+    return comment.body
+
+
+_CHECK = "[`shipway/shop/default`](https://github.com/octo/shop/pull/7/checks)"
+
+
+def test_case_34_the_comment_says_who_approved_what_so_far_and_where_a_later_review_shows(shop: Shop) -> None:
+    planned = shop.plan()
+    shop.report(planned)
+    assert "needs approval, and pull request `#7` has 0 of 1" in _comment(shop)
+    assert f"What reviews say by now is in the check {_CHECK}." in _comment(shop)
+    review = shop.github.world.review(7, "ana")
+    shop.report(planned)
+    told = f"Approved by ana, review {review.id} of `#7` at `{shop.head[:7]}`. What reviews say by now is in the check {_CHECK}."
+    assert told in _comment(shop)
+    assert "has 0 of 1" not in _comment(shop)
+
+
+def test_case_35_the_comment_says_that_what_was_approved_is_an_earlier_effect(shop: Shop) -> None:
+    shop.report(shop.plan())
+    review, old = shop.github.world.review(7, "ana"), shop.head
+    shop.change({"shipway.yml": LIFECYCLE.replace("echo up", "echo UP")})
+    shop.report(shop.plan(78), 78)
+    assert (
+        f"**review {review.id} by ana of `{old[:7]}` approved another plan: `#7` came to `{shop.head[:7]}:`"
+        in _comment(shop)
+    )
+    assert "Approved by" not in _comment(shop)
+
+
+def test_case_36_the_comment_says_how_many_are_missing_and_who_is_not(shop: Shop) -> None:
+    shop.change({"shipway.yml": LIFECYCLE.replace("approval: required", "approval: {reviews: 2}")})
+    planned = shop.plan()
+    shop.github.world.review(7, "ana")
+    shop.report(planned)
+    assert "pull request `#7` has 1 of 2, by ana" in _comment(shop)
+
+
+def test_the_comment_of_what_needs_no_approval_says_nothing_of_reviews(shop: Shop) -> None:
+    shop.change({"shipway.yml": LIFECYCLE.replace("    approval: required\n", "")})
+    shop.git("checkout", "-q", "main")
+    shop.commit({"shipway.yml": LIFECYCLE.replace("    approval: required\n", "")})
+    shop.pushed()
+    shop.report(shop.plan())
+    assert "reviews" not in _comment(shop)
+
+
 def test_case_36_a_plan_that_nobody_has_reviewed_yet_is_no_success(shop: Shop) -> None:
     planned = shop.plan()
     shop.github.world.runs[77].conclusion = ""  # the job that tells it is part of that run

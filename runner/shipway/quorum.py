@@ -74,10 +74,11 @@ def check_enough(
 ) -> tuple[Review, ...]:
     """The reviews that count and are not too old. Raises VerificationError where they are too few."""
     if len(ballot.counted) < rule.reviews:
+        by = f", by {' and '.join(each.by for each in ballot.counted)}" if ballot.counted else ""
         listed = "".join(f"\n  {text}" for text in ballot.discounted)
         raise missing(
             plan,
-            f"pull request #{pull_request} has {len(ballot.counted)} of {rule.reviews}{listed}",
+            f"pull request #{pull_request} has {len(ballot.counted)} of {rule.reviews}{by}{listed}",
             next=f"have it approved by somebody who may `{rule.permission.value}` here, then run this job again",
         )
     fresh = tuple(review for review in ballot.counted if not is_older(review.at, rule, now))

@@ -11,6 +11,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct, field
 
+from shipway.approvals import Approval
 from shipway.errors import Position, Problem, ShipwayError
 from shipway.nodes import Change, Node, Outcome
 from shipway.plan import Plan
@@ -79,8 +80,8 @@ class View(Struct, frozen=True):
     first, in runs whose pages are below `runs_url`; `changed` are the files that differ between those two plans' trees, None
     where they are not known. `head` is the commit under discussion, empty where it is the planned one. `stands` is a word or
     two behind the title of a plan that counts no more (`closed`, `stale: head moved to …`), else empty. `needed` says what a
-    person has to do before the plan can be executed. `expected` is how long a run takes, `proven` by node when its undo was
-    last seen to work, in words.
+    person has to do before the plan can be executed, `approvals` who approved it so far, where that was asked. `expected` is
+    how long a run takes, `proven` by node when its undo was last seen to work, in words.
     `notes` are sentences of Shipway's own, names in backticks.
     """
 
@@ -96,6 +97,7 @@ class View(Struct, frozen=True):
     runs_url: str = ""
     stands: str = ""
     needed: str = ""
+    approvals: tuple[Approval, ...] = ()
     expected: str = ""
     proven: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
@@ -109,6 +111,11 @@ class View(Struct, frozen=True):
     def effect(self) -> str:
         """`sha256:…` of what is or was done, empty where nothing was planned."""
         return self.plan.effect if self.plan else (self.receipt.effect or "") if self.receipt else ""
+
+    @property
+    def awaits_approval(self) -> bool:
+        """Whether it is of a plan that could be made, of which a stage needs approval."""
+        return self.receipt is None and self.error is None and self.plan is not None and bool(self.plan.approval_rules)
 
     @property
     def conclusion(self) -> Conclusion:

@@ -27,14 +27,13 @@ from shipway.forges.sticky import Note, Purpose, post
 from shipway.nodes import change_counts
 from shipway.plan import Plan
 from shipway.receipt import Receipt, RunOutcome
-from shipway.redaction import Redacted, Redactor, trusted
+from shipway.redaction import Redacted, Redactor
 from shipway.render import comment
 from shipway.render.blocks import Links
-from shipway.render.check import TITLE_CELLS, check_summary, check_title
-from shipway.render.columns import cut
+from shipway.render.check import check_summary, check_title
 from shipway.render.foreign import one_line
 from shipway.render.plan_words import plan_counts
-from shipway.render.receipt_words import approved_words, ending
+from shipway.render.receipt_words import ending
 from shipway.trigger import Work, WorkKind
 from shipway.view import View
 
@@ -86,10 +85,10 @@ def deliver(handover: Handover, context: Context, redact: Callable[[str], Redact
     forge = open_forge(ci, context, redact, is_trusted=handover.facts.is_trusted)
     if isinstance(forge, Posted):
         return Delivered(forge, forge)
-    view, links = view_of(handover, ci), _links(handover, context, ci)
+    view, links = _reviewed(forge, ci, view_of(handover, ci), context), _links(handover, context, ci)
     return Delivered(
         post_view(forge, ci, view, links, handover.facts.started_at) if comment else Posted(Outcome.REFUSED, why="off"),
-        guarded(forge, lambda: _check(forge, ci, view, links, context)),
+        guarded(forge, lambda: _check(forge, ci, view, links)),
         _concluded(forge, ci, view, handover.facts.deployment),
         _fresh(forge, ci, view),
     )
@@ -120,7 +119,7 @@ def deliver_failure(error: ShipwayError, lifecycle: str, target: str, context: C
     if isinstance(forge, Posted):
         return forge
     view = View(lifecycle, target, error=error)
-    return guarded(forge, lambda: _check(forge, ci, view, links_of(ci, None), context))
+    return guarded(forge, lambda: _check(forge, ci, view, links_of(ci, None)))
 
 
 def open_forge(
@@ -218,31 +217,26 @@ def _place(forge: Forge, ci: CiContext, view: View) -> tuple[int, str] | None:
     return forge.merged_from(ci.sha) if view.receipt else None
 
 
-def _check(forge: Forge, ci: CiContext, view: View, links: Links, context: Context) -> Posted:
+def _reviewed(forge: Forge, ci: CiContext, view: View, context: Context) -> View:
+    """The view with who approved its plan so far, or what is missing, where a stage wants that and the forge tells it."""
+    if ci.provider is not Provider.GITHUB or ci.pull_request is None or not view.awaits_approval:
+        return view
+    assert view.plan is not None
+    try:
+        return reviewed(view, *standing_of(forge, ci, context, view.plan, workflow_of("", context), pull_of(ci)))
+    except UsageError as error:
+        return replace(view, needed=error.message)
+
+
+def reviewed(view: View, sanction: Sanction, needed: str) -> View:
+    """The view of a plan that needs approval: who gave it so far, or what is missing."""
+    return replace(view, needed=needed, approvals=sanction.approvals)
+
+
+def _check(forge: Forge, ci: CiContext, view: View, links: Links) -> Posted:
     if ci.pull_request is None and view.receipt is None and view.error is None:
         return Posted(Outcome.REFUSED, why=f"a plan on `{ci.event}` is about no pull request")
-    commit = ci.head_sha if ci.pull_request is not None else ci.sha
-    if ci.provider is Provider.GITHUB and ci.pull_request is not None and awaits_approval(view):
-        assert view.plan is not None
-        sanction, needed = standing_of(forge, ci, context, view.plan, workflow_of("", context), pull_of(ci))
-        return forge.post_check(reviewed_check(view, links, commit, sanction, needed))
-    return forge.post_check(check_of(view, links, commit))
-
-
-def awaits_approval(view: View) -> bool:
-    """Whether a view is of a plan that could be made, and of which a stage needs approval."""
-    is_plan = view.plan is not None and view.receipt is None and view.error is None
-    return is_plan and view.plan is not None and bool(view.plan.approval_rules)
-
-
-def reviewed_check(view: View, links: Links, commit: str, sanction: Sanction, needed: str) -> Check:
-    """What the check on a head says of a plan that needs approval: who gave it so far, or what is missing."""
-    notes = tuple(f"Approved {approved_words(approval)}." for approval in sanction.approvals)
-    check = check_of(replace(view, needed=needed), replace(links, notes=(*links.notes, *notes)), commit)
-    if needed:
-        return check
-    by = ", ".join(one_line(approval.by or "somebody") for approval in sanction.approvals)
-    return replace(check, title=trusted(cut(f"approved by {by}; {check.title}", TITLE_CELLS)))
+    return forge.post_check(check_of(view, links, ci.head_sha if ci.pull_request is not None else ci.sha))
 
 
 def _fresh(forge: Forge, ci: CiContext, view: View) -> Posted | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -15,10 +16,11 @@ from msgspec.structs import replace
 from shipway.archive import HostileArchive
 from shipway.canonical import Json, mapping, parse
 from shipway.ci import CiContext, Provider
-from shipway.commands.delivery import awaits_approval, check_of, guarded, reviewed_check
+from shipway.commands.delivery import check_of, guarded, reviewed
 from shipway.commands.handover import PULL_REQUEST_FILE
 from shipway.commands.plan_archive import open_plan, plan_name
 from shipway.commands.previous import plan_before
+from shipway.commands.reporting import checks_url
 from shipway.commands.reviewing import standing_of
 from shipway.commands.standing import tell_fresh
 from shipway.commands.stores import github_of
@@ -213,7 +215,7 @@ def _posted(forge: Forge, context: Context, run: CiRun, found: _Found, candidate
         head=run.head,
         effect=plan.effect,
     )
-    links = _links(ci, run, found, mismatch)
+    links = _links(ci, run, found, mismatch, number)
     pull = next(pull for pull in candidates if pull.number == number)
     untold: list[str] = []
     is_ours = run.repository == ci.repository_id
@@ -227,33 +229,41 @@ def _posted(forge: Forge, context: Context, run: CiRun, found: _Found, candidate
         history=previous.history if previous else (),
         runs_url=f"{ci.server_url}/{ci.repository}/actions/runs",
     )
-    posted = post(forge, note, lambda budget: comment.body(view, budget=budget, links=links))
+    # Not asked of what is not written: another run may have been later.
+    whole = cache(lambda: _reviewed(forge, context, run, view, number, is_ours=is_ours))
+    posted = post(forge, note, lambda budget: comment.body(whole(), budget=budget, links=links))
     before = "; ".join(untold)
     if posted.outcome is Outcome.SUPERSEDED:
         return Published(plan.lifecycle, plan.target, number, posted, mismatch, before)
-    told = guarded(forge, lambda: forge.post_check(_check(forge, context, run, view, links, number, is_ours=is_ours)))
+    told = guarded(forge, lambda: forge.post_check(_check(run, whole(), links, is_ours=is_ours)))
     url = links.run_url or ""
     fresh = guarded(forge, lambda: tell_fresh(forge, view, number, run.head, pull.base, url, is_ours=is_ours))
     return Published(plan.lifecycle, plan.target, number, posted, mismatch, before, told, fresh)
 
 
-def _check(
-    forge: Forge, context: Context, run: CiRun, view: View, links: Links, number: int, *, is_ours: bool
-) -> Check:
-    """The check on the run's head: planned, and approved as far as a stage wants it."""
+def _reviewed(forge: Forge, context: Context, run: CiRun, view: View, number: int, *, is_ours: bool) -> View:
+    """The view with who approved its plan so far, or what is missing, where a stage wants that."""
     plan, ci = view.plan, context.ci
     assert plan is not None and ci is not None
+    if not view.awaits_approval:
+        return view
     if not is_ours:
-        shown = replace(view, needed=_NEVER) if awaits_approval(view) else view
-        # A stranger's word for an effect is bound to nothing.
-        return replace(check_of(shown, links, run.head), external_id="")
-    if not awaits_approval(view):
-        return check_of(view, links, run.head)
-    sanction, needed = standing_of(forge, ci, context, plan, run.path, forge.pull_to_merge(number))
-    return reviewed_check(view, links, run.head, sanction, needed)
+        return replace(view, needed=_NEVER)
+    try:
+        pull = forge.pull_to_merge(number)
+    except ForgeError as error:
+        return replace(view, needed=error.message)
+    return reviewed(view, *standing_of(forge, ci, context, plan, run.path, pull))
 
 
-def _links(ci: CiContext, run: CiRun, found: _Found, mismatch: str) -> Links:
+def _check(run: CiRun, view: View, links: Links, *, is_ours: bool) -> Check:
+    """The check on the run's head: planned, and approved as far as a stage wants it."""
+    check = check_of(view, links, run.head)
+    # A stranger's word for an effect is bound to nothing.
+    return check if is_ours else replace(check, external_id="")
+
+
+def _links(ci: CiContext, run: CiRun, found: _Found, mismatch: str, number: int) -> Links:
     address = f"{ci.server_url}/{ci.repository}/actions/runs/{run.id}"
     file = found.plan.source.file
     is_plain = _PATH.fullmatch(file) is not None and ".." not in file  # else the address could lead to another page
@@ -264,6 +274,7 @@ def _links(ci: CiContext, run: CiRun, found: _Found, mismatch: str) -> Links:
         artifact_id=str(found.artifact.id),
         artifact_url=f"{address}/artifacts/{found.artifact.id}",
         declaration_url=f"{ci.server_url}/{ci.repository}/blob/{run.head}/{file}" if is_plain else None,
+        checks_url=checks_url(ci, number),
         notes=(*notes, *([mismatch] if mismatch else [])),
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shipway.ci import CiContext, file_url
+from shipway.ci import CiContext, Provider, file_url
 from shipway.commands.documents import SUMMARY_BUDGET
 from shipway.context import Context
 from shipway.errors import Position, ShipwayError
@@ -76,5 +76,13 @@ def links_of(
         artifact_id=artifact_id or None,
         artifact_url=artifact_url or None,
         declaration_url=declaration,
+        checks_url=checks_url(ci, ci.pull_request),
         notes=notes,
     )
+
+
+def checks_url(ci: CiContext, pull_request: int | None) -> str | None:
+    """The page of a pull request's checks; None where there is none, and on a forge without checks."""
+    if ci.provider is not Provider.GITHUB or pull_request is None:
+        return None
+    return f"{ci.server_url}/{ci.repository}/pull/{pull_request}/checks"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from shipway.approval import Sanction
 from shipway.approvals import ApprovalRule
 from shipway.ci import CiContext
-from shipway.commands.delivery import guarded, open_forge, reviewed_check
+from shipway.commands.delivery import check_of, guarded, open_forge, reviewed
 from shipway.commands.plan_artifacts import Place, PlanArtifacts, workflow_of
 from shipway.commands.reporting import links_of
 from shipway.commands.reviewing import approved_so_far, pull_of
@@ -43,4 +43,4 @@ def _told(forge: Forge, ci: CiContext, context: Context, place: Place) -> Posted
         needed = error.message
     view = View(plan.lifecycle, plan.target, plan, head=ci.head_sha)
     links = links_of(ci, plan, artifact_id=str(shown.artifact))
-    return forge.post_check(reviewed_check(view, links, ci.head_sha, sanction, needed))
+    return forge.post_check(check_of(reviewed(view, sanction, needed), links, ci.head_sha))

@@ -23,7 +23,8 @@ _NOTE_CELLS = 400
 class Links(Struct, frozen=True):
     """Where a report's facts can be looked up; None leaves a link out. `run` is its label, such as `run 17, attempt 1`.
 
-    `notes` are sentences of Shipway's own, names in backticks, shown under the header.
+    `checks_url` is the page of the checks, where a later review shows. `notes` are sentences of Shipway's own, names in
+    backticks, shown under the header.
     """
 
     run_url: str | None = None
@@ -31,6 +32,7 @@ class Links(Struct, frozen=True):
     artifact_id: str | None = None
     artifact_url: str | None = None
     declaration_url: str | None = None
+    checks_url: str | None = None
     notes: tuple[str, ...] = ()
 
 

@@ -29,7 +29,9 @@ def check_title(view: View) -> Redacted:
         said = f"{broken}{ending(view.receipt)}: {', '.join(receipt_counts(view.receipt))}"
     elif view.plan is not None and not view.error:
         approval = f"needs approval: {', '.join(view.plan.approval_rules)}" if view.plan.approval_rules else ""
-        said = "; ".join(part for part in (said, ", ".join(plan_counts(view.plan)), approval) if part)
+        given = ", ".join(one_line(each.by or "somebody") for each in view.approvals if not view.needed)
+        by = f"approved by {given}" if given else ""
+        said = "; ".join(part for part in (by, said, ", ".join(plan_counts(view.plan)), approval) if part)
     return trusted(cut(one_line(said), TITLE_CELLS))
 
 
@@ -42,6 +44,7 @@ def _refused(view: View) -> str:
 
 def check_summary(view: View, links: Links, budget: int) -> Redacted:
     """Header and table in at most `budget` UTF-8 bytes, or what was wrong where nothing could be planned."""
+    links = replace(links, checks_url=None)  # it stands in that check
     if view.receipt is not None:
         report = receipt_report(view.receipt, view.plan, budget, links)
     elif view.plan is not None:

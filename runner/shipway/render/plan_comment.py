@@ -32,6 +32,7 @@ from shipway.render.foreign import lines_of, one_line
 from shipway.render.mermaid import flowchart, stage_flowchart
 from shipway.render.node_facts import node_facts, plan_said, slot_text, world_change
 from shipway.render.plan_words import failure_policy, plan_counts, plan_hooks, plan_locks, survives, weakened_words
+from shipway.render.receipt_words import approved_words
 from shipway.render.shorten import Detail, Rank, Report, Row, fit
 from shipway.rollback_preview import StageRollback
 from shipway.view import View
@@ -69,7 +70,10 @@ def view_report(view: View, budget: int, links: Links) -> Report:
     return Report(
         subject="plan",
         head=_head(plan, view),
-        lead=(_needed(view), notes_block(links), verdict_block(plan.verdicts), _in_the_way(plan), since.block),
+        lead=(
+            *(_needed(view), _approved(view, links), notes_block(links)),
+            *(verdict_block(plan.verdicts), _in_the_way(plan), since.block),
+        ),
         table_head=f"| node | stage | change | fidelity | {_UNDO[bool(view.proven)]} |\n| :--- | :--- | :--- | :--- | :--- |",
         rows=rows,
         folded_row=lambda stage, text: f"| … | {name(stage) if stage else '…'} | {text} | | |",
@@ -120,6 +124,16 @@ def _head(plan: Plan, view: View) -> str:
 
 def _needed(view: View) -> str:
     return f"**{prose(view.needed)}**" if view.needed else ""
+
+
+def _approved(view: View, links: Links) -> str:
+    """Who approved the plan so far, and where a review that comes later shows: this text is not written anew for it."""
+    if not view.awaits_approval or view.stands:
+        return ""
+    given = [f"Approved {prose(approved_words(approval))}." for approval in view.approvals]
+    check = link(code(view.name), links.checks_url)
+    later = [f"What reviews say by now is in the check {check}."] if links.checks_url else []
+    return " ".join((*given, *later))
 
 
 class _Since(Struct, frozen=True):
