@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import subprocess
 import zipfile
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from shipway.redaction import Redactor
 from shipway.view import HISTORY_MAX
 from tests.forge.server import GitHubServer, Reply
 from tests.forge.world import Run, World
+from tests.forked_command import call_command
 from tests.render_samples import mixed_plan
 from tests.runs import context_of
 from tests.test_action_command import LIFECYCLE, Job, pull_request
@@ -76,6 +78,29 @@ def test_a_comment_says_what_changed_since_the_plan_before_and_keeps_the_history
     assert "<summary>2 earlier plans</summary>" in comment.body
     assert comment.body.index("actions/runs/78)") < comment.body.index("actions/runs/77)")
     assert "Same effect as the plan for `ccccccc`" in third.summary
+
+
+def test_the_comment_says_of_a_changed_node_what_why_says(tmp_path: Path, github: GitHubServer) -> None:
+    again = "{id: again, needs: [greet], lasting: false, run: 'echo again', env: {TAG: v1}}"
+    declared = LIFECYCLE + f"  - {again}\n"
+    old = pushed(tmp_path, github, 0, declared)
+    new = pushed(tmp_path, github, 1, declared.replace("undone", "taken back").replace("TAG: v1", "TAG: v2"))
+    (comment,) = github.world.pulls[7].comments
+    plans = ("--plan", new.outputs["plan-path"], "--against", old.outputs["plan-path"])
+    told = call_command(
+        ("why", "main/again", *plans), new.checkout, {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+    )
+    assert told.returncode == 0, told.stderr
+    _, _, said = told.stdout.partition("What differs:\n")
+    mine, _, upstream = said.partition("  Of what it waits for, however far, these changed:\n")
+    differing = [line.strip() for line in mine.splitlines() if line.strip()]
+    assert differing == ["- env.TAG: v1", "+ env.TAG: v2"]
+    assert "\n".join(differing) in comment.body
+    node, _, clause = upstream.strip().partition(": ")
+    assert clause == "`slots.undo` is now `echo taken back`"
+    assert f"- `{node}`: {clause}\n" in comment.body
+    assert "- `main/again`: `env.TAG` is now `v2`\n" in comment.body
+    assert "why: shipway why main/again" in comment.body
 
 
 def test_a_run_that_changed_nothing_and_one_that_did_keep_to_their_requests(
@@ -193,7 +218,7 @@ def test_a_changed_file_is_named_beside_the_node_that_reads_it(tmp_path: Path, g
         assert first.report().returncode == 0
         run.conclusion = "success"
     (comment,) = github.world.pulls[7].comments
-    assert "- `main/greet`: `reads` (`src/page.html`)" in comment.body
+    assert "- `main/greet`: what it `reads` changed (`src/page.html`)" in comment.body
     assert "reads: changed src/page.html" in comment.body
     assert "why: shipway why main/greet" in comment.body
 

@@ -219,7 +219,7 @@ def test_a_plan_says_what_differs_from_the_one_before() -> None:
     changed = replace(plan, nodes=(replace(plan.nodes[0], limits=()), *plan.nodes[1:-1]))
     body = plan_comment(changed, budget=COMMENT_BUDGET, links=LINKS, previous=plan)
     assert "- `build/image`: `limits`" in body
-    assert "- `report/banner`: `removed`" in body
+    assert "- `report/banner`: it is no longer declared" in body
     assert "Same effect" in plan_comment(plan, budget=COMMENT_BUDGET, links=LINKS, previous=plan)
 
 

@@ -17,6 +17,9 @@ _PLAIN_WORD = re.compile(r"[A-Za-z0-9.,:;()'\"?!/→·–-]*[A-Za-z0-9→·–][
 # GitHub turns commit ids and `GH-12` into references wherever they stand as text, GitLab `!12`.
 _REFERENCE = re.compile(r".*\b(?:[0-9a-f]{7,64}\b|gh-[0-9]).*|.*(?:://|www\.|![0-9]).*", re.IGNORECASE)
 
+# What stands between two code spans.
+_BETWEEN = re.compile(r"[(),.;:]+")
+
 _LIST_ITEM = re.compile(r"[0-9]+[.)]")
 _MAX_URL = 500
 
@@ -77,5 +80,7 @@ def _words(text: str) -> str:
 
 
 def _word(word: str) -> str:
+    if _BETWEEN.fullmatch(word):
+        return word
     is_plain = _PLAIN_WORD.fullmatch(word) and not _REFERENCE.fullmatch(word) and not _LIST_ITEM.fullmatch(word)
     return word if not word or is_plain else code(word)

@@ -23,6 +23,7 @@ from shipway.render.node_facts import secret_names
 _LABEL = 12
 _MOST_UPSTREAM = 10
 _MOST_WORDS = 60
+_MOST_FILES = 20
 _LINE_COLOURS = {"+": Colour.GREEN, "-": Colour.RED}
 _KINDS = {
     NeedKind.ORDER: "it stands before this one in the list",
@@ -101,18 +102,26 @@ def explanation_json(explained: Explanation) -> dict[str, Json]:
 
 
 def changed_words(change: SubjectChange) -> str:
-    """What changed a node, on one line, as a clause: "its `reads` changed (db/003.sql), `env.TAG` is now …". For a comment."""
+    """What changed a node, on one line, as a clause: "`env.TAG` is now `v2`, what it `reads` changed (`db/003.sql`)"."""
+    return inert(", ".join(changed_clauses(change)))
+
+
+def changed_clauses(change: SubjectChange, files: int = _MOST_FILES) -> tuple[str, ...]:
+    """The same, each field for itself and with so many files at the most; names and values are in backticks."""
     if change.presence is Presence.ADDED:
-        return "it is new"
+        return ("it is new",)
     if change.presence is Presence.REMOVED:
-        return "it is no longer declared"
-    return inert(", ".join(map(_field_words, change.fields)))
+        return ("it is no longer declared",)
+    return tuple(_field_words(field, files) for field in change.fields)
 
 
-def _field_words(field: FieldChange) -> str:
+def _field_words(field: FieldChange, most: int) -> str:
     name = f"`{one_line(field.name)}`"
     if field.name == "reads":
-        return "what it `reads` changed" + (f" ({files_text(field.files)})" if field.files else "")
+        files = field.files or ()
+        more = f" and {len(files) - most} more" if len(files) > most else ""
+        listed = ", ".join(f"`{one_line(file)}`" for file in files[:most])
+        return "what it `reads` changed" + (f" ({listed}{more})" if files else "")
     if field.before is None:
         return f"{name} is new"
     if field.after is None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from msgspec import Struct
 
-from shipway.comparison import FieldChange, Presence, SubjectChange, SubjectKind, compare_first
+from shipway.comparison import SubjectChange, SubjectKind, compare_first
 from shipway.node_ids import readable
 from shipway.nodes import Change, Node
 from shipway.plan import Plan
@@ -26,6 +26,7 @@ from shipway.render.blocks import (
 )
 from shipway.render.comparison import change_lines
 from shipway.render.escape import code, code_cell, html_code, link, name, prose
+from shipway.render.explanation import changed_clauses
 from shipway.render.folding import folded_ids, folded_nodes, is_idle_backup
 from shipway.render.folding import name as folded_name
 from shipway.render.foreign import lines_of, one_line
@@ -39,6 +40,8 @@ from shipway.view import View
 
 _MAX_FIELDS = 8
 _MAX_FILES = 3
+_CLAUSE_CELLS = 240
+"""Of what is said of one field: so many that no name or value in it is cut where one is as long as it usually is at most."""
 _SCRIPT_SLOTS = ("run", "until", "plan", "undo", "verify")
 _MOST_WEAKENED = 600
 """Columns for what a plan loosens: it comes before everything else, which has to fit as well."""
@@ -152,26 +155,17 @@ def _since(view: View, budget: int) -> _Since:
     if previous.effect == plan.effect:
         return _Since(f"Same effect as the plan{shown} shown before.")
     found, count = compare_first(previous, plan, MAX_LISTED, view.changed)
-    lines = [f"- {code(readable(each.subject), 80)}: {_fields(each)}" for each in found]
+    lines = [f"- {code(readable(each.subject), 80)}: {_words(each)}" for each in found]
     head = f"**Changed since the plan{shown}**, {wording.plural(count, 'part')}:"
     details = tuple(_difference(each) for each in found[:MAX_LISTED] if each.fields)
     return _Since(listed(head, lines, budget // 10, count), details)
 
 
-def _fields(change: SubjectChange) -> str:
-    if change.presence is not Presence.CHANGED:
-        return code(change.presence.value)
-    names = [_field(field) for field in change.fields]
-    more = f" and {len(names) - _MAX_FIELDS} more" if len(names) > _MAX_FIELDS else ""
-    return ", ".join(names[:_MAX_FIELDS]) + more
-
-
-def _field(field: FieldChange) -> str:
-    files = field.files or ()
-    if not files:
-        return code(field.name, 40)
-    more = f" and {len(files) - _MAX_FILES} more" if len(files) > _MAX_FILES else ""
-    return f"{code(field.name, 40)} ({', '.join(code(file, 60) for file in files[:_MAX_FILES])}{more})"
+def _words(change: SubjectChange) -> str:
+    """What `shipway why` says of the change, field by field."""
+    clauses = [prose(clause, _CLAUSE_CELLS) for clause in changed_clauses(change, _MAX_FILES)]
+    more = f" and {len(clauses) - _MAX_FIELDS} more" if len(clauses) > _MAX_FIELDS else ""
+    return ", ".join(clauses[:_MAX_FIELDS]) + more
 
 
 def _difference(change: SubjectChange) -> Detail:
