@@ -11,6 +11,9 @@ from bench.measure import SHIPWAY, Answer, Figure, Scale, at_most, commit, inter
 PLAN = (*SHIPWAY, "plan", "--quiet", "--output", ".plan.json")
 """Validates, plans, and writes a sealed document."""
 
+_STAGE = 63
+"""Steps of a stage: 5,000 come to as many stages as a graph by stage still shows."""
+
 
 def plan(scale: Scale, directory: Path) -> Answer:
     """A declaration of about 190 bytes a step: validated, planned, written as a sealed document."""
@@ -60,6 +63,22 @@ def write(
     """A repository whose declaration has `count` steps."""
     steps = "".join(f"  s{number}: {{run: {command(number)}}} {padding}\n" for number in range(count))
     (directory / "shipway.yml").write_text(f"version: 1\nname: bench\nsteps:\n{steps}", encoding="utf-8")
+    commit(directory)
+
+
+def write_stages(directory: Path, count: int) -> None:
+    """A repository whose declaration has `count` steps in stages of 63 (one stage follows another, as do the steps in it).
+
+    Three in four can be undone, one in four leaves nothing behind.
+    """
+    stages = [range(start, min(start + _STAGE, count)) for start in range(0, count, _STAGE)]
+    text = "version: 1\nname: bench\nstages:\n"
+    for place, numbers in enumerate(stages):
+        text += f"  stage{place}:\n" + (f"    needs: [stage{place - 1}]\n" if place else "") + "    steps:\n"
+        for number in numbers:
+            kind = "lasting: false" if number % 4 == 0 else f"undo: ./undeploy {number}"
+            text += f"      - {{id: s{number}, run: ./deploy {number}, {kind}}}\n"
+    (directory / "shipway.yml").write_text(text, encoding="utf-8")
     commit(directory)
 
 

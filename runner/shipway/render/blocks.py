@@ -68,9 +68,10 @@ def listed(head: str, lines: Sequence[str], share: int, count: int = 0) -> str:
     return "\n".join([head, "", *shown, *([f"- … and {left} more"] if left else [])])
 
 
-def graph_block(text: str) -> str:
-    """A drawing in mermaid's language; empty where there is none."""
-    return fence(text.split("\n"), "mermaid") if text else ""
+def graph_blocks(by_node: str, by_stage: str) -> tuple[str, str]:
+    """Two drawings in mermaid's language; empty where there is none."""
+    first = fence(by_node.split("\n"), "mermaid") if by_node else ""
+    return first, first if by_stage == by_node else fence(by_stage.split("\n"), "mermaid") if by_stage else ""
 
 
 def detail_of(rank: Rank, summary: str, parts: Iterable[tuple[str, Sequence[str]]]) -> Detail:

@@ -70,11 +70,23 @@ class _Vertex(Struct, frozen=True):
 
 def flowchart(plan: Plan, receipt: Receipt | None = None) -> str:
     """The graph by node, coloured by change, or by outcome given a receipt; by stage, or empty, where that is too large."""
+    return _by_node(plan, receipt) or stage_flowchart(plan, receipt)
+
+
+def flowcharts(plan: Plan, receipt: Receipt | None = None) -> tuple[str, str]:
+    """`flowchart` and `stage_flowchart`, drawn once where they are the same."""
+    by_stage = stage_flowchart(plan, receipt)
+    return _by_node(plan, receipt) or by_stage, by_stage
+
+
+def _by_node(plan: Plan, receipt: Receipt | None) -> str:
+    """The graph by node; empty where that is too large."""
     folded = folded_nodes(plan.nodes)
-    shown_as = {node.id: alike[0].id for alike in folded for node in alike}
-    edges = _folded_edges(plan, shown_as)
-    if not plan.nodes or len(folded) > MAX_NODES or len(edges) + _stage_edge_count(plan) > MAX_EDGES:
-        return stage_flowchart(plan, receipt)
+    if not plan.nodes or len(folded) > MAX_NODES:
+        return ""
+    edges = _folded_edges(plan, {node.id: alike[0].id for alike in folded for node in alike})
+    if len(edges) + _stage_edge_count(plan) > MAX_EDGES:
+        return ""
     names = {alike[0].id: f"n{place}" for place, alike in enumerate(folded)}
     groups = {stage.id: f"s{place}" for place, stage in enumerate(plan.stages)}
     lines = ["flowchart LR"]
@@ -104,13 +116,18 @@ def flowchart(plan: Plan, receipt: Receipt | None = None) -> str:
 def stage_flowchart(plan: Plan, receipt: Receipt | None = None) -> str:
     """The graph by stage, each with its counts; empty where even that is too large, or there is nothing to draw."""
     stages = {stage.id: f"n{place}" for place, stage in enumerate(plan.stages)}
+    if not plan.nodes or len(stages) > MAX_NODES:
+        return ""
     edges = _stage_edges(plan)
-    if not plan.nodes or len(stages) > MAX_NODES or len(edges) > MAX_EDGES:
+    if len(edges) > MAX_EDGES:
         return ""
     lines = ["flowchart LR"]
     used: dict[str, _Vertex] = {}
+    inside: dict[str, list[Node]] = {stage: [] for stage in stages}
+    for node in plan.nodes:
+        inside.setdefault(node.stage, []).append(node)
     for stage, name in stages.items():
-        nodes = [node for node in plan.nodes if node.stage == stage]
+        nodes = inside[stage]
         used[name] = vertex = _Vertex(f"{_label(stage)}<br>{_counts(nodes, receipt)}", _worst(nodes, receipt))
         lines.append(f'  {name}["{vertex.label}"]:::{vertex.style}')
     lines += [f"  {stages[before]} --> {stages[after]}" for before, after in edges]

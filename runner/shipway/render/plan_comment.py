@@ -19,7 +19,7 @@ from shipway.render.blocks import (
     detail_of,
     foot,
     found_at,
-    graph_block,
+    graph_blocks,
     listed,
     notes_block,
     verdict_block,
@@ -30,7 +30,7 @@ from shipway.render.explanation import changed_clauses
 from shipway.render.folding import folded_ids, folded_nodes, is_idle_backup
 from shipway.render.folding import name as folded_name
 from shipway.render.foreign import lines_of, one_line
-from shipway.render.mermaid import flowchart, stage_flowchart
+from shipway.render.mermaid import flowcharts
 from shipway.render.node_facts import node_facts, plan_said, slot_text, world_change
 from shipway.render.plan_words import failure_policy, plan_counts, plan_hooks, plan_locks, survives, weakened_words
 from shipway.render.receipt_words import approved_words
@@ -80,7 +80,7 @@ def view_report(view: View, budget: int, links: Links) -> Report:
         table_head=f"| node | stage | change | fidelity | {_UNDO[bool(view.proven)]} |\n| :--- | :--- | :--- | :--- | :--- |",
         rows=rows,
         folded_row=lambda stage, text: f"| … | {name(stage) if stage else '…'} | {text} | | |",
-        graphs=(graph_block(flowchart(plan)), graph_block(stage_flowchart(plan))),
+        graphs=graph_blocks(*flowcharts(plan)),
         after=(_rollback(plan, budget // 10),),
         details=(*since.details, *details),
         history=_history(view),

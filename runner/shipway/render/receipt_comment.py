@@ -15,7 +15,7 @@ from shipway.render.blocks import (
     detail_of,
     foot,
     found_at,
-    graph_block,
+    graph_blocks,
     listed,
     notes_block,
     verdict_block,
@@ -26,7 +26,7 @@ from shipway.render.escape import code, code_cell, fence, html_code, link, name,
 from shipway.render.folding import folded_results
 from shipway.render.folding import name as folded_name
 from shipway.render.foreign import lines_of, one_line
-from shipway.render.mermaid import flowchart, stage_flowchart
+from shipway.render.mermaid import flowcharts
 from shipway.render.receipt_words import (
     accounted_words,
     approved_words,
@@ -70,9 +70,7 @@ def receipt_report(receipt: Receipt, plan: Plan | None, budget: int, links: Link
         table_head="| node | stage | outcome | attempts | took |\n| :--- | :--- | :--- | ---: | ---: |",
         rows=tuple(_row(alike[0], len(alike)) for alike in folded_results(ordered)),
         folded_row=lambda stage, text: f"| … | {name(stage) if stage else '…'} | {text} | | |",
-        graphs=(graph_block(flowchart(plan, receipt)), graph_block(stage_flowchart(plan, receipt)))
-        if plan
-        else ("", ""),
+        graphs=graph_blocks(*flowcharts(plan, receipt)) if plan else ("", ""),
         after=(_undone(receipt, budget // 10),),
         details=tuple(detail for result in receipt.nodes if (detail := _detail(result))),
         foot=lambda left_out: _foot(receipt, plan, links, left_out),
