@@ -229,6 +229,11 @@ class Shop(Checkout):
         known = {"GITHUB_REF": "refs/heads/main", "GITHUB_REF_NAME": "main"} | env
         return self._act(event, {"repository": REPOSITORY, **payload}, PUSH_RUN, "plan", "--check", *arguments, **known)
 
+    def call(self, event: str, *arguments: str) -> Acted:
+        """A command of Shipway in a job of this event on `main`, in the checkout as it is."""
+        known = {"GITHUB_REF": "refs/heads/main", "GITHUB_REF_NAME": "main"}
+        return self._act(event, {"repository": REPOSITORY}, PUSH_RUN + 1, *arguments, **known)
+
     def _act(self, event: str, payload: Mapping[str, Any], run: int, *arguments: str, **env: str) -> Acted:
         """What `shipway` did in a job: `action run`, or what `arguments` say."""
         token = "GITHUB_TOKEN" if arguments else "SHIPWAY_INPUT_TOKEN"

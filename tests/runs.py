@@ -209,7 +209,7 @@ def run(
         grace=setting.grace,
         processors=setting.processors,
         has_privilege=setting.has_privilege,
-        prior=setting.prior,
+        prior=lambda declared, target, run: setting.prior(declared, target),
         journals=lambda: journal_of(root, context, setting.strike),
         open_shelf=lambda declared, secrets, target: Shelf(
             declared.name, target, lambda: LocalFiles(Workspace(root).make_records()), is_private=True

@@ -18,7 +18,7 @@ import pytest
 from tests.forge.reviewing import run_document
 from tests.forge.server import GitHubServer, Reply
 from tests.forge.world import Run, timestamp
-from tests.pull_requests import LIFECYCLE, PLAN_RUN, Shop
+from tests.pull_requests import LIFECYCLE, PLAN_RUN, Acted, Shop
 
 
 @pytest.fixture
@@ -487,6 +487,63 @@ def test_a_rerun_asks_again_who_approved_what_it_goes_on_with(shop: Shop) -> Non
     done = shop.push(GITHUB_RUN_ATTEMPT="2")
     assert done.code == 0, done.text
     assert shop.mark == ["build", "up", "down", "up"]
+
+
+TAKES_BACK = """\
+version: 1
+name: shop
+defaults: {rollback: none}
+stages:
+  place: {mode: files, with: {sources: {base: config}, roots: {there: there}, how: copy, action: reconcile}}
+  release:
+    needs: [place]
+    approval: required
+    steps: [{id: up, run: 'echo up >> "$MARK"; test -e ../ready', env_from: [MARK], reads: []}]
+"""
+
+
+def _half_done(shop: Shop) -> Acted:
+    """A run that took back a file, as was approved, and failed behind that."""
+    shop.env["HOME"] = str(shop.root)
+    (shop.work / "there").mkdir()
+    kept = {"shipway.yml": TAKES_BACK, ".gitignore": ".shipway/\nthere/\n", "config/all/kept": "k"}
+    shop.change(kept | {"config/all/gone": "g"})
+    (shop.root / "ready").touch()
+    assert shop.plan().code == 0
+    shop.github.world.review(7, "ana")
+    shop.merge()
+    assert shop.push().code == 0
+    shop.git("checkout", "-q", "topic")
+    shop.git("rm", "-q", "config/all/gone")
+    shop.change({})
+    (shop.root / "ready").unlink()
+    planned = shop.plan(78)
+    assert [node["change"] for node in planned.document("plan")["nodes"]] == ["noop", "delete", "run"]
+    shop.github.world.review(7, "ana")
+    shop.merge()
+    failed = shop.push()
+    assert (failed.code, failed.outputs["outcome"]) == (1, "failed"), failed.text
+    assert sorted(path.name for path in (shop.work / "there").iterdir()) == ["kept"]
+    (shop.root / "ready").touch()
+    return failed
+
+
+def test_case_28_a_rerun_of_what_was_half_done_keeps_the_approval(shop: Shop) -> None:
+    failed = _half_done(shop)
+    done = shop.push(GITHUB_RUN_ATTEMPT="2")
+    assert done.code == 0, done.text
+    assert f"going on with run {failed.document('receipt')['run']}" in done.text
+    assert [each["by"] for each in done.document("receipt")["approvals"]] == ["ana"]
+    assert shop.mark == ["up", "up", "up"]
+
+
+def test_case_28_resume_in_a_job_goes_on_under_the_approval_that_the_run_was_begun_with(shop: Shop) -> None:
+    run = str(_half_done(shop).document("receipt")["run"])
+    resumed = shop.call("workflow_dispatch", "resume", run, "--json")
+    assert resumed.code == 0, resumed.text
+    assert shop.mark == ["up", "up", "up"]
+    told = shop.call("workflow_dispatch", "show", run)
+    assert "approved" in told.text and "by ana, review" in told.text
 
 
 def test_case_38_what_changed_while_an_environment_was_waited_for_is_found_after_the_wait(shop: Shop) -> None:

@@ -159,6 +159,33 @@ def test_case_g114_reconcile_removes_orphans_and_brings_back_what_is_missing(pro
     assert sorted(files(project)) == [".zshrc", "a", "a/g"]
 
 
+def test_a_run_that_took_back_a_file_and_failed_behind_it_is_gone_on_with(project: Project) -> None:
+    behind = "  behind: {needs: [dots], steps: [{id: ask, run: test -e ../ready, lasting: false, reads: []}]}\n"
+    text = (
+        (project.root / "shipway.yml").read_text().replace("name: test\n", "name: test\ndefaults: {rollback: none}\n")
+    )
+    project.write({"shipway.yml": text + behind})
+    (project.root / "../ready").touch()
+    project.git("add", "-A")
+    project.commit()
+    project.call("run", "--yes", "-q")
+    project.git("rm", "-q", "config/base/all/a/b/f")
+    project.commit()
+    (project.root / "../ready").unlink()
+    failed = project.call("run", "--yes", "--json", "--input", "action=reconcile", code=1)
+    assert "a/b" not in files(project)
+    (project.root / "../ready").touch()
+    done = project.call("resume", "--json")
+    assert done.json["run"] == failed.json["run"]
+    # What it did is before a new run, of which it is no part any more.
+    assert changes(project, "reconcile") == {
+        ".zshrc=render": "read",
+        ".zshrc": "noop",
+        "a+g": "noop",
+        "behind/ask": "run",
+    }
+
+
 def test_case_g114_a_stale_copy_is_updated_without_a_word_about_conflicts(project: Project) -> None:
     project.call("run", "--yes", "-q")
     project.write({"config/base/zsh/.zshrc.j2": "{{ 2 }}"})

@@ -53,7 +53,8 @@ class Gear:
         self.locks: Locks = Unguarded()
         self.vault: Vault | None = None
         self.state: SharedState | None = None
-        self.prior: Prior = cache(lambda: around.prior(self.recorded, request.target))
+        gone_on_with = request.go_on.run if request.go_on else ""
+        self.prior: Prior = cache(lambda: around.prior(self.recorded, request.target, gone_on_with))
         self._cleanups = cleanups
         self._declaration: Declaration | None = None
         self._plan_commands: PlanCommands | None = None

@@ -91,7 +91,7 @@ class Surroundings(Struct, frozen=True):
     `labels` asks the forge for those of the pull request.
     `precedents` are the receipts of the last run that was let through, as each place knows it where receipts are kept.
     `receipts` are those of a target, wherever they are kept, without what cannot be verified; `anchors` are who else remembers
-    which was its last. `prior` folds them: it is asked for
+    which was its last. `prior` folds them, without those of the run that is gone on with (its id, else empty): it is asked for
     by backends that plan with what exists, and raises ShipwayError where any cannot be verified.
     """
 
@@ -110,7 +110,7 @@ class Surroundings(Struct, frozen=True):
     open_state: Callable[[Declaration, Mapping[str, str], str], SharedState | None] = lambda *declared: None
     receipts: Callable[[Declaration, str], Iterable[Receipt]] = lambda declaration, target: ()
     anchors: Callable[[Declaration, str], Iterable[Anchor]] = lambda declaration, target: ()
-    prior: Callable[[Declaration, str], State] = lambda declaration, target: State()
+    prior: Callable[[Declaration, str, str], State] = lambda declaration, target, run: State()
     precedents: Callable[[Declaration, str], Iterable[Receipt]] = lambda declaration, target: ()
     open_vault: Callable[[Declaration, Mapping[str, str]], Vault | None] = lambda declaration, secrets: None
     open_shelf: Callable[[Declaration, Mapping[str, str], str], Shelf | None] = lambda *declared: None

@@ -185,7 +185,7 @@ def surroundings(
         open_shelf=lambda declared, secrets, target: open_shelf(declared, secrets, target, context, repository),
         receipts=lambda declared, target: receipts_of(declared, target, context, repository),
         anchors=lambda declared, target: _anchors(declared, target, context, repository, events),
-        prior=lambda declared, target: _prior(declared, target, context, repository, keep=is_run),
+        prior=lambda declared, target, run: _prior(declared, target, run, context, repository, keep=is_run),
         precedents=lambda declared, target: precedents_of(declared, target, context, repository),
     )
 
@@ -202,11 +202,11 @@ def journal_of(root: Path, context: Context) -> JournalFile:
 
 
 def _prior(
-    declared: declaration.Declaration, target: str, context: Context, repository: Repository, *, keep: bool
+    declared: declaration.Declaration, target: str, run: str, context: Context, repository: Repository, *, keep: bool
 ) -> State:
     from shipway.commands.state_cache import prior_state  # late: only a backend that looks back asks for it
 
-    return prior_state(declared, target, context, repository, keep=keep)
+    return prior_state(declared, target, context, repository, keep=keep, without=run)
 
 
 def _anchors(

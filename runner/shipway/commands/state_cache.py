@@ -74,13 +74,24 @@ def current_state(archive: Archive, *, keep: bool) -> tuple[State, tuple[Finding
 
 
 def prior_state(
-    declared: Declaration, target: str, context: Context, repository: Repository, *, keep: bool = False
+    declared: Declaration,
+    target: str,
+    context: Context,
+    repository: Repository,
+    *,
+    keep: bool = False,
+    without: str = "",
 ) -> State:
     """What exists in a target before a run. Raises VerificationError where a receipt cannot be counted: it may have removed it.
 
-    With `keep` it is kept, so that the next run reads the receipts that came since, and no other.
+    With `keep` it is kept, so that the next run reads the receipts that came since, and no other. `without` is the run that is
+    gone on with, empty for a new one: what it has done so far is not before it, and a plan of the same has the same effect.
     """
-    state, findings = current_state(Archive(declared, target, context, repository), keep=keep)
+    archive = Archive(declared, target, context, repository)
+    state, findings = current_state(archive, keep=keep)
+    if without and any(entry.by is not None and entry.by.run == without for entry in state.entries):
+        whole = gathered(archive, list(archive.sources()))
+        state, findings = fold(each for each in whole.tellings if each.receipt.run != without), whole.findings
     if findings:
         raise VerificationError(
             f"what exists is not known: {findings[0].place}: {findings[0].text}",
