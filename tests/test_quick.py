@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from shipway.action import ActionFailed, Done, PlanWork, Prediction, Quick, SlotRule, Work
 from shipway.actions.file_link import FileLink
+from shipway.aside import ASIDE
 from shipway.declaration import OutputRule
 from shipway.file_placing import link_text
 from shipway.nodes import Change, Fidelity, Verified
@@ -45,8 +46,8 @@ class Touch:
         return Prediction(self._change, self._fidelity, reversible=True)
 
     def do(self, work: Work) -> Done:
-        is_main = threading.current_thread() is threading.main_thread()
-        self.threads.append("own" if is_main else "worker")
+        is_executors = threading.current_thread().name == ASIDE
+        self.threads.append("own" if is_executors else "worker")
         time.sleep(_LONG_S)
         if self._fails:
             raise ActionFailed("no")

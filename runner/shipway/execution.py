@@ -11,6 +11,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from shipway.action import Command, Completed, Verb
+from shipway.aside import aside
 from shipway.asking import Asking
 from shipway.attempt import Grace
 from shipway.attempts import Attempts
@@ -77,8 +78,13 @@ class ExecutionTools(Struct, frozen=True):
 def execute_plan(plan: Plan, tools: ExecutionTools) -> Execution:
     """Execute a plan to its end, rollback included. Signals cancel it; whatever happens, nothing it started is left running.
 
-    `tools.interruption` is on hold: a signal raises nothing here.
+    `tools.interruption` is on hold: a signal raises nothing here. The calling thread waits, and handles signals; all that is
+    told of the execution, to `tools.events` and `tools.journal` as well, comes from another one.
     """
+    return aside(lambda: _execute(plan, tools))
+
+
+def _execute(plan: Plan, tools: ExecutionTools) -> Execution:
     started_ns = tools.context.monotonic_ns()
 
     def clock_ms() -> int:

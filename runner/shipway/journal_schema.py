@@ -234,7 +234,8 @@ def _refuse_foreign(path: Path) -> None:
 def _connected(path: Path) -> sqlite3.Connection:
     # SQLite gives its other files the mode of the first, which it would make readable for all.
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
-    connection = sqlite3.connect(path, timeout=BUSY_MS / 1000, isolation_level=None)
+    # A run is begun and sealed on one thread and executed on another one, never on both at a time.
+    connection = sqlite3.connect(path, timeout=BUSY_MS / 1000, isolation_level=None, check_same_thread=False)
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA synchronous = NORMAL")
     return connection

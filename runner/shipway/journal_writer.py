@@ -1,6 +1,6 @@
 """Writes the journal of one run: collects what a turn of the executor told, and commits it at once, fenced by the lease.
 
-Reads nothing back and decides nothing. Used on one thread; a second one, with a connection of its own, renews the lease.
+Reads nothing back and decides nothing. Used on one thread at a time; another one, with a connection of its own, renews the lease.
 """
 
 from __future__ import annotations
