@@ -15,7 +15,7 @@ from shipway.nodes import WHOLE, NeedKind, Node, Outcome
 from shipway.plan import Plan
 from shipway.policies import BreakGlass, Verdict
 from shipway.receipt import MAX_OUTPUT_BYTES, NodeResult, RanBy, Receipt, RollbackEntry, RunOutcome
-from shipway.records import LEAVES, STEP, Record, left_by
+from shipway.records import LEAVES, REPLACES_EACH, STEP, Record, left_by
 from shipway.redaction import redacted_value
 from shipway.results import Execution
 from shipway.saga import is_whole
@@ -202,9 +202,12 @@ def _step_record(result: NodeResult, node: Node) -> tuple[Record, ...]:
 _NEVER_BEGUN = frozenset({Outcome.SKIPPED, Outcome.BLOCKED, Outcome.NOT_STARTED})
 
 
+_NOT_OF_RECORDS = frozenset({LEAVES, REPLACES_EACH})
+
+
 def _with_facts(record: Record, node: Node) -> Record:
     """The record with what its backend knows of the node; the action, which was there, has the last word."""
-    known = {name: value for name, value in node.facts.items() if name != LEAVES}
+    known = {name: value for name, value in node.facts.items() if name not in _NOT_OF_RECORDS}
     return replace(record, facts={**known, **record.facts})
 
 

@@ -21,7 +21,9 @@ SHOWN_BYTES_MAX = 64 * 1024
 ABSENT = "absent"
 """The fingerprint of a path where nothing is."""
 
-_LOOK = getattr(os, "O_PATH", 0) | os.O_DIRECTORY
+LOOK = getattr(os, "O_PATH", 0) | os.O_DIRECTORY | os.O_CLOEXEC
+"""How a folder is opened by which only its place, or what is in it, is to be known."""
+
 _MODE = re.compile(r"[0-7]{3,4}")
 _READ_BY_ALL = stat.S_IROTH
 
@@ -145,7 +147,12 @@ def describe_content(content: bytes, mode: str, *, with_content: bool) -> dict[s
 
 def describe_link(target: str) -> dict[str, Json]:
     """What `describe` will say of a link with this target."""
-    return {"kind": "link", "target": target if target.isascii() else os.fsencode(target).decode(errors="replace")}
+    return {"kind": "link", "target": shown_target(target)}
+
+
+def shown_target(target: str) -> str:
+    """What a link says, as text: it may be none."""
+    return target if target.isascii() else os.fsencode(target).decode(errors="replace")
 
 
 def _describe_file(path: Path, with_content: bool) -> Json:
@@ -179,7 +186,7 @@ def real_folder(path: str) -> str:
     Thousands of targets ask for theirs: where there is one, the kernel tells it at once (proc_pid_fd(5)).
     """
     try:
-        descriptor = os.open(path, _LOOK)
+        descriptor = os.open(path, LOOK)
     except FileNotFoundError:
         if os.path.islink(path) or path == "/":
             return os.path.realpath(path)
@@ -187,12 +194,18 @@ def real_folder(path: str) -> str:
     except OSError:
         return os.path.realpath(path)
     try:
-        found = os.readlink(f"/proc/self/fd/{descriptor}")
-        return found if os.path.isabs(found) and not found.endswith(" (deleted)") else os.path.realpath(path)
-    except OSError:
-        return os.path.realpath(path)
+        return place_held(descriptor, path)
     finally:
         os.close(descriptor)
+
+
+def place_held(descriptor: int, path: str) -> str:
+    """Where the folder is, without links, that was opened as `path`; where the kernel does not tell, where `path` leads now."""
+    try:
+        found = os.readlink(f"/proc/self/fd/{descriptor}")
+    except OSError:
+        return os.path.realpath(path)
+    return found if os.path.isabs(found) and not found.endswith(" (deleted)") else os.path.realpath(path)
 
 
 def above_of(path: str) -> str:

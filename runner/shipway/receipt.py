@@ -111,7 +111,8 @@ class RollbackEntry(Struct, frozen=True):
     """One undo, in the order they were tried; `outcome` is undone, undo_failed, not_undoable or drifted.
 
     Of a node of a compensation, whose id is `stage.compensate/step`, it is what became of a node that ran forward.
-    `tail` is the last redacted lines of one that failed, `log` the name of its log; both may be empty.
+    `tail` is the last redacted lines of one that failed, `log` the name of its log; both may be empty. `left` names the things
+    that one that drifted left alone, as records do, where it put back all else; empty where it put back nothing.
     """
 
     node: str
@@ -123,6 +124,7 @@ class RollbackEntry(Struct, frozen=True):
     attempts: int = 0
     tail: str = ""
     log: str = ""
+    left: tuple[str, ...] = ()
 
 
 class RanBy(Struct, frozen=True):
@@ -334,6 +336,7 @@ def _rollback_json(entry: RollbackEntry) -> Json:
         "attempts": entry.attempts,
         "tail": entry.tail,
         "log": entry.log,
+        "left": list(entry.left),
     }
 
 

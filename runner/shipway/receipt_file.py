@@ -85,4 +85,5 @@ def _rollback(data: Mapping[str, Json]) -> RollbackEntry:
         attempts=integer_of(data["attempts"]),
         tail=str(data["tail"]),
         log=str(data["log"]),
+        left=tuple(map(str, items_of(data["left"]))),
     )

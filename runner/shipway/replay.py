@@ -96,6 +96,7 @@ def undos_of(record: RunRecord, stages: Mapping[str, str]) -> list[RollbackEntry
             attempts=entry.number,
             tail=entry.tail,
             log=entry.log,
+            left=entry.left,
         )
         for entry in record.history
         if entry.verb is Verb.UNDO and entry.sequence > last and entry.outcome not in (None, Outcome.UNKNOWN)
