@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from shipway import cli
 from shipway.action import ActionFailed
 from shipway.actions.file_links import FileLinks
 from shipway.canonical import Json, items_of, object_of
-from shipway.file_groups import MANY
+from shipway.file_groups import MANY, VERY_MANY
 from shipway.nodes import Change, Fidelity
 from shipway.preflight import Stands, Status
 from shipway.resources import Reach, Resource, at_path, declared, in_folder
@@ -84,6 +85,21 @@ def test_few_have_a_node_each_and_so_has_what_is_moved_aside_or_left_alone(tmp_p
     for policy in ("skip", "overwrite", "backup"):
         plan = deploy(tmp_path, f"on_conflict: {policy}", execute=False).finished.plan
         assert plan is not None and not [node for node in plan.nodes if node.action == "file.links"]
+
+
+def test_in_a_stage_of_very_many_links_any_two_of_a_folder_are_one_node(tmp_path: Path) -> None:
+    pairs = {f"config/base/all/d{number}/{name}": "x" for number in range(VERY_MANY // 2) for name in "ab"}
+    lay(tmp_path, pairs | {"config/base/all/e/c": "x"})
+    ran = deploy(tmp_path)
+    assert ran.finished.plan is not None
+    actions = Counter(node.action for node in ran.finished.plan.nodes)
+    assert actions == {"file.links": VERY_MANY // 2, "file.link": 1}
+    assert len(home(tmp_path)) == VERY_MANY + 1 + VERY_MANY // 2 + 1
+    (tmp_path / "config/base/all/d0/a").unlink()
+    (tmp_path / "config/base/all/d1/a").unlink()
+    fewer = deploy(tmp_path)
+    assert fewer.finished.plan is not None and not fewer.finished.plan.has_changes
+    assert {node.action for node in fewer.finished.plan.nodes} == {"file.link"}
 
 
 def test_a_folder_that_many_layers_fill_has_a_node_for_each_and_special_files_have_their_own(tmp_path: Path) -> None:

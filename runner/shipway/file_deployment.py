@@ -184,6 +184,8 @@ class Deployment:
 
     def _replaced(self, group: Group, path: str) -> dict[str, Json]:
         """What the state says of those in whose places something else stands: their fingerprints by name."""
+        if not os.path.isdir(os.path.join(self._on.site.root, path)):
+            return {}
         try:
             ends = (path, group.source)
             look = linking_between(self._on.site.root, ends, group.names, self._on.real).look()

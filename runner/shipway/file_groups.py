@@ -12,6 +12,9 @@ from shipway.node_ids import escaped, named_by_path
 MANY = 16
 """So many files of one folder are linked by one node. Fewer have a node each, which costs little and can be left out by itself."""
 
+VERY_MANY = 1_000
+"""A stage with so many links has a node for each folder of them: nobody reads thousands of nodes, and they take their time."""
+
 
 class Group(Struct, frozen=True):
     """Files of one folder that come from one folder of a layer, under their own names; `first` says what they share."""
@@ -44,20 +47,23 @@ class Group(Struct, frozen=True):
 
 def grouped(winners: Iterable[Candidate], is_plain: Callable[[Candidate], bool]) -> tuple[list[Group], list[Candidate]]:
     """The groups among `winners`, and the others in their order. Only those that `is_plain` are taken together."""
-    found: dict[tuple[str, str, str], list[Candidate]] = {}
+    plain: dict[tuple[str, str, str], list[Candidate]] = {}
+    others: list[Candidate] = []
+    count = 0
     for one in winners:
         folder, _, name = one.path.rpartition("/")
         if one.source.endswith(f"/{name}") and is_plain(one):
-            found.setdefault((one.root, folder, _folder(one.source)), []).append(one)
+            plain.setdefault((one.root, folder, _folder(one.source)), []).append(one)
+            count += 1
         else:
-            found.setdefault((one.root, one.path, one.source), []).append(one)
+            others.append(one)
+    least = MANY if count < VERY_MANY else 2
     groups = []
-    others = []
-    for files in found.values():
-        if len(files) >= MANY:
-            groups.append(Group(files[0], tuple(one.path.rpartition("/")[2] for one in files)))
-        else:
+    for files in plain.values():
+        if len(files) < least:
             others += files
+        else:
+            groups.append(Group(files[0], tuple(one.path.rpartition("/")[2] for one in files)))
     return groups, sorted(others, key=lambda one: (one.root, one.path))
 
 

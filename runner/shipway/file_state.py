@@ -180,17 +180,18 @@ def is_inside(path: str, folder: str) -> bool:
     return path == folder or path.startswith(f"{folder}/") or folder == "/"
 
 
-def real_folder(path: str) -> str:
+def real_folder(path: str, above: Real | None = None) -> str:
     """The path of a folder without links, as `os.path.realpath` has it, which asks for every part of the path.
 
-    Thousands of targets ask for theirs: where there is one, the kernel tells it at once (proc_pid_fd(5)).
+    Thousands of targets ask for theirs: where there is one, the kernel tells it at once (proc_pid_fd(5)). Where there is none,
+    `above` gives that of the folder it would be in: by default this function.
     """
     try:
         descriptor = os.open(path, LOOK)
     except FileNotFoundError:
         if os.path.islink(path) or path == "/":
             return os.path.realpath(path)
-        return os.path.join(real_folder(os.path.dirname(path)), os.path.basename(path))
+        return os.path.join((above or real_folder)(os.path.dirname(path)), os.path.basename(path))
     except OSError:
         return os.path.realpath(path)
     try:
@@ -224,7 +225,7 @@ class _Remembered(dict[str, str]):
     """What `real_folder` said, by path. Above a folder that no link leads to there is none either: nobody asks for those."""
 
     def __missing__(self, path: str) -> str:
-        found = self[path] = real_folder(path)
+        found = self[path] = real_folder(path, self.__getitem__)
         if found == path:
             while (path := above_of(path)) not in self:
                 self[path] = path
