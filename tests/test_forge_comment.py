@@ -227,10 +227,11 @@ def test_case_17_a_full_pull_request_defers_the_report_with_its_cause(github: Gi
 
 
 @pytest.mark.parametrize("status", [404, 410, 422])
-@pytest.mark.parametrize("path", ["/pulls/7", "/comments$", "/comments/[0-9]+"])
+@pytest.mark.parametrize("path", ["/graphql", "/comments$", "/comments/[0-9]+"])
 def test_l99_no_refusal_of_the_forge_is_more_than_a_deferral(github: GitHubServer, path: str, status: int) -> None:
     ours(github.world, marker())
-    github.fault("PATCH" if "[0-9]" in path else "GET", path, Reply(status, {"message": "gone"}), times=9)
+    method = {"/graphql": "POST", "/comments$": "GET"}.get(path, "PATCH")
+    github.fault(method, path, Reply(status, {"message": "gone"}), times=9)
     posted = report(github)
     assert posted.outcome is Outcome.DEFERRED
     assert str(status) in posted.why

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from shipway.approvals import Permission, Review, ReviewState
 from shipway.forges.forge import Author, ForgeError, MergedPull
@@ -36,6 +37,25 @@ def test_a_bot_is_no_person(github: GitHubServer) -> None:
     github.world.review(7, "github-actions[bot]")
     [review] = forge_of(github, Clock()).reviews(7)
     assert not review.is_person
+
+
+def test_one_look_tells_the_reviews_that_rest_lists(github: GitHubServer) -> None:
+    github.world.account("ana", 5)
+    github.world.review(7, "ana", "CHANGES_REQUESTED")
+    github.world.review(7, "github-actions[bot]", "COMMENTED", "b" * 40)
+    github.world.review(7, "ana", "DISMISSED", "b" * 40)
+    github.world.review(7, "octocat")
+    forge = forge_of(github, Clock())
+    listed = [replace(review, by=review.by.removesuffix("[bot]")) for review in forge.reviews(7)]
+    assert list(forge.survey(7, (), "shipway/shop/default", reviewed=True).reviews or ()) == listed
+    assert forge.survey(7, (), "shipway/shop/default").reviews is None
+
+
+def test_of_more_reviews_than_one_look_takes_in_none_is_told(github: GitHubServer) -> None:
+    for _ in range(31):
+        github.world.review(7, "octocat", "COMMENTED")
+    found = forge_of(github, Clock()).survey(7, (), "shipway/shop/default", reviewed=True)
+    assert (found.head, found.reviews) == (HEAD, None)
 
 
 @pytest.mark.parametrize(

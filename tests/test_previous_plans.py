@@ -22,11 +22,12 @@ from shipway.view import HISTORY_MAX
 from tests.forge.server import GitHubServer, Reply
 from tests.forge.world import Run, World
 from tests.forked_command import call_command
+from tests.pull_requests import WORKFLOW
 from tests.render_samples import mixed_plan
 from tests.runs import context_of
 from tests.test_action_command import LIFECYCLE, Job, pull_request
 
-HEADS = ["a" * 40, "c" * 40, "d" * 40]
+HEADS = [letter * 40 for letter in "acdef"]
 PLAN = mixed_plan()
 NAME = "shipway-plan-shop-prod-70-1-0"
 
@@ -39,18 +40,20 @@ def zipped(**members: bytes) -> bytes:
     return content.getvalue()
 
 
-def pushed(tmp_path: Path, github: GitHubServer, number: int, text: str) -> Job:
-    """The job of the `number`th push to the pull request, planned, uploaded and reported."""
+def pushed(tmp_path: Path, github: GitHubServer, number: int, text: str, *, moved: bool = False) -> Job:
+    """The job of the `number`th push to the pull request, planned, uploaded and reported; once its base has `moved`, if so."""
     head, run = HEADS[number], 77 + number
     github.world.pulls[7].head = head
     github.world.runs[run] = Run(run, started_at=github.world.tick(), created_at=github.world.now, head=head)
     payload = pull_request(action="synchronize" if number else "opened")
     payload["pull_request"]["head"]["sha"] = head  # type: ignore[index]
+    payload["pull_request"]["user"] = {"id": 583231, "type": "User"}  # type: ignore[index]
     job = Job(tmp_path / str(number), github, "pull_request", payload)
-    job.env |= {"GITHUB_RUN_ID": str(run)}
+    job.env |= {"GITHUB_RUN_ID": str(run), "GITHUB_WORKFLOW_REF": f"octo/shop/{WORKFLOW}@refs/pull/7/merge"}
     payload["pull_request"]["base"]["sha"] = job.commit  # type: ignore[index]
     Path(job.env["GITHUB_EVENT_PATH"]).write_text(json.dumps(payload))
-    github.world.branches["main"] = job.commit
+    github.world.branches["main"] = "b" * 40 if moved else job.commit
+    github.world.held["main"] = [job.commit]
     (job.checkout / "shipway.yml").write_text(text)
     assert job.part("run").returncode == 0
     folder = Path(job.outputs["artifact-path"])
@@ -103,27 +106,58 @@ def test_the_comment_says_of_a_changed_node_what_why_says(tmp_path: Path, github
     assert "why: shipway why main/again" in comment.body
 
 
+APPROVED = """\
+version: 1
+name: shop
+stages:
+  main:
+    approval: required
+    steps: [{id: greet, run: echo hello, undo: echo undone}]
+"""
+
+
+def _requests(github: GitHubServer) -> list[str]:
+    """What the API was asked since the last look, but for the pages of comments; an archive's own host is not of it."""
+    asked = [seen for seen in github.requests if not seen.path.startswith("/blobs/")]
+    github.requests.clear()
+    pages = [
+        seen for seen in asked if (seen.method, seen.path[-9:]) == ("GET", "/comments") and "since" not in seen.query
+    ]
+    return [f"{seen.method} {seen.path}" for seen in asked if seen not in pages]
+
+
+@pytest.mark.parametrize("text", [LIFECYCLE, APPROVED], ids=["plain", "approved"])
+@pytest.mark.parametrize("moved", [False, True], ids=["base stands", "base moved"])
 def test_a_run_that_changed_nothing_and_one_that_did_keep_to_their_requests(
-    tmp_path: Path, github: GitHubServer
+    tmp_path: Path, github: GitHubServer, text: str, moved: bool
 ) -> None:
+    github.world.account("ana", 5)
+    github.world.roles["ana"] = "write"
     for index in range(150):
         github.world.comment(7, "octocat", f"remark {index}")
-    pushed(tmp_path, github, 0, LIFECYCLE)
-    pages = 2
-    github.requests.clear()
-    changed = pushed(tmp_path, github, 1, LIFECYCLE.replace("undone", "taken back"))
-    # The archive's own host is asked besides: it is not the API.
-    sent = [seen for seen in github.requests if not seen.path.startswith("/blobs/")]
-    assert len(sent) <= 12 + pages
+    pushed(tmp_path, github, 0, text)
+    github.world.review(7, "ana")
+    _requests(github)
+    changed = pushed(tmp_path, github, 1, text.replace("undone", "taken back"), moved=moved)
+    assert len(asked := _requests(github)) <= 12, asked
     named = [told.document["name"] for told in github.world.checks if told.commit == HEADS[1]]
     assert named == ["shipway/shop/default", "shipway/shop/default/fresh"], "both that can be required"
-    assert [seen.path for seen in sent if "/compare/" in seen.path] != [], "what is on the base by now was asked for"
-    github.requests.clear()
+    assert any("/compare/" in path for path in asked) == moved, "what is on the base by now was asked for"
+    github.world.review(7, "ana")
+    assert changed.report().returncode == 0
+    _requests(github)
     assert changed.part("run").returncode == 0
     assert changed.report().returncode == 0
-    sent = [seen for seen in github.requests if not seen.path.startswith("/blobs/")]
     assert github.writes == []
-    assert len(sent) <= 8 + pages, [(seen.method, seen.path) for seen in sent]
+    assert len(asked := _requests(github)) <= 8, asked
+    # What ana approved is the plan before the one before: neither is at hand.
+    github.world.pulls[7].reviews.pop()
+    pushed(tmp_path, github, 2, text.replace("undone", "made good"), moved=moved)
+    _requests(github)
+    pushed(tmp_path, github, 3, text.replace("undone", "put right"), moved=moved)
+    assert len(asked := _requests(github)) <= 12, asked
+    said = next(told.document["output"] for told in github.world.checks if told.commit == HEADS[3])
+    assert ("by ana of aaaaaaa approved another plan" in said["title"]) == (text == APPROVED)
 
 
 def test_a_run_between_that_left_no_plan_costs_no_request_too_many(tmp_path: Path, github: GitHubServer) -> None:

@@ -16,6 +16,7 @@ from shipway.plan import Plan
 from shipway.receipt import Attempt
 from shipway.render.blocks import Links
 from shipway.render.comment import body as draw
+from shipway.render.escape import prose
 from shipway.render.mermaid import MAX_NODES
 from shipway.render.plan_comment import plan_comment, plan_report
 from shipway.render.receipt_comment import receipt_comment
@@ -305,6 +306,11 @@ def test_only_web_addresses_become_links() -> None:
     )
     page = read_page(plan_comment(small_plan(), budget=COMMENT_BUDGET, links=links))
     assert page.links == ["https://e/%28x%29%20y"]
+
+
+def test_what_ends_a_clause_stands_behind_the_code_and_not_in_it() -> None:
+    said = "it came to 1a2b3c4: what would run, `of 2`, is #7."
+    assert prose(said) == "it came to `1a2b3c4`: what would run, `of 2`, is `#7`."
 
 
 @pytest.mark.parametrize("name", ["gh-7", "gh-7gh-7", "fix-gh-7-again", "deadbee", "release-20261122", "x-0123abc-y"])

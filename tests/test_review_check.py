@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.forge import graphql_api
 from tests.forge.server import GitHubServer, Reply
+from tests.forge.world import JOB_ID, JOB_LOGIN, Told
 from tests.pull_requests import LIFECYCLE, Shop
 
 
@@ -149,8 +153,14 @@ def test_case_37_a_new_head_is_told_to_be_approved_as_far_as_its_effect_is(shop:
 def test_where_reviews_cannot_be_asked_for_a_plan_counts_as_not_approved(shop: Shop) -> None:
     planned = shop.plan()
     shop.github.world.review(7, "ana")
-    shop.github.fault("GET", "reviews$", Reply(403, {"message": "Resource not accessible by integration"}), times=9)
-    assert shop.report(planned).code == 0
+    refused = {"message": "Resource not accessible by integration"}
+    path = ["repository", "pullRequest", "reviews"]
+    found = {"headRefOid": shop.head, "baseRef": None, "commits": None, "reviews": None}
+    partly = {"viewer": {"login": JOB_LOGIN, "databaseId": JOB_ID}, "nodes": [], "repository": {"pullRequest": found}}
+    shop.github.fault("POST", "graphql", Reply(200, {"data": partly, "errors": [{**refused, "path": path}]}))
+    shop.github.fault("GET", "reviews$", Reply(403, refused), times=9)
+    done = shop.report(planned)
+    assert (done.code, done.outputs["comment"].partition(":")[0]) == (0, "created"), done.outputs
     assert _told(shop)["conclusion"] == "action_required"
     assert "Resource not accessible" in _told(shop)["output"]["summary"]
 
@@ -169,28 +179,90 @@ def test_a_forge_that_does_not_answer_fails_no_job(shop: Shop) -> None:
     assert "Resource not accessible" in done.text
 
 
-def test_what_is_asked_of_reviews_costs_a_request_each_and_three_for_the_plan_that_they_saw(shop: Shop) -> None:
-    planned, before = shop.plan(), _BESIDES
+def test_a_plan_of_which_the_check_told_several_is_looked_for_in_the_artifacts(shop: Shop) -> None:
+    planned = shop.plan()
+    assert shop.report(planned).code == 0
+    told = _told(shop)
+    another = {**told, "output": {**told["output"], "text": f"Plan `sha256:{'0' * 64}`."}}
+    shop.github.world.checks.append(Told(9000, shop.head, another, at=shop.github.world.tick()))
+    shop.github.world.review(7, "ana")
     shop.github.requests.clear()
     assert shop.report(planned).code == 0
-    assert [path for path in _asked(shop) if not before.search(path)] == ["pulls/7/reviews"]
+    assert "actions/artifacts/1001/zip" in _asked(shop)
+    assert "approved by ana" in _told(shop)["output"]["title"]
+
+
+def test_a_plan_that_the_check_told_only_after_the_review_is_looked_for_in_the_artifacts(shop: Shop) -> None:
+    planned = shop.plan()
+    shop.github.world.review(7, "ana")
+    shop.github.world.tick()
+    assert shop.report(planned).code == 0
+    shop.github.requests.clear()
+    assert shop.report(planned).code == 0
+    assert "actions/artifacts/1001/zip" in _asked(shop)
+
+
+def test_what_another_app_tells_under_our_name_is_no_word_of_ours(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    planned = shop.plan()
+    assert shop.report(planned).code == 0
+    shop.github.world.review(7, "ana")
+    monkeypatch.setattr(graphql_api, "APP", "another-app")
+    shop.github.requests.clear()
+    assert shop.report(planned).code == 0
+    assert "actions/artifacts/1001/zip" in _asked(shop)
+
+
+def test_a_plan_that_a_command_laid_in_the_way_of_the_report_is_not_what_was_reviewed(shop: Shop) -> None:
+    assert shop.report(shop.plan()).code == 0
+    shop.github.world.review(7, "ana")
+    shop.change({"shipway.yml": LIFECYCLE.replace("echo up", "echo UP")})
+    planned = shop.plan(78)
+    folder = Path(planned.outputs["artifact-path"])
+    (folder.parent / f"{folder.name}.previous.json").write_bytes((folder / "plan.json").read_bytes())
+    facts = folder.parent / f"{folder.name}.facts.json"
+    reviewed = shop.github.world.pulls[7].reviews[0].commit
+    shown = {"run": "78", "commit": reviewed, "effect": planned.outputs["effect-digest"], "counts": []}
+    facts.write_text(json.dumps(json.loads(facts.read_text()) | {"history": [shown]}))
+    assert shop.report(planned, 78).code == 0
+    assert _told(shop)["conclusion"] == "action_required"
+    assert "release/up: slots" in _told(shop)["output"]["summary"]
+
+
+def test_a_plan_of_the_same_effect_that_would_replace_what_it_was_to_create_is_not_what_was_reviewed(
+    shop: Shop,
+) -> None:
+    linked = "    steps: [{id: up, uses: file.link, with: {path: made, source: shipway.yml}}]\n"
+    shop.change({"shipway.yml": LIFECYCLE[: LIFECYCLE.rindex("    steps:")] + linked, ".gitignore": "/made\n"})
+    planned = shop.plan()
+    assert shop.report(planned).code == 0
+    shop.github.world.review(7, "ana")
+    assert shop.report(planned).code == 0
+    assert "approved by ana" in _told(shop)["output"]["title"]
+    (shop.work / "made").write_text("somebody's")
+    again = shop.plan_again(78)
+    assert again.outputs["effect-digest"] == planned.outputs["effect-digest"]
+    shop.github.world.runs[78] = replace(shop.github.world.runs[77], id=78)
+    assert shop.report(again, 78).code == 0
+    assert _told(shop)["conclusion"] == "action_required"
+    assert "create became replace" in _told(shop)["output"]["summary"]
+
+
+_BESIDES = re.compile("runs/77$|comments|/graphql$|check-runs$|^compare/")
+"""What a report asks where no stage needs approval."""
+
+
+def test_an_approval_costs_no_request_but_for_what_its_author_may(shop: Shop) -> None:
+    planned = shop.plan()
+    shop.github.requests.clear()
+    assert shop.report(planned).code == 0
+    assert [path for path in _asked(shop) if not _BESIDES.search(path)] == []
     shop.github.world.review(7, "ana")
     assert shop.report(planned).code == 0
     shop.github.requests.clear()
     assert shop.report(planned).code == 0
     assert "approved by ana" in _told(shop)["output"]["title"]
     assert shop.github.writes == []
-    assert [path for path in _asked(shop) if not before.search(path)] == [
-        "pulls/7/reviews",
-        "collaborators/ana/permission",
-        "actions/runs",
-        "actions/runs/77/artifacts",
-        "actions/artifacts/1001/zip",
-    ]
-
-
-_BESIDES = re.compile("runs/77$|pulls/7$|comments|/graphql$|check-runs$|^compare/")
-"""What a report asks where no stage needs approval."""
+    assert [path for path in _asked(shop) if not _BESIDES.search(path)] == ["collaborators/ana/permission"]
 
 
 def _asked(shop: Shop) -> list[str]:

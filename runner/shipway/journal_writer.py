@@ -244,9 +244,7 @@ class RunWriter:
             lost,
             sealed,
         )
-        # Of an undo, what is recorded is what it left: a list of names, and no records.
-        left = _json(list(ended.left)) if ended.left else None
-        more = (None, None, left, tail, os.path.basename(ended.log) or None, ended.tries, self._run, sequence)
+        more = (None, None, None, tail, os.path.basename(ended.log) or None, ended.tries, self._run, sequence)
         self._transact("undo_ended", (_ENDED_WITH_MORE, [(*row, *more)]))
 
     def is_cancelled(self) -> bool:

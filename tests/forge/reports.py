@@ -42,7 +42,7 @@ def answer(world: World, seen: Seen, grant: Grant) -> Answer | None:
 def _create_check(world: World, seen: Seen, _: str) -> Answer:
     sent = json.loads(seen.body)
     world.next_id += 1
-    told = Told(world.next_id, sent["head_sha"], sent)
+    told = Told(world.next_id, sent["head_sha"], sent, at=world.now)
     told.annotations += sent.get("output", {}).pop("annotations", [])
     world.checks.append(told)
     return 201, _check(told)
@@ -73,7 +73,9 @@ def _check(told: Told) -> dict[str, Any]:
     sent = told.document
     document |= {key: sent[key] for key in ("name", "external_id", "conclusion") if key in sent}
     document |= {"id": told.id, "head_sha": told.commit, "html_url": f"https://github.com/octo/shop/runs/{told.id}"}
-    document["output"] |= {"title": sent["output"]["title"], "summary": sent["output"]["summary"], "text": None}
+    document["completed_at"] = told.at
+    document["output"] |= {"title": sent["output"]["title"], "summary": sent["output"]["summary"]}
+    document["output"]["text"] = sent["output"].get("text")
     document["output"]["annotations_count"] = len(told.annotations)
     document["pull_requests"] = []
     return document

@@ -145,12 +145,13 @@ class Filed:
 
 @dataclass
 class Told:
-    """A check run as stored: what was sent of it, annotations in the order in which they came."""
+    """A check run as stored: what was sent of it, annotations in the order in which they came, and when it was completed."""
 
     id: int
     commit: str
     document: dict[str, Any]
     annotations: list[dict[str, Any]] = field(default_factory=list)
+    at: str = START
 
 
 @dataclass

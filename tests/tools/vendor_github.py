@@ -28,6 +28,7 @@ from graphql import (
     ObjectTypeDefinitionNode,
     ScalarTypeDefinitionNode,
     TypeNode,
+    assert_valid_schema,
     build_schema,
     parse,
     print_ast,
@@ -74,16 +75,47 @@ REPOSITORY_PATHS = (
 PATHS = ("/rate_limit", "/repos/{owner}/{repo}", *(f"/repos/{{owner}}/{{repo}}/{path}" for path in REPOSITORY_PATHS))
 
 GRAPHQL_FIELDS: dict[str, frozenset[str]] = {
-    "Query": frozenset({"id", "viewer", "node", "nodes"}),
+    "Query": frozenset({"id", "viewer", "node", "nodes", "repository"}),
     "Mutation": frozenset({"minimizeComment"}),
+    "Actor": frozenset({"login"}),
     "User": frozenset({"id", "login", "databaseId"}),
+    "Bot": frozenset({"id", "login", "databaseId"}),
+    "Repository": frozenset({"id", "pullRequest"}),
+    "PullRequest": frozenset({"id", "headRefOid", "baseRef", "commits", "reviews"}),
+    "PullRequestCommitConnection": frozenset({"nodes"}),
+    "PullRequestCommit": frozenset({"id", "commit"}),
+    "Ref": frozenset({"id", "target"}),
+    "GitObject": frozenset({"id", "oid"}),
+    "Commit": frozenset({"id", "oid", "checkSuites"}),
+    "PullRequestReviewConnection": frozenset({"nodes", "pageInfo"}),
+    "PageInfo": frozenset({"hasNextPage", "hasPreviousPage"}),
+    "PullRequestReview": frozenset(
+        {"id", "fullDatabaseId", "state", "submittedAt", "author", "commit", "isMinimized", "minimizedReason"}
+    ),
+    "CheckSuiteConnection": frozenset({"nodes", "pageInfo", "totalCount"}),
+    "CheckSuiteFilter": frozenset({"appId", "checkName"}),
+    "CheckSuite": frozenset({"id", "app", "checkRuns"}),
+    "App": frozenset({"id", "slug"}),
+    "CheckRunConnection": frozenset({"nodes", "pageInfo"}),
+    "CheckRunFilter": frozenset({"appId", "checkName", "checkType"}),
+    "CheckRun": frozenset({"id", "text", "completedAt"}),
     "IssueComment": frozenset({"id", "databaseId", "body", "isMinimized", "minimizedReason"}),
     "Node": frozenset({"id"}),
     "Minimizable": frozenset({"isMinimized", "minimizedReason"}),
     "MinimizeCommentPayload": frozenset({"clientMutationId", "minimizedComment"}),
     "MinimizeCommentInput": frozenset({"classifier", "clientMutationId", "subjectId"}),
 }
-GRAPHQL_WHOLE = frozenset({"ReportedContentClassifiers"})
+GRAPHQL_WHOLE = frozenset(
+    {
+        "ReportedContentClassifiers",
+        "PullRequestReviewState",
+        "CheckRunType",
+        "BigInt",
+        "DateTime",
+        "GitObjectID",
+    }
+)
+"""Enumerations and scalars, as they are."""
 
 PAYLOADS = {
     "pull_request.opened.json": ("pull_request", 0),
@@ -138,7 +170,7 @@ def graphql_subset(text: str) -> str:
         _trimmed(definition) for definition in parse(text, no_location=True).definitions if _is_kept(definition)
     )
     subset = print_ast(DocumentNode(definitions=kept)) + "\n"
-    build_schema(subset)
+    assert_valid_schema(build_schema(subset))
     return subset
 
 
@@ -164,8 +196,6 @@ def _references(value: object) -> Iterator[str]:
 
 
 def _is_kept(definition: DefinitionNode) -> bool:
-    if isinstance(definition, ScalarTypeDefinitionNode):
-        return False
     name = getattr(definition, "name", None)
     return name is not None and name.value in GRAPHQL_FIELDS.keys() | GRAPHQL_WHOLE
 
@@ -173,8 +203,12 @@ def _is_kept(definition: DefinitionNode) -> bool:
 def _trimmed(definition: DefinitionNode) -> Any:
     if isinstance(definition, EnumTypeDefinitionNode):
         return replace(_bare(definition), values=tuple(_bare(value) for value in definition.values or ()))
+    if isinstance(definition, ScalarTypeDefinitionNode):
+        return _bare(definition)
     if isinstance(definition, InputObjectTypeDefinitionNode):
-        return replace(_bare(definition), fields=tuple(_bare(field) for field in definition.fields or ()))
+        wanted = GRAPHQL_FIELDS[definition.name.value]
+        fields = tuple(_bare(field) for field in definition.fields or () if field.name.value in wanted)
+        return replace(_bare(definition), fields=fields)
     assert isinstance(definition, ObjectTypeDefinitionNode | InterfaceTypeDefinitionNode)
     wanted = GRAPHQL_FIELDS[definition.name.value]
     return replace(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from threading import Thread
 from urllib.parse import urlencode
 
@@ -14,7 +15,7 @@ from shipway.ci import CiContext, Provider
 from shipway.commands.handover import Handover
 from shipway.commands.plan_artifacts import workflow_of
 from shipway.commands.reporting import links_of
-from shipway.commands.reviewing import pull_of, standing_of
+from shipway.commands.reviewing import Sighted, pull_of, standing_of
 from shipway.commands.standing import tell_fresh
 from shipway.context import Context
 from shipway.errors import Reason, ShipwayError, UsageError
@@ -23,7 +24,7 @@ from shipway.forges import limits
 from shipway.forges.client import Pace, impatient
 from shipway.forges.connect import connect
 from shipway.forges.forge import Check, Deployment, DeploymentState, Forge, ForgeError, Outcome, Posted
-from shipway.forges.sticky import Note, Purpose, post
+from shipway.forges.sticky import Body, Note, Purpose, Surveyor, post
 from shipway.nodes import change_counts
 from shipway.plan import Plan
 from shipway.receipt import Receipt, RunOutcome
@@ -85,12 +86,20 @@ def deliver(handover: Handover, context: Context, redact: Callable[[str], Redact
     forge = open_forge(ci, context, redact, is_trusted=handover.facts.is_trusted)
     if isinstance(forge, Posted):
         return Delivered(forge, forge)
-    view, links = _reviewed(forge, ci, view_of(handover, ci), context), _links(handover, context, ci)
+    view, links = view_of(handover, ci), _links(handover, context, ci)
+    surveyed = Surveyor(forge, ci.pull_request or 0, view.name, reviewed=view.awaits_approval)
+    # Drawn once the pull request was looked at for the comment: its reviews are seen by the same look.
+    whole = cache(lambda: _reviewed(forge, ci, view, context, surveyed))
+
+    def commented() -> Posted:
+        began = handover.facts.started_at
+        return _comment(forge, ci, view, lambda budget: _drawn(whole(), links, budget), began, surveyed)
+
     return Delivered(
-        post_view(forge, ci, view, links, handover.facts.started_at) if comment else Posted(Outcome.REFUSED, why="off"),
-        guarded(forge, lambda: _check(forge, ci, view, links)),
+        guarded(forge, commented) if comment else Posted(Outcome.REFUSED, why="off"),
+        guarded(forge, lambda: _check(forge, ci, whole(), links)),
         _concluded(forge, ci, view, handover.facts.deployment),
-        _fresh(forge, ci, view),
+        _fresh(forge, ci, view, surveyed),
     )
 
 
@@ -184,12 +193,19 @@ def environment_url(ci: CiContext, plan: Plan, receipt: Receipt | None = None) -
     return f"{ci.run_url}?{urlencode({'effect': plan.effect, **counts, **sealed})}"
 
 
-def post_view(forge: Forge, ci: CiContext, view: View, links: Links, started_at: str = "") -> Posted:
-    """Post or update the comment of `view`; `started_at` is when this attempt of the CI run started, empty to ask for it."""
-    return guarded(forge, lambda: _comment(forge, ci, view, links, started_at))
+def post_view(forge: Forge, ci: CiContext, view: View, links: Links) -> Posted:
+    """Post or update the comment of `view`."""
+    return guarded(forge, lambda: _comment(forge, ci, view, lambda budget: _drawn(view, links, budget)))
 
 
-def _comment(forge: Forge, ci: CiContext, view: View, links: Links, started_at: str) -> Posted:
+def _drawn(view: View, links: Links, budget: int) -> Redacted:
+    return comment.body(view, budget=budget, links=links)
+
+
+def _comment(
+    forge: Forge, ci: CiContext, view: View, body: Body, started_at: str = "", surveyed: Surveyor | None = None
+) -> Posted:
+    """`started_at` is when this attempt of the CI run started, empty to ask for it; `surveyed` is of the event's pull request."""
     place = _place(forge, ci, view)
     if place is None:
         return Posted(Outcome.REFUSED, why="no pull request belongs to this commit; the report is in the job summary")
@@ -207,7 +223,7 @@ def _comment(forge: Forge, ci: CiContext, view: View, links: Links, started_at: 
     )
     if not view.effect:
         return Posted(Outcome.REFUSED, why="there is no plan to show; the errors are in the job summary")
-    return post(forge, note, lambda budget: comment.body(view, budget=budget, links=links))
+    return post(forge, note, body, surveyed if number == ci.pull_request else None)
 
 
 def _place(forge: Forge, ci: CiContext, view: View) -> tuple[int, str] | None:
@@ -217,15 +233,23 @@ def _place(forge: Forge, ci: CiContext, view: View) -> tuple[int, str] | None:
     return forge.merged_from(ci.sha) if view.receipt else None
 
 
-def _reviewed(forge: Forge, ci: CiContext, view: View, context: Context) -> View:
+def _reviewed(forge: Forge, ci: CiContext, view: View, context: Context, surveyed: Surveyor) -> View:
     """The view with who approved its plan so far, or what is missing, where a stage wants that and the forge tells it."""
     if ci.provider is not Provider.GITHUB or ci.pull_request is None or not view.awaits_approval:
         return view
     assert view.plan is not None
+    sighted = sighted_by(surveyed, view)
     try:
-        return reviewed(view, *standing_of(forge, ci, context, view.plan, workflow_of("", context), pull_of(ci)))
+        workflow = workflow_of("", context)
+        return reviewed(view, *standing_of(forge, ci, context, view.plan, workflow, pull_of(ci), sighted))
     except UsageError as error:
         return replace(view, needed=error.message)
+
+
+def sighted_by(surveyed: Surveyor, view: View) -> Callable[[], Sighted]:
+    """What is known of the reviews of a plan that is told of, once it is asked for: by the look that the whole report has."""
+    plans = tuple(filter(None, (view.plan, view.previous)))
+    return lambda: Sighted(surveyed(), plans, view.history)
 
 
 def reviewed(view: View, sanction: Sanction, needed: str) -> View:
@@ -239,13 +263,15 @@ def _check(forge: Forge, ci: CiContext, view: View, links: Links) -> Posted:
     return forge.post_check(check_of(view, links, ci.head_sha if ci.pull_request is not None else ci.sha))
 
 
-def _fresh(forge: Forge, ci: CiContext, view: View) -> Posted | None:
+def _fresh(forge: Forge, ci: CiContext, view: View, surveyed: Surveyor) -> Posted | None:
     """The verdict on a plan of a pull request's head; none where nothing could be planned, and where nobody would renew it."""
     is_plan = view.plan is not None and view.receipt is None and view.error is None
     if ci.provider is not Provider.GITHUB or ci.pull_request is None or not is_plan:
         return None
     number, head, base = ci.pull_request, ci.head_sha, ci.base_ref
-    return guarded(forge, lambda: tell_fresh(forge, view, number, head, base, ci.run_url))
+    return guarded(
+        forge, lambda: tell_fresh(forge, view, number, head, base, ci.run_url, base_head=surveyed().base_head)
+    )
 
 
 def check_of(view: View, links: Links, commit: str) -> Check:
@@ -259,6 +285,7 @@ def check_of(view: View, links: Links, commit: str) -> Check:
         summary=check_summary(view, links, limits.CHECK_BUDGET),
         url=links.run_url or "",
         annotations=view.annotations(),
+        plan=view.plan.digest if view.plan and not view.receipt else "",
     )
 
 

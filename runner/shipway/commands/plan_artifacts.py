@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 
 from msgspec import Struct
@@ -13,7 +14,7 @@ from shipway.canonical import Json, mapping, parse
 from shipway.commands.handover import PULL_REQUEST_FILE
 from shipway.commands.plan_archive import open_plan, plan_name
 from shipway.context import Context
-from shipway.errors import Reason, UsageError, VerificationError
+from shipway.errors import Reason, ShipwayError, UsageError, VerificationError
 from shipway.forges.forge import Artifact, CiRun, Forge, ForgeError
 from shipway.plan import Plan
 from shipway.quorum import is_older, moment
@@ -38,11 +39,11 @@ class Place(Struct, frozen=True):
 
 
 class ShownPlan(Struct, frozen=True):
-    """A plan as it was shown, sealed and whole, with the run and the artifact that hold it."""
+    """A plan as it was shown, sealed and whole, with the run and the artifact that hold it, None where it was found elsewhere."""
 
     plan: Plan
-    run: str
-    artifact: int
+    run: str | None = None
+    artifact: int | None = None
 
 
 class _Opened(Struct, frozen=True):
@@ -94,6 +95,20 @@ class PlanArtifacts:
             if self._is_of(opened, number):
                 return ShownPlan(opened.plan, chosen.run.id, chosen.artifact.id)
         raise _others(commit, number)
+
+    def of_run(self, run: str, digest: str) -> ShownPlan | None:
+        """The plan with this digest, where a run left it last, whoever named that run; None where it is not to be had there."""
+        wanted = f"{self._place.lifecycle}-{self._place.target}"
+        with suppress(HostileArchive, ShipwayError):
+            named = ((plan_name(artifact), artifact) for artifact in self._forge.artifacts(run))
+            found = [
+                (name.attempt, artifact.id, artifact) for name, artifact in named if name and name.subject == wanted
+            ]
+            if found:
+                *_, artifact = max(found, key=lambda each: each[:2])
+                plan, _ = open_plan(self._forge, artifact)
+                return ShownPlan(plan, run, artifact.id) if plan.digest == digest else None
+        return None
 
     def _is_of(self, opened: _Opened, number: int) -> bool:
         """Names of lifecycles and targets may have hyphens, so that two artifacts may be called alike."""

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from shipway.archive import HostileArchive
 from shipway.canonical import Json, mapping, parse
 from shipway.ci import CiContext, Provider
-from shipway.commands.delivery import check_of, guarded, reviewed
+from shipway.commands.delivery import check_of, guarded, reviewed, sighted_by
 from shipway.commands.handover import PULL_REQUEST_FILE
 from shipway.commands.plan_archive import open_plan, plan_name
 from shipway.commands.previous import plan_before
@@ -28,7 +28,7 @@ from shipway.context import Context
 from shipway.errors import Reason, ShipwayError, VerificationError
 from shipway.forges.forge import Artifact, Capability, Check, CiRun, Forge, ForgeError, Outcome, Posted, PullRequest
 from shipway.forges.lacking import in_words
-from shipway.forges.sticky import Note, Purpose, post
+from shipway.forges.sticky import Note, Purpose, Surveyor, post
 from shipway.plan import Plan
 from shipway.render import comment
 from shipway.render.blocks import Links
@@ -229,19 +229,27 @@ def _posted(forge: Forge, context: Context, run: CiRun, found: _Found, candidate
         history=previous.history if previous else (),
         runs_url=f"{ci.server_url}/{ci.repository}/actions/runs",
     )
+    surveyed = Surveyor(forge, number, view.name, reviewed=is_ours and view.awaits_approval)
     # Not asked of what is not written: another run may have been later.
-    whole = cache(lambda: _reviewed(forge, context, run, view, number, is_ours=is_ours))
-    posted = post(forge, note, lambda budget: comment.body(whole(), budget=budget, links=links))
+    whole = cache(lambda: _reviewed(forge, context, run, view, number, surveyed, is_ours=is_ours))
+    posted = post(forge, note, lambda budget: comment.body(whole(), budget=budget, links=links), surveyed)
     before = "; ".join(untold)
     if posted.outcome is Outcome.SUPERSEDED:
         return Published(plan.lifecycle, plan.target, number, posted, mismatch, before)
     told = guarded(forge, lambda: forge.post_check(_check(run, whole(), links, is_ours=is_ours)))
     url = links.run_url or ""
-    fresh = guarded(forge, lambda: tell_fresh(forge, view, number, run.head, pull.base, url, is_ours=is_ours))
+    fresh = guarded(
+        forge,
+        lambda: tell_fresh(
+            forge, view, number, run.head, pull.base, url, base_head=surveyed().base_head, is_ours=is_ours
+        ),
+    )
     return Published(plan.lifecycle, plan.target, number, posted, mismatch, before, told, fresh)
 
 
-def _reviewed(forge: Forge, context: Context, run: CiRun, view: View, number: int, *, is_ours: bool) -> View:
+def _reviewed(
+    forge: Forge, context: Context, run: CiRun, view: View, number: int, surveyed: Surveyor, *, is_ours: bool
+) -> View:
     """The view with who approved its plan so far, or what is missing, where a stage wants that."""
     plan, ci = view.plan, context.ci
     assert plan is not None and ci is not None
@@ -253,14 +261,14 @@ def _reviewed(forge: Forge, context: Context, run: CiRun, view: View, number: in
         pull = forge.pull_to_merge(number)
     except ForgeError as error:
         return replace(view, needed=error.message)
-    return reviewed(view, *standing_of(forge, ci, context, plan, run.path, pull))
+    return reviewed(view, *standing_of(forge, ci, context, plan, run.path, pull, sighted_by(surveyed, view)))
 
 
 def _check(run: CiRun, view: View, links: Links, *, is_ours: bool) -> Check:
     """The check on the run's head: planned, and approved as far as a stage wants it."""
     check = check_of(view, links, run.head)
     # A stranger's word for an effect is bound to nothing.
-    return check if is_ours else replace(check, external_id="")
+    return check if is_ours else replace(check, external_id="", plan="")
 
 
 def _links(ci: CiContext, run: CiRun, found: _Found, mismatch: str, number: int) -> Links:

@@ -5,23 +5,26 @@ Nothing is read from a comment. Where something cannot be found out, nothing is 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+
+from msgspec import Struct
 
 from shipway.approval import Approver, Sanction, missing
 from shipway.approvals import Approval, ApprovedBy, Review
 from shipway.ci import CiContext, Provider
-from shipway.commands.plan_artifacts import Place, PlanArtifacts, workflow_of
+from shipway.commands.plan_artifacts import Place, PlanArtifacts, ShownPlan, workflow_of
 from shipway.commands.stores import github_of
 from shipway.context import Context
 from shipway.coverage import Uncovered, covered, nothing_done
 from shipway.errors import Reason, VerificationError
 from shipway.forges.consequences import by_hand
-from shipway.forges.forge import Author, Capability, Forge, ForgeError, MergedPull
+from shipway.forges.forge import Author, Capability, Forge, ForgeError, MergedPull, Survey
 from shipway.forges.lacking import in_words
 from shipway.plan import Plan
 from shipway.planning import Selection
-from shipway.quorum import check_enough, count, strictest
+from shipway.quorum import check_enough, count, moment, strictest
+from shipway.view import Shown
 
 
 def reviewer(context: Context, workflow: str) -> Approver:
@@ -54,12 +57,34 @@ def approved_so_far(
     return _Inquiry(forge, ci, context, plan, workflow).by_reviews_of(pull)
 
 
+class Sighted(Struct, frozen=True):
+    """What is known already where a plan is only told of: how its pull request stands, and plans that it may have been shown.
+
+    `history` says which runs made still earlier ones. All of it may be from anywhere: a plan counts as shown where our check has
+    told its digest, which every load works out anew.
+    """
+
+    survey: Survey
+    plans: tuple[Plan, ...]
+    history: tuple[Shown, ...]
+
+
 def standing_of(
-    forge: Forge, ci: CiContext, context: Context, plan: Plan, workflow: str, pull: MergedPull
+    forge: Forge,
+    ci: CiContext,
+    context: Context,
+    plan: Plan,
+    workflow: str,
+    pull: MergedPull,
+    sighted: Callable[[], Sighted] | None = None,
 ) -> tuple[Sanction, str]:
-    """The same where a plan is only told of: what is missing in words, empty where the approvals are enough."""
+    """The same where a plan is only told of: what is missing in words, empty where the approvals are enough.
+
+    What was `sighted` saves requests. Nothing is executed by it: whoever executes asks for everything anew.
+    """
     try:
-        return approved_so_far(forge, ci, context, plan, workflow, pull), ""
+        seen = sighted() if sighted else None
+        return _Inquiry(forge, ci, context, plan, workflow, seen).by_reviews_of(pull), ""
     except (VerificationError, ForgeError) as error:
         return Sanction(), error.message
 
@@ -76,7 +101,16 @@ def pull_of(ci: CiContext) -> MergedPull:
 class _Inquiry:
     """What the forge is asked about one plan."""
 
-    def __init__(self, forge: Forge, ci: CiContext, context: Context, plan: Plan, workflow: str) -> None:
+    def __init__(
+        self,
+        forge: Forge,
+        ci: CiContext,
+        context: Context,
+        plan: Plan,
+        workflow: str,
+        sighted: Sighted | None = None,
+    ) -> None:
+        self._sighted = sighted
         self._forge = forge
         self._ci = ci
         self._context = context
@@ -101,7 +135,7 @@ class _Inquiry:
     def by_reviews_of(self, pull: MergedPull) -> Sanction:
         """The approvals of one pull request. Raises VerificationError where they are not enough, ForgeError."""
         author = pull.author.id if pull.author else None
-        ballot = count(self._forge.reviews(pull.number), author, self._rule, self._forge.permission)
+        ballot = count(self._reviews(pull.number), author, self._rule, self._forge.permission)
         reviews = check_enough(ballot, self._rule, self._plan, pull.number, self._context.now())
         approvals: list[Approval] = []
         refusals: list[VerificationError] = []
@@ -135,9 +169,13 @@ class _Inquiry:
             raise missing(self._plan, f"no pull request was merged as {ci.sha[:7]}", next=next)
         return found
 
+    def _reviews(self, number: int) -> Sequence[Review]:
+        seen = self._sighted.survey.reviews if self._sighted else None
+        return self._forge.reviews(number) if seen is None else seen
+
     def _approval(self, review: Review, pull: MergedPull) -> Approval:
         """A review as an approval of what would run. Raises VerificationError where it is of anything else."""
-        shown = self._plans.shown_to(review, pull.number, pull.base)
+        shown = self._sighted_by(review) or self._plans.shown_to(review, pull.number, pull.base)
         try:
             covered(shown.plan, self._plan, Selection(), nothing_done)
         except VerificationError as error:
@@ -155,6 +193,22 @@ class _Inquiry:
             run=shown.run,
             artifact=shown.artifact,
         )
+
+    def _sighted_by(self, review: Review) -> ShownPlan | None:
+        """The plan that a review saw, where our check has told of one plan only on its commit, and did so before the review.
+
+        Where it told of several, of another pull request or of a run that came later, the artifacts say which one it was.
+        """
+        if self._sighted is None or self._rule.fresh_ms is not None:
+            return None
+        told = self._sighted.survey.told.get(review.commit, ())
+        digests = {each.plan for each in told}
+        if len(digests) != 1 or min(moment(each.at) for each in told) > moment(review.at):
+            return None
+        (digest,) = digests  # empty, and of no plan, where an older version told it
+        at_hand = next((ShownPlan(plan) for plan in self._sighted.plans if plan.digest == digest), None)
+        runs = [shown.run for shown in self._sighted.history if shown.commit == review.commit]
+        return at_hand or (self._plans.of_run(runs[0], digest) if runs else None)
 
     def _refusal(self, error: VerificationError, review: Review, pull: MergedPull, approved: Plan) -> Uncovered:
         """Why what was approved is not what would run. A merge makes another commit, which says nothing about that."""

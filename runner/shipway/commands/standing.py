@@ -78,8 +78,10 @@ def standing_after(plan: Plan, number: int, head: str, base: str, changed: Seque
     return Standing(number, head, plan.effect, reason, said, tuple(found.items()), basis)
 
 
-def standing_now(forge: Forge, plan: Plan, number: int, head: str, base: str) -> Standing:
+def standing_now(forge: Forge, plan: Plan, number: int, head: str, base: str, base_head: str = "") -> Standing:
     """How a plan stands that was made just now, upon the branch `base` as it was when its job began: by one request at most.
+
+    None is needed where `base_head`, the commit that the branch is known to be at, is what it was made upon.
 
     Between the two the branch may have moved on, by hours where a job is run again. Where this job may not know that, it is
     not known to hold; raises ForgeError where the forge does not answer: nobody is told then, and the job is to be run again.
@@ -87,6 +89,8 @@ def standing_now(forge: Forge, plan: Plan, number: int, head: str, base: str) ->
     upon = plan.source.merge_base
     if not upon or not base:
         return Standing(number, head, plan.effect, basis="It was made just now.")
+    if upon == base_head:
+        return standing_after(plan, number, head, base, ())
     try:
         changed = forge.changed_since(base, upon)
     except ForgeError as error:
@@ -102,11 +106,14 @@ def standing_now(forge: Forge, plan: Plan, number: int, head: str, base: str) ->
 
 
 def tell_fresh(
-    forge: Forge, view: View, number: int, head: str, base: str, url: str, *, is_ours: bool = True
+    forge: Forge, view: View, number: int, head: str, base: str, url: str, *, base_head: str = "", is_ours: bool = True
 ) -> Posted:
-    """Say in its check how a plan stands that was made just now. Of a stranger's the effect is a word that binds nothing."""
+    """Say in its check how a plan stands that was made just now. Of a stranger's the effect is a word that binds nothing.
+
+    `base_head` is as `standing_now` takes it.
+    """
     assert view.plan is not None
-    standing = standing_now(forge, view.plan, number, head, base)
+    standing = standing_now(forge, view.plan, number, head, base, base_head)
     check = check_of_standing(fresh_name(view.lifecycle, view.target), head, standing, url)
     return forge.post_check(check if is_ours else replace(check, external_id=""))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Protocol, Self
 
@@ -108,7 +108,8 @@ class Person(Struct, frozen=True):
 class Check(Struct, frozen=True):
     """What is said of one commit under a name that can be required. `external_id` is the effect that it is about.
 
-    `title` is one line; `summary` is Markdown of at most 65,535 characters; `url` leads to the run.
+    `title` is one line; `summary` is Markdown of at most 65,535 characters; `url` leads to the run. `plan` is the digest of the
+    plan that it is about, empty where it is about none.
     """
 
     name: str
@@ -119,6 +120,7 @@ class Check(Struct, frozen=True):
     summary: Redacted
     url: str = ""
     annotations: tuple[Annotation, ...] = ()
+    plan: str = ""
 
 
 class DeploymentState(StrEnum):
@@ -194,6 +196,29 @@ class PullRequest(Struct, frozen=True):
     repository: int | None
     opened: str = ""
     base: str = ""
+
+
+class Told(Struct, frozen=True):
+    """What a check of ours said on a commit: of the plan with which digest, empty of none, and when (RFC 3339)."""
+
+    plan: str
+    at: str
+
+
+class Survey(Struct, frozen=True):
+    """How a pull request stands now, as one look tells it: the commit at its head, and the account that our comments have.
+
+    `hidden` are the ids of hidden comments, of those that were asked about; `base_head` is where its base branch is, empty
+    where that was not told. `reviews` are all of them in the order in which they were submitted, None where they are to be
+    asked for; `told` is what our check said on the commits that they are of, as far as that is known whole.
+    """
+
+    head: str
+    author: Author | None
+    hidden: frozenset[int] = frozenset()
+    base_head: str = ""
+    reviews: tuple[Review, ...] | None = None
+    told: Mapping[str, tuple[Told, ...]] = {}
 
 
 class Outcome(StrEnum):
@@ -308,8 +333,13 @@ class Forge(Protocol):
     def comments(self, pull_request: int, *, since: str = "") -> Sequence[Comment]:
         """All comments in the order of their creation; with `since` (RFC 3339) those written or edited from then on."""
 
-    def minimised(self, comments: Sequence[Comment]) -> frozenset[int]:
-        """The ids of those comments that are hidden."""
+    def survey(
+        self, pull_request: int, comments: Sequence[Comment], check: str = "", *, reviewed: bool = False
+    ) -> Survey:
+        """One look at a pull request, and whether these comments of it are hidden. `check` is the one to be told on its head.
+
+        Its reviews, and what that check told on the commits that they are of, are looked at where that is asked for.
+        """
 
     def post_check(self, check: Check) -> Posted:
         """Says what `check` says, unless the latest of its name on that commit says the same: created or unchanged."""

@@ -9,7 +9,7 @@ from urllib.parse import quote
 from shipway.approvals import Permission, Review
 from shipway.canonical import Json, mapping
 from shipway.errors import Reason
-from shipway.forges import answers, github_checks, github_issues, github_previews, github_reviews, limits
+from shipway.forges import answers, github_checks, github_issues, github_previews, github_reviews, github_survey, limits
 from shipway.forges.client import Answer, Client
 from shipway.forges.forge import (
     Artifact,
@@ -26,18 +26,15 @@ from shipway.forges.forge import (
     Person,
     Posted,
     PullRequest,
+    Survey,
 )
 from shipway.forges.issues import Issue
 from shipway.forges.previews import Announced, PullState
 from shipway.redaction import Redacted
 
-_VIEWER = "query { viewer { login databaseId } }"
+_VIEWER = f"query {{ {github_survey.VIEWER} }}"
 
-# Who we are is asked as well: one request less.
-_MINIMISED = (
-    "query ($ids: [ID!]!) { viewer { login databaseId }"
-    " nodes(ids: $ids) { ... on IssueComment { databaseId isMinimized } } }"
-)
+_HIDDEN = f"query ($ids: [ID!]!) {{ {github_survey.HIDDEN} }}"
 
 _MINIMISE = (
     "mutation ($id: ID!) { minimizeComment(input: {subjectId: $id, classifier: OUTDATED})"
@@ -53,12 +50,12 @@ class GitHub:
     """One repository (`owner/name`) as the Forge that the commands use."""
 
     def __init__(self, client: Client, *, repository: str, graphql_url: str) -> None:
-        owner, _, name = repository.partition("/")
+        self._owner, _, self._name = repository.partition("/")
         self._client = client
-        self._repository = f"/repos/{quote(owner, safe='')}/{quote(name, safe='')}"
+        self._repository = f"/repos/{quote(self._owner, safe='')}/{quote(self._name, safe='')}"
         self._graphql_url = graphql_url
         self._author: Author | None = None
-        self._login: str | None = None
+        self._login = ""
         self._checks = github_checks.CheckRuns(client, self._repository)
 
     lacks: frozenset[Capability] = frozenset()
@@ -71,10 +68,7 @@ class GitHub:
     def whoami(self) -> Author | None:
         """The account behind the token, from GraphQL: `GET /user` is closed to the token of a job."""
         if self._author is None:
-            told = self._graphql(_VIEWER, {})
-            self._author = _viewer(told)
-            login = mapping(mapping(told).get("viewer")).get("login")
-            self._login = login if isinstance(login, str) else None
+            self._author, self._login = github_survey.viewer_of(self._graphql(_VIEWER, {}))
         return self._author
 
     def default_branch(self) -> str:
@@ -220,17 +214,23 @@ class GitHub:
             found += [_comment(member) for member in listed]
         return tuple(found)
 
-    def minimised(self, comments: Sequence[Comment]) -> frozenset[int]:
-        """The ids of those comments that are hidden."""
-        numbers: set[Json] = set()
-        for first in range(0, len(comments), limits.NODES_MAX):
-            ids = [comment.node_id for comment in comments[first : first + limits.NODES_MAX]]
-            answer = mapping(self._graphql(_MINIMISED, {"ids": ids}))
-            self._author = self._author or _viewer(answer)
-            nodes = answer.get("nodes")
-            listed = [mapping(node) for node in nodes] if isinstance(nodes, list) else []
-            numbers |= {node.get("databaseId") for node in listed if node.get("isMinimized") is True}
-        return frozenset(comment.id for comment in comments if comment.id in numbers)
+    def survey(
+        self, pull_request: int, comments: Sequence[Comment], check: str = "", *, reviewed: bool = False
+    ) -> Survey:
+        """One look, by one question; one more for each further hundred comments."""
+        step = limits.NODES_MAX
+        asked, *more = [comments[first : first + step] for first in range(0, len(comments) or 1, step)]
+        place: dict[str, Json] = {"owner": self._owner, "name": self._name, "number": pull_request}
+        variables: dict[str, Json] = {**place, "ids": _nodes(asked), "check": check, "reviewed": reviewed}
+        answer = self._graphql(github_survey.QUERY, variables, dispensable=github_survey.DISPENSABLE)
+        hidden = github_survey.hidden_of(answer, _numbers(asked))
+        for others in more:
+            hidden |= github_survey.hidden_of(self._graphql(_HIDDEN, {"ids": _nodes(others)}), _numbers(others))
+        found = github_survey.read_survey(answer, hidden)
+        self._author = self._author or found.author
+        if check and github_survey.is_untold(answer):
+            self._checks.begin(found.head)
+        return found
 
     def post_check(self, check: Check) -> Posted:
         """A check run on the commit, unless the latest of its name says the same."""
@@ -297,9 +297,9 @@ class GitHub:
 
     def own_issues(self) -> Sequence[Issue]:
         """Every issue of this account, over all pages."""
-        if self._login is None:
+        if not self._login:
             self.whoami()
-        if self._login is None:
+        if not self._login:
             raise ForgeError("the forge does not tell which account this token is, so that its issues cannot be listed")
         return github_issues.own_issues(self._client, self._repository, self._login)
 
@@ -326,16 +326,30 @@ class GitHub:
                 error.next = _COMMENT_PERMISSION
             raise
 
-    def _graphql(self, query: str, variables: Mapping[str, Json]) -> Json:
-        """`data` of the answer. Raises ForgeError for an answer with errors: GitHub sends those with status 200."""
+    def _graphql(self, query: str, variables: Mapping[str, Json], *, dispensable: Sequence[Sequence[str]] = ()) -> Json:
+        """`data` of the answer. Raises ForgeError for an answer with errors: GitHub sends those with status 200.
+
+        `dispensable` are paths of parts without which the answer is of use: an error in one leaves that part empty.
+        """
         document = mapping(self._client.query(self._graphql_url, {"query": query, "variables": variables}).json())
-        errors = document.get("errors")
-        if isinstance(errors, list) and errors:
-            kind = mapping(errors[0]).get("type")
-            reason = Reason.FORGE_PERMISSION if kind in _DENIED else Reason.FORGE_UNREACHABLE
-            text = self._client.shown(str(mapping(errors[0]).get("message")))
+        listed = document.get("errors")
+        errors = [mapping(error) for error in listed] if isinstance(listed, list) else []
+        for error in errors:
+            path = error.get("path")
+            if isinstance(path, list) and any(path[: len(part)] == list(part) for part in dispensable):
+                continue
+            reason = Reason.FORGE_PERMISSION if error.get("type") in _DENIED else Reason.FORGE_UNREACHABLE
+            text = self._client.shown(str(error.get("message")))
             raise ForgeError(f"GraphQL was answered: {text}", reason=reason)
         return document.get("data")
+
+
+def _nodes(comments: Sequence[Comment]) -> list[Json]:
+    return [comment.node_id for comment in comments]
+
+
+def _numbers(comments: Sequence[Comment]) -> list[int]:
+    return [comment.id for comment in comments]
 
 
 def _comment(value: Json) -> Comment:
@@ -370,15 +384,6 @@ def _artifact(artifact: Mapping[str, Json]) -> Artifact:
         repository=answers.number_or_none(of, "head_repository_id"),
         created_at=str(artifact.get("created_at") or ""),
     )
-
-
-def _viewer(answer: Json) -> Author | None:
-    """The account of the token. GraphQL calls every viewer a User; only a bot's login may have brackets."""
-    viewer = mapping(mapping(answer).get("viewer"))
-    login, number = viewer.get("login"), viewer.get("databaseId")
-    if not isinstance(login, str) or not isinstance(number, int):
-        return None
-    return Author(number, "Bot" if login.endswith("[bot]") else "User")
 
 
 def _pull_request(pull: Mapping[str, Json]) -> PullRequest:

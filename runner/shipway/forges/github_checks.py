@@ -32,6 +32,10 @@ class CheckRuns:
         self._told: dict[str, tuple[Mapping[str, Mapping[str, Json]], bool]] = {}
         self._asked: set[tuple[str, str]] = set()
 
+    def begin(self, commit: str) -> None:
+        """Nothing was told on this commit yet, as far as the checks go that are told together."""
+        self._told[commit] = {}, True
+
     def latest(self, check: Check) -> Mapping[str, Json]:
         """The latest check run of this name on this commit, empty for none; what was answered once counts for a name once."""
         if (check.commit, check.name) in self._asked:
@@ -93,7 +97,7 @@ def _says_the_same(found: Mapping[str, Json], check: Check) -> bool:
     output = mapping(found.get("output"))
     told = (found.get("name"), found.get("conclusion"), found.get("external_id"), output.get("title"))
     wanted = (check.name, check.conclusion.value, check.external_id, str(check.title))
-    return told == wanted and output.get("summary") == str(check.summary)
+    return told == wanted and output.get("summary") == str(check.summary) and shown_plan(output) == check.plan
 
 
 def _document(check: Check, annotations: Sequence[Annotation]) -> dict[str, Json]:
@@ -109,7 +113,16 @@ def _document(check: Check, annotations: Sequence[Annotation]) -> dict[str, Json
 
 
 def _output(check: Check) -> dict[str, Json]:
-    return {"title": check.title, "summary": check.summary}
+    return {"title": check.title, "summary": check.summary} | ({"text": f"Plan `{check.plan}`."} if check.plan else {})
+
+
+def shown_plan(output: Mapping[str, Json]) -> str:
+    """The digest of the plan that a check is about, from its `text`; empty of none.
+
+    Two plans of one effect may differ in what they say will happen, and an approval is of what was seen.
+    """
+    found = _DIGEST.search(str(output.get("text") or ""))
+    return found[0] if found else ""
 
 
 def _annotations(annotations: Sequence[Annotation]) -> list[Json]:

@@ -111,10 +111,6 @@ class Lacking:
         """Raises ForgeError."""
         raise self._lack(Capability.ARTIFACTS)
 
-    def minimised(self, comments: Sequence[Comment]) -> frozenset[int]:
-        """None: what cannot be hidden is not."""
-        return frozenset()
-
     def minimise(self, comments: Sequence[Comment]) -> None:
         """Raises ForgeError."""
         raise self._lack(Capability.HIDING)

@@ -12,7 +12,7 @@ from shipway.canonical import Json, mapping
 from shipway.forges import limits
 from shipway.forges.answers import is_same_text, number, text
 from shipway.forges.client import Answer, Client
-from shipway.forges.forge import Author, Capability, Check, Comment, ForgeError, Outcome, Posted
+from shipway.forges.forge import Author, Capability, Check, Comment, ForgeError, Outcome, Posted, Survey
 from shipway.forges.lacking import Lacking, in_words
 from shipway.redaction import Redacted
 from shipway.view import Conclusion
@@ -56,6 +56,16 @@ class PlainForge(Lacking):
     def default_branch(self) -> str:
         """The repository's default branch."""
         return text(mapping(self._client.get(self._root).json()), "default_branch")
+
+    @abstractmethod
+    def head(self, pull_request: int) -> str:
+        """The commit at the head of the pull request now."""
+
+    def survey(
+        self, pull_request: int, comments: Sequence[Comment], check: str = "", *, reviewed: bool = False
+    ) -> Survey:
+        """Head and account, each asked for by itself; what cannot be hidden is not."""
+        return Survey(self.head(pull_request), self.whoami())
 
     @abstractmethod
     def comments(self, pull_request: int, *, since: str = "") -> Sequence[Comment]:

@@ -14,7 +14,18 @@ from msgspec import Struct
 
 from shipway.canonical import canonical_bytes
 from shipway.forges import limits
-from shipway.forges.forge import Attempt, Author, BodyTooLong, Capability, Comment, Forge, ForgeError, Outcome, Posted
+from shipway.forges.forge import (
+    Attempt,
+    Author,
+    BodyTooLong,
+    Capability,
+    Comment,
+    Forge,
+    ForgeError,
+    Outcome,
+    Posted,
+    Survey,
+)
 from shipway.redaction import Redacted, trusted
 
 Body = Callable[[int], Redacted]
@@ -133,33 +144,52 @@ def decide(own: Sequence[Comment], marker: Marker, text: str) -> Decision:
     return Decision(Move.KEEP if is_same else Move.EDIT, latest, tuple(others))
 
 
-def post(forge: Forge, note: Note, body: Body) -> Posted:
-    """Posts the report, or leaves it, as the comments that are there demand. Raises nothing that a forge can cause."""
+class Surveyor:
+    """Looks at a pull request once in a report, whoever of its parts needs that first; as `Forge.survey` does."""
+
+    def __init__(self, forge: Forge, pull_request: int, check: str = "", *, reviewed: bool = False) -> None:
+        self._forge = forge
+        self._pull_request = pull_request
+        self._check = check
+        self._reviewed = reviewed
+        self._survey: Survey | None = None
+
+    def __call__(self, comments: Sequence[Comment] = ()) -> Survey:
+        """What the look told. That some comments are hidden is known only where they were given first. Raises ForgeError."""
+        if self._survey is None:
+            self._survey = self._forge.survey(self._pull_request, comments, self._check, reviewed=self._reviewed)
+        return self._survey
+
+
+def post(forge: Forge, note: Note, body: Body, surveyed: Surveyor | None = None) -> Posted:
+    """Posts the report, or leaves it, as the comments that are there demand. Raises nothing that a forge can cause.
+
+    `surveyed` has not looked yet; the other parts of a report that need the look ask it afterwards.
+    """
     try:
-        return _post(forge, note, body)
+        return _post(forge, note, body, surveyed or Surveyor(forge, note.pull_request))
     except ForgeError as error:
         why = f"{error.message}; {error.next}" if error.next else error.message
         return Posted(Outcome.DEFERRED, why=why, reason=error.reason, requests=forge.requests)
 
 
-def _post(forge: Forge, note: Note, body: Body) -> Posted:
+def _post(forge: Forge, note: Note, body: Body, surveyed: Surveyor) -> Posted:
     # Of one that is in progress there is no later attempt yet: what was told of it is so still.
     attempt = Attempt(note.attempt, note.started_at) if note.started_at else forge.attempt(note.run)
     if attempt.number > note.attempt:
         return _superseded(forge, f"attempt {attempt.number} of this run has begun")
-    live_head = forge.head(note.pull_request)
-    if live_head != note.head:
-        return _superseded(forge, f"the head of the pull request is `{live_head}` by now")
     marker = marker_of(note, attempt.started_at)
     marked = marked_comments(forge.comments(note.pull_request), marker.id)
-    hidden = forge.minimised(marked) if marked else frozenset()
-    author = forge.whoami()
+    survey = surveyed(marked)
+    if survey.head != note.head:
+        return _superseded(forge, f"the head of the pull request is `{survey.head}` by now")
+    author = survey.author
     if author is None:
         raise ForgeError(
             "the forge does not tell which account this token is, so that no comment can be called our own"
         )
     found = own_comments(marked, author, marker.id)
-    own = tuple(comment for comment in found if comment.id not in hidden)
+    own = tuple(comment for comment in found if comment.id not in survey.hidden)
     posted = _write_shorter_until_it_fits(forge, note, marker, own, body)
     if posted.outcome not in (Outcome.CREATED, Outcome.UPDATED):
         return posted

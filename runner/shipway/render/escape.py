@@ -83,4 +83,7 @@ def _word(word: str) -> str:
     if _BETWEEN.fullmatch(word):
         return word
     is_plain = _PLAIN_WORD.fullmatch(word) and not _REFERENCE.fullmatch(word) and not _LIST_ITEM.fullmatch(word)
-    return word if not word or is_plain else code(word)
+    if not word or is_plain:
+        return word
+    stem = word.rstrip(":,;.")
+    return code(stem) + word[len(stem) :] if stem else code(word)
