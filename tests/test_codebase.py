@@ -106,18 +106,27 @@ def test_nothing_is_imported_that_needs_a_package_the_lock_leaves_out() -> None:
 
 
 def test_version_loads_nothing_heavy() -> None:
-    program = (
-        "import runpy, sys\n"
-        "sys.argv = ['shipway', '--version']\n"
-        "try:\n"
-        "    runpy.run_module('shipway', run_name='__main__')\n"
-        "except SystemExit as ended:\n"
-        "    assert not ended.code, ended.code\n"
-        "sys.stderr.write('\\n'.join(sys.modules))\n"
-    )
-    done = subprocess.run([sys.executable, "-I", "-c", program], capture_output=True, text=True, check=True)
+    done = _importing("--version")
     assert shipway.__version__ in done.stdout
-    assert set(done.stderr.split()) & LATE == set()
+    assert "shipway.cli" in _imports_of(done)
+    assert _imports_of(done) & LATE == set()
+
+
+def test_a_command_does_without_what_msgspec_takes_where_it_finds_it(tmp_path: Path) -> None:
+    declaration = tmp_path / "shipway.yml"
+    declaration.write_text('version: 1\nname: a\nsteps: [{run: "true"}]\n', encoding="utf-8")
+    loaded = _imports_of(_importing("validate", "-f", str(declaration)))
+    assert {"msgspec._core", "shipway.schema"} < loaded
+    assert "inspect" not in loaded
+
+
+def _importing(*words: str) -> subprocess.CompletedProcess[str]:
+    program = [sys.executable, "-I", "-X", "importtime", "-m", "shipway", *words]
+    return subprocess.run(program, capture_output=True, text=True, check=True)
+
+
+def _imports_of(done: subprocess.CompletedProcess[str]) -> set[str]:
+    return {line.split("|")[-1].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
 
 
 @pytest.mark.parametrize(

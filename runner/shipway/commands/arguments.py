@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from shipway import __version__
 from shipway.commands.arguments_plans import (
@@ -32,8 +32,40 @@ from shipway.commands.arguments_runs import (
 )
 from shipway.commands.arguments_state import add_drift, add_state
 from shipway.commands.arguments_tools import add_action, add_completion, add_doctor, add_lock, add_locks, add_unlock
-from shipway.commands.options import CODES, Parser, epilog, listed
+from shipway.commands.options import CODES, Commands, Parser, epilog, listed
 from shipway.errors import UsageError, did_you_mean
+
+_COMMANDS: Mapping[str, Callable[[Commands], None]] = {
+    "init": add_init,
+    "validate": add_validate,
+    "plan": add_plan,
+    "run": add_run,
+    "apply": add_apply,
+    "resume": add_resume,
+    "retry": add_retry,
+    "rollback": add_rollback,
+    "drill": add_drill,
+    "cancel": add_cancel,
+    "follow": add_follow,
+    "runs": add_runs,
+    "show": add_show,
+    "verify": add_verify,
+    "sign": add_sign,
+    "preview": add_preview,
+    "state": add_state,
+    "drift": add_drift,
+    "why": add_why,
+    "diff": add_diff,
+    "logs": add_logs,
+    "graph": add_graph,
+    "locks": add_locks,
+    "lock": add_lock,
+    "unlock": add_unlock,
+    "doctor": add_doctor,
+    "completion": add_completion,
+    "action": add_action,
+}
+"""What adds each command, in the order of the help."""
 
 _EXAMPLES = (
     ("shipway init", "write a first shipway.yml and the workflow"),
@@ -47,10 +79,11 @@ _EXAMPLES = (
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The arguments of one call; `module` names the module in `commands` that carries it out. Raises UsageError."""
-    top = parser()
-    known = commands_of(top)
     if argv[:1] == ["help"]:
         argv = [*argv[1:], "--help"]
+    # To make all of them takes as long as to plan a hundred steps.
+    top = parser(argv[0] if argv and argv[0] in _COMMANDS else "")
+    known = commands_of(top)
     if not argv:
         raise UsageError(f"name a command: {listed(known)}", next="see `shipway --help`")
     found, unknown = top.parse_known_args(list(argv))
@@ -76,8 +109,8 @@ def every_command(top: argparse.ArgumentParser) -> dict[str, argparse.ArgumentPa
     return found
 
 
-def parser() -> argparse.ArgumentParser:
-    """The whole command line; completion and a table of the documentation are made from it."""
+def parser(only: str = "") -> argparse.ArgumentParser:
+    """The whole command line; completion and a table of the documentation are made from it. Or one command of it."""
     top = Parser(
         prog="shipway",
         description="Plan a lifecycle, execute that plan and no other, keep the receipt.",
@@ -87,34 +120,8 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("-V", "--version", action="version", version=f"shipway {__version__}")
     commands = top.add_subparsers(metavar="COMMAND", required=True, dest="command", parser_class=Parser)
-    add_init(commands)
-    add_validate(commands)
-    add_plan(commands)
-    add_run(commands)
-    add_apply(commands)
-    add_resume(commands)
-    add_retry(commands)
-    add_rollback(commands)
-    add_drill(commands)
-    add_cancel(commands)
-    add_follow(commands)
-    add_runs(commands)
-    add_show(commands)
-    add_verify(commands)
-    add_sign(commands)
-    add_preview(commands)
-    add_state(commands)
-    add_drift(commands)
-    add_why(commands)
-    add_diff(commands)
-    add_logs(commands)
-    add_graph(commands)
-    add_locks(commands)
-    add_lock(commands)
-    add_unlock(commands)
-    add_doctor(commands)
-    add_completion(commands)
-    add_action(commands)
+    for name in [only] if only else _COMMANDS:
+        _COMMANDS[name](commands)
     return top
 
 
