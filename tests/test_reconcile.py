@@ -135,3 +135,16 @@ def test_a_run_that_fails_on_the_way_back_is_begun_anew_as_it_was_typed(project:
     shown = " ".join(project.call("run", "--reconcile", "--yes", "--skip", "main/other", code=4).out.split())
     assert "shipway run --target default --reconcile --skip main/other, to begin anew" in shown
     assert "--skip main/silent" not in shown
+
+
+def test_a_run_on_the_way_back_is_shown_and_rolled_back_as_that_and_not_by_what_it_left_out(project: Project) -> None:
+    (project.root / "home/written").unlink()
+    (project.root / "home/.bashrc").unlink()
+    project.call("run", "--yes", "-q", "--reconcile", "--skip", "main/link")
+    undone = project.call("rollback", "--yes")
+    again = "shipway run --target default --reconcile --skip main/link"
+    assert f"next {again}, to do it again" in " ".join(undone.out.split())
+    assert f"next {again}, to do it again" in " ".join(project.call("show").out.split())
+    assert not (project.root / "home/written").exists()
+    project.call(*again.split()[1:], "--yes", "-q")
+    assert (project.root / "home/written").exists() and not (project.root / "home/.bashrc").exists()

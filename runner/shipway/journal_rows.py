@@ -45,6 +45,7 @@ def opening_from_json(data: Mapping[str, Json]) -> Opening:
         inputs={name: str(text) for name, text in object_of(data["inputs"]).items()},
         stages=tuple(map(str, items_of(data["stages"]))),
         skipped=tuple(map(str, items_of(data["skipped"]))),
+        reconciled=_texts_or_none(data.get("reconciled")),
         approved=text_or_none(data["approved"]),
         approvals=tuple(approval_from_json(object_of(item)) for item in items_of(data.get("approvals", []))),
         accounted=tuple(accounted_from_json(object_of(item)) for item in items_of(data.get("accounted", []))),
@@ -55,6 +56,10 @@ def opening_from_json(data: Mapping[str, Json]) -> Opening:
         platform=str(data["platform"]),
         workspace=str(data["workspace"]),
     )
+
+
+def _texts_or_none(data: Json) -> tuple[str, ...] | None:
+    return None if data is None else tuple(map(str, items_of(data)))
 
 
 def recorded(row: Sequence[object]) -> Recorded:

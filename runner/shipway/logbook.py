@@ -272,6 +272,7 @@ class Logbook:
             inputs=request.inputs,
             stages=request.selection.stages,
             skipped=request.selection.skip,
+            reconciled=request.reconciles.skip if request.reconciles else None,
             approved=request.given.effect if request.given else None,
             approvals=sanction.approvals,
             accounted=sanction.accounted,

@@ -49,7 +49,8 @@ class Opening(Struct, frozen=True):
     """What is known of a run before anything of it happens: all that resuming it, or sealing it for a killed one, takes.
 
     `inputs` are as they were given, `file` is the declaration relative to the root, `stages` and `skipped` the part that
-    was asked for, `by` who ran it as in a receipt. `began_ms` is Unix time. `workspace` names the folder that it works in,
+    was asked for; of a run that brings back what drifted `reconciled` is what was asked to be left out of that, else None. `by`
+    is who ran it as in a receipt. `began_ms` is Unix time. `workspace` names the folder that it works in,
     so that a journal which was carried elsewhere can be told from one that was not.
     """
 
@@ -61,6 +62,7 @@ class Opening(Struct, frozen=True):
     inputs: Mapping[str, str] = field(default_factory=dict)
     stages: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
+    reconciled: tuple[str, ...] | None = None
     approved: str | None = None
     approvals: tuple[Approval, ...] = ()
     accounted: tuple[AccountedNode, ...] = ()

@@ -47,6 +47,7 @@ class Request(Struct, frozen=True):
     `confirm` is asked with the plan before anything starts; saying no ends the lifecycle without a receipt. `approver` says
     who approved a plan that needs it; `accounting` says what of `given` was done before, where only a part of it is left.
     `is_derived`: the declaration was made by Shipway out of one that was let through, to end or take away what that made.
+    `reconciles` is the part in which what drifted is brought back, None of any other request: `selection` is what that takes.
     `derived_from` are the files of the one that it was made of: as with its own, no node reads them unless it says so.
     """
 
@@ -66,6 +67,7 @@ class Request(Struct, frozen=True):
     accounting: Accounting = nothing_done
     breaker: Breaker | None = None
     is_derived: bool = False
+    reconciles: Selection | None = None
     derived_from: tuple[str, ...] = ()
 
     @property

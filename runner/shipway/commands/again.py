@@ -32,8 +32,15 @@ def again_as_journalled(run: str, context: Context) -> str:
         return ""
     opening = journal.opening(run)
     inputs = [f"{name}={value}" for name, value in opening.inputs.items()]
-    options = _options({"input": inputs, "stage": opening.stages, "skip": opening.skipped})
-    return " ".join(filter(None, [_run(_as_named(root / opening.file, context), opening.target), options]))
+    is_reconciling = opening.reconciled is not None
+    skipped = opening.skipped if opening.reconciled is None else opening.reconciled
+    options = _options({"input": inputs, "stage": opening.stages, "skip": skipped})
+    said = [
+        _run(_as_named(root / opening.file, context), opening.target),
+        "--reconcile" if is_reconciling else "",
+        options,
+    ]
+    return " ".join(filter(None, said))
 
 
 def _as_named(file: Path, context: Context) -> str:

@@ -60,7 +60,8 @@ def reconciled(request: Request, arguments: Namespace, context: Context, reposit
     idle = "" if nodes else _idle(report, request, declared, arguments)
     said += [idle] if idle else []
     terminal.write(terminal.standard_error(), trusted("".join(f"{one_line(line)}\n" for line in said)))
-    return Reconciled(replace(request, selection=back.selection), declared.name, report.found, idle)
+    asked = replace(request, selection=back.selection, reconciles=request.selection)
+    return Reconciled(asked, declared.name, report.found, idle)
 
 
 def idle_json(done: Reconciled) -> dict[str, Json]:
