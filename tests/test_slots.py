@@ -128,10 +128,24 @@ steps:
 """
     problems = run(tmp_path, text, execute=False).error.problems
     assert [(str(problem.where), problem.text.split(" (")[0]) for problem in problems] == [
-        ("shipway.yml:5:5", "slot `content` of `main/notes` is not set: it takes a string"),
+        ("shipway.yml:7:5", "slot `content` of `main/notes` is not set: it takes a string"),
         ("shipway.yml:9:7", "action `file.write` has no slot `contnt`"),
         ("shipway.yml:10:7", "slot `mode` of `main/notes` takes a string, not a list"),
     ]
+
+
+def test_what_is_not_there_is_pointed_at_where_it_belongs(tmp_path: Path) -> None:
+    text = """
+steps:
+  - id: named
+    uses: file.wrte
+    with: {path: a, content: b}
+  - {id: bare, uses: file.mkdir}
+  - {id: asked, until: {uses: service.runnng, with: {name: x}}, timeout: 1m}
+"""
+    problems = run(tmp_path, text, execute=False).error.problems
+    found = [(str(problem.where), problem.where.width if problem.where else 0) for problem in problems]
+    assert found == [("shipway.yml:6:11", 9), ("shipway.yml:8:22", 10), ("shipway.yml:9:31", 14)]
 
 
 WRONG = """\
@@ -150,13 +164,13 @@ stages:
       steps: [{id: back, uses: file.remove, with: {pathh: x}}]
 """
 SLOTS = [
-    "6:9: slot `path` of `files/note` is not set: it takes a string",
+    "6:38: slot `path` of `files/note` is not set: it takes a string",
     "6:45: action `file.write` has no slot `pth` (node `files/note`)",
-    "7:9: unknown action `file.writ`",
+    "7:27: unknown action `file.writ`",
     "8:68: action `file.remove` has no slot `paht` (node `files/each`)",
-    "11:13: slot `path` of `files/inner` is not set: it takes a string",
+    "11:42: slot `path` of `files/inner` is not set: it takes a string",
     "11:60: action `file.move` has no slot `too` (node `files/inner`)",
-    "13:15: slot `path` of `files/back` is not set: it takes a string",
+    "13:45: slot `path` of `files/back` is not set: it takes a string",
     "13:52: action `file.remove` has no slot `pathh` (node `files/back`)",
 ]
 

@@ -31,7 +31,8 @@ class NodeOptions(Struct, frozen=True):
 
     `undo_retry` and `undo_timeout_ms` None: as for the node itself. `facts` are details that no effect depends on: of which
     project, out of which layer. `reads_commit`: it works on a checkout of the commit, so what is not committed is
-    nothing to it. `slot_place` says where a slot was written, if anybody knows.
+    nothing to it. `slot_place` says where a slot was written, or would belong; for an empty
+    name where the action was, if anybody knows.
     """
 
     title: str = ""

@@ -90,6 +90,7 @@ class NodeMaking:
     def _found(self, action: str, where: Position, options: NodeOptions) -> Action | None:
         found = self._scope.find_action(action)
         if found is None:
+            where = options.slot_place("") if options.slot_place else where
             self._problem(where, f"unknown action `{action}`", did_you_mean(action, self._scope.action_names()))
         elif options.every_ms and found.runs_in == "thread" and not _answers(found):
             self._problem(where, f"`until` needs an action with one boolean output, and `{action}` has none")

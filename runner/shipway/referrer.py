@@ -76,7 +76,7 @@ class Referrer:
         slot = filled.get(name)
         if slot is None:
             if rule.required:
-                self.problem(f"slot `{name}` of `{self.node_id}` is not set: it takes a {rule.type.value}")
+                self.problem(f"slot `{name}` of `{self.node_id}` is not set: it takes a {rule.type.value}", slot=name)
             elif rule.default is not None:
                 filled[name] = Immediate(rule.default)
         elif isinstance(slot, Immediate) and not fits(slot.value, rule.type):

@@ -37,7 +37,7 @@ def _of_step(
     except ShipwayError:
         return  # one that cannot be loaded is told by whoever needs it
     if action is None:
-        yield tree.problem(step.path, f"unknown action `{name}`", did_you_mean(name, names()))
+        yield tree.problem((*path, "uses"), f"unknown action `{name}`", did_you_mean(name, names()))
         return
     given = held.get("with", {})
     if not isinstance(given, Mapping):
@@ -49,7 +49,8 @@ def _of_step(
     for slot, rule in action.slots.items():
         if rule.required and slot not in given and "gather" not in step.data:
             text = f"slot `{slot}` of `{stage.id}/{step.id}` is not set: it takes a {rule.type.value}"
-            yield tree.problem(step.path, text)
+            where = (*path, "with" if given else "uses")
+            yield tree.problem(where, text, key=bool(given))
 
 
 def _call(step: StepOutline) -> tuple[Mapping[str, Json], Path_]:

@@ -12,7 +12,7 @@ from shipway.builder import GraphBuilder
 from shipway.builder_options import GatherOptions, NodeOptions
 from shipway.canonical import Json
 from shipway.declaration import Declaration, OnFailure, Retry, Stage, Step
-from shipway.errors import Problem
+from shipway.errors import Position, Problem
 from shipway.flow_rules import GatherRule
 from shipway.nodes import Need, NeedKind
 from shipway.source import Path_
@@ -74,7 +74,7 @@ class StepsShell:
             builder.problem(
                 f"`until` of `{step.id}` has no timeout, and might ask for ever", "write `timeout: 5m`", step.where
             )
-        options = replace(options, slot_place=lambda slot: lifecycle.source.locate(_slot_path(step, slot), key=True))
+        options = replace(options, slot_place=lambda slot: _slot_place(lifecycle, step, slot))
         added = builder.add(step.action, step.id, slots, needs=needs, options=options, gather=gather)
         for template in step.templates:
             with builder.template(added, template.id, step.emits):
@@ -103,6 +103,15 @@ class StepsShell:
             name: lifecycle.source.spelling(_slot_path(step, name)) if name in texts and _is_scalar(value) else value
             for name, value in step.with_.items()
         }
+
+
+def _slot_place(lifecycle: Declaration, step: Step, slot: str) -> Position:
+    """Where a slot of a step was written, else where it would be; without a name, where the action is named."""
+    source = lifecycle.source
+    if slot and (step.run is not None or slot in step.with_):
+        return source.locate(_slot_path(step, slot), key=True)
+    call = (*step.path, *(("until",) if step.every_ms else ()))
+    return source.locate((*call, "with"), key=True) if slot and step.with_ else source.locate((*call, "uses"))
 
 
 def _slot_path(step: Step, slot: str) -> Path_:
