@@ -323,3 +323,20 @@ def test_what_is_brought_back_makes_room_first_where_it_was_replaced_by_hand(pro
     [backup] = set(files(project)) - set(deployed)
     assert backup.startswith("a/g.backup.") and (project.root / "home" / backup).read_text() == "mine"
     assert {path: entry for path, entry in files(project).items() if path != backup} == deployed
+
+
+@pytest.mark.parametrize("what", ["removed", "changed"])
+def test_a_backup_that_somebody_did_away_with_is_no_drift_for_ever(project: Project, what: str) -> None:
+    project.write({"shipway.yml": project.text("shipway.yml") + "      on_conflict: backup\n"})
+    project.commit()
+    lay(project.root, {"home/.zshrc": "mine"})
+    project.call("run", "--yes", "-q")
+    (backup,) = (project.root / "home").glob(".zshrc.backup.*")
+    assert project.call("drift").code == 0
+    backup.unlink() if what == "removed" else backup.write_text("mine, and more")
+    looked = project.call("drift", "--verbose")
+    assert (looked.code, f"a backup, which was {what} since" in looked.out) == (0, True)
+    idle = project.call("run", "--reconcile", "--yes", "--json").json
+    assert (idle["run"], idle["counts"]["missing"], idle["counts"]["drifted"]) == (None, 0, 0)
+    (project.root / "home/.zshrc").unlink()
+    assert "missing" in project.call("drift", code=3).out

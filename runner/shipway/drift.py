@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from shipway.action import Action, ActionFailed, Observing
 from shipway.deviation import Drift, Found
+from shipway.file_records import BACKUP
 from shipway.file_state import Kind, fingerprint, kind_of
 from shipway.nodes import Verified
 from shipway.records import Record
@@ -70,6 +71,9 @@ def _observed(entry: Entry, action: Action | None, root: Path, env: Mapping[str,
         return Found(entry, Drift.UNKNOWN, str(error))
     if now == entry.fingerprint:
         return Found(entry, Drift.HELD)
+    if entry.facts.get("how") == BACKUP:
+        # Whose it was may do with it what they like, and nothing that is declared would bring it back.
+        return Found(entry, Drift.HELD, f"a backup, which was {'removed' if now is None else 'changed'} since")
     if now is None:
         return Found(entry, Drift.MISSING, "it is not there")
     return Found(entry, Drift.DRIFTED, _difference(entry.fingerprint, now))

@@ -53,6 +53,10 @@ def gone_above(name: Json, count: int) -> list[Record]:
     return records
 
 
+BACKUP = "backup"
+"""How a file came to stand where it does that was moved aside to make room: it is nobody's but whose it was."""
+
+
 def moved(path: Path, name: Json, source: Json, how: str = "move") -> list[Record]:
     """That what stands at `path` came from `source` by a move, and all that is below it."""
     records = [here(name, fingerprint(path), how, source=source)]

@@ -11,7 +11,7 @@ from shipway.action import Access, ActionFailed, Done, PlanWork, Prediction, Slo
 from shipway.declaration import OutputRule
 from shipway.file_content import outside, sha256_of, source_file, unplanned, verified
 from shipway.file_placing import WITHIN, is_ours, leads_to, link_text, seen, target_of
-from shipway.file_records import gone, moved
+from shipway.file_records import BACKUP, gone, moved
 from shipway.file_state import Kind, Real, describe, file_sha256, kind_of, locate
 from shipway.nodes import Change, Fidelity, Verified
 from shipway.replacement import changing, faults_told, has_changed, undo_changes
@@ -78,7 +78,7 @@ class FileBackup:
             left = gone(path, text)
             ledger.rename(path, path.with_name(name))
             backup = str(Path(text).with_name(name))
-            records = (*left, *moved(path.with_name(name), backup, text, "backup"))
+            records = (*left, *moved(path.with_name(name), backup, text, BACKUP))
             return Done({"path": backup}, undo=ledger.complete(), change=Change.UPDATE, records=records)
 
     def recognized(self, work: Work, real: Real) -> Done | None:
