@@ -20,16 +20,24 @@ stages:
 
 
 def linked(scale: Scale, directory: Path) -> Answer:
-    """As many links as `many` says, a hundred in each folder: made, then looked at by a run with nothing to do."""
+    """As many links as `many` says: made, then looked at by a run with nothing to do. A hundred in each folder, and again ten."""
+    figures = []
+    for each in (100, 10):  # in one folder: what is removed in between would slow down the other, see `_afresh`
+        figures += _figures(scale, directory / f"{each}", each)
+    has_stow = any(_NAMES["stow"] in figure.what for figure in figures)
+    notes = [] if has_stow else ["GNU stow is not installed: `apt-get install stow`."]
+    return Answer(f"{scale.many:,} files linked", figures, notes)
+
+
+def _figures(scale: Scale, directory: Path, each: int) -> list[Figure]:
     for number in range(scale.many):
-        place = directory / "base" / "all" / f"folder-{number // 100}" / f"file-{number}"
+        place = directory / "base" / "all" / f"folder-{number // each}" / f"file-{number}"
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text("x", encoding="utf-8")
     (directory / "shipway.yml").write_text(_DECLARATION, encoding="utf-8")
     commit(directory)
     with (directory / ".gitignore").open("a", encoding="utf-8") as ignored:
         ignored.write("/home/\n/stow/\n/cp/\n/aside/\n")
-    rounds = min(scale.rounds, 3)
     contenders = {
         "run": partial(_afresh, directory, "home", _RUN),
         "again": partial(started, _RUN, directory),
@@ -39,13 +47,14 @@ def linked(scale: Scale, directory: Path) -> Answer:
         contenders["stow"] = partial(
             _afresh, directory, "stow", ("stow", "--no-folding", "-d", "base", "-t", "stow", "all")
         )
-    taken = interleaved(contenders, rounds)
+    taken = interleaved(contenders, min(scale.rounds, 3))
     peer = "stow" if "stow" in taken else "cp"
-    figures = [Figure(what, f"{taken[name].wall:.2f} s") for name, what in _NAMES.items() if name in taken]
-    figures.append(at_most(f"Shipway ÷ {_NAMES[peer]}", taken["run"].wall / taken[peer].wall, 2, " ×"))
-    figures.append(at_most("a run with nothing to do", taken["again"].wall, 1, " s"))
-    notes = [] if "stow" in taken else ["GNU stow is not installed: `apt-get install stow`."]
-    return Answer(f"{scale.many:,} files linked", figures, notes)
+    shape = f"{each} in each folder"
+    return [
+        *(Figure(f"{shape}: {what}", f"{taken[name].wall:.2f} s") for name, what in _NAMES.items() if name in taken),
+        at_most(f"{shape}: Shipway ÷ {_NAMES[peer]}", taken["run"].wall / taken[peer].wall, 2, " ×"),
+        at_most(f"{shape}: a run with nothing to do", taken["again"].wall, 1, " s"),
+    ]
 
 
 _NAMES = {"run": "Shipway, planned, journalled, with a receipt", "stow": "GNU stow", "cp": "cp -as"}
