@@ -267,6 +267,7 @@ CALLS: list[tuple[str, Callable[[GraphBuilder], NodeHandle]]] = [
     ("file.write", lambda builder: builder.file_write("a", "x", "text")),
     ("file.copy", lambda builder: builder.file_copy("a", "x", "y")),
     ("file.link", lambda builder: builder.file_link("a", "x", "y")),
+    ("file.links", lambda builder: builder.file_links("a", "x", "y", ["z"])),
     ("file.backup", lambda builder: builder.file_backup("a", "x")),
     ("file.unlink", lambda builder: builder.file_unlink("a", "x")),
     ("file.remove", lambda builder: builder.file_remove("a", "x")),

@@ -18,6 +18,7 @@ from shipway.action import ActionFailed, Done, Drifted, NotUndoable, Prediction,
 from shipway.actions.file_backup import FileBackup
 from shipway.actions.file_copy import FileCopy
 from shipway.actions.file_link import FileLink
+from shipway.actions.file_links import FileLinks
 from shipway.actions.file_mkdir import FileMkdir
 from shipway.actions.file_move import FileMove
 from shipway.actions.file_question import FileExists, FileIsDir
@@ -80,6 +81,7 @@ def _overwrite(name: str) -> Callable[[Path], None]:
 WRITE: dict[str, Json] = {"path": "out/file.txt", "content": "new\n"}
 COPY: dict[str, Json] = {"path": "out/copy.txt", "source": "in.txt"}
 LINK: dict[str, Json] = {"path": "out/link", "source": "in.txt"}
+LINKS: dict[str, Json] = {"path": "out/d", "source": "in", "names": ["a", "b"]}
 REMOVE: dict[str, Json] = {"path": "t/a/b/f"}
 MOVE: dict[str, Json] = {"source": "in.txt", "path": "out/there.txt"}
 PRUNE: dict[str, Json] = {"prune": True, "prune_boundary": "t"}
@@ -105,6 +107,29 @@ CASES = [
     ActionCase("link over a directory", FileLink, LINK, _both(_file("in.txt"), _directory("out/link"))),
     ActionCase("link elsewhere", FileLink, LINK, _both(_file("in.txt"), _link("out/link", "nowhere"))),
     ActionCase("link that is there", FileLink, LINK, _both(_file("in.txt"), _link("out/link", "../out/../in.txt"))),
+    ActionCase("make links", FileLinks, LINKS, _both(_file("in/a"), _file("in/b")), None, {"names": ["a", "c"]}),
+    ActionCase("make one of links", FileLinks, {**LINKS, "names": ["a"]}, _file("in/a"), _overwrite("out/d/a")),
+    ActionCase(
+        "links over all kinds of things",
+        FileLinks,
+        {**LINKS, "names": ["a", "b", "c", "d", "e"]},
+        _both(
+            *(_file(f"in/{name}") for name in "abcde"),
+            _file("out/d/a"),
+            _directory("out/d/b"),
+            _link("out/d/c", "nowhere"),
+            _link("out/d/d", "../../in/../in/d"),
+        ),
+        breaks={"on_conflict": "stop"},
+    ),
+    ActionCase(
+        "links that are there",
+        FileLinks,
+        LINKS,
+        _both(_file("in/a"), _file("in/b"), _link("out/d/a", "../../in/a"), _link("out/d/b", "../../in/b")),
+        breaks={"names": []},
+    ),
+    ActionCase("links right here", FileLinks, {**LINKS, "path": "."}, _both(_file("in/a"), _file("in/b"))),
     ActionCase("back up a file", FileBackup, {"path": "a.txt"}, _file("a.txt"), breaks={"path": "b.txt"}),
     ActionCase("back up a directory", FileBackup, {"path": "a"}, _directory("a"), breaks={"backup_suffix": "/../x"}),
     ActionCase("unlink", FileUnlink, REMOVE, _link("t/a/b/f", "nowhere"), _file("t/a/b/f")),
@@ -201,6 +226,8 @@ _REPLACING: list[tuple[Make, dict[str, Json]]] = [
     (FileWrite, {"path": "d/x/deep/er", "content": "new"}),
     (FileCopy, {"path": "d/x", "source": "other"}),
     (FileLink, {"path": "d/x", "source": "other"}),
+    (FileLinks, {"path": "d", "source": "from", "names": ["x", "y"]}),
+    (FileLinks, {"path": "d/x", "source": "from", "names": ["x", "y"]}),
     (FileBackup, {"path": "d/x"}),
     (FileUnlink, {"path": "d/x", "prune": True}),
     (FileRemove, {"path": "d/x"}),
@@ -225,6 +252,8 @@ def test_done_and_undone_leaves_the_tree_byte_identical(
     with tempfile.TemporaryDirectory() as folder:
         place = Place(Path(folder))
         (place.root / "other").write_text("other")
+        for name in "xy":
+            _file(f"from/{name}")(place.root)
         if has_parent or state is not None:
             (place.root / "d").mkdir(mode=0o750)
         _make_state(place.root / "d" / "x", state)
@@ -308,6 +337,9 @@ def _killed_at(place: Place, make: Make, inputs: Mapping[str, Json], moment: int
         (FileMkdir, {"path": "e/f/g"}),
         (FileLink, {"source": "d/x", "path": "e/f/g"}),
         (FileLink, {"source": "d/x", "path": "dir"}),
+        (FileLinks, {"source": "d", "path": "e/f", "names": ["x"]}),
+        (FileLinks, {"source": "d", "path": ".", "names": ["x"]}),
+        (FileLinks, {"source": "dir/inner", "path": "links", "names": ["file"]}),
     ],
 )
 def test_killed_between_any_two_changes_all_is_put_back(
@@ -324,6 +356,26 @@ def test_killed_between_any_two_changes_all_is_put_back(
         assert tree(place.root) == before
         if not was_killed:
             assert moment > 0, "it was never killed in between"
+            return
+    raise AssertionError("it never came to its end")
+
+
+@pytest.mark.parametrize("does_again", [False, True], ids=["undone", "done-again-then-undone"])
+def test_killed_between_links_that_are_new_and_links_over_other_things_all_is_put_back(
+    does_again: bool, tmp_path: Path
+) -> None:
+    inputs: dict[str, Json] = {"source": "in", "path": "out", "names": ["a", "b", "c", "d"]}
+    for moment in range(30):
+        place = Place(tmp_path / str(moment))
+        _both(*(_file(f"in/{name}") for name in "abcd"))(place.root)
+        _both(_file("out/b"), _directory("out/c"), _link("out/d", "nowhere"))(place.root)
+        before = tree(place.root)
+        was_killed = _killed_at(place, FileLinks, inputs, moment)
+        done = place.do(FileLinks, inputs) if does_again else Done()
+        place.undo(FileLinks, inputs, done)
+        assert tree(place.root) == before
+        if not was_killed:
+            assert moment > 3, "it was killed between hardly any two"
             return
     raise AssertionError("it never came to its end")
 
@@ -677,3 +729,41 @@ def test_what_undo_needs_is_json(place: Place) -> None:
     done = place.do(FileWrite, {"path": "x", "content": "new"})
     assert json.loads(json.dumps(done.undo)) == done.undo
     assert str(place.root) not in json.dumps(done.undo)
+
+
+@pytest.mark.parametrize(
+    "names", [[], [".."], ["."], [""], ["a/b"], ["/etc/passwd"], ["a\0b"], ["a", "a"], [1], "a", None]
+)
+def test_names_that_are_none_or_lead_elsewhere_are_refused(names: Json, place: Place) -> None:
+    _both(_file("in/a"), _file("b"))(place.root)
+    before = tree(place.root)
+    for refused in (place.plan, place.do):
+        with pytest.raises(ActionFailed, match="`names`"):
+            refused(FileLinks, {**LINKS, "names": names})
+    assert tree(place.root) == before
+
+
+@pytest.mark.parametrize("path", ["in", "./in", "also", "out/../in"])
+def test_links_are_not_made_where_what_they_lead_to_is(path: str, place: Place) -> None:
+    _both(_file("in/a"), _link("also", "in"))(place.root)
+    before = tree(place.root)
+    with pytest.raises(ActionFailed):
+        place.do(FileLinks, {"path": path, "source": "in", "names": ["a"]})
+    assert tree(place.root) == before
+
+
+def test_an_undo_takes_back_all_but_what_changed_since_and_names_that(place: Place) -> None:
+    _both(*(_file(f"in/{name}") for name in "abc"), _file("out/d/b"))(place.root)
+    inputs: dict[str, Json] = {**LINKS, "names": ["a", "b", "c"]}
+    done = place.do(FileLinks, inputs)
+    _overwrite("out/d/a")(place.root)
+    with pytest.raises(Drifted, match="`out/d/a` is file, not link, by now") as drifted:
+        place.undo(FileLinks, inputs, done)
+    assert drifted.value.left == ("out/d/a",)
+    assert (place.root / "out/d/b").read_text() == "old\n" and not (place.root / "out/d/c").is_symlink()
+    (place.root / "out/d/a").unlink()
+    (place.root / "out/d/a").symlink_to("../../in/a")
+    place.undo(FileLinks, inputs, done)
+    assert tree(place.root).keys() == {"in", "in/a", "in/b", "in/c", "out", "out/d", "out/d/b"}, (
+        "once it is as it was left"
+    )

@@ -21,6 +21,7 @@ BUILT_IN = {
     "file.exists",
     "file.is_dir",
     "file.link",
+    "file.links",
     "file.mkdir",
     "file.move",
     "file.remove",
@@ -92,7 +93,7 @@ class Quiet:
 def test_g017_the_built_in_actions_are_there_and_the_constructs_are_not() -> None:
     names = Registry(Scan()).action_names()
     assert set(names) == BUILT_IN
-    assert len([name for name in names if name.startswith("file.")]) == 11
+    assert len([name for name in names if name.startswith("file.")]) == 12
     assert not [name for name in names if name.startswith("flow.")]
 
 

@@ -47,6 +47,7 @@ from shipway.render.terminal import Terminal, Verbosity
 from shipway.render.workflow import WorkflowLog
 from tests.hostile import FRAGMENTS, hostile_text, obeyed
 from tests.render_samples import WHERE, mixed_plan
+from tests.runs import call, declare
 from tests.screen import Screen
 
 NODES = tuple(replace(node, retry=Retry(attempts=3)) for node in mixed_plan().nodes)
@@ -411,3 +412,27 @@ def test_nodes_that_were_not_expected_are_shown_too() -> None:
     view.expect([Node("a/b", "a", "shell.exec", WHERE)])
     view(NodeFinished("a/b", "succeeded", 0, 5))
     assert stream.getvalue() == "> a/b  started (attempt 2)\n✓ a/b  succeeded in 5ms\n"
+
+
+def test_the_log_and_the_table_say_the_same_of_how_long_the_attempts_of_a_node_took(tmp_path: Path) -> None:
+    tried = "{id: a, run: test -e mended, retry: {attempts: 2, initial: 20ms, backoff: constant}}"
+    declare(tmp_path, f"defaults: {{rollback: none}}\nsteps: [{tried}, {{id: b, run: test -e mended}}]\n")
+    failed = call(tmp_path, "run", "--yes")
+    (tmp_path / "mended").touch()
+    done = call(tmp_path, "resume")
+    for ran, attempts, words in ((failed, 2, "failed (exit 1) after"), (done, 3, "succeeded in")):
+        (logged,) = re.findall(rf"main/a +{re.escape(words)} (\S+) in {attempts} attempts\n", ran.out + ran.err)
+        assert re.findall(rf" a  .*{attempts} attempts +(\S+)\n", ran.out) == [logged]
+    assert re.search(r"main/b +succeeded(?: in \S+)?\n", done.out + done.err), "of one attempt nothing is counted"
+
+
+def test_of_attempts_before_a_resume_none_counts_among_those_that_there_may_be(tmp_path: Path) -> None:
+    killing = "test -e told || { touch told; kill -9 $PPID; }; exit 1"
+    step = f"{{id: a, lasting: false, run: '{killing}', retry: {{attempts: 2, initial: 1ms}}}}"
+    declare(tmp_path, f"defaults: {{rollback: none}}\nsteps: [{step}]\n")
+    assert call(tmp_path, "run", "--yes").exit_code == -9
+    for first in (2, 4):
+        said = call(tmp_path, "resume").out
+        assert f"main/a  started (attempt {first} of {first + 1})" in said
+        assert f"retrying in 1ms (attempt {first + 1} of {first + 1})" in said
+        assert f"main/a  started (attempt {first + 1} of {first + 1})" in said

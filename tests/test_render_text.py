@@ -254,6 +254,15 @@ def test_texts_that_look_like_other_values_are_quoted() -> None:
     assert diff_lines(None, {"on": "yes", "off": ""}) == [("+", "on: yes"), ("+", 'off: ""')]
 
 
+def test_of_a_long_list_of_texts_only_what_came_and_went_is_shown() -> None:
+    old = [f"f{number}" for number in range(20)]
+    new = [*old[:5], *old[6:], "7"]
+    assert diff_lines({"names": old}, {"names": new}) == [(" ", "names:"), ("-", "  f5"), ("+", '  "7"')]
+    turned = [line[:20] for _, line in diff_lines({"names": old}, {"names": old[::-1]})]
+    assert turned == ['names: ["f0", "f1", ', 'names: ["f19", "f18"'], "another order is shown whole"
+    assert diff_lines({"names": ["a"]}, {"names": ["b"]}) == [("-", 'names: ["a"]'), ("+", 'names: ["b"]')]
+
+
 def test_no_outcome_is_without_words() -> None:
     base = failed_receipt()
     nodes = tuple(result for result in base.nodes[:1])

@@ -10,8 +10,12 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from shipway.nodes import Outcome
-from shipway.receipt import Attempt, NodeResult, Receipt, RollbackEntry
+from shipway.receipt import Attempt, NodeResult, Pause, Receipt, RollbackEntry
+from shipway.receipt_file import load_receipt
+from shipway.render.blocks import Links
 from shipway.render.columns import NARROWEST, width
+from shipway.render.receipt_comment import receipt_comment
+from shipway.render.receipt_text import render_receipt
 from shipway.render.timeline import ASCII, UNICODE, Marks, marks_for, render_timeline
 from tests.hostile import hostile_receipts, obeyed
 from tests.render_samples import good_receipt, mixed_plan
@@ -57,6 +61,29 @@ def test_bars_stand_where_things_ran_and_dots_where_they_waited() -> None:
         "  █ the longest path, 52s of 1m20s",
         "",
     ]
+
+
+def test_a_pause_before_it_was_gone_on_with_takes_no_place() -> None:
+    later = 3_600_000
+    spans = {"release/migrate": [(30_000, 35_000), (later + 45_000, later + 60_000)]}
+    spans |= {"release/rollout": [(later + 60_000, later + 62_000)]}
+    paused = replace(
+        receipt(),
+        nodes=tuple(
+            node(each.node, *spans[each.node], outcome=each.outcome) if each.node in spans else each
+            for each in receipt().nodes
+        ),
+        rollback=(RollbackEntry("release/migrate", "release", Outcome.UNDONE, later + 62_000, later + 80_000),),
+        duration_ms=later + 80_000,
+        pauses=(Pause(40_000, later + 40_000),),
+    )
+    told = render_timeline(paused, UNICODE, colour=False, columns=80)
+    assert (
+        told == render_timeline(receipt(), UNICODE, colour=False, columns=80) + "  paused for 1h, which is left out\n"
+    )
+    assert "took 1m20s, paused for 1h" in render_receipt(paused, mixed_plan(), colour=False, columns=100)
+    assert "took 1m20s, paused for 1h" in receipt_comment(paused, mixed_plan(), budget=60_000, links=Links())
+    assert load_receipt(paused.content, lambda data: None).pauses == paused.pauses
 
 
 def test_plain_ascii_says_the_same() -> None:

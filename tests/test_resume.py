@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +15,9 @@ from shipway.errors import Reason, VerificationError
 from shipway.nodes import Outcome
 from shipway.reopening import Wish
 from shipway.run_record import CRASHED, RunStatus
+from shipway.sealing import sealed
 from shipway.takeover import GoOn
+from shipway.workspace import Workspace
 from tests.kills import Mortals
 from tests.runs import Lifeline, Ran, Setting, begin, call, declare, finish, journal_of, run, stage
 
@@ -94,6 +97,29 @@ def test_the_longest_path_of_a_run_that_was_gone_on_with_is_no_longer_than_the_r
     again = resume(tmp_path)
     assert again.receipt.critical_path == ("main/a", "main/b")
     assert again.receipt.critical_path_ms <= again.receipt.duration_ms
+
+
+def test_an_hour_before_a_run_was_gone_on_with_is_no_time_that_it_ran(tmp_path: Path) -> None:
+    hour = 3_600_000
+    steps = """
+        a: {run: echo a >> told, undo: echo undo >> told}
+        b: {run: test -e mended, needs: [a], undo: "true"}
+        c: {run: 'true', needs: [b]}
+    """
+    run(tmp_path, stage(steps, lasting=True, more=LEFT))
+    journal = sqlite3.connect(Workspace(tmp_path).journal)
+    began = "json_set(opening, '$.began_ms', json_extract(opening, '$.began_ms') - ?)"
+    with journal:
+        journal.execute(f"UPDATE run SET began_ms=began_ms-?, opening={began}", (hour, hour))
+    journal.close()
+    (tmp_path / "mended").touch()
+    receipt = resume(tmp_path).receipt
+    (name, *_) = journal_of(tmp_path).runs()
+    by_journal = sealed(journal_of(tmp_path).plan(name.run), journal_of(tmp_path).read(name.run), bytes(32))
+    for each in (receipt, by_journal):
+        assert len(each.pauses) == 1
+        assert each.paused_ms >= hour > each.running_ms >= each.critical_path_ms
+        assert each.critical_path == ("main/a", "main/b", "main/c")
 
 
 def test_a_changed_declaration_is_refused_with_the_nodes_that_differ(tmp_path: Path) -> None:

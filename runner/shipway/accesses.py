@@ -13,7 +13,7 @@ from shipway.errors import Problem
 from shipway.graph import GraphError
 from shipway.nodes import Immediate, Node, Slot
 from shipway.plan import PlannedStage
-from shipway.resources import Reach, Resource, at_path, declared
+from shipway.resources import Reach, Resource, at_path, declared, in_folder
 from shipway.vertices import build_graph, in_turn
 
 
@@ -28,11 +28,20 @@ def accesses_of(
         slot = slots.get(name)
         if rule.access is None or not isinstance(slot, Immediate) or not isinstance(slot.value, str) or not slot.value:
             continue
-        if rule.access is Access.READS:
+        if rule.below:
+            inside = _names_in(slot.value, slots.get(rule.below))
+            (read if rule.access is Access.READS else written).extend(inside)
+        elif rule.access is Access.READS:
             read.append(at_path(slot.value, Reach.TREE))
         else:
             written.append(at_path(slot.value, Reach.TREE if rule.access is Access.CLEARS else Reach.ENTRY))
     return Accesses(tuple(written), tuple(read), spared) if read or written else None
+
+
+def _names_in(folder: str, names: Slot | None) -> tuple[Resource, ...]:
+    if not isinstance(names, Immediate) or not isinstance(names.value, list):
+        return ()
+    return (in_folder(folder, (name for name in names.value if isinstance(name, str))),)
 
 
 def settled(

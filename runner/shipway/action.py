@@ -48,6 +48,7 @@ class SlotRule(Struct, frozen=True):
     `access` is for slots that hold a path: two nodes that write one file without an order between them are refused when
     planned, and who reads it comes after who writes it. Nodes whose values `turns` maps to the same limit never run at once;
     its entry `""` is for a value that is left out, not known when planned, or not among the others.
+    `below` is the slot that lists the names below the path that are meant, where it is not the path itself.
     No expression may stand in a slot that `is_script`.
     """
 
@@ -58,6 +59,7 @@ class SlotRule(Struct, frozen=True):
     access: Access | None = None
     turns: Mapping[str, str] | None = None
     is_script: bool = False
+    below: str = ""
 
 
 class Verb(StrEnum):
@@ -225,7 +227,14 @@ class NotUndoable(Exception):
 
 
 class Drifted(Exception):
-    """Raised by `undo` when the target changed since `do`, saying what differs; nothing was undone."""
+    """Raised by `undo` when the target changed since `do`, saying what differs; nothing was undone.
+
+    An action that made many things may take back all but some of them: `left` names those, as its records do.
+    """
+
+    def __init__(self, text: str = "", *, left: tuple[str, ...] = ()) -> None:
+        super().__init__(text)
+        self.left = left
 
 
 class ThreadAction(Protocol):

@@ -14,8 +14,17 @@ from shipway.node_ids import owner_of, readable
 from shipway.nodes import WHOLE, NeedKind, Node, Outcome
 from shipway.plan import Plan
 from shipway.policies import BreakGlass, Verdict
-from shipway.receipt import MAX_OUTPUT_BYTES, NodeResult, RanBy, Receipt, RollbackEntry, RunOutcome
-from shipway.records import LEAVES, STEP, Record, left_by
+from shipway.receipt import (
+    MAX_OUTPUT_BYTES,
+    NodeResult,
+    Pause,
+    RanBy,
+    Receipt,
+    RollbackEntry,
+    RunOutcome,
+    without_pauses,
+)
+from shipway.records import LEAVES, REPLACES_EACH, STEP, Record, left_by
 from shipway.redaction import redacted_value
 from shipway.results import Execution
 from shipway.saga import is_whole
@@ -34,6 +43,7 @@ class RunFacts(Struct, frozen=True):
     by: RanBy
     platform: str
     shipway: str
+    pauses: tuple[Pause, ...] = ()
     redactions: int = 0
     warnings: tuple[str, ...] = ()
     approved: str | None = None
@@ -51,10 +61,12 @@ def assemble(plan: Plan, execution: Execution, facts: RunFacts, seal: OutputSeal
     results = tuple(_sealed(result, ready[result.node], grown.by_id[result.node], seal) for result in execution.results)
     ran = {result.node: result for result in results if result.started_ms is not None}
     durations = {
-        node: _worked_ms(result, ready[node]) for node, result in ran.items() if not grown.by_id[node].is_group
+        node: _worked_ms(result, ready[node], facts.pauses)
+        for node, result in ran.items()
+        if not grown.by_id[node].is_group
     }
     path, length = grown.graph().critical_path(durations)
-    wall = max(1, execution.duration_ms)
+    wall = max(1, without_pauses(0, execution.duration_ms, facts.pauses))
     return Receipt(
         lifecycle=plan.lifecycle,
         target=plan.target,
@@ -85,6 +97,7 @@ def assemble(plan: Plan, execution: Execution, facts: RunFacts, seal: OutputSeal
         },
         critical_path=tuple(node for node in path if node in durations),
         critical_path_ms=length,
+        pauses=facts.pauses,
         parallelism_thousandths=sum(durations.values()) * 1000 // wall,
         redactions=facts.redactions,
         warnings=(*facts.warnings, *_left_behind(execution)),
@@ -106,6 +119,7 @@ def failed_receipt(
         started=facts.started,
         ended=facts.ended,
         duration_ms=facts.duration_ms,
+        pauses=facts.pauses,
         outcome=outcome,
         nodes=(),
         stages=(),
@@ -159,12 +173,12 @@ def _ready_times(plan: Plan, results: Sequence[NodeResult]) -> dict[str, int]:
     return found
 
 
-def _worked_ms(result: NodeResult, ready_ms: int) -> int:
-    """How long the node took once its needs were met: they may have run anew between two of its attempts."""
+def _worked_ms(result: NodeResult, ready_ms: int, pauses: Sequence[Pause]) -> int:
+    """How long the node took once its needs were met, which may have run anew between two of its attempts, without pauses."""
     if result.started_ms is None or result.ended_ms is None or not result.attempts:
         return result.duration_ms
     begin = max(result.started_ms, min(ready_ms, result.attempts[-1].started_ms))
-    return max(0, result.ended_ms - begin)
+    return without_pauses(begin, result.ended_ms, pauses)
 
 
 _WITH_TAIL = frozenset(
@@ -202,9 +216,12 @@ def _step_record(result: NodeResult, node: Node) -> tuple[Record, ...]:
 _NEVER_BEGUN = frozenset({Outcome.SKIPPED, Outcome.BLOCKED, Outcome.NOT_STARTED})
 
 
+_NOT_OF_RECORDS = frozenset({LEAVES, REPLACES_EACH})
+
+
 def _with_facts(record: Record, node: Node) -> Record:
     """The record with what its backend knows of the node; the action, which was there, has the last word."""
-    known = {name: value for name, value in node.facts.items() if name != LEAVES}
+    known = {name: value for name, value in node.facts.items() if name not in _NOT_OF_RECORDS}
     return replace(record, facts={**known, **record.facts})
 
 

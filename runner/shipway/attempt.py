@@ -36,7 +36,7 @@ class Ended(Struct, frozen=True):
     `began` is False where the program could not even be started, so that there is nothing to undo.
     `retry_after_ms` is how long the step asked for a rest, whatever its outcome; None where it asked for none. `code` is a
     word for what failed (docs/exit-codes.md), empty where nothing did; `is_permanent`: trying again is of no use.
-    `emitted` are the children it asked for, `records` what it says it made, redacted.
+    `emitted` are the children it asked for, `records` what it says it made, redacted; `left` what an undo left alone of it.
     """
 
     node: str
@@ -60,6 +60,7 @@ class Ended(Struct, frozen=True):
     code: str = ""
     is_permanent: bool = False
     records: tuple[Record, ...] = ()
+    left: tuple[str, ...] = ()
 
 
 _NOWHERE = Path()

@@ -100,6 +100,18 @@ class ActionCalls(Protocol):
         """Make the link `path`, which leads to `source`; output `path`."""
         return self.add("file.link", name, {"source": source, "path": path}, **beside)
 
+    def file_links(
+        self,
+        name: str,
+        source: str | Promise,
+        path: str | Promise,
+        names: Sequence[str] | Promise,
+        **beside: Unpack[Beside],
+    ) -> NodeHandle:
+        """Make links in the folder `path`, each to the file of its name in the folder `source`; output `path`."""
+        listed = names if isinstance(names, Promise) else list(names)
+        return self.add("file.links", name, {"source": source, "path": path, "names": listed}, **beside)
+
     def file_backup(
         self, name: str, path: str | Promise, *, backup_suffix: str | None = None, **beside: Unpack[Beside]
     ) -> NodeHandle:

@@ -49,6 +49,7 @@ def _facts(gear: Gear, logbook: Logbook, admission: Admission) -> RunFacts:
         started=rfc3339(logbook.began),
         ended=rfc3339(context.now()),
         duration_ms=(context.monotonic_ns() - logbook.began_ns) // 1_000_000,
+        pauses=logbook.pauses,
         by=ran_by(context, around.repository),
         platform=f"{context.platform.os}/{context.platform.arch}",
         shipway=__version__,

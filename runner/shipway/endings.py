@@ -151,7 +151,8 @@ class Endings:
         if isinstance(call.error, NotUndoable):
             return self._end(attempt, Outcome.NOT_UNDOABLE, error=_text(call.error))
         if isinstance(call.error, Drifted):
-            return self._end(attempt, Outcome.DRIFTED, error=_text(call.error))
+            ended = self._end(attempt, Outcome.DRIFTED, error=_text(call.error))
+            return replace(ended, left=tuple(map(self._redactor.clean, call.error.left)))
         word, is_permanent = "action_error", True
         if isinstance(call.error, ActionFailed):
             word, is_permanent = call.error.code, call.error.is_permanent

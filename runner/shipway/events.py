@@ -59,11 +59,14 @@ class StageFinished(Struct, frozen=True):
 
 
 class NodeStarted(Struct, frozen=True):
-    """A node starts attempt `attempt` at `at_ms` since the run began; `raw` is the file its child writes to, or empty."""
+    """A node starts attempt `attempt` at `at_ms` since the run began. `before` of its attempts count no more: they were made
+    before a resume, or before its stage began anew.
+    """
 
     node: str
     attempt: int
     at_ms: int
+    before: int = 0
 
 
 class NodesAdded(Struct, frozen=True):
@@ -74,12 +77,13 @@ class NodesAdded(Struct, frozen=True):
 
 
 class NodeRetrying(Struct, frozen=True):
-    """An attempt failed and another follows after `delay_ms`."""
+    """An attempt failed and another follows after `delay_ms`; `before` is as in `NodeStarted`."""
 
     node: str
     attempt: int
     error: str
     delay_ms: int
+    before: int = 0
 
 
 class LimitsResting(Struct, frozen=True):
@@ -141,7 +145,9 @@ class NodeOutput(Struct, frozen=True):
 
 
 class NodeFinished(Struct, frozen=True):
-    """A node has its outcome. `log` is the absolute path of its redacted log or empty; `tail` its last lines."""
+    """A node has its outcome. `duration_ms` is how long all its `attempts` took, those before a resume included, without what was
+    between them. `log` is the absolute path of its redacted log or empty; `tail` its last lines.
+    """
 
     node: str
     outcome: str
@@ -153,6 +159,7 @@ class NodeFinished(Struct, frozen=True):
     log: str = ""
     tail: str = ""
     exit_code: int | None = None
+    attempts: int = 0
 
 
 class Stopping(Struct, frozen=True):

@@ -267,7 +267,7 @@ class Executor:
         node = progress.node
         self._note(progress)
         begun = progress.attempts[-1]
-        self._emit(NodeStarted(node.id, begun.number, begun.started_ms))
+        self._emit(NodeStarted(node.id, begun.number, begun.started_ms, progress.tried_before))
         ended = self._attempts.recognized(node, done)
         progress.last, progress.began = ended, True
         progress.attempts[-1] = _attempt(begun, ended)
@@ -502,7 +502,7 @@ class Executor:
     def _begin(self, progress: Progress) -> None:
         node = progress.node
         number, now = len(progress.attempts), self._around.clock_ms()
-        self._emit(NodeStarted(node.id, number, now))
+        self._emit(NodeStarted(node.id, number, now, progress.tried_before))
         if node.is_group:
             self._forward_ended(opened(node, self._bodies, self._around.evaluation, now))
             return

@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from shipway.action import ActionFailed, Done, PlanWork, Prediction, Work
 from shipway.canonical import Json
-from shipway.file_placing import decided, give, is_owned, left_alone, owner_ids, seen, target_of
+from shipway.file_placing import decided, give, is_owned, left_alone, owner_ids, refuse_other, seen, target_of
 from shipway.file_records import gone_below, here
 from shipway.file_state import (
     Kind,
@@ -37,12 +37,6 @@ CHANGE_OF = {
     Kind.DIRECTORY: Change.REPLACE,
 }
 """What writing a file does, by what stands there."""
-
-
-def refuse_other(path: Path | str, kind: Kind) -> None:
-    """Raises ActionFailed for a pipe, a socket or a device."""
-    if kind is Kind.OTHER:
-        raise ActionFailed(f"`{path}` is a pipe, a socket or a device, which is not replaced")
 
 
 def waiting(work: PlanWork, *slots: str) -> str:

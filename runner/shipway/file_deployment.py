@@ -8,11 +8,14 @@ from fnmatch import fnmatchcase
 
 from msgspec.structs import replace
 
+from shipway.action import ActionFailed
 from shipway.builder_options import NodeHandle
 from shipway.canonical import Json
 from shipway.collisions import Candidate, Settlement, settle
 from shipway.declaration import OutputRule
 from shipway.errors import Position, did_you_mean
+from shipway.file_groups import Group, grouped
+from shipway.file_linking import linking_between, named
 from shipway.file_names import Making
 from shipway.file_placing import REPLACES
 from shipway.file_retirement import retire
@@ -21,6 +24,7 @@ from shipway.file_stage import FileStage, Place
 from shipway.file_trees import UNTRACKED, Found, Sorting, layers_json, walk
 from shipway.node_ids import named_by_path
 from shipway.nodes import Promise
+from shipway.records import REPLACES_EACH
 from shipway.segments import Machine, UnknownSegment, platform_words, settled
 
 SECRET_MODE = "0600"
@@ -49,11 +53,7 @@ class Deployment:
         if self._on.builder.problems:
             return {}
         self._on.builder.reading(self._patterns())
-        folders = {name: self._folders(name, place) for name, place in roots.items()}
-        added = {
-            (winner.root, winner.path): self._add(winner, roots[winner.root], folders[winner.root])
-            for winner in settlement.winners
-        }
+        added = self._added(settlement.winners)
         retired = []
         if self._on.settings.action is Doing.RECONCILE:
             retired = retire(self._on, added, {one.source for one in found.left_out if one.why == UNTRACKED})
@@ -136,13 +136,69 @@ class Deployment:
             made[path] = self._on.builder.add("file.mkdir", named_by_path(root, path), slots, options=options)
         return made
 
+    def _added(self, winners: Sequence[Candidate]) -> Mapping[tuple[str, str], NodeHandle]:
+        """The nodes that put the winners there, by root and path: one for many links of a folder, else one for each."""
+        roots = self._on.roots
+        folders = {name: self._folders(name, place) for name, place in roots.items()}
+        groups, others = grouped(winners, self._is_plain)
+        added: dict[tuple[str, str], NodeHandle] = {}
+        for group in groups:
+            root = group.first.root
+            made = self._add_group(group, roots[root], folders[root])
+            added |= {(root, path): made for path in group.paths}
+        return added | {(one.root, one.path): self._add(one, roots[one.root], folders[one.root]) for one in others}
+
+    def _is_plain(self, one: Candidate) -> bool:
+        """Whether it is a link that nothing is special about. What is moved aside, or left alone, has a node to say so."""
+        return self._on.settings.on_conflict is OnConflict.STOP and self._is_link(one)
+
+    def _is_link(self, one: Candidate) -> bool:
+        settings = self._on.settings
+        if one.destined.makings or one.is_link:
+            return not one.destined.makings
+        return (
+            settings.how is How.LINK
+            and self._chosen(settings.modes, one.path) is None
+            and self._chosen(settings.owners, one.path) is None
+        )
+
+    def _add_group(self, group: Group, place: Place, folders: Mapping[str, NodeHandle]) -> NodeHandle:
+        first = group.first
+        path = place.below(group.folder) if group.folder else place.shown
+        slots: dict[str, object] = {
+            "path": path,
+            "source": group.source,
+            "names": list(group.names),
+            "within": place.shown,
+            "on_conflict": self._on.settings.on_conflict.value,
+        }
+        facts: dict[str, Json] = {"layer": first.layer, "project": first.project, "how": "link"}
+        if first.specificity:
+            facts["specificity"] = first.specificity
+        if known := self._replaced(group, path):
+            facts[REPLACES_EACH] = known
+        needs = [folders[above] for above in _above(first.path) if above in folders]
+        title = f"{len(group.names)} links in {path}"
+        options = replace(self._on.options(self._wheres[first.layer], facts), title=title)
+        return self._on.builder.add("file.links", group.node_name, slots, needs=needs, options=options)
+
+    def _replaced(self, group: Group, path: str) -> dict[str, Json]:
+        """What the state says of those in whose places something else stands: their fingerprints by name."""
+        if not os.path.isdir(os.path.join(self._on.site.root, path)):
+            return {}
+        try:
+            ends = (path, group.source)
+            look = linking_between(self._on.site.root, ends, group.names, self._on.real).look()
+        except (OSError, ActionFailed):
+            return {}
+        entries = {name: self._on.entries.get(named(path, name)) for name in look.others}
+        return {name: entry.fingerprint for name, entry in entries.items() if entry is not None and entry.fingerprint}
+
     def _add(self, one: Candidate, place: Place, folders: Mapping[str, NodeHandle]) -> NodeHandle:
         where = self._wheres[one.layer]
         name = named_by_path(one.root, one.path)
         mode, owner = self._chosen(self._on.settings.modes, one.path), self._chosen(self._on.settings.owners, one.path)
-        is_link = not one.destined.makings and (
-            one.is_link or (self._on.settings.how is How.LINK and mode is None and owner is None)
-        )
+        is_link = self._is_link(one)
         slots: dict[str, object] = {
             "path": place.below(one.path),
             "within": place.shown,

@@ -73,6 +73,12 @@ def _leads_out(link: Path, real: str) -> bool:
     return not is_inside(os.path.realpath(link), real)
 
 
+def refuse_other(path: Path | str, kind: Kind) -> None:
+    """Raises ActionFailed for a pipe, a socket or a device."""
+    if kind is Kind.OTHER:
+        raise ActionFailed(f"`{path}` is a pipe, a socket or a device, which is not replaced")
+
+
 def seen(path: Path | str) -> Kind | Prediction:
     """What stands at a node's place; the node's prediction where that cannot be looked at."""
     try:

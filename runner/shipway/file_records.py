@@ -30,12 +30,12 @@ def here(name: Json, after: str, how: str, **facts: Json) -> Record:
     if kind == "file":
         seen["digest"] = f"sha256:{details[1]}"
     told = {name: value for name, value in facts.items() if value is not None}
-    return Record(FILE, _normalised(name), fingerprint=after, facts={"how": how, **seen, **told})
+    return Record(FILE, normalised(name), fingerprint=after, facts={"how": how, **seen, **told})
 
 
 def gone(path: Path, name: Json) -> list[Record]:
     """That nothing stands at `path` any more, nor below it: to be asked while it is still there."""
-    return [Record(FILE, _normalised(name), present=False), *gone_below(path, name)]
+    return [Record(FILE, normalised(name), present=False), *gone_below(path, name)]
 
 
 def gone_below(path: Path, name: Json) -> list[Record]:
@@ -46,7 +46,7 @@ def gone_below(path: Path, name: Json) -> list[Record]:
 def gone_above(name: Json, count: int) -> list[Record]:
     """That the `count` folders right above the path `name` are gone, which nothing was in any more; the innermost first."""
     records: list[Record] = []
-    folder = _normalised(name)
+    folder = normalised(name)
     for _ in range(count):
         folder = posixpath.dirname(folder)
         records.append(Record(FILE, folder, present=False, facts={"how": "directory"}))
@@ -76,10 +76,11 @@ def _below(path: Path, name: Json) -> list[tuple[str, Path]]:
             place = Path(folder, each)
             if len(found) == BELOW_MAX:
                 return found
-            found.append((posixpath.join(_normalised(name), place.relative_to(path).as_posix()), place))
+            found.append((posixpath.join(normalised(name), place.relative_to(path).as_posix()), place))
     return found
 
 
-def _normalised(name: Json) -> str:
+def normalised(name: Json) -> str:
+    """The path of a slot as records name it."""
     text = str(name)
     return posixpath.normpath(text if text.isascii() else os.fsencode(text).decode(errors="replace"))

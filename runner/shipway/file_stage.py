@@ -54,7 +54,7 @@ class FileStage:
         self.roots = {name: self._root(rule) for name, rule in settings.roots.items()}
         self._prior = prior
         self._entries: dict[str, Entry] | None = None
-        self._real = remembering()
+        self.real = remembering()
         self._timeout_ms = stage.timeout_ms if stage.timeout_ms is not None else lifecycle.defaults.timeout_ms
 
     def at(self, *keys: str) -> Position:
@@ -107,8 +107,8 @@ class FileStage:
             return True
         except OSError:
             return not os.path.lexists(place)
-        where = place_of(self.site.root, path, "path", self._real)
-        return text == link_text(self.site.root, where, source, self._real)
+        where = place_of(self.site.root, path, "path", self.real)
+        return text == link_text(self.site.root, where, source, self.real)
 
     def own(self) -> dict[tuple[str, str], Entry]:
         """What this stage put below its roots and is there, by root and path, in that order; of the projects asked for."""

@@ -21,7 +21,9 @@ SHOWN_BYTES_MAX = 64 * 1024
 ABSENT = "absent"
 """The fingerprint of a path where nothing is."""
 
-_LOOK = getattr(os, "O_PATH", 0) | os.O_DIRECTORY
+LOOK = getattr(os, "O_PATH", 0) | os.O_DIRECTORY | os.O_CLOEXEC
+"""How a folder is opened by which only its place, or what is in it, is to be known."""
+
 _MODE = re.compile(r"[0-7]{3,4}")
 _READ_BY_ALL = stat.S_IROTH
 
@@ -145,7 +147,12 @@ def describe_content(content: bytes, mode: str, *, with_content: bool) -> dict[s
 
 def describe_link(target: str) -> dict[str, Json]:
     """What `describe` will say of a link with this target."""
-    return {"kind": "link", "target": target if target.isascii() else os.fsencode(target).decode(errors="replace")}
+    return {"kind": "link", "target": shown_target(target)}
+
+
+def shown_target(target: str) -> str:
+    """What a link says, as text: it may be none."""
+    return target if target.isascii() else os.fsencode(target).decode(errors="replace")
 
 
 def _describe_file(path: Path, with_content: bool) -> Json:
@@ -173,26 +180,33 @@ def is_inside(path: str, folder: str) -> bool:
     return path == folder or path.startswith(f"{folder}/") or folder == "/"
 
 
-def real_folder(path: str) -> str:
+def real_folder(path: str, above: Real | None = None) -> str:
     """The path of a folder without links, as `os.path.realpath` has it, which asks for every part of the path.
 
-    Thousands of targets ask for theirs: where there is one, the kernel tells it at once (proc_pid_fd(5)).
+    Thousands of targets ask for theirs: where there is one, the kernel tells it at once (proc_pid_fd(5)). Where there is none,
+    `above` gives that of the folder it would be in: by default this function.
     """
     try:
-        descriptor = os.open(path, _LOOK)
+        descriptor = os.open(path, LOOK)
     except FileNotFoundError:
         if os.path.islink(path) or path == "/":
             return os.path.realpath(path)
-        return os.path.join(real_folder(os.path.dirname(path)), os.path.basename(path))
+        return os.path.join((above or real_folder)(os.path.dirname(path)), os.path.basename(path))
     except OSError:
         return os.path.realpath(path)
     try:
-        found = os.readlink(f"/proc/self/fd/{descriptor}")
-        return found if os.path.isabs(found) and not found.endswith(" (deleted)") else os.path.realpath(path)
-    except OSError:
-        return os.path.realpath(path)
+        return place_held(descriptor, path)
     finally:
         os.close(descriptor)
+
+
+def place_held(descriptor: int, path: str) -> str:
+    """Where the folder is, without links, that was opened as `path`; where the kernel does not tell, where `path` leads now."""
+    try:
+        found = os.readlink(f"/proc/self/fd/{descriptor}")
+    except OSError:
+        return os.path.realpath(path)
+    return found if os.path.isabs(found) and not found.endswith(" (deleted)") else os.path.realpath(path)
 
 
 def above_of(path: str) -> str:
@@ -211,7 +225,7 @@ class _Remembered(dict[str, str]):
     """What `real_folder` said, by path. Above a folder that no link leads to there is none either: nobody asks for those."""
 
     def __missing__(self, path: str) -> str:
-        found = self[path] = real_folder(path)
+        found = self[path] = real_folder(path, self.__getitem__)
         if found == path:
             while (path := above_of(path)) not in self:
                 self[path] = path

@@ -68,7 +68,8 @@ class Journal(Protocol):
 class Undone(Struct, frozen=True):
     """How the undo of a node went: undone, undo_failed, not_undoable or drifted; `tries` is how often it was tried.
 
-    A node of a compensation has the outcome of a step that ran, and `outputs` for those behind it.
+    A node of a compensation has the outcome of a step that ran, and `outputs` for those behind it. `left` names what was left
+    alone where all else that the node made was put back.
     """
 
     outcome: Outcome
@@ -78,6 +79,7 @@ class Undone(Struct, frozen=True):
     tail: str = ""
     log: str = ""
     outputs: Mapping[str, Json] = field(default_factory=dict)
+    left: tuple[str, ...] = ()
 
 
 class Unjournalled:

@@ -82,6 +82,8 @@ def recorded(row: Sequence[object]) -> Recorded:
     ) = row[:14]
     change, outputs, lost, undo, tail, log, child, child_started, emitted, sealed, records = row[14:]
     names = () if lost is None else json.loads(str(lost))
+    told = () if records is None else json.loads(str(records))
+    is_undo = verb == Verb.UNDO.value  # which records nothing but the names of what it left
     return Recorded(
         sequence=integer(sequence),
         node=str(node),
@@ -108,7 +110,8 @@ def recorded(row: Sequence[object]) -> Recorded:
         group=None if child is None else integer(child),
         group_started=None if child_started is None else integer(child_started),
         emitted=() if emitted is None else tuple(json.loads(str(emitted))),
-        records=() if records is None else tuple(map(record_from_json, json.loads(str(records)))),
+        records=() if is_undo else tuple(map(record_from_json, told)),
+        left=tuple(map(str, told)) if is_undo else (),
     )
 
 

@@ -244,7 +244,9 @@ class RunWriter:
             lost,
             sealed,
         )
-        more = (None, None, None, tail, os.path.basename(ended.log) or None, ended.tries, self._run, sequence)
+        # Of an undo, what is recorded is what it left: a list of names, and no records.
+        left = _json(list(ended.left)) if ended.left else None
+        more = (None, None, left, tail, os.path.basename(ended.log) or None, ended.tries, self._run, sequence)
         self._transact("undo_ended", (_ENDED_WITH_MORE, [(*row, *more)]))
 
     def is_cancelled(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from msgspec.structs import asdict
 
 from shipway.action import Work
 from shipway.canonical import Json, items_of, object_of
-from shipway.file_state import Kind, kind_of
+from shipway.file_state import ABSENT, Kind, kind_of, link_fingerprint
 from shipway.made_folders import MadeFolders, notebook_of
 
 _LEDGER = "ledger"
@@ -26,6 +26,9 @@ _FILE = "ledger.json"
 _LONG = 40
 """A ledger of more entries has a file of its own, which is replaced each time, and the notebook says only that there is one."""
 
+_SHORT = 16
+"""So many names in one entry take about as much room as an entry does."""
+
 
 class Did(StrEnum):
     """One kind of change. Each can tell, whatever was killed in between, whether it was made and not yet put back."""
@@ -37,12 +40,14 @@ class Did(StrEnum):
     REPLACED = "replaced"
     RENAMED = "renamed"
     TEMPORARY = "temporary"
+    LINKED = "linked"
 
 
 class Entry(Struct, frozen=True):
     """One change: at `path` (relative to the workspace if inside it), with fingerprints `before` and `after`.
 
     `aside` names what was put away in scratch, `source` where a renamed thing came from, `mode` that of a pruned directory.
+    `names` are those that were `linked` in the folder `path`, where nothing stood, each to the one of that name in `source`.
     """
 
     did: Did
@@ -52,6 +57,29 @@ class Entry(Struct, frozen=True):
     aside: str = ""
     source: str = ""
     mode: str = ""
+    names: tuple[str, ...] = ()
+
+    def each(self) -> Iterator[Entry]:
+        """What one by one would have been noted: of each link by itself."""
+        if self.did is not Did.LINKED:
+            yield self
+            return
+        inside = "" if self.path == "." else f"{self.path}/"
+        for name in self.names:
+            after = link_fingerprint(f"{self.source}/{name}")
+            yield Entry(Did.REPLACED, f"{inside}{name}", ABSENT, after)
+
+    def to_json(self) -> dict[str, Json]:
+        """Its fields, `names` where there are any."""
+        fields: dict[str, Json] = asdict(self)
+        names = fields.pop("names")
+        return {**fields, "names": list(self.names)} if names else fields
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Json]) -> Entry:
+        """What `to_json` wrote."""
+        fields = {name: str(value) for name, value in data.items() if name not in ("did", "names")}
+        return cls(Did(str(data["did"])), **fields, names=tuple(map(str, items_of(data.get("names", [])))))
 
 
 class LedgerNotes:
@@ -95,15 +123,18 @@ class LedgerNotes:
 
     @classmethod
     def _from_json(cls, work: Work, data: Mapping[str, Json]) -> LedgerNotes:
-        entries = []
-        for item in items_of(data["entries"]):
-            fields = {name: str(value) for name, value in object_of(item).items()}
-            entries.append(Entry(Did(fields.pop("did")), **fields))
-        return cls(work, entries, is_complete=data["is_complete"] is True)
+        entries = [Entry.from_json(object_of(item)) for item in items_of(data["entries"])]
+        notes = cls(work, entries, is_complete=data["is_complete"] is True)
+        notes.unfold()
+        return notes
+
+    def unfold(self) -> None:
+        """Have an entry for each link that was noted together with others: what is put back is counted one by one."""
+        self.entries = [each for entry in self.entries for each in entry.each()]
 
     def as_json(self) -> dict[str, Json]:
         """JSON-safe undo state, which `LedgerNotes.kept` reads again."""
-        return {"entries": [asdict(entry) for entry in self.entries], "is_complete": self.is_complete}
+        return {"entries": [entry.to_json() for entry in self.entries], "is_complete": self.is_complete}
 
     @property
     def holds_changes(self) -> bool:
@@ -145,6 +176,23 @@ class LedgerNotes:
         self.entries.pop()
         self.save()
 
+    def begin_put_back(self) -> None:
+        """Note that they are put back from now on, one by one: until the last of them is, something of it may be there."""
+        if len(self.entries) - self.put_back_count > 1:
+            self.notebook.note(_PUT_BACK, self._node, self.put_back_count)
+
+    def keep(self, entries: Sequence[Entry]) -> None:
+        """Note that these are left, and all others are put back."""
+        self.entries = list(entries)
+        self.put_back_count = 0
+        self.reopen()
+        self.save()
+
+    @property
+    def is_being_put_back(self) -> bool:
+        """Whether somebody began to put it back, and did not come to the end."""
+        return self.holds_changes and self.notebook.read(_PUT_BACK, self._node) is not None
+
     def note_put_back(self) -> None:
         """Note that the last of those left is put back, or has no need of it."""
         self.put_back_count += 1
@@ -175,7 +223,7 @@ class LedgerNotes:
 
     def save(self, more: Sequence[tuple[str, str, Json]] = ()) -> None:
         """Note the ledger as it is, then `more`."""
-        if len(self.entries) <= _LONG:
+        if sum(1 + len(entry.names) // _SHORT for entry in self.entries) <= _LONG:
             self.notebook.note_all([(_LEDGER, self._node, self.as_json()), *more])
             return
         self.need_scratch()

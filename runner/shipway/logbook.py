@@ -23,8 +23,8 @@ from shipway.nodes import Node
 from shipway.pace import OwnTokens, Tokens
 from shipway.plan import Plan
 from shipway.policy import Clearance
-from shipway.receipt import RanBy, Receipt, RunOutcome, by_json
-from shipway.replay import last_moment_ms
+from shipway.receipt import Pause, RanBy, Receipt, RunOutcome, by_json
+from shipway.replay import last_moment_ms, pauses_of
 from shipway.repository import Repository
 from shipway.results import Execution
 from shipway.run_record import UNFINISHED, Opening, RunRecord, RunStatus
@@ -76,6 +76,7 @@ class Logbook:
         self.tokens: Tokens = OwnTokens()
         self.usual_ms: dict[str, int] = {}
         self.elapsed_ms = 0
+        self.pauses: tuple[Pause, ...] = ()
         self.began: datetime = self._context.now()
         self.began_ns = self._context.monotonic_ns()
 
@@ -220,6 +221,7 @@ class Logbook:
         self._record, journals = record, self._journals
         began_ms = record.opening.began_ms
         self.elapsed_ms = max(_unix_ms(self._context.now()) - began_ms, last_moment_ms(record) + 1)
+        self.pauses = (*pauses_of(record), Pause(last_moment_ms(record), self.elapsed_ms))
         self.began = datetime.fromtimestamp(began_ms / 1000, UTC)
         self.began_ns -= self.elapsed_ms * 1_000_000
         directory = self.workspace.run_directory(self.run)

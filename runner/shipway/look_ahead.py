@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from shipway.action import Access, Action
 from shipway.canonical import Json, object_of
+from shipway.file_linking import kinds_below
 from shipway.file_placing import REPLACES
 from shipway.file_state import Kind, describe, describe_link, kind_of, link_at, link_fingerprint, mode_of
 from shipway.nodes import Change, Immediate, Node
 from shipway.plan import Plan
 from shipway.preflight import Finding, Stands, Status, described, refuse_changed
+from shipway.records import REPLACES_EACH
 
 _REMOVING = frozenset({"file.remove", "file.unlink"})
 
@@ -43,13 +47,28 @@ def refuse_other_world(plan: Plan, root: Path) -> None:
 
 def _again(plan: Plan, root: Path) -> Iterator[Finding]:
     for finding in plan.preflight:
-        try:
-            stands, size, target, fingerprint = described(_described(root, finding))
-        except OSError:
-            stands, size, target, fingerprint = Stands.UNREADABLE, None, None, ""
-        if stands is Stands.OTHER_LINK and finding.stands is Stands.OUR_LINK:
-            stands = Stands.OUR_LINK
-        yield Finding(finding.node, finding.path, stands, None, finding.policy, size, target, fingerprint)
+        if finding.names and _stand_alike(root, finding):
+            yield finding
+            continue
+        for each in finding.each():
+            try:
+                stands, size, target, fingerprint = described(_described(root, each))
+            except OSError:
+                stands, size, target, fingerprint = Stands.UNREADABLE, None, None, ""
+            if stands is Stands.OTHER_LINK and each.stands is Stands.OUR_LINK:
+                stands = Stands.OUR_LINK
+            yield Finding(each.node, each.path, stands, None, each.policy, size, target, fingerprint)
+
+
+def _stand_alike(root: Path, finding: Finding) -> bool:
+    """Whether each of the names of a finding is as it was; where that cannot be seen they are looked at one by one."""
+    folder = os.path.join(root, finding.path)
+    try:
+        if finding.stands is Stands.NONE:
+            return not kinds_below(folder, finding.names)
+        return all(link_at(f"{folder}/{name}") == f"{finding.target}/{name}" for name in finding.names)
+    except OSError:
+        return False
 
 
 def _described(root: Path, finding: Finding) -> Json:
@@ -79,13 +98,48 @@ def _written(action: str, rules: dict[str, tuple[str, ...]], find_action: Callab
 def _findings(node: Node, written: tuple[str, ...]) -> Iterator[Finding]:
     slot = node.slots.get("path") if "path" in written else None
     if isinstance(slot, Immediate) and isinstance(slot.value, str):
-        yield _finding(node, slot.value)
+        names = _value(node, "names")
+        if isinstance(names, list) and isinstance(node.after, Mapping):
+            yield from _findings_below(node, slot.value, [str(name) for name in names])
+        else:
+            yield _finding(node, slot.value)
+
+
+def _findings_below(node: Node, folder: str, names: Sequence[str]) -> Iterator[Finding]:
+    """What stands where a node makes many links: those that are there, then those that are not, each together; then all else."""
+    before, after = object_of(node.before or {}), object_of(node.after)
+    policy, known = _policy(node), object_of(node.facts.get(REPLACES_EACH, {}))
+    stands, wanted = object_of(before.get("entries", {})), object_of(after.get("entries", {}))
+    linked = tuple(name for name in names if name not in stands and name not in wanted)
+    missing = tuple(name for name in names if name not in stands and name in wanted)
+    if linked:
+        target = str(after["target"])
+        yield Finding(node.id, folder, Stands.OUR_LINK, Status.LINKED, policy, target=target, names=linked)
+    if missing:
+        yield Finding(node.id, folder, Stands.NONE, Status.MISSING, policy, names=missing)
+    for name, found in stands.items():
+        one = replace(
+            node,
+            change=Change.UPDATE if name in wanted else Change.NOOP,
+            before={"kind": "link", "target": found} if isinstance(found, str) else found,
+            after={"kind": "link", "target": wanted.get(name, "")},
+            facts={REPLACES: known[name]} if name in known else {},
+        )
+        yield _finding(one, name if folder == "." else f"{folder}/{name}")
+
+
+def _value(node: Node, name: str) -> Json:
+    slot = node.slots.get(name)
+    return slot.value if isinstance(slot, Immediate) else None
+
+
+def _policy(node: Node) -> str:
+    return str(_value(node, "on_conflict") or "")
 
 
 def _finding(node: Node, path: str) -> Finding:
     stands, size, target, fingerprint = described(node.before)
-    slot = node.slots.get("on_conflict")
-    policy = str(slot.value) if isinstance(slot, Immediate) else ""
+    policy = _policy(node)
     status = _status(node, stands, _told(stands, target, fingerprint)) if policy else None
     is_ours = stands is Stands.OTHER_LINK and status in (Status.LINKED, Status.STALE)
     return Finding(node.id, path, Stands.OUR_LINK if is_ours else stands, status, policy, size, target, fingerprint)

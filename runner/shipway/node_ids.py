@@ -66,14 +66,14 @@ def meant(name: str, nodes: Iterable[str]) -> str:
     return name if "[" not in name else next((node for node in nodes if name in (node, readable(node))), name)
 
 
-def named_by_path(name: str, path: str) -> str:
+def named_by_path(name: str, path: str, behind: str = "") -> str:
     """The name of a node that is about the file `path` below what is called `name`: `home+.config+nvim+init.lua`.
 
-    Two paths never have one name. A long one is cut, with a digest behind it.
+    Two paths never have one name, whatever is put `behind` it. A long one is cut, with a digest behind it.
     """
     # What stays as it is when nothing of it is a sign of ours needs no look at each of its parts.
     parts = [path] if _PLAIN_PATH.fullmatch(path) else map(_part, path.split("/"))
-    whole = "+".join([name, *parts]).replace("/", "+")
+    whole = "+".join([name, *parts]).replace("/", "+") + behind
     if len(whole) <= MAX_KEY:
         return whole
     return f"{whole[: MAX_KEY - 17]}={sha256(whole.encode()).hexdigest()[:16]}"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from shipway.canonical import Json, integer_of, integer_or_none, object_of, text_or_none
+from shipway.canonical import Json, integer_of, integer_or_none, items_of, object_of, text_or_none
 from shipway.errors import Reason, VerificationError
 
 
@@ -51,6 +52,9 @@ class Finding(Struct, frozen=True):
 
     `size` is that of a file in bytes, `target` where a link points. `fingerprint` is of what stands there, empty for nothing or
     where it cannot be read. A node that puts nothing there has no `status`.
+
+    With `names` it is told of each of those in the folder `path` at once: nothing stands at any, or at each a link to the one of
+    its name in the folder `target`.
     """
 
     node: str
@@ -61,6 +65,21 @@ class Finding(Struct, frozen=True):
     size: int | None = None
     target: str | None = None
     fingerprint: str = ""
+    names: tuple[str, ...] = ()
+
+    def each(self) -> Iterator[Finding]:
+        """What is told of each path by itself."""
+        if not self.names:
+            yield self
+        for name in self.names:
+            target = None if self.target is None else f"{self.target}/{name}"
+            path = name if self.path == "." else f"{self.path}/{name}"
+            yield replace(self, path=path, target=target, names=())
+
+    @property
+    def count(self) -> int:
+        """Of how many paths it tells."""
+        return len(self.names) or 1
 
     @property
     def is_in_the_way(self) -> bool:
@@ -90,9 +109,10 @@ class Finding(Struct, frozen=True):
 
 
 def finding_json(finding: Finding) -> Json:
-    """`{"node", "path", "stands", "status", "policy", "size", "target", "fingerprint"}`."""
+    """`{"node", "path", "stands", "status", "policy", "size", "target", "fingerprint", "names"}`."""
     return {
         "fingerprint": finding.fingerprint,
+        "names": list(finding.names),
         "node": finding.node,
         "path": finding.path,
         "policy": finding.policy,
@@ -115,6 +135,7 @@ def finding_from_json(data: Mapping[str, Json]) -> Finding:
         size=integer_or_none(data["size"]),
         target=text_or_none(data["target"]),
         fingerprint=str(data["fingerprint"]),
+        names=tuple(map(str, items_of(data["names"]))),
     )
 
 
@@ -133,9 +154,11 @@ def refuse_conflicts(findings: Iterable[Finding]) -> None:
 
 def refuse_changed(before: Iterable[Finding], now: Iterable[Finding]) -> None:
     """Raises VerificationError where something else stands at a target than was planned with, unless it is done by now."""
-    current = {(each.node, each.path): each for each in now}
+    found, looked = list(before), list(now)
+    same = set(found).intersection(looked)  # thousands of which no two words differ
+    current = {(one.node, one.path): one for each in looked if each not in same for one in each.each()}
     changed = []
-    for one in before:
+    for one in (one for each in found if each not in same for one in each.each()):
         other = current.get((one.node, one.path))
         if other is None or _same(one, other) or other.status in (Status.LINKED, Status.COPIED):
             continue

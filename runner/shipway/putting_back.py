@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from shipway.action import Drifted, NotUndoable
@@ -10,18 +11,33 @@ from shipway.file_state import ABSENT, Kind, fingerprint, kind_of
 from shipway.ledger_notes import Did, Entry, LedgerNotes
 
 
-def put_back(notes: LedgerNotes) -> None:
+def put_back(notes: LedgerNotes, *, each: bool = False) -> None:
     """Undo every change, the last first; what is put back already is passed over.
 
     Raises Drifted before anything is touched where something changed since, NotUndoable where what was put aside is gone.
+    `each`: what changed since is left alone by itself, all else is put back, and then Drifted is raised with their paths.
     """
+    notes.unfold()
     back = _PuttingBack(notes)
     left = notes.entries[: max(0, len(notes.entries) - notes.put_back_count)]
-    standing = [(entry, back.stands(entry)) for entry in reversed(left)]
+    changed: dict[Entry, Drifted] = {}
+    standing = []
+    for entry in reversed(left):
+        try:
+            standing.append((entry, back.stands(entry)))
+        except Drifted as drifted:
+            if not each:
+                raise
+            standing.append((entry, False))
+            changed[entry] = drifted
+    notes.begin_put_back()
     for entry, stands in standing:
         if stands:
             back.reverse(entry)
         notes.note_put_back()
+    if changed:
+        notes.keep([entry for entry in left if entry in changed])
+        raise _all_drifted(changed)
     notes.close()
 
 
@@ -58,6 +74,8 @@ class _PuttingBack:
                 return self._stands_replaced(entry, now)
             case Did.RENAMED:
                 return self._stands_renamed(entry, now)
+            case Did.LINKED:
+                return False  # there is none: each link has an entry of its own by now
 
     def _stands_made(self, entry: Entry, path: Path, now: str) -> bool:
         if not entry.after:  # a parent: even where it is gone, the claim on it is given up
@@ -129,3 +147,14 @@ def _drifted(entry: Entry, now: str) -> Drifted:
     was, became = (entry.after or ABSENT).split()[0], now.split()[0]
     what = f"is {became}, not {was}, by now" if was != became else "has other content or another mode by now"
     return Drifted(f"`{entry.path}` {what}; it is left alone")
+
+
+_MOST_TOLD = 5
+
+
+def _all_drifted(changed: Mapping[Entry, Drifted]) -> Drifted:
+    """What changed since, told of together; the last of a ledger is the first that was looked at."""
+    told = [str(drifted) for drifted in reversed(list(changed.values()))]
+    more = len(told) - _MOST_TOLD
+    text = "; ".join([*told[:_MOST_TOLD], *([f"and {more} more"] if more > 0 else [])])
+    return Drifted(text, left=tuple(entry.path for entry in reversed(list(changed))))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from enum import StrEnum
 from functools import cached_property
 from typing import cast
@@ -111,7 +111,8 @@ class RollbackEntry(Struct, frozen=True):
     """One undo, in the order they were tried; `outcome` is undone, undo_failed, not_undoable or drifted.
 
     Of a node of a compensation, whose id is `stage.compensate/step`, it is what became of a node that ran forward.
-    `tail` is the last redacted lines of one that failed, `log` the name of its log; both may be empty.
+    `tail` is the last redacted lines of one that failed, `log` the name of its log; both may be empty. `left` names the things
+    that one that drifted left alone, as records do, where it put back all else; empty where it put back nothing.
     """
 
     node: str
@@ -123,6 +124,7 @@ class RollbackEntry(Struct, frozen=True):
     attempts: int = 0
     tail: str = ""
     log: str = ""
+    left: tuple[str, ...] = ()
 
 
 class RanBy(Struct, frozen=True):
@@ -149,8 +151,16 @@ class StageResult(Struct, frozen=True):
     attempts: int = 1
 
 
+class Pause(Struct, frozen=True):
+    """A span in which nobody carried the run out, before it was gone on with; milliseconds since the run began."""
+
+    started_ms: int
+    ended_ms: int
+
+
 class Receipt(Struct, frozen=True, dict=True):
-    """A whole run. `started` and `ended` are RFC 3339 UTC; every node of the plan stands in `nodes`, in declared order.
+    """A whole run. `started` and `ended` are RFC 3339 UTC, `duration_ms` is from the one to the other, with the `pauses`
+    in it; every node of the plan stands in `nodes`, in declared order.
 
     `critical_path` holds node ids by measured time with its length; `parallelism` is the sum of node durations over
     the wall clock, in thousandths. `error` is the phase, stage and text of a failure outside any node. `approvals` are
@@ -191,6 +201,17 @@ class Receipt(Struct, frozen=True, dict=True):
     break_glass: BreakGlass | None = None
     previous: str | None = None
     signatures: tuple[Signature, ...] = ()
+    pauses: tuple[Pause, ...] = ()
+
+    @property
+    def paused_ms(self) -> int:
+        """How long nobody carried it out."""
+        return sum(pause.ended_ms - pause.started_ms for pause in self.pauses)
+
+    @property
+    def running_ms(self) -> int:
+        """How long it was carried out."""
+        return max(0, self.duration_ms - self.paused_ms)
 
     @property
     def exit_code(self) -> int:
@@ -262,6 +283,7 @@ class Receipt(Struct, frozen=True, dict=True):
             "started": self.started,
             "ended": self.ended,
             "duration_ms": self.duration_ms,
+            "pauses": [{"started_ms": each.started_ms, "ended_ms": each.ended_ms} for each in self.pauses],
             "outcome": self.outcome.value,
             "error": self.error,
             "stages": [_stage_json(stage) for stage in self.stages],
@@ -275,6 +297,12 @@ class Receipt(Struct, frozen=True, dict=True):
             "redactions": self.redactions,
             "warnings": list(self.warnings),
         }
+
+
+def without_pauses(from_ms: int, to_ms: int, pauses: Iterable[Pause]) -> int:
+    """How much of a span lies in none of the pauses."""
+    paused = sum(max(0, min(to_ms, pause.ended_ms) - max(from_ms, pause.started_ms)) for pause in pauses)
+    return max(0, to_ms - from_ms - paused)
 
 
 def own_outcome(result: NodeResult) -> Outcome:
@@ -334,6 +362,7 @@ def _rollback_json(entry: RollbackEntry) -> Json:
         "attempts": entry.attempts,
         "tail": entry.tail,
         "log": entry.log,
+        "left": list(entry.left),
     }
 
 

@@ -15,6 +15,7 @@ from shipway.policies import break_glass_from_json, verdict_from_json
 from shipway.receipt import (
     RECEIPT_SCHEMA,
     NodeResult,
+    Pause,
     Receipt,
     RollbackEntry,
     RunOutcome,
@@ -67,6 +68,7 @@ def _receipt(data: Mapping[str, Json]) -> Receipt:
         parallelism_thousandths=integer_of(data["parallelism_thousandths"]),
         redactions=integer_of(data["redactions"]),
         warnings=tuple(str(text) for text in items_of(data["warnings"])),
+        pauses=msgspec.convert(data["pauses"], tuple[Pause, ...]),
     )
 
 
@@ -85,4 +87,5 @@ def _rollback(data: Mapping[str, Json]) -> RollbackEntry:
         attempts=integer_of(data["attempts"]),
         tail=str(data["tail"]),
         log=str(data["log"]),
+        left=tuple(map(str, items_of(data["left"]))),
     )

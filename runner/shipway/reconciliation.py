@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterable, Sequence
 
 from msgspec import Struct
 
+from shipway.canonical import Json
 from shipway.deviation import Found
 from shipway.node_ids import bodies_of, owner_of
-from shipway.nodes import NeedKind
+from shipway.nodes import Immediate, NeedKind, Slot
 from shipway.plan import Plan
 from shipway.planning import Selection
 from shipway.state import Entry
+
+_PUTTING = frozenset({"file.link", "file.links", "file.copy", "file.write"})
 
 
 class WayBack(Struct, frozen=True):
@@ -25,10 +29,11 @@ def way_back(plan: Plan, found: Iterable[Found], selection: Selection) -> WayBac
     """Of `plan`, which is whole, the nodes that made what differs, and those whose outputs they take; within `selection`."""
     wanted: set[str] = set()
     lost: list[Found] = []
+    by_path = _by_path(plan)
     for each in found:
         if not each.differs:
             continue
-        node = _maker(plan, each.entry)
+        node = _maker(plan, each.entry) or by_path.get((_stage_of(each.entry), each.entry.name), "")
         if node:
             wanted.add(node)
         else:
@@ -50,6 +55,31 @@ def _maker(plan: Plan, entry: Entry) -> str:
     """
     told = [entry.by] if entry.by else []
     return next((each.node for each in (*told, *reversed(entry.history)) if each.node in plan.by_id), "")
+
+
+def _by_path(plan: Plan) -> dict[tuple[str, str], str]:
+    """The nodes of `files` stages that put files there, by stage and path.
+
+    There a file is linked by a node of its own or together with others, as many as there are at the time.
+    """
+    stages = {stage.id for stage in plan.stages if stage.mode == "files"}
+    found: dict[tuple[str, str], str] = {}
+    for node in plan.nodes:
+        path, names = (_known(node.slots.get(name)) for name in ("path", "names"))
+        if node.stage not in stages or node.action not in _PUTTING or not isinstance(path, str):
+            continue
+        for name in names if isinstance(names, list) else [""]:
+            found[node.stage, posixpath.normpath(posixpath.join(path, str(name)))] = node.id
+    return found
+
+
+def _stage_of(entry: Entry) -> str:
+    """The stage that made a file; empty for anything else."""
+    return entry.by.node.partition("/")[0] if entry.by and entry.kind == "file" else ""
+
+
+def _known(slot: Slot | None) -> Json:
+    return slot.value if isinstance(slot, Immediate) else None
 
 
 def _needed(plan: Plan, node_id: str) -> Sequence[str]:

@@ -19,6 +19,9 @@ SPARED = "spared"
 LEAVES = "leaves"
 """The fact of a planned node that says what stands, or is gone, by its work, where its action cannot know: see `leaving`."""
 
+REPLACES_EACH = "replaces_each"
+"""The fact of a planned node that makes many files: by their names, the fingerprints of what the state says stands there."""
+
 KIND = re.compile(r"[a-z][a-z0-9-]*\Z")
 
 _USUAL = frozenset({STEP, "file", "package"})

@@ -45,6 +45,7 @@ _ACTIONS: Mapping[str, str] = {
     "file.exists": "shipway.actions.file_question:FileExists",
     "file.is_dir": "shipway.actions.file_question:FileIsDir",
     "file.link": "shipway.actions.file_link:FileLink",
+    "file.links": "shipway.actions.file_links:FileLinks",
     "file.mkdir": "shipway.actions.file_mkdir:FileMkdir",
     "file.move": "shipway.actions.file_move:FileMove",
     "file.remove": "shipway.actions.file_remove:FileRemove",

@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from shipway.action import ActionFailed, Drifted, NotUndoable, Work
 from shipway.canonical import Json
+from shipway.file_linking import Linking
 from shipway.file_moves import are_near, beside, copy, link_or_copy, move_over, remove
 from shipway.file_state import ABSENT, Kind, Real, fingerprint, kind_of, mode_of, real_folder
 from shipway.ledger_notes import Did, Entry, LedgerNotes
@@ -116,6 +117,25 @@ class Ledger:
         except FileExistsError as error:
             self._notes.drop_last()  # it came just now, and is not ours to remove
             raise ActionFailed(f"something came to `{path}` just now; it is left alone") from error
+
+    def link_all(self, linking: Linking, names: tuple[str, ...], real: Real) -> None:
+        """Make those of the links where nothing stands, and the directories above them that are missing: all noted at once."""
+        if not names:
+            return
+        folder = self._notes.name(linking.folder)
+        noted = Entry(Did.LINKED, folder, source=linking.target, names=names)
+        self.make_parents(linking.at(names[0]), real, for_entry=noted)
+        with linking.opened(real) as descriptor:
+            for count, name in enumerate(names):
+                try:
+                    os.symlink(linking.text(name), name, dir_fd=descriptor)
+                except FileExistsError as error:
+                    # It came just now, and is not ours to remove; those behind it are not there.
+                    self._notes.entries[-1] = Entry(Did.LINKED, folder, source=linking.target, names=names[:count])
+                    self._notes.save()
+                    raise ActionFailed(f"something came to `{linking.at(name)}` just now; it is left alone") from error
+                except OSError as error:
+                    raise OSError(error.errno, error.strerror, linking.at(name)) from error
 
     def replace(self, path: Path, new: Path) -> None:
         """Put `new`, a file or link, in place of what stands at `path`, of which a file or link is never away meanwhile."""
@@ -240,12 +260,15 @@ def changing(work: Work) -> Iterator[Ledger]:
         raise ActionFailed(told(error)) from error
 
 
-def undo_changes(work: Work) -> None:
-    """Put back what `do` changed; nothing where it changed nothing. Raises Drifted, NotUndoable or ActionFailed."""
+def undo_changes(work: Work, *, each: bool = False) -> None:
+    """Put back what `do` changed; nothing where it changed nothing. Raises Drifted, NotUndoable or ActionFailed.
+
+    `each`: what changed since keeps nothing else from being put back.
+    """
     notes = LedgerNotes.kept(work)
     if notes is not None:
         with faults_told():
-            put_back(notes)
+            put_back(notes, each=each)
 
 
 def _put_back_after(ledger: Ledger, error: BaseException) -> None:
@@ -270,6 +293,12 @@ def has_changed(work: Work) -> bool:
     """Whether `do` of this node came so far that it changed something, and that was not put back."""
     notes = LedgerNotes.kept(work)
     return notes is not None and notes.holds_changes
+
+
+def is_being_undone(work: Work) -> bool:
+    """Whether an undo of this node was begun and did not come to its end: some of its changes may be left."""
+    notes = LedgerNotes.noted(work)
+    return notes is not None and notes.is_being_put_back
 
 
 @contextmanager

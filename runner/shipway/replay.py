@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -10,7 +11,7 @@ from msgspec.structs import replace
 from shipway import saga
 from shipway.action import Verb
 from shipway.nodes import DONE, Node, Outcome
-from shipway.receipt import Attempt, NodeResult, RollbackEntry
+from shipway.receipt import Attempt, NodeResult, Pause, RollbackEntry
 from shipway.run_record import CRASHED, Decided, Recorded, RunRecord
 
 
@@ -96,6 +97,7 @@ def undos_of(record: RunRecord, stages: Mapping[str, str]) -> list[RollbackEntry
             attempts=entry.number,
             tail=entry.tail,
             log=entry.log,
+            left=entry.left,
         )
         for entry in record.history
         if entry.verb is Verb.UNDO and entry.sequence > last and entry.outcome not in (None, Outcome.UNKNOWN)
@@ -115,6 +117,17 @@ def last_moment_ms(record: RunRecord) -> int:
     """The latest time, since the run began, that the journal holds of it."""
     moments = [entry.ended_ms if entry.ended_ms is not None else entry.started_ms for entry in record.history]
     return max(moments, default=0)
+
+
+def pauses_of(record: RunRecord) -> tuple[Pause, ...]:
+    """From what is last known of each execution of the run to the first start in the next one."""
+    spans: dict[int, tuple[int, int]] = {}
+    for entry in record.history:
+        ended_ms = entry.ended_ms if entry.ended_ms is not None else entry.started_ms
+        first, last = spans.get(entry.execution, (entry.started_ms, ended_ms))
+        spans[entry.execution] = min(first, entry.started_ms), max(last, ended_ms)
+    ordered = [spans[execution] for execution in sorted(spans)]
+    return tuple(Pause(before[1], after[0]) for before, after in pairwise(ordered) if after[0] > before[1])
 
 
 def _standing(node: Node, entries: Sequence[Recorded], record: RunRecord) -> Standing:

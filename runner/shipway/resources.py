@@ -16,11 +16,15 @@ _SPECIAL = re.compile(r"[*?\[\\]")
 
 
 class Reach(IntEnum):
-    """How much of the file system a path stands for: what has that name, also all below it, or what a pattern names."""
+    """How much of the file system a path stands for: what has that name, also all below it, or what a pattern names.
+
+    `NAMES`: some of what is in that folder, and all below those, but not the folder.
+    """
 
     ENTRY = 0
     TREE = 1
     PATTERN = 2
+    NAMES = 3
 
 
 class Resource(NamedTuple):
@@ -29,9 +33,10 @@ class Resource(NamedTuple):
     scheme: str
     name: str
     reach: Reach = Reach.ENTRY
+    names: frozenset[str] = frozenset()
 
     def __str__(self) -> str:
-        return f"{self.scheme}:{self.name}"
+        return f"{self.scheme}:{self.name}" + ("/…" if self.reach is Reach.NAMES else "")
 
     @property
     def literal(self) -> str:
@@ -47,6 +52,8 @@ class Resource(NamedTuple):
         """Whether something belongs to both."""
         if self.scheme != other.scheme:
             return False
+        if self.reach is Reach.NAMES or other.reach is Reach.NAMES:
+            return _names_meet(self, other) if self.reach is Reach.NAMES else _names_meet(other, self)
         if self.reach is Reach.PATTERN or other.reach is Reach.PATTERN:
             return _patterns_meet(self, other)
         if self.name == other.name:
@@ -57,7 +64,8 @@ class Resource(NamedTuple):
 
     def ancestors(self) -> Iterable[str]:
         """The folders around it, the nearest first."""
-        return _around(self.literal if self.reach is Reach.PATTERN else posixpath.dirname(self.name))
+        is_inside = self.reach in (Reach.PATTERN, Reach.NAMES)
+        return _around(self.literal if is_inside else posixpath.dirname(self.name))
 
 
 @lru_cache(maxsize=1024)
@@ -86,6 +94,11 @@ def at_path(path: str, reach: Reach) -> Resource:
     return Resource("file", posixpath.normpath(path), reach)
 
 
+def in_folder(folder: str, names: Iterable[str]) -> Resource:
+    """Some of what is in a folder that an action acts on."""
+    return Resource("file", posixpath.normpath(folder), Reach.NAMES, frozenset(names))
+
+
 def file_patterns(texts: Iterable[str]) -> tuple[str, ...]:
     """The patterns among what `reads` lists, without `file:`; what is no file is left out."""
     found = []
@@ -109,6 +122,23 @@ def excludes(pattern: str, resource: Resource) -> bool:
 
 def _is_below(name: str, folder: str) -> bool:
     return folder == "." or name.startswith(folder + "/")
+
+
+def _names_meet(one: Resource, other: Resource) -> bool:
+    """As `meets`, of which `one` are names in a folder."""
+    if other.reach is Reach.NAMES and other.name == one.name:
+        return not one.names.isdisjoint(other.names)
+    if other.reach is Reach.PATTERN:
+        return any(_patterns_meet(at_path(f"{one.name}/{name}", Reach.TREE), other) for name in one.names)
+    if other.reach is not Reach.ENTRY and (one.name == other.name or _is_below(one.name, other.name)):
+        return other.reach is Reach.TREE or _names_inside(one.name, other)
+    return _names_inside(other.name, one)
+
+
+def _names_inside(path: str, names: Resource) -> bool:
+    """Whether a path is one of the names in a folder, or below one."""
+    inside = path if names.name == "." else path.removeprefix(f"{names.name}/")
+    return (inside != path or names.name == ".") and inside.partition("/")[0] in names.names
 
 
 def _patterns_meet(one: Resource, other: Resource) -> bool:

@@ -73,19 +73,19 @@ class Results:
         """A node has its outcome, and its stage with the last one."""
         self.by_node[result.node] = result
         progress = self._progress[result.node]
-        latest = result.attempts[progress.tried_before :]
         self._emit(
             NodeFinished(
                 node=result.node,
                 outcome=result.outcome.value,
                 at_ms=at_ms,
-                duration_ms=(result.ended_ms or 0) - latest[0].started_ms if latest else result.duration_ms,
+                duration_ms=result.worked_ms,
                 cause=result.cause,
                 error=result.error,
                 warning=result.warning,
                 log=result.log,
                 tail=result.tail,
                 exit_code=exit_code,
+                attempts=len(result.attempts),
             )
         )
         stage = progress.node.stage

@@ -182,7 +182,9 @@ class Retrying:
         tries = len(progress.attempts) - progress.tried_before
         delay = wait_ms(node.retry, tries, ended.retry_after_ms, self._around.fraction())
         due = self._around.clock_ms() + delay
-        self._around.events.emit(NodeRetrying(node.id, len(progress.attempts), ended.error, delay))
+        self._around.events.emit(
+            NodeRetrying(node.id, len(progress.attempts), ended.error, delay, progress.tried_before)
+        )
         self._sequence += 1
         self._waiting[node.id] = self._sequence
         if _is_taken_back(progress):

@@ -88,8 +88,8 @@ class Recorded(Struct, frozen=True):
     `verb` is do or undo; `number` counts a node's attempts from 1, of an undo it is how often it was tried. `outcome` and
     `ended_ms` are None where it was begun and never reported. `outputs` are the real values, without those that are or
     hold a secret: `lost` names them, and `is_undo_lost` says the same of `undo`; `sealed` is what a vault made of all that,
-    JSON with `outputs` and `undo`, or None. `emitted` are the children it asked for,
-    `records` what it says it made. `group` is the process group of its child, `group_started` when that started; `log` is
+    JSON with `outputs` and `undo`, or None. `emitted` are the children it asked for, `records` what it says it made, `left`
+    what an undo left alone of that. `group` is the process group of its child, `group_started` when that started; `log` is
     the name of its log.
     """
 
@@ -119,6 +119,7 @@ class Recorded(Struct, frozen=True):
     group_started: int | None = None
     emitted: tuple[Json, ...] = ()
     records: tuple[Record, ...] = ()
+    left: tuple[str, ...] = ()
 
     def attempt(self, number: int) -> Attempt:
         """As it stands in a receipt."""

@@ -17,7 +17,7 @@ from shipway.declaration import Rollback
 from shipway.nodes import FAILURES
 from shipway.plan import Plan
 from shipway.receipt import Receipt, RunOutcome, StageResult, by_from_json, stage_outcome
-from shipway.replay import Standing, begun_of, last_moment_ms, result_of, stand, undos_of
+from shipway.replay import Standing, begun_of, last_moment_ms, pauses_of, result_of, stand, undos_of
 from shipway.results import Execution
 from shipway.run_record import RunRecord, RunStatus
 
@@ -63,6 +63,7 @@ def _facts(record: RunRecord) -> RunFacts:
         started=_rfc3339(opening.began_ms),
         ended=_rfc3339(record.summary.ended_ms or opening.began_ms + took),
         duration_ms=took,
+        pauses=pauses_of(record),
         by=by_from_json(_with_all(opening.by)),
         platform=opening.platform,
         shipway=opening.shipway,

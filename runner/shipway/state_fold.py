@@ -40,13 +40,22 @@ class Telling(Struct, frozen=True, dict=True):
         """When the undo of each node ended, since the run began."""
         return {entry.node: entry.ended_ms for entry in self.receipt.rollback}
 
+    @cached_property
+    def left(self) -> Mapping[str, frozenset[str]]:
+        """Of nodes that were put back but for some of what they made, the names of that."""
+        return {entry.node: frozenset(entry.left) for entry in self.receipt.rollback if entry.left}
+
     def records(self, result: NodeResult) -> Iterator[tuple[Identity, HistoryRecord]]:
         """What a node's result says of the resources that it names."""
         receipt = self.receipt
+        left = self.left.get(result.node) if result.outcome is Outcome.DRIFTED else None
         for said in result.records:
             identity = Identity(receipt.lifecycle, receipt.target, said.kind, said.name)
             standing = _standing(result, said.present)
-            yield identity, self.record(result, standing, said.present, said.fingerprint, said.facts)
+            record = self.record(result, standing, said.present, said.fingerprint, said.facts)
+            if left is not None and said.name not in left:
+                record = replace(record, outcome=Outcome.UNDONE, standing=None)
+            yield identity, record
 
     def record(
         self,
@@ -204,6 +213,8 @@ def later(entries: dict[Identity, tuple[Standing, HistoryRecord | None]], tellin
             return False
         for identity, record in telling.records(result):
             before = entries.get(identity)
+            if record.outcome is Outcome.UNDONE:
+                return False
             if before is not None and before[1] is not None and record.at_ms <= before[1].at_ms:
                 return False
             if record.standing is not None:

@@ -69,6 +69,7 @@ def undoable(receipt: Receipt, plan: Plan) -> Undoable | None:
 
 def summarise(receipt: Receipt) -> Summary:
     """The numbers of a run; of one without nodes all are zero."""
+    put_back = _put_back_in_part(receipt)
     there: dict[tuple[str, str], Record] = {}
     undone: set[tuple[str, str]] = set()
     changes: dict[Change, int] = {}
@@ -82,7 +83,7 @@ def summarise(receipt: Receipt) -> Summary:
                 continue
             if result.outcome is Outcome.SUCCEEDED:
                 there[record.kind, record.name] = record
-            elif result.outcome is Outcome.UNDONE:
+            elif result.outcome is Outcome.UNDONE or record.name in put_back.get(result.node, ()):
                 undone.add((record.kind, record.name))
     present = [record for record in there.values() if record.present]
     kinds: dict[str, int] = {}
@@ -103,6 +104,16 @@ def summarise(receipt: Receipt) -> Summary:
         failed=sum(_has_failed(result) for result in receipt.nodes),
         not_run=outcomes.get(Outcome.NOT_STARTED, 0) + outcomes.get(Outcome.BLOCKED, 0),
     )
+
+
+def _put_back_in_part(receipt: Receipt) -> Mapping[str, frozenset[str]]:
+    """By node that drifted, what of it was put back all the same."""
+    made = {result.node: result for result in receipt.nodes if result.outcome is Outcome.DRIFTED}
+    return {
+        entry.node: frozenset(record.name for record in made[entry.node].records).difference(entry.left)
+        for entry in receipt.rollback
+        if entry.left and entry.node in made
+    }
 
 
 def made_words(summary: Summary) -> list[str]:

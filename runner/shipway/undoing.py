@@ -77,7 +77,7 @@ class Undoing:
         elif how is Outcome.UNDONE and (yield from self._still_holds(work)):
             how, error = Outcome.UNDO_FAILED, "`undo` exited 0, but `verify` still finds the work"
         now = self._around.clock_ms()
-        self._around.journal.undo_ended(node, Undone(how, now, error, tries, ended.tail, ended.log))
+        self._around.journal.undo_ended(node, Undone(how, now, error, tries, ended.tail, ended.log, left=ended.left))
         return self._entry(node, how, error, started, tries, ended)
 
     def compensate(self, progress: Progress, outcome: Outcome) -> Steps:
@@ -133,6 +133,6 @@ class Undoing:
     def _entry(
         self, node: Node, outcome: Outcome, error: str, started: int, tries: int = 0, ended: Ended | None = None
     ) -> RollbackEntry:
-        tail, log = (ended.tail, ended.log) if ended else ("", "")
+        tail, log, left = (ended.tail, ended.log, ended.left) if ended else ("", "", ())
         stage = node.stage.partition(".")[0]
-        return RollbackEntry(node.id, stage, outcome, started, self._around.clock_ms(), error, tries, tail, log)
+        return RollbackEntry(node.id, stage, outcome, started, self._around.clock_ms(), error, tries, tail, log, left)

@@ -9,7 +9,7 @@ from typing import Literal
 
 from shipway.action import Access, ActionFailed, Done, PlanWork, Prediction, SlotRule, SlotType, Work
 from shipway.declaration import OutputRule
-from shipway.file_content import CHANGE_OF, outside, refuse_other, unplanned, verified
+from shipway.file_content import CHANGE_OF, outside, unplanned, verified
 from shipway.file_placing import (
     ON_CONFLICT,
     WITHIN,
@@ -19,6 +19,7 @@ from shipway.file_placing import (
     leads_to,
     left_alone,
     link_to,
+    refuse_other,
     seen,
 )
 from shipway.file_records import gone_below, here

@@ -8,8 +8,8 @@ from typing import Literal
 
 from shipway.action import Access, ActionFailed, Done, PlanWork, Prediction, SlotRule, SlotType, Work
 from shipway.declaration import OutputRule
-from shipway.file_content import outside, refuse_other, unplanned
-from shipway.file_placing import WITHIN, confined_target, leads_to, target_of
+from shipway.file_content import outside, unplanned
+from shipway.file_placing import WITHIN, confined_target, leads_to, refuse_other, target_of
 from shipway.file_records import gone, gone_below, moved
 from shipway.file_state import Kind, describe, kind_of
 from shipway.nodes import Change, Fidelity, Outcome, Verified

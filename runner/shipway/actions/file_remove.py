@@ -8,7 +8,7 @@ from typing import Literal
 
 from shipway.action import Done, PlanWork, Prediction, SlotRule, Work
 from shipway.declaration import OutputRule
-from shipway.file_content import refuse_other
+from shipway.file_placing import refuse_other
 from shipway.file_removal import REMOVAL_SLOTS, plan_removal, remove, verify_removal
 from shipway.file_state import kind_of
 from shipway.nodes import Verified

@@ -13,7 +13,8 @@ from shipway.canonical import Json
 from shipway.declaration import OutputRule
 from shipway.downloads import Download, Part, check_url, fetch, shown_url
 from shipway.durations import parse_ms
-from shipway.file_content import CHANGE_OF, outside, refuse_other, unplanned, verified
+from shipway.file_content import CHANGE_OF, outside, unplanned, verified
+from shipway.file_placing import refuse_other
 from shipway.file_records import gone_below, here
 from shipway.file_state import (
     Kind,

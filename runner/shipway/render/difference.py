@@ -16,6 +16,9 @@ SignedLine: TypeAlias = tuple[str, str]
 _MAX_COMPARED = 500
 """difflib takes quadratic time: longer texts are shown as all gone and all come."""
 
+_MAX_WHOLE = 8
+"""Lists of more texts than these are compared text by text."""
+
 _Leaves: TypeAlias = dict[str, Json]
 
 
@@ -52,7 +55,24 @@ def _leaves(value: Json, name: str = "") -> Iterator[tuple[str, Json]]:
 def _changed(name: str, old: Json, new: Json) -> list[SignedLine]:
     if isinstance(old, str) and isinstance(new, str) and ("\n" in old or "\n" in new):
         return [*_label(" ", name), *_compared(clean(old).split("\n"), clean(new).split("\n"))]
+    if (items := _items_changed(old, new)) is not None:
+        return [*_label(" ", name), *items]
     return [*_whole("-", name, old), *_whole("+", name, new)]
+
+
+def _items_changed(old: Json, new: Json) -> list[SignedLine] | None:
+    """What went from a long list of texts, and what came; None for anything else, and where only their order is another."""
+    before, after = _texts(old), _texts(new)
+    if before is None or after is None or max(len(before), len(after)) <= _MAX_WHOLE:
+        return None
+    there, wanted = frozenset(before), frozenset(after)
+    gone = [("-", f"  {inline(text)}") for text in before if text not in wanted]
+    return gone + [("+", f"  {inline(text)}") for text in after if text not in there] or None
+
+
+def _texts(value: Json) -> list[str] | None:
+    texts = [each for each in value if isinstance(each, str)] if isinstance(value, list) else None
+    return texts if texts is not None and isinstance(value, list) and len(texts) == len(value) else None
 
 
 def _compared(old: Sequence[str], new: Sequence[str]) -> list[SignedLine]:

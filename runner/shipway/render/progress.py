@@ -56,7 +56,7 @@ def tell(event: Event, nodes: Mapping[str, Node], *, is_verbose: bool) -> Line |
             done = f" and {kept} done before" if kept else ""
             return Line("▶", "", f"run {run}: {plural(len(ids), 'node')}{done}, up to {parallel} at once", Colour.BOLD)
         case NodeStarted(node, attempt):
-            again = f" (attempt {attempt}{_of(attempt, node, nodes)})" if attempt > 1 else ""
+            again = f" (attempt {attempt}{_of(node, event.before, nodes)})" if attempt > 1 else ""
             return Line(">", node, f"started{again}", Colour.DIM)
         case NodeRetrying():
             return _retrying(event, nodes)
@@ -131,9 +131,10 @@ def cut_front(text: str, cells: int) -> str:
     return "…" + cut(text[::-1], cells)[:-1][::-1]
 
 
-def _of(attempt: int, node: str, nodes: Mapping[str, Node]) -> str:
-    """How many there may be; not said where its stage is tried again, since then attempts go on counting."""
-    return f" of {nodes[node].retry.attempts}" if node in nodes and attempt <= nodes[node].retry.attempts else ""
+def _of(node: str, before: int, nodes: Mapping[str, Node]) -> str:
+    """How many there may be, with those before that count no more; not said of what is tried once."""
+    attempts = nodes[node].retry.attempts if node in nodes else 1
+    return f" of {before + attempts}" if attempts > 1 else ""
 
 
 def _taken_back(event: NodeTakenBack) -> Line:
@@ -145,7 +146,8 @@ def _taken_back(event: NodeTakenBack) -> Line:
 
 
 def _retrying(event: NodeRetrying, nodes: Mapping[str, Node]) -> Line:
-    next_one = f"retrying in {format_ms(event.delay_ms)} (attempt {event.attempt + 1}{_of(event.attempt + 1, event.node, nodes)})"
+    bound = _of(event.node, event.before, nodes)
+    next_one = f"retrying in {format_ms(event.delay_ms)} (attempt {event.attempt + 1}{bound})"
     return Line("↻", event.node, f"{event.error or 'failed'}; {next_one}", Colour.YELLOW)
 
 
@@ -157,15 +159,21 @@ def _finished(event: NodeFinished) -> Line:
     if outcome is Outcome.BLOCKED and event.cause:
         text += f" by {readable(event.cause)}"
     elif outcome in DONE and event.duration_ms:
-        text += f" in {format_ms(event.duration_ms)}"
+        text += f" in {_worked(event)}"
     elif outcome in FAILURES or outcome is Outcome.CANCELLED:
-        text += f" after {format_ms(event.duration_ms)}"
+        text += f" after {_worked(event)}"
     error = event.error if event.error != f"exit {event.exit_code}" else ""
     cause = event.cause if outcome is not Outcome.BLOCKED else ""
     details = "; ".join(part for part in (error, cause) if part)
     text += f": {details}" if details else ""
     text += f" (warning: {event.warning})" if event.warning else ""
     return Line(OUTCOME_SIGNS[outcome], event.node, text, outcome_colour(outcome), is_alarm=outcome in FAILURES)
+
+
+def _worked(event: NodeFinished) -> str:
+    """How long its attempts took together, as the receipt's table has it."""
+    tries = f" in {event.attempts} attempts" if event.attempts > 1 else ""
+    return format_ms(event.duration_ms) + tries
 
 
 def _stopping(event: Stopping) -> Line:

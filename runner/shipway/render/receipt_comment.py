@@ -36,6 +36,7 @@ from shipway.render.receipt_words import (
     parallelism,
     receipt_counts,
     result_word,
+    took_words,
     undo_text,
 )
 from shipway.render.shorten import Detail, Rank, Report, Row, fit
@@ -85,7 +86,7 @@ def _head(receipt: Receipt) -> str:
     facts += [
         *receipt_counts(receipt),
         *map(prose, made_words(summarise(receipt))),
-        f"took {format_ms(receipt.duration_ms)}",
+        f"took {took_words(receipt)}",
     ]
     facts += [f"approved {prose(approved_words(approval))}" for approval in receipt.approvals]
     sign = {RunOutcome.SUCCEEDED: "✅", RunOutcome.CANCELLED: "⏹", RunOutcome.ROLLED_BACK: "↩️"}.get(

@@ -30,6 +30,7 @@ from shipway.render.receipt_words import (
     preview_next,
     receipt_counts,
     result_word,
+    took_words,
     undo_text,
 )
 from shipway.render.signs import OUTCOME_SIGNS, VERDICT_COLOURS, outcome_colour
@@ -120,7 +121,7 @@ def _head(page: Page, receipt: Receipt, ended: str, took: str) -> None:
         page.wrapped(f"{broken_glass(receipt.break_glass)}", "! ", Colour.RED)
     title = f"{one_line(receipt.lifecycle)} → {one_line(receipt.target)}: {ended}"
     page.heading(title, f"run {one_line(receipt.run)}", colour)
-    page.fact("started", f"{one_line(receipt.started)}, {took} {format_ms(receipt.duration_ms)}{_by(receipt)}")
+    page.fact("started", f"{one_line(receipt.started)}, {took} {took_words(receipt)}{_by(receipt)}")
     page.fact("summary", unbroken(receipt_counts(receipt)))
     if made := made_words(summarise(receipt)):
         page.fact("made", unbroken(made))
@@ -253,7 +254,7 @@ def _foot(page: Page, receipt: Receipt, plan: Plan | None) -> None:
         path = " → ".join(one_line(readable(node)) for node in receipt.critical_path)
         page.fact(
             "longest",
-            f"{path}, {format_ms(receipt.critical_path_ms)} of {format_ms(receipt.duration_ms)}",
+            f"{path}, {format_ms(receipt.critical_path_ms)} of {format_ms(receipt.running_ms)}",
             colour=Colour.DIM,
         )
     if parallelism(receipt):

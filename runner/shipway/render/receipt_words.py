@@ -42,6 +42,12 @@ def ending(receipt: Receipt) -> str:
     return ENDINGS[receipt.outcome]
 
 
+def took_words(receipt: Receipt) -> str:
+    """`12s`, of a run that was gone on with `12s, paused for 1h2m`: how long it was carried out."""
+    paused = f", paused for {format_ms(receipt.paused_ms)}" if receipt.paused_ms else ""
+    return f"{format_ms(receipt.running_ms)}{paused}"
+
+
 def preview_next(receipt: Receipt, plan: Plan | None) -> str:
     """What to type after a run that made, stopped or removed an environment of mode `preview`; empty for any other run.
 

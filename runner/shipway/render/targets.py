@@ -23,7 +23,10 @@ _ANSWERS = {
 
 def counts(plan: Plan) -> str:
     """`3 missing, 5 linked, 1 conflict`: how the targets stand, in the order of the words; empty where there are none."""
-    found = Counter(finding.status for finding in plan.preflight if finding.status is not None)
+    found: Counter[Status] = Counter()
+    for finding in plan.preflight:
+        if finding.status is not None:
+            found[finding.status] += finding.count
     return ", ".join(f"{found[status]} {status.value}" for status in Status if found[status])
 
 

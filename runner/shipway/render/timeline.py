@@ -10,7 +10,7 @@ from msgspec import Struct
 from shipway.durations import format_ms
 from shipway.node_ids import readable
 from shipway.nodes import FAILURES, Outcome
-from shipway.receipt import NodeResult, Receipt, RollbackEntry, own_outcome
+from shipway.receipt import NodeResult, Receipt, RollbackEntry, own_outcome, without_pauses
 from shipway.render.columns import NARROWEST, Colour, pad, paint, width
 from shipway.render.foreign import inert, one_line
 from shipway.render.progress import cut_front
@@ -60,11 +60,11 @@ def marks_for(encoding: str, locale: str, term: str) -> Marks:
 def render_timeline(receipt: Receipt, marks: Marks, *, colour: bool, columns: int) -> str:
     """One line for each node that ran, and each undo, in the order they began; empty where nothing ran. Ends with a line end."""
     rows = [_row(result, receipt, marks) for result in receipt.nodes if result.started_ms is not None]
-    rows += [_undo_row(entry, marks) for entry in receipt.rollback]
+    rows += [_undo_row(entry, receipt, marks) for entry in receipt.rollback]
     if not rows:
         return ""
     shown = _longest(rows)
-    total = max(max(end for row in rows for _, end in row.spans), receipt.duration_ms, 1)
+    total = max(max(end for row in rows for _, end in row.spans), receipt.running_ms, 1)
     columns = max(columns, NARROWEST)
     cells = min(max(width(row.name) for row in shown), _MOST_NAME, columns // 3)
     room = columns - cells - _TOOK - 5
@@ -74,15 +74,18 @@ def render_timeline(receipt: Receipt, marks: Marks, *, colour: bool, columns: in
         lines.append(paint(f"  and {len(rows) - len(shown)} shorter ones", Colour.DIM, colour))
     lines.append(paint(" " * (cells + 4) + _axis(total, room), Colour.DIM, colour))
     if any(row.is_longest for row in shown):
-        path = f"{format_ms(receipt.critical_path_ms)} of {format_ms(receipt.duration_ms)}"
+        path = f"{format_ms(receipt.critical_path_ms)} of {format_ms(receipt.running_ms)}"
         lines.append(paint(f"  {marks.longest} the longest path, {path}", Colour.DIM, colour))
+    if receipt.paused_ms:
+        lines.append(paint(f"  paused for {format_ms(receipt.paused_ms)}, which is left out", Colour.DIM, colour))
     return inert("\n".join(line.rstrip() for line in lines)) + "\n"
 
 
 def _row(result: NodeResult, receipt: Receipt, marks: Marks) -> _Row:
-    spans = [(attempt.started_ms, attempt.ended_ms) for attempt in result.attempts]
-    spans = spans or [(result.started_ms or 0, result.ended_ms or result.started_ms or 0)]
-    ready = result.ready_ms if result.ready_ms is not None else spans[0][0]
+    told = [(attempt.started_ms, attempt.ended_ms) for attempt in result.attempts]
+    told = told or [(result.started_ms or 0, result.ended_ms or result.started_ms or 0)]
+    spans = [(_running(start, receipt), _running(end, receipt)) for start, end in told]
+    ready = _running(result.ready_ms, receipt) if result.ready_ms is not None else spans[0][0]
     between = [(before[1], after[0]) for before, after in pairwise(spans)]
     is_longest = result.node in receipt.critical_path
     return _Row(
@@ -96,8 +99,14 @@ def _row(result: NodeResult, receipt: Receipt, marks: Marks) -> _Row:
     )
 
 
-def _undo_row(entry: RollbackEntry, marks: Marks) -> _Row:
-    span = (entry.started_ms, max(entry.started_ms, entry.ended_ms))
+def _running(at_ms: int, receipt: Receipt) -> int:
+    """How long the run had been carried out by then."""
+    return without_pauses(0, at_ms, receipt.pauses)
+
+
+def _undo_row(entry: RollbackEntry, receipt: Receipt, marks: Marks) -> _Row:
+    start, end = _running(entry.started_ms, receipt), _running(entry.ended_ms, receipt)
+    span = (start, max(start, end))
     return _Row(f"undo {one_line(readable(entry.node))}", entry.outcome, (span,), (), marks.undo)
 
 
