@@ -305,7 +305,7 @@ def unchanged_process() -> Iterator[None]:
         yield
     assert dict(os.environ) == before[0], "it changed the environment"
     assert Path.cwd() == before[1], "it changed the working directory"
-    assert _open_files() == before[2], "it left files open"
+    assert _open_files() <= before[2], "it left files open"  # fewer: what an earlier test left was collected
     assert not out.getvalue() and not errors.getvalue(), "it wrote to stdout or stderr"
 
 
