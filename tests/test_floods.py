@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ from shipway.attempt import Ended
 from shipway.attempts import Attempts
 from shipway.nodes import Outcome
 from shipway.redaction import Redactor
-from shipway.transcript import Transcript
+from shipway.transcript import Bounds, Transcript, salvage
 from tests.runs import GRACE, environment
 
 MIB = 1 << 20
@@ -77,3 +79,69 @@ def test_no_part_of_a_secret_is_shown_where_reading_was_given_up(tmp_path: Path)
     shown, _, note = (tmp_path / "log").read_text().partition("\n")
     assert set(shown) == {"x"}
     assert note == "2 MiB of its output were not read: the run was ended\n"
+
+
+def _printed(transcript: Transcript, content: bytes) -> None:
+    with open(transcript.descriptor, "ab", closefd=False) as raw:
+        raw.write(content)
+
+
+def test_what_was_read_is_given_back_to_the_disk_while_a_step_goes_on_printing(tmp_path: Path) -> None:
+    raw = tmp_path / "raw"
+    transcript = Transcript(str(raw), str(tmp_path / "log"), Redactor({}), Bounds(freed=MIB))
+    for _ in range(8):
+        _printed(transcript, b"x" * MIB)
+        transcript.pump()
+    told = os.stat(raw)
+    assert told.st_size == 8 * MIB
+    if sys.platform == "linux":
+        assert told.st_blocks * 512 <= MIB
+    transcript.close()
+    assert (tmp_path / "log").read_bytes() == b"x" * 8 * MIB
+    assert transcript.fault == ""
+
+
+def test_where_a_step_prints_faster_than_can_be_read_what_is_between_is_left_out_and_that_is_said(
+    tmp_path: Path,
+) -> None:
+    raw, log = tmp_path / "raw", tmp_path / "log"
+    transcript = Transcript(str(raw), str(log), Redactor({"IT": SECRET}), Bounds(behind=4 * MIB))
+    _printed(transcript, b"first\n" + b"x" * (16 * MIB - 64))
+    # The end that is read begins amid a line, and amid a secret that is broken into lines.
+    rest = f"{SECRET[8:14]}\n{SECRET[14:]}\n".encode()
+    _printed(transcript, SECRET[:8].encode() + rest + ((b"y" * 99 + b"\n") * 11_000)[len(rest) - MIB :])
+    fresh = transcript.pump()
+    assert "MiB of its output were not read: it printed faster than that" in fresh
+    _printed(transcript, b"last\n")
+    transcript.close()
+    text = log.read_text()
+    assert text.startswith("first\nx") and text.endswith("y\nlast\n")
+    assert not any(part in text for part in (SECRET[:8], SECRET[8:14], SECRET[14:]))
+    assert "\n14 MiB of its output were not read: it printed faster than that\n" in text
+    assert transcript.fault == "the log is not whole: 14 MiB of its output were not read"
+
+
+def test_a_log_keeps_so_much_and_says_so_and_the_end_is_known_all_the_same(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    transcript = Transcript(str(tmp_path / "raw"), str(log), Redactor({}), Bounds(log=2 * MIB))
+    for _ in range(4):
+        _printed(transcript, b"x" * MIB)
+        transcript.pump()
+    _printed(transcript, b"\nit failed here\n")
+    transcript.close()
+    assert log.read_text().endswith("x\nmore than 2 MiB: what follows is not kept\n")
+    assert transcript.tail.endswith("\nit failed here\n")
+    assert transcript.fault == "the log is not whole: it is more than 2 MiB"
+
+
+def test_of_what_a_killed_run_left_the_part_that_was_given_back_is_not_read_again(tmp_path: Path) -> None:
+    raw, log = tmp_path / "raw", tmp_path / "log"
+    transcript = Transcript(str(raw), str(tmp_path / "other"), Redactor({}), Bounds(freed=MIB))
+    _printed(transcript, b"x" * 2 * MIB)
+    transcript.pump()
+    _printed(transcript, b"the end\n")
+    salvage(raw, log, Redactor({}))
+    os.close(transcript.descriptor)
+    assert log.read_text().lstrip("x") == "the end\n"
+    if sys.platform == "linux":
+        assert log.read_text() == "the end\n"
