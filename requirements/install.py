@@ -7,6 +7,7 @@ python3 -I requirements/install.py action               the action's, under RUNN
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -17,6 +18,7 @@ import tempfile
 import venv
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 OLDEST = (3, 11)
@@ -104,14 +106,111 @@ def _install_packages(environment: Path, lock: Path) -> None:
     if uv := shutil.which("uv"):
         subprocess.run([uv, "pip", "install", "--python", python, *_options(lock)], cwd=environment, check=True)
         return
-    pip = _pip(python)
+    _install_with_pip(_pip(python), lock, environment)
+
+
+def _install_with_pip(pip: list[str], lock: Path, environment: Path) -> None:
+    """What pip has to do is mostly to read indexes, so it is told where the files are, once it has found them for a lock.
+
+    An address may be gone, or be on another mirror by now: then they are looked for again. It is trusted with nothing: what
+    is there has to have one of the lock's hashes.
+    """
+    pins, remembered = _pins(lock), _remembered(lock)
+    known = _addressed(pins, remembered)
+    if known and not _run_pip(pip, known, environment, is_quiet=True):
+        return
+    found: dict[str, tuple[str, str]] = {}
+    if failed := _run_pip(pip, [pin for _, pin in pins], environment, found):
+        raise subprocess.CalledProcessError(failed, pip)
+    _remember(found, remembered)
+
+
+def _run_pip(
+    pip: list[str],
+    pins: list[str],
+    environment: Path,
+    found: dict[str, tuple[str, str]] | None = None,
+    *,
+    is_quiet: bool = False,
+) -> int:
+    """Installs the pins by two processes at once, each busy on one core; neither half has a package of the other.
+
+    The greater exit code. Where from each package came, and its hash, goes into `found`.
+    """
+    told = subprocess.DEVNULL if is_quiet else None
     with tempfile.TemporaryDirectory() as folder:
-        quick = ["--no-compile", "--disable-pip-version-check"]
-        halves = [[*pip, "install", *quick, *_options(half)] for half in _halves(lock, Path(folder))]
-        # Two at once: pip spends seconds on reading indexes, on one core. Neither half has a package of the other.
-        running = [subprocess.Popen(half, cwd=environment) for half in halves]
+        running = []
+        for name, half in zip(("one", "other"), _halves(pins), strict=True):
+            path = Path(folder, f"{name}.lock")
+            path.write_text("".join(half), encoding="utf-8")
+            quick = ["--no-compile", "--disable-pip-version-check", "--report", str(path.with_suffix(".json"))]
+            command = [*pip, "install", *quick, *_options(path)]
+            running.append(subprocess.Popen(command, cwd=environment, stderr=told))
         if failed := max(process.wait() for process in running):
-            raise subprocess.CalledProcessError(failed, pip)
+            return failed
+        for report in Path(folder).glob("*.json") if found is not None else ():
+            found |= _told(json.loads(report.read_text(encoding="utf-8")))
+    return 0
+
+
+def _told(report: dict[str, Any]) -> dict[str, tuple[str, str]]:
+    """Address and hash of each package of an installation report.
+
+    Source: https://pip.pypa.io/en/stable/reference/installation-report/
+    """
+    found = {}
+    for each in report["install"]:
+        file = each["download_info"]
+        if digest := file.get("archive_info", {}).get("hashes", {}).get("sha256"):
+            found[_normal(each["metadata"]["name"])] = (file["url"], digest)
+    return found
+
+
+def _addressed(pins: list[tuple[str, str]], remembered: Path | None) -> list[str]:
+    """The pins as addresses with the hash of what is there, one of the lock's; none where they are not known, or not to be used."""
+    try:
+        known = json.loads(remembered.read_text(encoding="utf-8")) if remembered else {}
+        found = [
+            _address(name, pin, *known[name]) for name, pin in pins if name in known or ";" not in pin.splitlines()[0]
+        ]
+    except (OSError, ValueError, TypeError, KeyError):
+        return []
+    return found
+
+
+def _address(name: str, pin: str, address: str, digest: str) -> str:
+    """Raises ValueError for a hash that the lock has not, and for what is no address."""
+    if f"--hash=sha256:{digest}" not in pin.split() or not re.fullmatch(r"[a-z]+://[!-~]+", address):
+        raise ValueError(name)
+    return f"{name} @ {address} --hash=sha256:{digest}\n"
+
+
+def _remembered(lock: Path) -> Path | None:
+    """Where it is kept which files pip takes for a lock: in pip's own cache, so that what keeps one keeps the other.
+
+    Another Python, machine or setting of pip takes others.
+    """
+    if os.environ.get("PIP_NO_CACHE_DIR"):
+        return None
+    settings = sorted(f"{name}={value}" for name, value in os.environ.items() if name.startswith("PIP_"))
+    of = [sys.implementation.cache_tag, sysconfig.get_platform(), *settings, lock.read_text(encoding="utf-8")]
+    home = Path.home()
+    default = home / "Library/Caches" if sys.platform == "darwin" else home / ".cache"
+    caches = os.environ.get("XDG_CACHE_HOME", "") if sys.platform != "darwin" else ""
+    folder = os.environ.get("PIP_CACHE_DIR") or Path(caches or default, "pip")
+    return Path(folder, "shipway", f"{hashlib.sha256(json.dumps(of).encode()).hexdigest()}.json")
+
+
+def _remember(found: dict[str, tuple[str, str]], path: Path | None) -> None:
+    if path is None or not path.parent.parent.is_dir():  # pip has no cache here
+        return
+    try:
+        path.parent.mkdir(exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as file:
+            json.dump(found, file)
+        os.replace(file.name, path)
+    except OSError:
+        return  # it is looked for again next time
 
 
 def _pip(python: str) -> list[str]:
@@ -130,16 +229,23 @@ def _options(lock: Path) -> list[str]:
     return ["--quiet", "--no-deps", "--require-hashes", "--only-binary", ":all:", "--requirement", str(lock)]
 
 
-def _halves(lock: Path, folder: Path) -> list[Path]:
-    """Two locks that together are `lock`, of about the same work: a package with many files has a long index to read."""
-    pins = re.split(r"^(?=[a-z])", lock.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]
+def _pins(lock: Path) -> list[tuple[str, str]]:
+    """The name and the lines of each package of a lock."""
+    parts = re.split(r"^(?=[a-z])", lock.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]
+    return [(_normal(part.partition("==")[0]), part) for part in parts]
+
+
+def _normal(name: str) -> str:
+    """Source: https://packaging.python.org/en/latest/specifications/name-normalization/"""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _halves(pins: list[str]) -> tuple[list[str], list[str]]:
+    """Two parts of about the same work: a package with many files has a long index to read."""
     halves: tuple[list[str], list[str]] = ([], [])
     for pin in sorted(pins, key=_files_of, reverse=True):
         min(halves, key=lambda half: sum(map(_files_of, half)) + _OF_ANY * len(half)).append(pin)
-    paths = [folder / "one.lock", folder / "other.lock"]
-    for half, path in zip(halves, paths, strict=True):
-        path.write_text("".join(half), encoding="utf-8")
-    return paths
+    return halves
 
 
 def _files_of(pin: str) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import re
 import shutil
@@ -11,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.act.job import export_action, runner_path
+from tests.act.job import export_action, locked_wheels, runner_path
 
 pytestmark = pytest.mark.acceptance
 
@@ -101,3 +103,76 @@ def test_a_package_with_another_hash_than_the_lock_is_refused(action: Path, tmp_
     assert "hash" in refused.stderr.lower()
     assert not (tmp_path / "output").exists()
     assert list(tmp_path.rglob(".shipway-ready")) == []
+
+
+@pytest.fixture
+def small(action: Path, tmp_path: Path) -> Path:
+    """The action with two packages only, whose wheels are in `wheels` beside it; pip's cache is beside it as well."""
+    changed = shutil.copytree(action, tmp_path / "small")
+    (tmp_path / "wheels").mkdir()
+    (tmp_path / "cache").mkdir()
+    lock = changed / "requirements/action.lock"
+    pins = re.split(r"^(?=[a-z])", lock.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]
+    lock.write_text("".join(pin for pin in pins if pin.startswith(NAMES)), encoding="utf-8")
+    for wheel in locked_wheels().iterdir():
+        if wheel.name.startswith(NAMES):
+            shutil.copy(wheel, tmp_path / "wheels")
+    return changed
+
+
+NAMES = ("rfc8785", "smmap")
+
+
+def with_pip(small: Path, job: str) -> tuple[subprocess.CompletedProcess[str], Path]:
+    """A job of its own on the same machine, which has no index and no uv; and the folder that it made for itself."""
+    beside = small.parent
+    (beside / job).mkdir()
+    path = os.pathsep.join((f"{sys.base_prefix}/bin", "/usr/bin", "/bin"))
+    if shutil.which("uv", path=path):
+        pytest.skip("uv stands beside this Python, so that pip is not what installs")
+    settings = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(beside / "wheels"), "PIP_CACHE_DIR": str(beside / "cache")}
+    return install(small, beside / job, PATH=path, **settings), beside / job
+
+
+def remembered(small: Path) -> Path:
+    (found,) = (small.parent / "cache/shipway").iterdir()
+    return found
+
+
+def test_what_pip_found_once_is_not_looked_for_again(small: Path) -> None:
+    first, _ = with_pip(small, "first")
+    assert first.returncode == 0, first.stderr
+    moved = small.parent / "elsewhere"
+    (small.parent / "wheels").rename(moved)
+    (small.parent / "wheels").mkdir()
+    known = remembered(small)
+    known.write_text(known.read_text().replace("/wheels/", "/elsewhere/"))
+    second, job = with_pip(small, "second")
+    assert second.returncode == 0, second.stderr
+    assert (environment_in(job) / "bin/python").exists()
+
+
+@pytest.mark.parametrize("altered", ["gone", "content", "hash", "package", "json"])
+def test_what_pip_found_once_is_trusted_with_nothing(small: Path, altered: str) -> None:
+    first, job = with_pip(small, "first")
+    assert first.returncode == 0, first.stderr
+    known = remembered(small)
+    told = json.loads(known.read_text())
+    assert sorted(told) == sorted(NAMES)
+    other = small.parent / "other" / next((small.parent / "wheels").glob("rfc8785*")).name
+    other.parent.mkdir()
+    other.write_bytes(b"no wheel, and not of this hash")
+    if altered == "gone":
+        told["smmap"][0] += "gone"
+    elif altered == "content":
+        told["rfc8785"][0] = other.as_uri()
+    elif altered == "hash":
+        told["rfc8785"] = [other.as_uri(), hashlib.sha256(other.read_bytes()).hexdigest()]
+    elif altered == "package":
+        del told["smmap"]
+    known.write_text("[" if altered == "json" else json.dumps(told))
+    second, job = with_pip(small, "second")
+    assert second.returncode == 0, second.stderr
+    assert not any(name in second.stderr for name in ("ERROR", "Traceback")), second.stderr
+    program = "import rfc8785, smmap"
+    assert subprocess.run([environment_in(job) / "bin/python", "-I", "-c", program], check=False).returncode == 0

@@ -72,11 +72,15 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """One machine for jobs: a home, the folders that stand for actions by `owner/name@ref`, and `wheels` instead of an index."""
+    """One machine for jobs: a home, the folders that stand for actions by `owner/name@ref`, and `wheels` instead of an index.
+
+    `path` is the machine's PATH, empty for this one's.
+    """
 
     home: Path
     actions: Mapping[str, Path] = field(default_factory=dict)
     wheels: Path | None = None
+    path: str = ""
 
     def run(
         self,
@@ -123,7 +127,7 @@ class Act:
         if self.wheels is not None:
             passed |= dict.fromkeys(("PIP_NO_INDEX", "UV_NO_INDEX"), "1")
             passed |= dict.fromkeys(("PIP_FIND_LINKS", "UV_FIND_LINKS"), str(self.wheels))
-        return {**passed, "PATH": runner_path(), "HOME": str(self.home)}
+        return {**passed, "PATH": self.path or runner_path(), "HOME": str(self.home)}
 
 
 def locked_wheels() -> Path:

@@ -184,6 +184,8 @@ def handed_over(
     outputs = outputs_of(finished, handover, code)
     if finished.plan is not None:
         outputs["environment-url"] = environment_url(job.ci, finished.plan, finished.receipt)
+    if job.work.kind is not WorkKind.RUN:
+        outputs["journal"] = "none"  # the action's own step need not look for one
     if job.ci.provider is not Provider.GITHUB:
         outputs["uploads"] = "false"  # the action's own step: actions/upload-artifact refuses other forges
     set_outputs(log, outputs)
