@@ -142,6 +142,9 @@ class Place:
     def undo(self, done: Done) -> None:
         ArchiveExtract().undo(undo_work(self.case, self.root, self.recovery, done))
 
+    def verify(self, done: Done) -> Verified:
+        return ArchiveExtract().verify(undo_work(self.case, self.root, self.recovery, done))
+
 
 @pytest.mark.parametrize("content", [_good_tar(), _good_zip()], ids=["tar", "zip"])
 def test_contents_links_and_modes_are_those_of_the_archive(content: bytes, tmp_path: Path) -> None:
@@ -290,8 +293,12 @@ def test_killed_before_any_change_all_is_put_back(is_undo_killed: bool, tmp_path
         before = tree(place.root)
         done = place.do() if is_undo_killed else Done()
         was_killed = _killed_at(moment, partial(place.undo, done) if is_undo_killed else place.do)
+        if is_undo_killed and was_killed and tree(place.root) != before:
+            assert place.verify(done) is Verified.HOLDS, "else nobody would go on with taking it back"
         place.undo(done)
         assert tree(place.root) == before, moment
+        if is_undo_killed:
+            assert place.verify(done) is Verified.GONE
         if not was_killed:
             assert moment > 5, "it was never killed in between"
             return

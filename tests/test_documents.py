@@ -119,6 +119,7 @@ def _random_finding(rng: Random, node: str) -> Finding:
         rng.choice((None, 8)),
         rng.choice((None, "a/b")),
         rng.choice(("", "file 0644 0")),
+        rng.choice(((), ("a", "b"))),
     )
 
 
@@ -208,7 +209,16 @@ def _random_receipt(seed: int, size: int) -> Receipt:
         tuple(_random_result(rng, node.id) for node in plan.nodes),
         tuple(StageResult(stage.id, rng.choice(list(Outcome)), rng.randint(1, 3)) for stage in plan.stages),
         tuple(
-            RollbackEntry(node.id, node.stage, rng.choice((Outcome.UNDONE, Outcome.UNDO_FAILED)), 1, 2, "e", 1)
+            RollbackEntry(
+                node.id,
+                node.stage,
+                rng.choice((Outcome.UNDONE, Outcome.UNDO_FAILED)),
+                1,
+                2,
+                "e",
+                1,
+                left=rng.choice(((), ("home/a",))),
+            )
             for node in plan.nodes
         ),
         rng.choice((RanBy("local"), RanBy("ci", "ann", "github", "acme/shop", "12", 1, "https://x", "c" * 40))),

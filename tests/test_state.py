@@ -14,7 +14,7 @@ from shipway.nodes import Change, Outcome
 from shipway.receipt import Attempt, NodeResult, RanBy, Receipt, RollbackEntry, RunOutcome
 from shipway.records import Record
 from shipway.state import Entry, Standing, State, Wanted
-from shipway.state_fold import Telling, fold, unix_ms
+from shipway.state_fold import Telling, fold, later, unix_ms
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOUR_MS = 3_600_000
@@ -44,10 +44,11 @@ def told(
     run: str = "",
     target: str = "prod",
     undone_ms: int = 2000,
+    left: tuple[str, ...] = (),
 ) -> Telling:
     """The receipt of a run that took two seconds; its digest and run are made of its number."""
     rollback = tuple(
-        RollbackEntry(each.node, "main", each.outcome, 1000, undone_ms)
+        RollbackEntry(each.node, "main", each.outcome, 1000, undone_ms, left=left)
         for each in nodes
         if each.outcome in (Outcome.UNDONE, Outcome.UNDO_FAILED, Outcome.DRIFTED)
     )
@@ -197,6 +198,26 @@ def test_g102_a_change_that_nobody_reported_makes_what_was_there_uncertain() -> 
     entry = found(fold([before, replace(after, receipt=replace(after.receipt, started=_text(NOON)))]), "a")
     assert entry.standing is Standing.UNCERTAIN and entry.fingerprint == "link 1"
     assert fold([after]).entries == ()
+
+
+def test_of_a_node_that_was_taken_back_in_part_only_what_was_left_is_uncertain() -> None:
+    hour = timedelta(hours=1)
+    old = told(1, node("main/b", file("b", source="old")))
+    files = (file("a"), file("b", source="new"), file("c"))
+    made = told(2, node("main/d=base", *files), at=NOON + hour, run="r")
+    undone = node("main/d=base", *files, outcome=Outcome.DRIFTED)
+    state = fold([old, made, told(3, undone, at=NOON + hour, run="r", left=("a",))])
+    assert {entry.name: entry.standing for entry in state.entries} == {
+        "a": Standing.UNCERTAIN,
+        "b": Standing.EXISTS,
+        "c": Standing.GONE,
+    }
+    assert found(state, "b").facts["source"] == "old"
+    assert [record.outcome for record in found(state, "c").history] == [Outcome.SUCCEEDED, Outcome.UNDONE]
+    whole = fold([old, made, told(3, undone, at=NOON + hour, run="r")])
+    assert {entry.standing for entry in whole.entries} == {Standing.UNCERTAIN}, "nothing was taken back"
+    entries = {entry.identity: (entry.standing, entry.by) for entry in fold([old, made]).entries}
+    assert not later(entries, told(3, undone, at=NOON + hour * 2, run="r", left=("a",))), "it has to be folded anew"
 
 
 def test_g103_a_removal_retires_and_its_rollback_brings_back() -> None:

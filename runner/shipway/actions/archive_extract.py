@@ -19,9 +19,9 @@ from shipway.declaration import OutputRule
 from shipway.file_content import outside, source_file, unplanned, verified
 from shipway.file_records import gone_below, here
 from shipway.file_state import Kind, file_fingerprint, fingerprint, kind_of, link_fingerprint, locate
-from shipway.nodes import Change, Fidelity, Verified
+from shipway.nodes import DONE, Change, Fidelity, Verified
 from shipway.records import Record
-from shipway.replacement import Ledger, Placement, changing, faults_told, undo_changes
+from shipway.replacement import Ledger, Placement, changing, faults_told, is_being_undone, undo_changes
 
 BYTES_MAX = 1 << 30
 """What an archive may hold, unless `max_bytes` says otherwise."""
@@ -100,7 +100,12 @@ class ArchiveExtract:
         undo_changes(work)
 
     def verify(self, work: Work) -> Verified:
-        """Whether all that is in the archive stands below `prefix`; `unknown` where the archive is no longer there."""
+        """Whether all that is in the archive stands below `prefix`; `unknown` where the archive is no longer there.
+
+        While it is taken back, whether any of it may be left.
+        """
+        if work.outcome in DONE and is_being_undone(work):
+            return Verified.HOLDS
         return verified(lambda: not _Contents(_prefix(work.root, work.inputs), _members(work)).others)
 
 
