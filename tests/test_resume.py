@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import signal
 import sqlite3
 from collections.abc import Iterator
@@ -120,6 +122,9 @@ def test_an_hour_before_a_run_was_gone_on_with_is_no_time_that_it_ran(tmp_path: 
         assert len(each.pauses) == 1
         assert each.paused_ms >= hour > each.running_ms >= each.critical_path_ms
         assert each.critical_path == ("main/a", "main/b", "main/c")
+    (listed,) = json.loads(call(tmp_path, "runs", "--json").out)["runs"]
+    assert listed["paused_ms"] >= hour > listed["ended_ms"] - listed["began_ms"] - listed["paused_ms"] >= 0
+    assert not re.search(r" [0-9]+h", call(tmp_path, "runs").out)
 
 
 def test_a_changed_declaration_is_refused_with_the_nodes_that_differ(tmp_path: Path) -> None:

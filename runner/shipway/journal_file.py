@@ -318,6 +318,13 @@ class JournalFile:
             rows = connection.execute(f"SELECT * FROM ({ATTEMPTS}) WHERE {wanted}", (*(found or (-1,)), after))
             return [recorded(attempt) for attempt in rows]
 
+    def heard_of(self, run: str) -> list[tuple[int, int]]:
+        """The first and the last that is known of each execution of a run, in milliseconds since it began."""
+        spans = "SELECT min(started_ms), max(coalesce(ended_ms, started_ms)) FROM attempt"
+        of_run = "WHERE run=(SELECT run FROM run WHERE id=?) GROUP BY execution ORDER BY execution"
+        with self._connected() as connection:
+            return list(connection.execute(f"{spans} {of_run}", (run,)))
+
     def opening(self, run: str) -> Opening:
         """What was known of a run before it began, without all that came of it."""
         with self._connected() as connection:

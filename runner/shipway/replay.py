@@ -126,8 +126,12 @@ def pauses_of(record: RunRecord) -> tuple[Pause, ...]:
         ended_ms = entry.ended_ms if entry.ended_ms is not None else entry.started_ms
         first, last = spans.get(entry.execution, (entry.started_ms, ended_ms))
         spans[entry.execution] = min(first, entry.started_ms), max(last, ended_ms)
-    ordered = [spans[execution] for execution in sorted(spans)]
-    return tuple(Pause(before[1], after[0]) for before, after in pairwise(ordered) if after[0] > before[1])
+    return pauses_between([spans[execution] for execution in sorted(spans)])
+
+
+def pauses_between(spans: Iterable[tuple[int, int]]) -> tuple[Pause, ...]:
+    """What lies between the spans, one behind the other, in which a run was heard of."""
+    return tuple(Pause(before[1], after[0]) for before, after in pairwise(spans) if after[0] > before[1])
 
 
 def _standing(node: Node, entries: Sequence[Recorded], record: RunRecord) -> Standing:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from argparse import Namespace
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,11 +21,13 @@ from shipway.context import Context, read_context
 from shipway.durations import format_ms
 from shipway.errors import EXIT_DONE, Reason, UsageError
 from shipway.journal_file import JournalFile
+from shipway.receipt import Pause
 from shipway.redaction import trusted
 from shipway.render import terminal
 from shipway.render.columns import Colour
 from shipway.render.foreign import one_line
 from shipway.render.runs import RunRow, render_runs
+from shipway.replay import pauses_between
 from shipway.run_record import RunStatus, RunSummary
 from shipway.state_fold import unix_ms
 from shipway.workspace import Workspace
@@ -41,7 +43,7 @@ def run(arguments: Namespace) -> int:
     if arguments.part == "repair":
         return _repair(journal, root, arguments, context)
     stored = _in_store(arguments, context)
-    runs = _joined(_wanted(journal, arguments, context), stored)
+    runs = _joined(_wanted(journal, arguments, context), stored, lambda run: pauses_between(journal.heard_of(run)))
     if arguments.json:
         write_out(json.dumps({"runs": [_json(run) for run in runs], **_store_json(stored)}, ensure_ascii=False) + "\n")
     elif arguments.quiet:
@@ -60,7 +62,10 @@ def run(arguments: Namespace) -> int:
 
 
 class _Run(Struct, frozen=True):
-    """A run of the list, by the journal here or by the store, whichever knows more of it. `began_ms` is Unix time."""
+    """A run of the list, by the journal here or by the store, whichever knows more of it. `began_ms` is Unix time.
+
+    `paused_ms` is how long nobody carried it out between its begin and its end.
+    """
 
     run: str
     lifecycle: str
@@ -73,6 +78,7 @@ class _Run(Struct, frozen=True):
     effect: str | None
     receipt: str | None
     where: tuple[str, ...]
+    paused_ms: int = 0
 
 
 def standing(summary: RunSummary) -> str:
@@ -121,27 +127,28 @@ def _in_store(arguments: Namespace, context: Context) -> StoredRuns:
     return stored_runs(file, arguments.target, context)
 
 
-def _joined(here: Iterable[RunSummary], stored: StoredRuns) -> list[_Run]:
+def _joined(here: Iterable[RunSummary], stored: StoredRuns, pauses: Callable[[str], Sequence[Pause]]) -> list[_Run]:
     """Each run once, the last begun first, by whoever knows how it went on."""
     there = {run.run: run for run in stored.runs}
-    found = [_by_journal(summary, there.pop(summary.run, None)) for summary in here]
+    found = [_by_journal(summary, there.pop(summary.run, None), pauses) for summary in here]
     if not there:
         return found
     return sorted([*found, *map(_by_store, there.values())], key=lambda run: run.began_ms, reverse=True)
 
 
-def _by_journal(summary: RunSummary, stored: StoredRun | None) -> _Run:
+def _by_journal(summary: RunSummary, stored: StoredRun | None, pauses: Callable[[str], Sequence[Pause]]) -> _Run:
     if stored is None:
-        return _of_journal(summary, ("here",))
+        return _of_journal(summary, ("here",), pauses)
     last = stored.last
     if last is None or last.digest == summary.receipt or summary.is_alive:
-        return _of_journal(summary, ("here", "store"))
+        return _of_journal(summary, ("here", "store"), pauses)
     if summary.ended_ms is not None and unix_ms(last.ended) <= summary.ended_ms:
-        return _of_journal(summary, ("here", "store"))
+        return _of_journal(summary, ("here", "store"), pauses)
     return replace(_by_store(stored), where=("here", "store"))  # another machine went on with it
 
 
-def _of_journal(summary: RunSummary, where: tuple[str, ...]) -> _Run:
+def _of_journal(summary: RunSummary, where: tuple[str, ...], pauses: Callable[[str], Sequence[Pause]]) -> _Run:
+    paused = pauses(summary.run) if summary.executions > 1 and summary.ended_ms is not None else ()
     return _Run(
         summary.run,
         summary.lifecycle,
@@ -154,6 +161,7 @@ def _of_journal(summary: RunSummary, where: tuple[str, ...]) -> _Run:
         summary.effect,
         summary.receipt,
         where,
+        sum(pause.ended_ms - pause.started_ms for pause in paused),
     )
 
 
@@ -176,6 +184,7 @@ def _by_store(stored: StoredRun) -> _Run:
         last.effect if last else None,
         last.digest if last else None,
         ("store",),
+        last.paused_ms if last else 0,
     )
 
 
@@ -188,7 +197,7 @@ def _begun_by_name(run: str) -> int:
 
 
 def _row(run: _Run, stored: StoredRuns) -> RunRow:
-    took = format_ms(run.ended_ms - run.began_ms) if run.ended_ms is not None else ""
+    took = format_ms(max(0, run.ended_ms - run.began_ms - run.paused_ms)) if run.ended_ms is not None else ""
     began = f"{datetime.fromtimestamp(run.began_ms / 1000, UTC):%Y-%m-%d %H:%M:%SZ}"
     kept = ", ".join(run.where) if stored.place else ""
     return RunRow(run.run, run.lifecycle, run.target, run.standing, began, took, _COLOURS.get(run.status), kept_in=kept)
@@ -202,6 +211,7 @@ def _json(run: _Run) -> dict[str, object]:
         "status": run.status,
         "began_ms": run.began_ms,
         "ended_ms": run.ended_ms,
+        "paused_ms": run.paused_ms,
         "executions": run.executions,
         "effect": run.effect,
         "receipt": run.receipt,
