@@ -13,32 +13,23 @@ from msgspec.structs import replace
 
 from shipway.action import Done, Verb
 from shipway.attempt import Ended
-from shipway.bodies import Bodies, Conflict, done_by, ended_as, opened, rules_of
+from shipway.bodies import Bodies, done_by, opened, rules_of
 from shipway.conditions import Conditions
 from shipway.declaration import OnFailure
 from shipway.dedup import dedup_key
 from shipway.errors import Reason, ShipwayError
 from shipway.evaluation import Unresolved
-from shipway.events import (
-    NodeOutput,
-    NodesAdded,
-    NodeStarted,
-    NodeStillRunning,
-    RunStarted,
-    Stopping,
-)
+from shipway.events import NodeStarted, RunStarted, Stopping
 from shipway.foretold import BROKEN, broken
-from shipway.growth import Emitted
-from shipway.growth_conflicts import refuse_conflicts
+from shipway.growing import Growing
 from shipway.journal import TAKEN_OVER, BestEffort
 from shipway.judging import Judging
 from shipway.lock_waits import LockWaits
 from shipway.locks import LockLost
-from shipway.node_ids import gate_of, is_gate, owner_of
+from shipway.node_ids import is_gate, owner_of
 from shipway.nodes import DONE, FAILURES, Change, Node, Outcome
 from shipway.pacing import Pacing
 from shipway.plan import Plan
-from shipway.products import BadItems
 from shipway.progress import (
     ExecutionOptions,
     Known,
@@ -55,17 +46,14 @@ from shipway.recognition import Recognition
 from shipway.results import Execution, Results
 from shipway.retrying import Retrying
 from shipway.run_record import Decided
-from shipway.schedule import bounds_of, growth_items, items_of, members_of
+from shipway.schedule import bounds_of, items_of, members_of
 from shipway.scheduler import Scheduler, default_parallel
 from shipway.stops import code_of, is_stop, stop_of
 from shipway.unwinding import Unwinding
+from shipway.watching import Watching
 
-_LIVE_TICK_MS = 100
 _SETTLED_MS = 10
 """After this long without an end it pays to note in the journal which process groups there are."""
-
-_QUIET_TICK_MS = 1_000
-
 
 DRILLED = "it succeeded, and failed on purpose: this is a drill"
 """The error of the node that a drill lets fail."""
@@ -103,8 +91,6 @@ class Executor:
         self._cancellations = 0
         self._heeded = 0
         self._failed = False
-        self._next_tick = 0
-        self._announced: dict[str, int] = {}
         self._once: dict[str, str] = {}
         self._stops: list[str] = []
         self._recall(known)
@@ -121,6 +107,10 @@ class Executor:
         )
         self._judging = Judging(plan, self._scheduler, self._conditions, lambda: self.is_cancelled)
         self._locks = LockWaits(around, self._scheduler, self._progress, self._retrying.is_to_undo)
+        self._growing = Growing(
+            plan, around, self._scheduler, self._bodies, self._progress, self._outcomes, options.usual_ms
+        )
+        self._watching = Watching(around, self._progress, options.still_running_ms, self.cancel)
         self._lost: LockLost | None = None
 
     def lose(self, error: LockLost) -> None:
@@ -171,7 +161,7 @@ class Executor:
 
     def go_on_undoing(self, order: Sequence[str], before: Sequence[RollbackEntry]) -> Execution:
         """Undo what a killed process left of a rollback: the nodes of `order`; `before` is what it had come to."""
-        self._recall_groups()
+        self._growing.recall_groups()
         around, journal = self._undoing_around()
         unwinding = self._unwinding(around)
         rollback = [*before, *unwinding.go_on(order)]
@@ -197,25 +187,6 @@ class Executor:
         self._scheduler.recall({node: each.outcome for node, each in known.items() if each.outcome is not None})
         if self._stops:
             self._scheduler.stop(retries=True)
-
-    def _recall_groups(self) -> None:
-        """Give nodes that were opened, and never end in this execution, the outcome that their members had."""
-        for node in reversed(self._bodies.nodes):  # members stand behind the node that they belong to
-            if not node.is_group or node.id in self._results:
-                continue
-            members = [self._results[member] for member in self._bodies.members(node.id)]
-            cause = next((member.node for member in members if own_outcome(member) in FAILURES), "")
-            outcome, error = ended_as(members, cause, self._results)
-            tried = tuple(self._progress[node.id].attempts)
-            self._results[node.id] = NodeResult(
-                node.id,
-                outcome,
-                attempts=tried,
-                started_ms=tried[0].started_ms if tried else None,
-                ended_ms=max((member.ended_ms or 0 for member in members), default=None) if tried else None,
-                error=error,
-                emitted=self._bodies.added_by(node.id),
-            )
 
     def _undoing_around(self) -> tuple[Surroundings, BestEffort]:
         """What undoing works in: a store that cannot be written any more keeps nothing from being undone."""
@@ -320,35 +291,18 @@ class Executor:
         now = self._around.clock_ms()
         self._retrying.on_time(now)
         self._locks.on_time(now)
-        if now >= self._next_tick:
-            self._tick(now)
+        self._watching.on_time(now, is_cancelled=self.is_cancelled)
 
     def _next_moment(self) -> int:
-        tick = _LIVE_TICK_MS if self._around.events.wants_output else _QUIET_TICK_MS
-        self._next_tick = self._next_tick or self._around.clock_ms() + tick
         retry = self._retrying.next_moment_ms
         token = self._pacing.next_moment_ms(self._around.clock_ms(), idle=not self._attempts.active)
         lock = self._locks.next_moment_ms
-        return min(moment for moment in (self._next_tick, retry, token, lock) if moment is not None)
+        return min(moment for moment in (self._watching.next_moment_ms, retry, token, lock) if moment is not None)
 
     @property
     def _waits(self) -> bool:
         """Whether something is to come though nothing runs: a token of a limit, or a lock."""
         return self._locks.is_pending or self._scheduler.next_moment(self._around.clock_ms()) is not None
-
-    def _tick(self, now: int) -> None:
-        """Read what running nodes printed; say which have been silent for long."""
-        self._next_tick = 0
-        if not self._cancellations and self._around.journal.is_cancelled():
-            self.cancel()
-        for node in self._attempts.running():
-            fresh = self._attempts.hear(node)
-            if fresh and self._around.events.wants_output:
-                self._emit(NodeOutput(node, fresh))
-            silent_since = max(self._attempts.silent_since(node), self._announced.get(node, 0))
-            if now - silent_since >= self._options.still_running_ms:
-                self._announced[node] = now
-                self._emit(NodeStillRunning(node, now - self._progress[node].attempts[-1].started_ms))
 
     def _heed_cancellation(self) -> None:
         if self._heeded == self._cancellations:
@@ -419,6 +373,9 @@ class Executor:
         self._keep(self._untried(NodeResult(node.id, outcome, cause=cause, error=error)))
         if outcome in FAILURES and not node.allow_failure:
             self._node_failed(node)
+
+    def _skip(self, node: Node, cause: str) -> None:
+        self._decide(node, Outcome.SKIPPED, cause)
 
     def _take_decisions(self) -> None:
         for decision in self._scheduler.decided():
@@ -541,7 +498,7 @@ class Executor:
         if self._lost is not None and ended.outcome is Outcome.CANCELLED:
             ended = replace(ended, error=f"lease_lost: {self._lost.message}")
         if ended.emitted and ended.outcome in DONE:
-            ended = self._grown(progress.node, ended)
+            ended = self._growing.grown(progress.node, ended, self._skip)
         if ended.node == self._options.fail_after and ended.outcome in DONE:
             ended = replace(ended, outcome=Outcome.FAILED, error=DRILLED, code="drill", is_permanent=True)
         if progress.node.predicted and ended.outcome in DONE:
@@ -611,62 +568,11 @@ class Executor:
             for other in running:
                 self._attempts.stop(other, Outcome.CANCELLED)
 
-    def _grown(self, node: Node, ended: Ended) -> Ended:
-        """Add what the node asked for to the run; the attempt has failed, and adds nothing, where that cannot be."""
-        entries = [Emitted.from_json(each) for each in ended.emitted]
-        try:
-            children = self._bodies.children(node, entries)
-            refuse_conflicts(
-                children, self._bodies.nodes, self._plan.stages, self._around.require_action, self._around.root
-            )
-            growth = growth_items(self._plan, node, children, self._conditions, self._options.usual_ms)
-            self._scheduler.grow(gate_of(node.id), growth.items, growth.ends, growth.gathers)
-        except (BadItems, ValueError) as error:
-            is_permanent = isinstance(error, Conflict)
-            return replace(
-                ended,
-                outcome=Outcome.FAILED,
-                error=str(error),
-                outputs={},
-                emitted=(),
-                code="outputs",
-                is_permanent=is_permanent,
-            )
-        for stale in self._bodies.stale(node, entries):
-            self._decide(self._progress[stale].node, Outcome.SKIPPED, f"`{node.id}` did not add it again")
-        self._bodies.add(node, children)
-        self._progress.update((child.id, Progress(child)) for child in children)
-        self._outcomes.add(node.stage, len(children))
-        self._emit(NodesAdded(node.id, tuple(child.id for child in children)))
-        return ended
-
     def _close(self, progress: Progress, cause: str) -> None:
-        """All members of a node have ended, and so has it, unless it ended before they could begin."""
-        node = progress.node
-        if not node.is_group or node.id in self._results:
-            return
-        members = self._bodies.members(node.id)
-        outcome, error = ended_as([self._results[member] for member in members], cause, self._results)
-        if outcome is Outcome.NOT_STARTED:
-            progress.attempts.pop()  # it was opened and none of it began: what never ran has no start
-            self._keep(self._untried(NodeResult(node.id, outcome, error=error)))
-            return
-        outputs = self._around.evaluation.outputs_of(node, members) if outcome in DONE else {}
-        self._around.evaluation.record(node, outcome, outputs)
-        now = self._around.clock_ms()
-        progress.attempts[-1] = replace(progress.attempts[-1], outcome=outcome, ended_ms=now, error=error)
-        self._keep(
-            NodeResult(
-                node=node.id,
-                outcome=outcome,
-                attempts=tuple(progress.attempts),
-                started_ms=progress.attempts[0].started_ms,
-                ended_ms=now,
-                error=error,
-                outputs=outputs,
-                emitted=self._bodies.added_by(node.id),
-            )
-        )
+        """All members of a node have ended, and so has it."""
+        result = self._growing.closed(progress, cause)
+        if result is not None:
+            self._keep(self._untried(result) if result.outcome is Outcome.NOT_STARTED else result)
 
     def _keep(self, result: NodeResult, exit_code: int | None = None) -> None:
         self._outcomes.keep(result, self._around.clock_ms(), exit_code)
