@@ -66,7 +66,7 @@ def test_many_links_of_a_folder_are_one_node_and_each_of_them_is_planned_and_rec
     node = plan.by_id[NODE]
     assert (node.action, node.change, node.fidelity) == ("file.links", Change.CREATE, Fidelity.EXACT)
     texts = {name: f"../../config/base/all/many/{name}" for name in NAMES}
-    assert node.after == {"target": "../../config/base/all/many", "entries": texts} and node.before is None
+    assert node.after == {"entries": texts} and node.before is None
     assert {name: os.readlink(tmp_path / "home/many" / name) for name in NAMES} == texts
     records = {record.name: record for record in ran[NODE].records}
     assert list(records) == [f"home/many/{name}" for name in NAMES]
@@ -146,7 +146,7 @@ def test_a_second_run_finds_all_of_it_and_a_third_only_makes_what_is_missing(tmp
     assert again.outcomes == {NODE: "unchanged"} and len(again[NODE].records) == len(NAMES)
     plan = again.finished.plan
     assert plan is not None and not plan.has_changes
-    assert plan.by_id[NODE].before == plan.by_id[NODE].after == {"target": "../../config/base/all/many"}
+    assert plan.by_id[NODE].before == plan.by_id[NODE].after and plan.by_id[NODE].change is Change.NOOP
     [finding] = plan.preflight
     assert (finding.status, finding.target, finding.names) == (
         Status.LINKED,
@@ -159,7 +159,9 @@ def test_a_second_run_finds_all_of_it_and_a_third_only_makes_what_is_missing(tmp
     third = deploy(tmp_path)
     assert third.finished.plan is not None
     node = third.finished.plan.by_id[NODE]
-    assert object_of(node.after)["entries"] == {"f07": "../../config/base/all/many/f07"}
+    now, after = object_of(node.before), object_of(node.after)
+    stood, wanted = object_of(now["entries"]), object_of(after["entries"])
+    assert wanted.keys() - stood.keys() == {"f07"} and now["alike"] == ["f08"] and node.change is Change.UPDATE
     assert {each.path: each.status for each in third.finished.plan.preflight if not each.names} == {
         "home/many/f08": Status.LINKED
     }, "it leads there in other words, and is shown with those"
@@ -220,6 +222,23 @@ def test_files_that_become_few_are_found_there_and_only_what_left_the_tree_is_ta
     }
     assert history["home/many/f00"] == [NODE, "dots/home+many+f00", NODE]
     assert set(standing(project).values()) == {"exists"} and project.call("drift").code == 0
+
+
+def test_a_plan_that_was_kept_is_applied_where_a_link_came_meanwhile_and_not_where_anything_else_did(
+    project: Project,
+) -> None:
+    project.call("plan", "-q", "-o", "../plan.json")
+    (project.root / "home/many").mkdir()
+    (project.root / "home/many/f05").symlink_to("../../config/base/all/many/f05")
+    project.call("apply", "../plan.json", "--yes", "-q")
+    assert linked(project) == NAMES
+    project.call("rollback", "--yes", "-q")
+    assert linked(project) == ["f05"], "it was there before"
+    project.call("plan", "-q", "-o", "../plan.json")
+    (project.root / "home/many/f06").write_text("mine")
+    refused = project.call("apply", "../plan.json", "--yes", "-q", code=5)
+    assert f"{NODE}: update became replace" in refused.err
+    assert linked(project) == ["f05"] and project.text("home/many/f06") == "mine"
 
 
 def test_a_decommission_takes_back_each_file(project: Project) -> None:

@@ -47,9 +47,11 @@ class Look(Struct, frozen=True):
 
     @property
     def change(self) -> Change:
-        """What making the links does."""
+        """What making the links does, by the worst that it does to one of them."""
         if self.is_done:
             return Change.NOOP
+        if any(kind is not Kind.LINK for kind in self.others.values()):
+            return Change.REPLACE
         return Change.UPDATE if self.linked or self.alike or self.others else Change.CREATE
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from shipway.action import Access, Action
-from shipway.canonical import Json, object_of
+from shipway.canonical import Json, items_of, object_of
 from shipway.file_linking import kinds_below
 from shipway.file_placing import REPLACES
 from shipway.file_state import Kind, describe, describe_link, kind_of, link_at, link_fingerprint, mode_of
@@ -107,22 +107,24 @@ def _findings(node: Node, written: tuple[str, ...]) -> Iterator[Finding]:
 
 def _findings_below(node: Node, folder: str, names: Sequence[str]) -> Iterator[Finding]:
     """What stands where a node makes many links: those that are there, then those that are not, each together; then all else."""
-    before, after = object_of(node.before or {}), object_of(node.after)
+    before, wanted = object_of(node.before or {}), object_of(object_of(node.after)["entries"])
+    stands, alike = object_of(before.get("entries", {})), items_of(before.get("alike", []))
     policy, known = _policy(node), object_of(node.facts.get(REPLACES_EACH, {}))
-    stands, wanted = object_of(before.get("entries", {})), object_of(after.get("entries", {}))
-    linked = tuple(name for name in names if name not in stands and name not in wanted)
-    missing = tuple(name for name in names if name not in stands and name in wanted)
+    linked = tuple(name for name in names if name in stands and stands[name] == wanted[name])
+    missing = tuple(name for name in names if name not in stands)
     if linked:
-        target = str(after["target"])
+        target = str(wanted[linked[0]]).removesuffix(f"/{linked[0]}")
         yield Finding(node.id, folder, Stands.OUR_LINK, Status.LINKED, policy, target=target, names=linked)
     if missing:
         yield Finding(node.id, folder, Stands.NONE, Status.MISSING, policy, names=missing)
     for name, found in stands.items():
+        if found == wanted[name]:
+            continue
         one = replace(
             node,
-            change=Change.UPDATE if name in wanted else Change.NOOP,
+            change=Change.NOOP if name in alike else Change.UPDATE,
             before={"kind": "link", "target": found} if isinstance(found, str) else found,
-            after={"kind": "link", "target": wanted.get(name, "")},
+            after={"kind": "link", "target": wanted[name]},
             facts={REPLACES: known[name]} if name in known else {},
         )
         yield _finding(one, name if folder == "." else f"{folder}/{name}")

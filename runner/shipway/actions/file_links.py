@@ -55,7 +55,7 @@ class FileLinks:
     outputs: Mapping[str, OutputRule] = {"path": OutputRule("string")}
 
     def plan(self, work: PlanWork) -> Prediction:
-        """Exact: `entries` are those that are not there yet, each with what it will say, before that with what stands there."""
+        """Exact: what stands under each name, and what its link will say."""
         unknown = unplanned(work, Change.UPDATE, "path", "source", "names")
         if unknown is not None:
             return unknown
@@ -75,7 +75,7 @@ class FileLinks:
                 Fidelity.EXACT,
                 why=outside(work.root, linking.folder),
                 before=_before(linking, look),
-                after=_after(linking, look),
+                after=_after(linking),
                 outputs={"path": work.inputs["path"]},
                 reversible=True,
             )
@@ -138,17 +138,16 @@ def _found(work: Work, linking: Linking, look: Look) -> Done:
 
 
 def _before(linking: Linking, look: Look) -> Json:
-    """Where links lead that are there, and what stands in the places of others: what a link says, all else as `describe`."""
-    entries: dict[str, Json] = {name: shown_target(led) for name, led in look.alike.items()}
+    """What stands there: of a link what it says, of all else what `describe` does; `alike` lead there in other words."""
+    entries: dict[str, Json] = {name: shown_target(linking.text(name)) for name in look.linked}
+    entries |= {name: shown_target(led) for name, led in look.alike.items()}
     for name, kind in look.others.items():
         found = describe(linking.at(name), kind=kind)
         entries[name] = found["target"] if isinstance(found, Mapping) and kind is Kind.LINK else found
-    target: dict[str, Json] = {"target": shown_target(linking.target)} if look.linked else {}
-    return {**target, "entries": entries} if entries else target or None
+    alike: dict[str, Json] = {"alike": list(look.alike)} if look.alike else {}
+    return {**alike, "entries": entries} if entries else None
 
 
-def _after(linking: Linking, look: Look) -> Json:
-    """Where all lead, and what those say that are not there yet."""
-    target: dict[str, Json] = {"target": shown_target(linking.target)}
-    entries: dict[str, Json] = {name: shown_target(linking.text(name)) for name in (*look.missing, *look.others)}
-    return {**target, "entries": entries} if entries else target
+def _after(linking: Linking) -> Json:
+    """What each link will say: the same whatever stands there, as an approval is held to it."""
+    return {"entries": {name: shown_target(linking.text(name)) for name in linking.names}}
