@@ -167,20 +167,32 @@ def _told(report: dict[str, Any]) -> dict[str, tuple[str, str]]:
 
 
 def _addressed(pins: list[tuple[str, str]], remembered: Path | None) -> list[str]:
-    """The pins as addresses with the hash of what is there, one of the lock's; none where they are not known, or not to be used."""
+    """The pins as addresses with the hash of what is there, one of the lock's; none where they are not known, or not to be used.
+
+    A pin with a condition that is not known stays as it is: where it does not hold, pip looks for nothing.
+    """
     try:
         known = json.loads(remembered.read_text(encoding="utf-8")) if remembered else {}
         found = [
-            _address(name, pin, *known[name]) for name, pin in pins if name in known or ";" not in pin.splitlines()[0]
+            pin if name not in known and ";" in pin.splitlines()[0] else _address(name, pin, *known[name])
+            for name, pin in pins
         ]
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return []
     return found
 
 
+_ADDRESS = re.compile(r"(?:https?|file)://[A-Za-z0-9._~/:@%+!-]+\.whl")
+"""What is taken for an address. pip would believe a hash behind `#` or `&` as it believes one of the lock's, put a variable
+of the environment in place of `${NAME}`, and take what is behind `;` for a condition.
+
+Source: https://pip.pypa.io/en/stable/reference/requirements-file-format/#using-environment-variables
+"""
+
+
 def _address(name: str, pin: str, address: str, digest: str) -> str:
     """Raises ValueError for a hash that the lock has not, and for what is no address."""
-    if f"--hash=sha256:{digest}" not in pin.split() or not re.fullmatch(r"[a-z]+://[!-~]+", address):
+    if f"--hash=sha256:{digest}" not in pin.split() or not _ADDRESS.fullmatch(address):
         raise ValueError(name)
     return f"{name} @ {address} --hash=sha256:{digest}\n"
 
@@ -194,7 +206,7 @@ def _remembered(lock: Path) -> Path | None:
         return None
     settings = sorted(f"{name}={value}" for name, value in os.environ.items() if name.startswith("PIP_"))
     of = [sys.implementation.cache_tag, sysconfig.get_platform(), *settings, lock.read_text(encoding="utf-8")]
-    home = Path.home()
+    home = Path(os.path.expanduser("~"))  # Path.home() raises where nobody knows it
     default = home / "Library/Caches" if sys.platform == "darwin" else home / ".cache"
     caches = os.environ.get("XDG_CACHE_HOME", "") if sys.platform != "darwin" else ""
     folder = os.environ.get("PIP_CACHE_DIR") or Path(caches or default, "pip")

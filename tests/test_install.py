@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -174,5 +175,60 @@ def test_what_pip_found_once_is_trusted_with_nothing(small: Path, altered: str) 
     second, job = with_pip(small, "second")
     assert second.returncode == 0, second.stderr
     assert not any(name in second.stderr for name in ("ERROR", "Traceback")), second.stderr
+    program = "import rfc8785, smmap"
+    assert subprocess.run([environment_in(job) / "bin/python", "-I", "-c", program], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("mark", ["#sha256=", "#egg=x&sha256="])
+def test_no_hash_in_what_pip_found_once_counts_beside_the_lock(small: Path, mark: str) -> None:
+    first, _ = with_pip(small, "first")
+    assert first.returncode == 0, first.stderr
+    known = remembered(small)
+    told = json.loads(known.read_text())
+    wheel = next((small.parent / "wheels").glob("rfc8785*"))
+    other = small.parent / "other" / wheel.name
+    other.parent.mkdir()
+    with zipfile.ZipFile(wheel) as kept, zipfile.ZipFile(other, "w") as forged:
+        for name in kept.namelist():
+            forged.writestr(name, b"is_forged = True\n" if name == "rfc8785/__init__.py" else kept.read(name))
+    told["rfc8785"][0] = f"{other.as_uri()}{mark}{hashlib.sha256(other.read_bytes()).hexdigest()}"
+    known.write_text(json.dumps(told))
+    second, job = with_pip(small, "second")
+    assert second.returncode == 0, second.stderr
+    program = "import rfc8785, sys; sys.exit(hasattr(rfc8785, 'is_forged'))"
+    assert subprocess.run([environment_in(job) / "bin/python", "-I", "-c", program], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("more", ["/${TOKEN}", "#sha256=0", "?a=1&sha256=0", ";os_name=='x'", " --pre", "\\", "\n-r x"])
+def test_no_address_that_pip_would_read_more_into_is_given_to_it(tmp_path: Path, more: str) -> None:
+    program = (
+        "import json, runpy, sys; from pathlib import Path; module = runpy.run_path(sys.argv[1]); "
+        "print(json.dumps(module['_addressed']([('a', 'a==1 --hash=sha256:00')], Path(sys.argv[2]))))"
+    )
+    known = tmp_path / "known.json"
+
+    def addressed(content: str) -> object:
+        known.write_text(content)
+        command = [sys.executable, "-I", "-c", program, "requirements/install.py", str(known)]
+        return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+    good = "https://host/a-1-py3-none-any.whl"
+    assert addressed(json.dumps({"a": [good, "00"]})) == [f"a @ {good} --hash=sha256:00\n"]
+    assert addressed(json.dumps({"a": [f"{good}{more}", "00"]})) == []
+    assert addressed(json.dumps({"a": [f"https://host{more}/a-1-py3-none-any.whl", "00"]})) == []
+    assert addressed("[" * 100_000) == []
+
+
+def test_a_package_with_a_condition_that_was_not_kept_is_looked_for_all_the_same(small: Path) -> None:
+    lock = small / "requirements/action.lock"
+    lock.write_text(re.sub(r"(smmap==\S+) ", r"\1 ; python_full_version > '3' ", lock.read_text("utf-8")), "utf-8")
+    first, _ = with_pip(small, "first")
+    assert first.returncode == 0, first.stderr
+    known = remembered(small)
+    told = json.loads(known.read_text())
+    del told["smmap"]
+    known.write_text(json.dumps(told))
+    second, job = with_pip(small, "second")
+    assert second.returncode == 0, second.stderr
     program = "import rfc8785, smmap"
     assert subprocess.run([environment_in(job) / "bin/python", "-I", "-c", program], check=False).returncode == 0
