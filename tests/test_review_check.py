@@ -103,7 +103,7 @@ def test_case_35_the_comment_says_that_what_was_approved_is_an_earlier_effect(sh
     shop.change({"shipway.yml": LIFECYCLE.replace("echo up", "echo UP")})
     shop.report(shop.plan(78), 78)
     assert (
-        f"**review {review.id} by ana of `{old[:7]}` approved another plan: `#7` came to `{shop.head[:7]}:`"
+        f"**review {review.id} by ana of `{old[:7]}` approved another plan: `#7` came to `{shop.head[:7]}`:"
         in _comment(shop)
     )
     assert "Approved by" not in _comment(shop)
