@@ -6,10 +6,11 @@ import heapq
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from shipway.consequences import Decision
 from shipway.declaration import OnFailure
 from shipway.nodes import FAILURES, Outcome
 from shipway.room import Bounds, Item
-from shipway.scheduler import Decision, Scheduler
+from shipway.scheduler import Scheduler
 
 
 @dataclass

@@ -3,29 +3,19 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from enum import Enum
 
 from msgspec import Struct
 
 from shipway.additions import additions
+from shipway.consequences import NEVER_RAN, Consequences, Decision
 from shipway.declaration import OnFailure
-from shipway.nodes import DONE, FAILURES, Need, NeedKind, Outcome
+from shipway.nodes import FAILURES, Need, NeedKind, Outcome
 from shipway.pace import Pace
 from shipway.priority import dependents_counts, longest_paths, topological, weights
 from shipway.room import Bounds, Item, Room
 from shipway.turns import Turns
-
-
-class Decision(Struct, frozen=True):
-    """A node that got its outcome without running: blocked, skipped or not_started; `cause` is the node to blame, or empty.
-
-    The gate of a body stands here too, once all in it has ended: succeeded, or not_started where part of it never ran.
-    """
-
-    id: str
-    outcome: Outcome
-    cause: str = ""
 
 
 class Dispatch(Struct, frozen=True):
@@ -37,9 +27,6 @@ class Dispatch(Struct, frozen=True):
     id: str
     waited_for: str = ""
     tokens: tuple[str, ...] = ()
-
-
-_NEVER_RAN = frozenset({Outcome.NOT_STARTED, Outcome.CANCELLED})
 
 
 class _State(Enum):
@@ -68,8 +55,9 @@ class Scheduler:
         self._bounds = bounds
         self._index = {item.id: place for place, item in enumerate(items)}
         _check_ends(items, self._index, bounds)
-        self._edges: list[list[tuple[int, NeedKind]]] = [[] for _ in items]
-        self._missing = [0] * len(items)
+        self._consequences = told = Consequences(items, self._met, self._has_ended)
+        # The same lists, since each is looked at for every node.
+        self._edges, self._missing, self._outcome, self._cause = told.edges, told.missing, told.outcome, told.cause
         self._wire()
         after = [[follower for follower, _ in edges] for edges in self._edges]
         order = topological(after, self._missing)
@@ -83,23 +71,16 @@ class Scheduler:
         self._urgency = list(zip(paths, behind, strict=True))
         self._room = Room(items, bounds, self._urgency)
         self._turns = Turns(items, bounds.gathers)
-        self._blamed: dict[int, int] = {}
         self._ends: dict[int, list[str]] = {}
         self._state = [_State.WAITING] * len(items)
-        self._cause: list[str] = [""] * len(items)
-        self._unreachable = [False] * len(items)
         self._begun = [0] * len(items)
-        self._lacks_promise: list[str] = [""] * len(items)
         self._unjudged: deque[int] = deque()
-        self._outcome: list[Outcome | None] = [None] * len(items)
-        self._left = len(items)
         self.stopping = False
         self._tries_again = True
         self._held: set[str] = set()
         self._revived: set[int] = set()
-        self._decided: list[Decision] = []
         for place in [place for place, count in enumerate(self._missing) if not count]:
-            self._needs_met(place)
+            told.needs_met(place)
 
     def _wire(self) -> None:
         for place, item in enumerate(self._items):
@@ -113,17 +94,10 @@ class Scheduler:
         """Before anything is dispatched: these nodes have ended, in an earlier execution or as they are, and are not run."""
         places = {self._index[node]: outcome for node, outcome in ended.items()}
         self._room.withdraw(lambda place: place not in places)
-        for place, outcome in places.items():
-            self._outcome[place], self._state[place] = outcome, _State.ENDED
-            self._left -= 1
+        for place in places:
+            self._state[place] = _State.ENDED
             self._turns.ended(place)
-            if outcome in FAILURES:
-                self._cause[place] = self._items[place].id
-        for place, outcome in places.items():
-            for follower, kind in self._edges[place]:
-                if self._outcome[follower] is None:
-                    for place_, how, tell, why in self._told(place, outcome, follower, kind):
-                        self._end(place_, how, announce=tell, cause=why)
+        self._consequences.recall(places)
         for place, outcome in places.items():
             item = self._items[place]
             policy = self.policy_of(item.stage)
@@ -188,9 +162,9 @@ class Scheduler:
         failed = outcome in FAILURES
         if failed:
             self._cause[place] = self._cause[place] or node
-        self._end(place, outcome, announce=False)
+        self._consequences.end(place, outcome, announce=False)
         policy = self._policy(item)
-        if outcome in _NEVER_RAN:
+        if outcome in NEVER_RAN:
             self.stop()
         elif failed and not item.allow_failure and policy is not OnFailure.CONTINUE:
             self.stop(retries=policy is OnFailure.DRAIN)
@@ -227,7 +201,7 @@ class Scheduler:
         for place in self._topological():
             item = self._items[place]
             if self._state[place] is _State.WAITING and not item.outlives_failure and not item.gate:
-                self._end(place, Outcome.NOT_STARTED)
+                self._consequences.end(place, Outcome.NOT_STARTED)
 
     def grow(self, gate: str, items: Sequence[Item], ends: Collection[str], gathers: Mapping[str, int]) -> None:
         """Add `items` behind a node that runs; call it before that node is finished, which each of them needs.
@@ -243,15 +217,9 @@ class Scheduler:
             self._items.append(item)
             self._index[item.id] = place
             self._turns.count(item)
-        for grows, value in ((self._missing, 0), (self._begun, 0)):
-            grows.extend([value] * len(items))
-        self._edges.extend([] for _ in items)
+        self._consequences.grow(len(items))
+        self._begun.extend([0] * len(items))
         self._state.extend([_State.WAITING] * len(items))
-        self._cause.extend([""] * len(items))
-        self._lacks_promise.extend([""] * len(items))
-        self._unreachable.extend([False] * len(items))
-        self._outcome.extend([None] * len(items))
-        self._left += len(items)
         path, behind = self._urgency[self._index[gate]]
         self._urgency.extend(added.urgencies(self._stand_in, path, behind))
         self._room.grow(len(items))
@@ -270,8 +238,7 @@ class Scheduler:
         for before, place, kind in told:
             outcome = self._outcome[before]
             assert outcome is not None
-            for follower, how, tell, why in self._told(before, outcome, place, kind):
-                self._end(follower, how, announce=tell, cause=why)
+            self._consequences.tell(before, outcome, place, kind)
 
     def _topological(self) -> list[int]:
         after = [[follower for follower, _ in edges] for edges in self._edges]
@@ -324,13 +291,7 @@ class Scheduler:
         self._held.discard(stage)
         members = self._members(stage)
         for place in members:
-            if self._outcome[place] is not None:
-                self._outcome[place] = None
-                self._left += 1
-                for follower, _ in self._edges[place]:
-                    self._missing[follower] += self._items[follower].stage != stage or self._items[follower].gate
-                    if self._lacks_promise[follower] == self._items[place].id:
-                        self._lacks_promise[follower] = ""
+            self._consequences.take_back(place)
             self._state[place] = _State.WAITING
         self._turns.begin_anew(members)
         for place in members:
@@ -343,15 +304,15 @@ class Scheduler:
 
     def _judge_anew(self, place: int) -> None:
         """What a node of a reopened stage makes of what had ended before its stage: as if it were told of it now."""
-        item = self._items[place]
+        item, told = self._items[place], self._consequences
         if self._is_blocked(place):
-            self._end(place, Outcome.BLOCKED)
-        elif self._missing[place] or (self._unreachable[place] and not item.outlives_failure):
+            told.end(place, Outcome.BLOCKED)
+        elif self._missing[place] or (told.unreachable[place] and not item.outlives_failure):
             return
-        elif self._lacks_promise[place] and not item.gate:
-            self._end(place, Outcome.SKIPPED, cause=self._lacks_promise[place])
+        elif told.lacks_promise[place] and not item.gate:
+            told.end(place, Outcome.SKIPPED, cause=told.lacks_promise[place])
         else:
-            self._needs_met(place)
+            told.needs_met(place)
 
     def _is_blocked(self, place: int) -> bool:
         """Whether a failure above decides about the node, whatever becomes of its other needs."""
@@ -372,9 +333,9 @@ class Scheduler:
         for place in blocked:  # all of them, before the end of one could let another begin
             self._cause[place] = self._cause[place] or cause
         for place in blocked:
-            self._end(place, Outcome.BLOCKED)
+            self._consequences.end(place, Outcome.BLOCKED)
         for place in outliving:
-            self._needs_met(place)
+            self._consequences.needs_met(place)
 
     def _members(self, stage: str) -> list[int]:
         return [
@@ -383,29 +344,13 @@ class Scheduler:
 
     def _begin_anew(self, place: int) -> None:
         """What the ends of its needs mean to a node; those of its own stage have not ended any more."""
-        self._missing[place], self._cause[place], self._unreachable[place] = 0, "", False
-        self._lacks_promise[place] = ""
-        self._blamed.pop(place, None)
-        item = self._items[place]
-        for need in (*item.needs, *(Need(end, NeedKind.ORDER) for end in self._ends.get(place, ()))):
-            before = self._index[need.node]
-            how = self._outcome[before]
-            is_known = how is not None or (self._items[before].gate and not item.outlives_failure)
-            if is_known and not self._forgives(before, need.kind, item):
-                # A stage that goes on although one of its nodes failed blocks what needs it all the same.
-                self._cause[place] = self._cause[place] or self._cause[before]
-            if how is None:
-                self._missing[place] += 1
-                continue
-            if how in _NEVER_RAN and need.kind is not NeedKind.OPTIONAL:
-                self._unreachable[place] = True
-            if self._takes_nothing(need.kind, how, item):
-                self._lacks_promise[place] = need.node
+        self._consequences.forget(place)
+        for need in (*self._items[place].needs, *(Need(end, NeedKind.ORDER) for end in self._ends.get(place, ()))):
+            self._consequences.heed(place, self._index[need.node], need.kind)
 
     def decided(self) -> list[Decision]:
         """What was decided without running since the last call, in the order it was decided."""
-        found, self._decided = self._decided, []
-        return found
+        return self._consequences.take_decided()
 
     def policy_of(self, stage: str) -> OnFailure:
         """The failure policy that holds for a stage."""
@@ -435,7 +380,7 @@ class Scheduler:
     @property
     def finished(self) -> bool:
         """Whether every node has its outcome."""
-        return self._left == 0
+        return self._consequences.left == 0
 
     @property
     def has_ready(self) -> bool:
@@ -446,101 +391,17 @@ class Scheduler:
         """Ids of the nodes without an outcome."""
         return [item.id for item, outcome in zip(self._items, self._outcome, strict=True) if outcome is None]
 
-    # Needs: what an ended node means to those that wait for it.
+    # What follows from an end: see `Consequences`.
 
-    def _end(self, place: int, outcome: Outcome, *, announce: bool = True, cause: str = "") -> None:
-        """Give `place` its outcome and walk on to everything that follows from it; iterative, since chains are long."""
-        queue: deque[tuple[int, Outcome, bool, str]] = deque([(place, outcome, announce, cause)])
-        while queue:
-            here, how, tell, why = queue.popleft()
-            if self._outcome[here] is not None:
-                continue
-            self._outcome[here] = how
-            self._state[here] = _State.ENDED
-            self._left -= 1
-            if (tell and not self._items[here].gate) or self._items[here].is_body:
-                self._decided.append(Decision(self._items[here].id, how, why or self._cause[here]))
-            if self._items[here].turns:
-                for freed in self._turns.ended(here):
-                    if self._outcome[freed] is None and self._may_start(freed):
-                        self._make_ready(freed)
-            for follower, kind in self._edges[here]:
-                if self._outcome[follower] is None:
-                    queue.extend(self._told(here, how, follower, kind))
+    def _has_ended(self, place: int) -> None:
+        self._state[place] = _State.ENDED
+        if self._items[place].turns:
+            for freed in self._turns.ended(place):
+                if self._outcome[freed] is None and self._may_start(freed):
+                    self._make_ready(freed)
 
-    def _told(self, here: int, how: Outcome, follower: int, kind: NeedKind) -> Iterable[tuple[int, Outcome, bool, str]]:
-        """What `follower` makes of the end of one of its needs: nothing yet, ready, or an outcome of its own."""
-        item = self._items[follower]
-        self._missing[follower] -= 1
-        blames = "" if self._forgives(here, kind, item) else self._cause[here]
-        if how in _NEVER_RAN and kind is not NeedKind.OPTIONAL:
-            self._unreachable[follower] = True
-        if item.is_body:
-            return self._told_body(here, blames, follower)
-        if blames and not self._cause[follower]:
-            self._cause[follower] = blames
-            if item.gate:
-                return [*self._blocked_behind(follower), *self._gate_ended(follower)]
-        if item.gate:
-            return self._gate_ended(follower)
-        if self._cause[follower] and not item.outlives_failure:
-            # Decided at once: waiting for the other needs could not change it.
-            return [(follower, Outcome.BLOCKED, True, "")]
-        if self._takes_nothing(kind, how, item):
-            self._lacks_promise[follower] = self._items[here].id
-        if self._missing[follower] or (self._unreachable[follower] and not item.outlives_failure):
-            # An unreachable node is left to `settle`: until all has ended, a failure may still turn out to block it.
-            return ()
-        if self._lacks_promise[follower]:
-            return [(follower, Outcome.SKIPPED, True, self._lacks_promise[follower])]
-        self._needs_met(follower)
-        return ()
-
-    def _takes_nothing(self, kind: NeedKind, how: Outcome, item: Item) -> bool:
-        """Whether the follower is skipped: it takes an output of what was, or is in a body that never began."""
-        if kind is NeedKind.WITHIN:
-            return how is Outcome.SKIPPED or (item.outlives_failure and how not in DONE)
-        return kind is NeedKind.PROMISE and how is Outcome.SKIPPED
-
-    def _told_body(self, here: int, blames: str, gate: int) -> list[tuple[int, Outcome, bool, str]]:
-        """A body tells whom to blame once all in it has ended, so that of several failures the first declared is named."""
-        if blames and here < self._blamed.get(gate, len(self._items)):
-            self._blamed[gate] = here
-            self._cause[gate] = blames
-        return self._gate_ended(gate)
-
-    def _gate_ended(self, gate: int) -> list[tuple[int, Outcome, bool, str]]:
-        """A stage has ended when all its leaves have, whatever became of them; those that outlive a failure wait for that."""
-        outcome = Outcome.NOT_STARTED if self._unreachable[gate] else Outcome.SUCCEEDED
-        return [] if self._missing[gate] else [(gate, outcome, False, "")]
-
-    def _blocked_behind(self, gate: int) -> Iterator[tuple[int, Outcome, bool, str]]:
-        """A failure in a stage blocks at once what needs the stage, although the stage goes on."""
-        gates = [gate]
-        for here in gates:  # grows while it is walked
-            for follower, kind in self._edges[here]:
-                item = self._items[follower]
-                is_known = self._cause[follower] or self._outcome[follower] is not None
-                if is_known or kind is NeedKind.OPTIONAL or item.outlives_failure:
-                    continue
-                self._cause[follower] = self._cause[gate]
-                if item.gate:
-                    gates.append(follower)
-                else:
-                    yield (follower, Outcome.BLOCKED, True, "")
-
-    def _forgives(self, before: int, kind: NeedKind, item: Item) -> bool:
-        """Whether the failure of `before` does not matter to who waits: optional, or a tolerated one it merely follows."""
-        if kind is NeedKind.OPTIONAL:
-            return True
-        tolerated = self._items[before].allow_failure and self._cause[before] == self._items[before].id
-        return tolerated and (kind is NeedKind.ORDER or item.gate)
-
-    def _needs_met(self, place: int) -> None:
-        item = self._items[place]
-        if item.gate:
-            self._end(place, Outcome.SUCCEEDED, announce=False)
-        elif item.conditional:
+    def _met(self, place: int) -> None:
+        if self._items[place].conditional:
             self._unjudged.append(place)
         elif self._may_start(place):
             self._make_ready(place)
