@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
 from collections import Counter
@@ -249,6 +250,38 @@ def test_a_decommission_takes_back_each_file(project: Project) -> None:
     assert planned(project, "--input", "action=decommission") == {}
 
 
+def test_what_takes_the_place_of_a_file_is_a_replacement_which_a_policy_may_deny(project: Project) -> None:
+    text = (project.root / "shipway.yml").read_text()
+    policy = "policy: {keep: {deny_delete: true}}\n"
+    project.write({"shipway.yml": text + "      how: copy\n" + policy})
+    project.commit()
+    project.call("run", "--yes", "-q")
+    before = tree(project.root / "home")
+    project.write({"shipway.yml": text + policy})
+    project.commit()
+    assert planned(project) == {NODE: "replace", "dots/home+one+f": "replace"}
+    assert f"`{NODE}` deletes or replaces" in project.call("run", "--yes", "-q", code=5).err
+    assert tree(project.root / "home") == before
+    project.write({"shipway.yml": text})
+    project.commit()
+    project.call("run", "--yes", "-q")
+    assert linked(project) == NAMES
+    project.call("rollback", "--yes", "-q")
+    assert tree(project.root / "home") == before
+
+
+@pytest.mark.parametrize("gone", [[], NAMES[:1], NAMES])
+def test_a_plan_that_was_kept_may_be_applied_again_whatever_of_it_is_there_by_then(
+    project: Project, gone: list[str]
+) -> None:
+    project.call("plan", "-q", "-o", "plan.json")
+    project.call("apply", "plan.json", "--yes", "-q")
+    for name in gone:
+        (project.root / "home/many" / name).unlink()
+    project.call("apply", "plan.json", "--yes", "-q")
+    assert linked(project) == NAMES and project.call("drift").code == 0
+
+
 # Drift, and the way back.
 
 
@@ -305,6 +338,35 @@ def test_an_undo_leaves_alone_what_changed_since_and_takes_back_all_else(project
     assert (undone["outcome"], undone["left"]) == ("drifted", ["home/many/f03", "home/many/f04"])
     assert "`home/many/f03` is file, not link, by now; it is left alone" in undone["error"]
     assert standing(project) == {"home/many/f03": "uncertain", "home/many/f04": "uncertain"}
+
+
+def _led_away(project: Project) -> Path:
+    """Put a folder outside in the place of `home/many`, in which the very same links stand."""
+    outside = project.root.parent / "outside"
+    shutil.copytree(project.root / "home/many", outside, symlinks=True)
+    (project.root / "home/many").rename(project.root / "home/away")
+    (project.root / "home/many").symlink_to(outside)
+    return outside
+
+
+@pytest.mark.parametrize("count", [3, len(NAMES)])
+def test_an_undo_follows_no_folder_that_leads_out_of_the_root_by_now(project: Project, count: int) -> None:
+    for name in NAMES[count:]:
+        (project.root / "config/base/all/many" / name).unlink()
+    project.commit()
+    before = tree(project.root / "home")
+    project.call("run", "--yes", "-q")
+    outside = _led_away(project)
+    there = tree(outside)
+    project.call("rollback", "--drifted", "--yes", "-q", code=4)
+    assert tree(outside) == there and len(linked(project)) == count
+    told = project.call("show", "--json").json["rollback"]
+    left = [entry["error"] for entry in told if entry["outcome"] == "drifted"]
+    assert left and all("leads out of the workspace by now; what is there is left alone" in error for error in left)
+    (project.root / "home/many").unlink()
+    (project.root / "home/away").rename(project.root / "home/many")
+    project.call("rollback", "--yes", "-q")
+    assert tree(project.root / "home") == before
 
 
 # Killed.
@@ -384,6 +446,18 @@ def test_killed_on_the_way_it_can_be_taken_back_instead(project: Project, count:
     killed_at(project, "os.symlink", count, "run", "--yes", "-q")
     project.call("rollback", "--yes", "-q")
     assert tree(project.root / "home") == before and standing(project) == {}
+
+
+def test_what_a_killed_run_made_is_not_looked_for_in_a_folder_that_leads_out_of_the_root_by_now(
+    project: Project,
+) -> None:
+    lay(project.root, {"home/many/own": "mine"})
+    killed_at(project, "os.symlink", 9, "run", "--yes", "-q")
+    outside = _led_away(project)
+    there = tree(outside)
+    project.call("resume", "--yes", "-q", code=1)
+    project.call("rollback", "--yes", "-q", code=4)
+    assert tree(outside) == there and len(linked(project)) == 9
 
 
 # What comes in between.

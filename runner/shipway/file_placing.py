@@ -7,7 +7,7 @@ import stat
 from functools import lru_cache
 from pathlib import Path
 
-from shipway.action import ActionFailed, Done, PlanWork, Prediction, SlotRule, SlotType, Work
+from shipway.action import ActionFailed, Done, Drifted, PlanWork, Prediction, SlotRule, SlotType, Work
 from shipway.canonical import Json, object_of
 from shipway.file_state import (
     Kind,
@@ -67,6 +67,23 @@ def confine(place: str, text: Json, folder: str, shown: Json, real: Real = real_
     if (led := real(above)) != above and not is_inside(led, bound := real(folder)):
         link = next(above for above in reversed(Path(place).parents) if above.is_symlink() and _leads_out(above, bound))
         raise ActionFailed(f"`{slot}` `{text}` leads out of `{shown}`: `{link}` is a link to `{link.readlink()}`")
+
+
+def refuse_led_away(work: Work) -> None:
+    """Raises Drifted where the way to what a node changed leads out of its root by now: what stands there is somebody else's."""
+    inputs, names = work.inputs, work.inputs.get("names")
+    inside = {"path": f"/{names[0]}" if isinstance(names, list) and names else "", "prefix": "/member"}
+    for slot, within in (("path", "within"), ("prefix", "within"), ("source", "source_within")):
+        text, folder = inputs.get(slot), inputs.get(within)
+        if not isinstance(text, str) or (slot == "source" and folder is None):
+            continue
+        try:
+            place = place_of(work.root, f"{text}{inside.get(slot, '')}", slot)
+            if folder is not None:
+                confine(place, text, place_of(work.root, folder, within), folder, slot=slot)
+        except ActionFailed as error:
+            where = str(error).partition("; ")[0]
+            raise Drifted(f"{where} by now; what is there is left alone") from error
 
 
 def _leads_out(link: Path, real: str) -> bool:

@@ -16,6 +16,7 @@ from shipway.action import ActionFailed, Drifted, NotUndoable, Work
 from shipway.canonical import Json
 from shipway.file_linking import Linking
 from shipway.file_moves import are_near, beside, copy, link_or_copy, move_over, remove
+from shipway.file_placing import refuse_led_away
 from shipway.file_state import ABSENT, Kind, Real, fingerprint, kind_of, mode_of, real_folder
 from shipway.ledger_notes import Did, Entry, LedgerNotes
 from shipway.putting_back import put_back
@@ -268,6 +269,7 @@ def undo_changes(work: Work, *, each: bool = False) -> None:
     notes = LedgerNotes.kept(work)
     if notes is not None:
         with faults_told():
+            refuse_led_away(work)
             put_back(notes, each=each)
 
 
@@ -283,6 +285,7 @@ def _put_back_left(work: Work) -> None:
     if left is None:
         return
     try:
+        refuse_led_away(work)
         put_back(left)
     except (Drifted, NotUndoable) as error:
         raise ActionFailed(f"what an earlier attempt changed cannot be put back: {error}") from error
