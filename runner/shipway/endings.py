@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -244,7 +244,11 @@ class Endings:
             is_permanent=is_permanent,
         )
 
-    def _cleaned(self, records: Iterable[Record]) -> tuple[Record, ...]:
+    def _cleaned(self, records: Sequence[Record]) -> tuple[Record, ...]:
+        # To ask once about all of them is sooner done than one by one, and most hold nothing.
+        texts = [texts_of(record) for record in records]
+        if all(texts) and self._redactor.is_clean("\n".join(texts)):
+            return tuple(records)
         return tuple(self._cleaned_record(record) for record in records)
 
     def _cleaned_record(self, record: Record) -> Record:

@@ -262,6 +262,8 @@ class Deployment:
 
     def _chosen(self, patterns: Mapping[str, str], path: str) -> str | None:
         """What the last pattern that matches says."""
+        if not patterns:
+            return None  # thousands of files ask
         found = [text for pattern, text in patterns.items() if fnmatchcase(path, pattern)]
         return found[-1] if found else None
 

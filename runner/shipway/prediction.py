@@ -161,16 +161,24 @@ class Predictor:
         self._foretold[node.id] = outputs
         self._evaluation.record(node, Outcome.SUCCEEDED, outputs)
         self._fidelity[node.id] = fidelity
+        before, after = self._shown(said)
         return replace(
             node,
             change=said.change,
             fidelity=fidelity,
             why=self._told(why),
-            before=said.before and redacted_value(said.before, self._tools.redact),
-            after=said.after and redacted_value(said.after, self._tools.redact),
+            before=before,
+            after=after,
             predicted=outputs,
             reversible=said.reversible,
         )
+
+    def _shown(self, said: Prediction) -> tuple[Json, Json]:
+        """What stands there and what will, masked; where that is the same and holds no secret, it is looked through once."""
+        after = said.after and redacted_value(said.after, self._tools.redact)
+        if said.change is Change.NOOP and said.before == said.after == after:
+            return after, after
+        return said.before and redacted_value(said.before, self._tools.redact), after
 
     def _told(self, why: str) -> str:
         """What is said of a node, masked; thousands of them say the same."""
