@@ -45,6 +45,12 @@ def test_case_36_the_last_review_that_decides_is_the_one_that_counts(states: lis
     assert bool(ballot.counted) is counts
 
 
+def test_case_36_the_last_review_is_the_one_submitted_last_wherever_it_is_listed() -> None:
+    approved, withdrawn = _review(5), _review(5, "CHANGES_REQUESTED", at="2026-11-22T11:00:01Z", number=79)
+    assert _count(withdrawn, approved).counted == ()
+    assert _count(_review(5, "CHANGES_REQUESTED", at="2026-11-22T10:59:59Z"), approved).counted == (approved,)
+
+
 def test_case_36_an_author_a_deleted_account_and_a_bot_approve_nothing() -> None:
     bot = Review(82, ReviewState.APPROVED, "a" * 40, "2026-11-22T11:00:00Z", 9, "robot", is_person=False)
     lost = Review(83, ReviewState.APPROVED, "", "2026-11-22T11:00:00Z", 10, "lost")

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from graphql import GraphQLError
 
 from tests.forge import graphql_api
 from tests.forge.server import GitHubServer, Reply
-from tests.forge.world import JOB_ID, JOB_LOGIN, Told
+from tests.forge.world import JOB_ID, JOB_LOGIN, Submitted, Told
 from tests.pull_requests import LIFECYCLE, Shop
 
 
@@ -163,6 +164,28 @@ def test_where_reviews_cannot_be_asked_for_a_plan_counts_as_not_approved(shop: S
     assert (done.code, done.outputs["comment"].partition(":")[0]) == (0, "created"), done.outputs
     assert _told(shop)["conclusion"] == "action_required"
     assert "Resource not accessible" in _told(shop)["output"]["summary"]
+
+
+def test_where_one_review_of_several_was_not_told_all_are_asked_for(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned = shop.plan()
+    assert shop.report(planned).code == 0
+    shop.github.world.review(7, "ana")
+    shop.github.world.review(7, "ana", "CHANGES_REQUESTED")
+    whole = graphql_api.PullRequest._review
+
+    def partly(pull: graphql_api.PullRequest, review: Submitted) -> dict[str, object]:
+        def fails(_info: object) -> str:
+            raise GraphQLError("Something went wrong", extensions={"type": "INTERNAL"})
+
+        return whole(pull, review) | ({"state": fails} if review.state == "CHANGES_REQUESTED" else {})
+
+    monkeypatch.setattr(graphql_api.PullRequest, "_review", partly)
+    shop.github.requests.clear()
+    assert shop.report(planned).code == 0
+    assert (_told(shop)["conclusion"], "pulls/7/reviews" in _asked(shop)) == ("action_required", True)
+    assert "it requests changes" in _told(shop)["output"]["summary"]
 
 
 def test_where_nothing_needs_approval_or_nothing_was_planned_nothing_is_said(shop: Shop) -> None:

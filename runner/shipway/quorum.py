@@ -35,10 +35,11 @@ def count(
 ) -> Ballot:
     """The reviews that count: of each person the last one that decides, if it approves, and is not by who wrote the change.
 
-    `permission` is asked only of those that are left. An account that is gone, and a bot, approve nothing.
+    `permission` is asked only of those that are left. An account that is gone, and a bot, approve nothing. The last is the one
+    submitted last, since forges may list a review where it was begun. Raises VerificationError for a time that is none.
     """
     last: dict[int | None, Review] = {}
-    for review in reviews:
+    for review in sorted(reviews, key=lambda review: moment(review.at)):
         if review.state in _DECISIVE:
             last.pop(review.account, None)
             last[review.account] = review

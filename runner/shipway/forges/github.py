@@ -334,14 +334,17 @@ class GitHub:
         document = mapping(self._client.query(self._graphql_url, {"query": query, "variables": variables}).json())
         listed = document.get("errors")
         errors = [mapping(error) for error in listed] if isinstance(listed, list) else []
+        data = document.get("data")
         for error in errors:
             path = error.get("path")
-            if isinstance(path, list) and any(path[: len(part)] == list(part) for part in dispensable):
+            parts = [part for part in dispensable if isinstance(path, list) and path[: len(part)] == list(part)]
+            if parts:
+                data = github_survey.without(data, parts[0])
                 continue
             reason = Reason.FORGE_PERMISSION if error.get("type") in _DENIED else Reason.FORGE_UNREACHABLE
             text = self._client.shown(str(error.get("message")))
             raise ForgeError(f"GraphQL was answered: {text}", reason=reason)
-        return document.get("data")
+        return data
 
 
 def _nodes(comments: Sequence[Comment]) -> list[Json]:

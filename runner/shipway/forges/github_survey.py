@@ -63,6 +63,13 @@ DISPENSABLE = (("repository", "pullRequest", "reviews"), ("repository", "pullReq
 """Paths of reviews and checks, which can be asked for by themselves where a token may not read all of it at once."""
 
 
+def without(answer: Json, part: Sequence[str]) -> Json:
+    """The answer with a part of it left empty: where something inside could not be told, the rest of that part is not all."""
+    first, *inner = part
+    found = mapping(answer)
+    return {**found, first: without(found.get(first), inner) if inner else None}
+
+
 def read_survey(answer: Json, hidden: frozenset[int]) -> Survey:
     """The answer to QUERY. Raises ForgeError where it is none."""
     data = mapping(answer)
