@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 from msgspec.structs import replace
 
-from shipway.action import Done, Verb
+from shipway.action import Verb
 from shipway.attempt import Ended
 from shipway.bodies import Bodies, done_by, opened, rules_of
 from shipway.conditions import Conditions
@@ -222,30 +222,14 @@ class Executor:
 
     def _end_recognized(self) -> None:
         """Before anything begins: what was planned to find nothing to do, and finds nothing, has ended; in one commit."""
-        recognition = Recognition(self._around)
+        recognition = Recognition(self._around, self._note, self._keep)
         while not self.is_cancelled:
-            ready = [self._progress[node] for node in self._scheduler.ready()]
-            found = {}
-            for progress, done in recognition.among(ready):
-                found[progress.node.id] = self._ended_as_found(progress, done)
+            found = recognition.end(self._progress[node] for node in self._scheduler.ready())
             if not found:
                 break
             self._scheduler.recall(found)
             self._take_decisions()
         self._around.journal.commit()
-
-    def _ended_as_found(self, progress: Progress, done: Done) -> Outcome:
-        node = progress.node
-        self._note(progress)
-        begun = progress.attempts[-1]
-        self._emit(NodeStarted(node.id, begun.number, begun.started_ms, progress.tried_before))
-        ended = self._attempts.recognized(node, done)
-        progress.last, progress.began = ended, True
-        progress.attempts[-1] = _attempt(begun, ended)
-        self._around.journal.ended(node, begun.number, ended)
-        self._around.evaluation.record(node, ended.outcome, ended.outputs)
-        self._keep(result_of_end(progress, ended, ()))
-        return ended.outcome
 
     def _abandon(self) -> None:
         """End what runs, and give every node that has none an outcome: cancelled, unknown if begun, else not started."""
@@ -257,8 +241,7 @@ class Executor:
                     self._retrying.drop(ended)
                     continue
                 progress = self._progress[ended.node]
-                progress.last, progress.attempts[-1] = ended, _attempt(progress.attempts[-1], ended)
-                progress.began = progress.began or ended.began
+                progress.take(ended)
                 self._around.journal.ended(progress.node, progress.attempts[-1].number, ended)
         for node, progress in self._progress.items():
             if node not in self._results:
@@ -503,9 +486,7 @@ class Executor:
             ended = replace(ended, outcome=Outcome.FAILED, error=DRILLED, code="drill", is_permanent=True)
         if progress.node.predicted and ended.outcome in DONE:
             ended = self._as_foretold(progress.node, ended)
-        progress.last = ended
-        progress.began = progress.began or ended.began
-        progress.attempts[-1] = _attempt(progress.attempts[-1], ended)
+        progress.take(ended)
         self._around.journal.ended(progress.node, progress.attempts[-1].number, ended)
         self._pacing.heed(progress.node.limits, ended.node, ended.retry_after_ms, self._around.clock_ms())
         if ended.node in self._stops or not self._retrying.takes(progress, ended):
@@ -595,9 +576,3 @@ class Executor:
             duration_ms=self._around.clock_ms(),
             refusal=next((stop_of(self._progress[node].node, self._results[node]) for node in self._stops), None),
         )
-
-
-def _attempt(begun: Attempt, ended: Ended) -> Attempt:
-    return Attempt(
-        begun.number, ended.outcome, ended.started_ms, ended.ended_ms, ended.error, ended.exit_code, ended.code
-    )

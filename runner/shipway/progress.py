@@ -119,6 +119,15 @@ class Progress(Struct):
     undone: RollbackEntry | None = None
     taken_back: int = 0
 
+    def take(self, ended: Ended) -> None:
+        """The attempt in progress has ended so."""
+        begun = self.attempts[-1]
+        self.last = ended
+        self.began = self.began or ended.began
+        self.attempts[-1] = Attempt(
+            begun.number, ended.outcome, ended.started_ms, ended.ended_ms, ended.error, ended.exit_code, ended.code
+        )
+
     @property
     def left_something(self) -> bool:
         """Whether there may be something to undo: not where no attempt began its work, or the only one changed nothing."""

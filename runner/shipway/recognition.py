@@ -1,26 +1,49 @@
-"""What was planned to find nothing to do, and finds nothing, before anything of a run begins. Looks, and changes nothing."""
+"""Ends what was planned to find nothing to do, and finds nothing, before anything of a run begins. Looks, and changes nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from shipway.action import ActionFailed, Done, Recognizing
+from shipway.events import NodeStarted
 from shipway.file_state import Real, remembering
-from shipway.nodes import Change, Fidelity, Node
-from shipway.progress import Progress, Surroundings, settle_inputs, work_of
+from shipway.nodes import Change, Fidelity, Node, Outcome
+from shipway.progress import Progress, Surroundings, result_of_end, settle_inputs, work_of
+from shipway.receipt import NodeResult
 
 
 class Recognition:
     """Asks the nodes that may end all at once, each of them once. Nothing of the run has begun as long as it asks."""
 
-    def __init__(self, around: Surroundings) -> None:
+    def __init__(
+        self, around: Surroundings, note: Callable[[Progress], None], keep: Callable[[NodeResult], None]
+    ) -> None:
+        """`note` writes down that an attempt is about to begin; `keep` is told the result of each that has ended."""
         self._around = around
+        self._note = note
+        self._keep = keep
         self._real: Real = remembering()
         self._actions: dict[str, Recognizing | None] = {}
         self._asked: set[str] = set()
 
-    def among(self, ready: Iterable[Progress]) -> Iterator[tuple[Progress, Done]]:
-        """Those of `ready` whose work is there as planned, with what `do` would return; the others may begin like any node."""
+    def end(self, ready: Iterable[Progress]) -> dict[str, Outcome]:
+        """End those of `ready` whose work is there as planned; their outcomes. The others may begin like any node."""
+        return {progress.node.id: self._ended(progress, done) for progress, done in self._among(ready)}
+
+    def _ended(self, progress: Progress, done: Done) -> Outcome:
+        node, around = progress.node, self._around
+        self._note(progress)
+        begun = progress.attempts[-1]
+        around.events.emit(NodeStarted(node.id, begun.number, begun.started_ms))
+        ended = around.attempts.recognized(node, done)
+        progress.take(ended)
+        around.journal.ended(node, begun.number, ended)
+        around.evaluation.record(node, ended.outcome, ended.outputs)
+        self._keep(result_of_end(progress, ended, ()))
+        return ended.outcome
+
+    def _among(self, ready: Iterable[Progress]) -> Iterator[tuple[Progress, Done]]:
+        """Those of `ready` whose work is there, with what `do` would return."""
         for progress in ready:
             node = progress.node
             if node.id in self._asked:
