@@ -14,6 +14,7 @@ import pytest
 
 from shipway.action import ActionFailed
 from shipway.canonical import items_of, object_of
+from shipway.file_groups import MANY
 from shipway.file_placing import give
 from shipway.nodes import Change, Fidelity
 from tests.command_line import Project, make_project
@@ -355,6 +356,43 @@ def test_what_is_known_only_when_run_is_refused_and_what_is_known_is_checked(tmp
     assert "has to be known when planned" in late.problems[0].text
     wrong = deploy(tmp_path, 'how: "${{ target }}"', execute=False).error
     assert "must be one of `link`, `copy`, not `default`" in wrong.problems[0].text
+
+
+@pytest.mark.parametrize("count", [2, MANY])
+def test_nothing_is_evaluated_in_the_name_of_a_file(tmp_path: Path, count: int) -> None:
+    names = ["${{ secrets.KEY }}", "${{ target }}", *(f"f{number}" for number in range(count - 2))]
+    lay(tmp_path, {f"config/base/all/many/{name}": name for name in names})
+    ran = deploy(tmp_path, "", Setting(env={"KEY": "hush-hush"}))
+    assert set(ran.outcomes.values()) == {"succeeded"}
+    assert sorted(os.listdir(tmp_path / "home/many")) == sorted(names)
+    assert {(tmp_path / "home/many" / name).read_text() for name in names} == set(names)
+    deploy(tmp_path, "how: copy\non_conflict: overwrite")
+    assert (tmp_path / "home/many/${{ target }}").read_text() == "${{ target }}"
+
+
+def test_nothing_is_evaluated_in_what_an_input_says(tmp_path: Path) -> None:
+    project = make_project(tmp_path)
+    lay(project.root, {"config/base/all/f.j2": "{{ who }}, {{ list[0] }}"})
+    inputs = "inputs: {who: {default: x}}\n"
+    data = '      data: {who: "${{ inputs.who }}", list: ["${{ inputs.who }}"]}\n'
+    project.write({"shipway.yml": "version: 1\nname: test\n" + inputs + STAGE + data})
+    project.commit()
+    project.call("run", "--yes", "-q", "--input", "who=${{ secrets.KEY }}", env={"KEY": "hush-hush"})
+    assert project.text("home/f") == "${{ secrets.KEY }}, ${{ secrets.KEY }}"
+
+
+@pytest.mark.parametrize("place", ["all/esc\x1b[31m", "all/right-\u202eto-left", "pro\x07ject/f", "all/fol\x7fder/f"])
+def test_a_name_that_no_receipt_could_tell_of_is_refused(tmp_path: Path, place: str) -> None:
+    lay(tmp_path, {f"config/base/{place}": "x", "config/base/all/two\nlines": "x", "config/base/all/naïve": "x"})
+    [problem] = deploy(tmp_path, execute=False).error.problems
+    assert problem.text == f"the name of `{place!a}` holds control characters, or others that nobody sees"
+
+
+@pytest.mark.parametrize("place", [b"all/\xff", b"pro\xffject/f", b"all/fol\xffder/f"])
+def test_a_name_that_is_no_text_is_refused(tmp_path: Path, place: bytes) -> None:
+    lay(tmp_path, {f"config/base/{os.fsdecode(place)}": "x"})
+    [problem] = deploy(tmp_path, execute=False).error.problems
+    assert problem.text == f"the name of `{os.fsdecode(place)!a}` is no UTF-8"
 
 
 # What is encrypted.

@@ -99,8 +99,8 @@ def _add(on: FileStage, root: str, place: Place, path: str, source: str, layer: 
     target, name, where = place.below(path), named_by_path(root, path), on.at("adopt")
     facts: dict[str, Json] = {"layer": layer, "project": project.partition(".")[0], "source": source}
     ends = {"source": target, "path": source, "source_within": place.shown}
-    moved = on.builder.add("file.move", f"{name}=adopt", ends, options=on.options(where, facts))
+    moved = on.add("file.move", f"{name}=adopt", ends, options=on.options(where, facts))
     # What it replaces is moved by the node before; what came there since is not replaced.
     facts |= {"how": "link", REPLACES: fingerprint(place.path / path)}
     slots = {"path": target, "source": source, "within": place.shown, "on_conflict": OnConflict.STOP.value}
-    on.builder.add("file.link", name, slots, needs=[moved], options=on.options(where, facts))
+    on.add("file.link", name, slots, needs=[moved], options=on.options(where, facts))

@@ -133,7 +133,7 @@ class Deployment:
             path = os.path.normpath(pattern)
             slots = {"path": place.below(path), "mode": mode}
             options = self._on.options(self._on.at("modes", pattern))
-            made[path] = self._on.builder.add("file.mkdir", named_by_path(root, path), slots, options=options)
+            made[path] = self._on.add("file.mkdir", named_by_path(root, path), slots, options=options)
         return made
 
     def _added(self, winners: Sequence[Candidate]) -> Mapping[tuple[str, str], NodeHandle]:
@@ -165,7 +165,7 @@ class Deployment:
     def _add_group(self, group: Group, place: Place, folders: Mapping[str, NodeHandle]) -> NodeHandle:
         first = group.first
         path = place.below(group.folder) if group.folder else place.shown
-        slots: dict[str, object] = {
+        slots: dict[str, Json | Promise] = {
             "path": path,
             "source": group.source,
             "names": list(group.names),
@@ -180,7 +180,7 @@ class Deployment:
         needs = [folders[above] for above in _above(first.path) if above in folders]
         title = f"{len(group.names)} links in {path}"
         options = replace(self._on.options(self._wheres[first.layer], facts), title=title)
-        return self._on.builder.add("file.links", group.node_name, slots, needs=needs, options=options)
+        return self._on.add("file.links", group.node_name, slots, needs=needs, options=options)
 
     def _replaced(self, group: Group, path: str) -> dict[str, Json]:
         """What the state says of those in whose places something else stands: their fingerprints by name."""
@@ -199,13 +199,13 @@ class Deployment:
         name = named_by_path(one.root, one.path)
         mode, owner = self._chosen(self._on.settings.modes, one.path), self._chosen(self._on.settings.owners, one.path)
         is_link = self._is_link(one)
-        slots: dict[str, object] = {
+        slots: dict[str, Json | Promise] = {
             "path": place.below(one.path),
             "within": place.shown,
             "on_conflict": self._on.settings.on_conflict.value,
         }
         content = self._content(one, name, str(slots["path"]), where)
-        spares: dict[str, object]
+        spares: dict[str, Json | Promise]
         if is_link:
             action, slots["source"], spares = "file.link", one.source, {"unless_link_to": one.source}
         else:
@@ -218,7 +218,7 @@ class Deployment:
         facts = self._facts(one, str(slots["path"]), is_link)
         needs = [folders[above] for above in _above(one.path) if above in folders]
         if self._on.settings.on_conflict is OnConflict.BACKUP:
-            moved = self._on.builder.add(
+            moved = self._on.add(
                 "file.backup",
                 f"{name}=backup",
                 {"path": slots["path"], "within": place.shown, **spares},
@@ -226,13 +226,13 @@ class Deployment:
             )
             needs.append(moved)
         options = self._on.options(where, facts, privileged=owner is not None)
-        return self._on.builder.add(action, name, slots, needs=needs, options=options)
+        return self._on.add(action, name, slots, needs=needs, options=options)
 
     def _content(self, one: Candidate, name: str, path: str, where: Position) -> Promise | None:
         """The chain that makes the content of a target, wired by promises from its source on; None where nothing is made."""
         content: Promise | None = None
         for making in one.destined.makings:
-            slots: dict[str, object] = {"source": one.source, "content": content}
+            slots: dict[str, Json | Promise] = {"source": one.source, "content": content}
             action = "encryption.decrypt"
             if making is Making.RENDER:
                 action = "template.render"
@@ -241,7 +241,7 @@ class Deployment:
             if one.destined.is_secret:
                 # What is rendered out of something decrypted is as secret as that.
                 options = replace(options, outputs={"content": OutputRule("secret")})
-            made = self._on.builder.add(action, f"{name}={making.value}", slots, options=options)
+            made = self._on.add(action, f"{name}={making.value}", slots, options=options)
             content = made.output("content")
         return content
 

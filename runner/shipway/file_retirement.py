@@ -9,6 +9,7 @@ from shipway.canonical import Json
 from shipway.file_placing import REPLACES
 from shipway.file_stage import FileStage
 from shipway.node_ids import named_by_path
+from shipway.nodes import Promise
 from shipway.state import Entry
 
 _NONE: Mapping[tuple[str, str], NodeHandle] = {}
@@ -30,7 +31,7 @@ def retire(
         place = on.roots[root]
         if not on.confine("roots", entry.name, place):
             continue
-        slots = {
+        slots: dict[str, Json | Promise] = {
             "path": entry.name,
             "prune": True,
             "prune_boundary": place.shown,
@@ -38,7 +39,7 @@ def retire(
             "on_conflict": "skip",
         }
         # Not `file.unlink`: a file that stands in a link's place by now would be an error, and is left alone like any other.
-        added = on.builder.add(
+        added = on.add(
             "file.remove",
             named_by_path(root, path),
             slots,

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from msgspec import Struct
 
 from shipway.action import ActionFailed
 from shipway.builder import GraphBuilder
-from shipway.builder_options import NodeOptions
+from shipway.builder_options import NodeHandle, NodeOptions
 from shipway.canonical import Json
 from shipway.declaration import Declaration, Stage
 from shipway.errors import Position
 from shipway.file_placing import confine, link_text
 from shipway.file_settings import FileSettings, RootRule
 from shipway.file_state import place_of, remembering
+from shipway.nodes import Immediate, Promise
 from shipway.state import Entry, Prior
 
 _MADE = frozenset({"link", "copy", "write", "render", "decrypt"})
@@ -76,6 +77,22 @@ class FileStage:
             facts=facts or {},
             privileged=privileged,
         )
+
+    def add(
+        self,
+        action: str,
+        name: str,
+        slots: Mapping[str, Json | Promise],
+        *,
+        needs: Iterable[NodeHandle] = (),
+        options: NodeOptions,
+    ) -> NodeHandle:
+        """Add a node whose slots are values: a `${{` in the name of a file, or in an input, is nothing to be evaluated."""
+        given = {
+            slot: value if value is None or isinstance(value, Promise) else Immediate(value)
+            for slot, value in slots.items()
+        }
+        return self.builder.add(action, name, given, needs=needs, options=options)
 
     @property
     def entries(self) -> Mapping[str, Entry]:

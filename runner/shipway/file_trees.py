@@ -13,6 +13,7 @@ from shipway.canonical import Json
 from shipway.collisions import Candidate
 from shipway.file_names import PACKAGES, destined
 from shipway.file_settings import FileSettings
+from shipway.redaction import strip_control
 from shipway.segments import Segmented, take_apart
 
 _NEVER = frozenset({".git", ".gitkeep", ".DS_Store"})
@@ -132,8 +133,8 @@ class _Layer:
         if self._tracked is not None and f"{self._prefix}/{source}".removeprefix("./") not in self._tracked:
             self._leave(source, UNTRACKED)
             return
-        if not _is_text(entry.name):
-            self._fault(f"the name of `{source!a}` is no UTF-8", "rename it")
+        if fault := _fault_of_name(source):
+            self._fault(f"the name of `{source!a}` {fault}", "rename it")
             return
         is_link = entry.is_symlink()
         if not is_link and not entry.is_file(follow_symlinks=False):
@@ -175,12 +176,15 @@ def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
         yield from sorted(entries, key=lambda entry: entry.name)
 
 
-def _is_text(name: str) -> bool:
+def _fault_of_name(source: str) -> str:
+    """Why no plan or receipt could tell of a file under its name; empty where they can."""
+    if source.isascii() and source.isprintable():
+        return ""
     try:
-        name.encode()
+        source.encode()
     except UnicodeEncodeError:
-        return False
-    return True
+        return "is no UTF-8"
+    return "" if strip_control(source) == source else "holds control characters, or others that nobody sees"
 
 
 def layers_json(settings: FileSettings) -> Json:
