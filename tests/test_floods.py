@@ -13,7 +13,8 @@ from shipway.attempt import Ended
 from shipway.attempts import Attempts
 from shipway.nodes import Outcome
 from shipway.redaction import Redactor
-from shipway.transcript import Bounds, Transcript, salvage
+from shipway.salvage import salvage
+from shipway.transcript import Bounds, Transcript
 from tests.runs import GRACE, environment
 
 MIB = 1 << 20
@@ -145,3 +146,27 @@ def test_of_what_a_killed_run_left_the_part_that_was_given_back_is_not_read_agai
     assert log.read_text().lstrip("x") == "the end\n"
     if sys.platform == "linux":
         assert log.read_text() == "the end\n"
+
+
+@pytest.mark.parametrize("size", [3, 1 << 17], ids=["a few lines", "a lot"])
+@pytest.mark.parametrize("before", ["", "line 0\nof an attempt before\nline 0\n"])
+def test_what_was_read_before_a_kill_is_not_in_the_log_twice(tmp_path: Path, size: int, before: str) -> None:
+    raw, log = tmp_path / "raw", tmp_path / "log"
+    log.write_text(before)
+    printed = "".join(f"line {number}\n" for number in range(size))
+    transcript = Transcript(str(raw), str(log), Redactor({}))
+    _printed(transcript, printed.encode())
+    transcript.pump()
+    _printed(transcript, b"after the kill\n")
+    os.close(transcript.descriptor)
+    salvage(raw, log, Redactor({}))
+    assert log.read_text() == f"{before}{printed}after the kill\n"
+    assert not raw.exists()
+
+
+def test_what_nobody_had_read_before_a_kill_is_added_whole(tmp_path: Path) -> None:
+    raw, log = tmp_path / "raw", tmp_path / "log"
+    raw.write_text("line 1\nline 2\n")
+    log.write_text("of an attempt before\n")
+    salvage(raw, log, Redactor({}))
+    assert log.read_text() == "of an attempt before\nline 1\nline 2\n"

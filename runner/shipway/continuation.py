@@ -33,8 +33,8 @@ from shipway.redaction import Redactor
 from shipway.reopening import Fate, Reopening, Undecided, doubt_of
 from shipway.replay import Standing, result_of, undos_of
 from shipway.run_record import RunRecord, RunStatus
+from shipway.salvage import salvage
 from shipway.survivors import end, survivors_of
-from shipway.transcript import salvage
 
 
 class Resumption(Struct, frozen=True):

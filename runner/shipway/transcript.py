@@ -7,7 +7,6 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 
 from msgspec import Struct
 
@@ -16,7 +15,7 @@ from shipway.redaction import Redacted, Redactor, trusted
 TAIL_CHARACTERS = 8192
 """How much of a log's end is kept in memory and in the receipt."""
 
-_CHUNK = 1 << 20
+CHUNK = 1 << 20
 
 
 class Bounds(Struct, frozen=True):
@@ -46,7 +45,7 @@ _CHUNKS_AT_ONCE = 2
 """A child may print faster than this reads: a turn of the loop must end all the same, or no timeout would be seen."""
 
 
-class _Reading:
+class Reading:
     """Bytes as they come, as masked text: neither a character nor a secret is cut in two."""
 
     def __init__(self, redactor: Redactor) -> None:
@@ -72,7 +71,7 @@ class Transcript:
         self._raw = raw
         self._log = log
         self._redactor = redactor
-        self._reading: _Reading | None = None  # most steps print nothing
+        self._reading: Reading | None = None  # most steps print nothing
         # Mode 0600 from the start: between open and read it holds what was not masked yet. New, since another step may have
         # put a link or a pipe there.
         self.descriptor = os.open(raw, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
@@ -93,7 +92,7 @@ class Transcript:
 
     def pump(self) -> str:
         """Take what was written since, a bounded part of it; as cleaned text (at most the last part of a large piece)."""
-        most = self._position + _CHUNKS_AT_ONCE * _CHUNK
+        most = self._position + _CHUNKS_AT_ONCE * CHUNK
         fresh = self._take(most)
         return fresh + self._catch_up(os.fstat(self.descriptor).st_size) if self._position == most else fresh
 
@@ -101,11 +100,11 @@ class Transcript:
         """Take what is there up to `end`."""
         fresh = ""
         while self._position < end and (
-            piece := os.pread(self.descriptor, min(_CHUNK, end - self._position), self._position)
+            piece := os.pread(self.descriptor, min(CHUNK, end - self._position), self._position)
         ):
             self._position += len(piece)
             if self._reading is None:
-                self._reading = _Reading(self._redactor)
+                self._reading = Reading(self._redactor)
             fresh = (fresh + self._keep(self._reading.feed(self._from_line_start(piece))))[-TAIL_CHARACTERS:]
             if self._position - self._freed >= self._bounds.freed:
                 self._free()
@@ -113,7 +112,7 @@ class Transcript:
 
     def _catch_up(self, size: int) -> str:
         """Leave out what is between, where the child is too far ahead, and say so: until it were read the disk could be full."""
-        missing = size - _CHUNK - self._position
+        missing = size - CHUNK - self._position
         if size - self._position <= self._bounds.behind or missing <= 0:
             return ""
         # What is held back, since it may be the beginning of a secret, is left out as well.
@@ -144,7 +143,7 @@ class Transcript:
     @property
     def is_far_behind(self) -> bool:
         """Whether more was written than `pump` takes at once: to read it all now would hold everything else up."""
-        return os.fstat(self.descriptor).st_size - self._position > _CHUNKS_AT_ONCE * _CHUNK
+        return os.fstat(self.descriptor).st_size - self._position > _CHUNKS_AT_ONCE * CHUNK
 
     def give_up(self) -> None:
         """`close` is to read a bounded part and no more: for the end of a run that must not wait. `fault` says what is missing."""
@@ -159,7 +158,7 @@ class Transcript:
         # Up to here and no further: a process that left its group could go on writing for ever.
         size = os.fstat(self.descriptor).st_size
         ahead = self._catch_up(size)
-        end = min(size, self._position + _CHUNK) if self._is_given_up else size
+        end = min(size, self._position + CHUNK) if self._is_given_up else size
         if end < size:
             # What is held back, since it may be the beginning of a secret, is left out as well.
             fresh, missing = self._take(end), f"{_mib(size - end)} of its output were not read"
@@ -211,24 +210,6 @@ class Transcript:
             self.fault = f"the log is not whole: {error.strerror}"
 
 
-def salvage(raw: Path, log: Path | None, redactor: Redactor) -> None:
-    """Add what a raw file holds that nobody read in time to `log`, cleaned and masked, and remove it; None only removes."""
-    if log is not None:
-        with (
-            suppress(OSError),
-            open(os.open(raw, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file,
-        ):
-            reading = _Reading(redactor)
-            _skip_freed(file.fileno())
-            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-            with open(os.open(log, flags, 0o600), "wb") as kept:
-                while piece := file.read(_CHUNK):
-                    kept.write(reading.feed(piece).encode("utf-8", "replace"))
-                kept.writelines(piece.encode("utf-8", "replace") for piece in reading.end())
-    with suppress(OSError):
-        os.unlink(raw)
-
-
 def _mib(size: int) -> str:
     return f"{-(-size >> 20)} MiB"
 
@@ -246,10 +227,3 @@ def _punch(descriptor: int, start: int, length: int) -> None:
     library = ctypes.CDLL(None)
     punch = getattr(library, "fallocate64", None) or library.fallocate
     punch(descriptor, _KEEP_SIZE | _PUNCH_HOLE, ctypes.c_longlong(start), ctypes.c_longlong(length))
-
-
-def _skip_freed(descriptor: int) -> None:
-    """Go on where something is left of a file of which the beginning was given back to the disk."""
-    if sys.platform == "linux":
-        with suppress(OSError):
-            os.lseek(descriptor, 0, os.SEEK_DATA)
