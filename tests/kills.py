@@ -15,6 +15,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -232,6 +233,7 @@ def _commanded(root: Path, arguments: list[str], points: Points) -> dict[str, ob
     with (root / "shown").open("ab") as shown:
         os.dup2(shown.fileno(), 1)
         os.dup2(shown.fileno(), 2)
+    threading.setprofile(see)  # what executes is on a thread of its own
     sys.setprofile(see)
     code = cli.run(arguments)
     sys.setprofile(None)
