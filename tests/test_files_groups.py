@@ -242,6 +242,15 @@ def test_a_plan_that_was_kept_is_applied_where_a_link_came_meanwhile_and_not_whe
     assert linked(project) == ["f05"] and project.text("home/many/f06") == "mine"
 
 
+def test_whoever_asks_for_links_is_told_of_those_too_that_were_made_together(project: Project) -> None:
+    project.call("run", "--yes", "-q")
+    counts = {
+        tool: len(project.call("state", "--tool", tool, "--json").json["entries"])
+        for tool in ("file", "file.link", "file.links", "file.copy")
+    }
+    assert counts == {"file": len(NAMES) + 1, "file.link": len(NAMES) + 1, "file.links": len(NAMES), "file.copy": 0}
+
+
 def test_a_decommission_takes_back_each_file(project: Project) -> None:
     before = tree(project.root / "home")
     project.call("run", "--yes", "-q")
@@ -330,13 +339,14 @@ def test_an_undo_leaves_alone_what_changed_since_and_takes_back_all_else(project
     (project.root / "home/many/f03").write_text("mine")
     (project.root / "home/many/f04").symlink_to("elsewhere")
     refused = project.call("rollback", "--yes", "-q", code=5)
-    assert NODE in refused.err
+    assert NODE in refused.err and "see `shipway drift`" in refused.err
     project.call("rollback", "--drifted", "--yes", "-q", code=4)
     assert tree(project.root / "home").keys() - before.keys() == {"many", "many/f03", "many/f04"}
     receipt = project.call("show", "--json").json
     [undone] = [entry for entry in receipt["rollback"] if entry["node"] == NODE]
     assert (undone["outcome"], undone["left"]) == ("drifted", ["home/many/f03", "home/many/f04"])
     assert "`home/many/f03` is file, not link, by now; it is left alone" in undone["error"]
+    assert "`home/many/f04` leads elsewhere by now; it is left alone" in undone["error"]
     assert standing(project) == {"home/many/f03": "uncertain", "home/many/f04": "uncertain"}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -264,6 +265,20 @@ def test_what_cannot_be_adopted_is_said_with_its_place(project: Project, take: s
     (project.root / "home/link").symlink_to("taken")
     refused = project.call("plan", "--input", "action=adopt", "--input", f'take=["{take}"]', code=2)
     assert text in refused.err
+
+
+def test_a_file_that_no_receipt_could_tell_of_is_not_adopted(project: Project) -> None:
+    lay(project.root, {f"home/odd/{name}": "x" for name in ("esc\x1b[31m", os.fsdecode(b"no\xff"), "${{ target }}")})
+    before = tree(project.root / "home")
+    refused = project.call("run", "--yes", "--input", "action=adopt", "--input", 'take=["odd"]', code=2)
+    assert "the name of `'odd/esc\\x1b[31m'` holds control characters" in refused.err
+    assert "the name of `'odd/no\\udcff'` is no UTF-8" in refused.err and "target" not in refused.err
+    assert tree(project.root / "home") == before and not (project.root / "config/personal/own/odd").exists()
+    (project.root / "home/odd/esc\x1b[31m").unlink()
+    (project.root / os.fsdecode(b"home/odd/no\xff")).unlink()
+    project.call("run", "--yes", "-q", "--input", "action=adopt", "--input", 'take=["odd"]')
+    assert os.listdir(project.root / "config/personal/own/odd") == ["${{ target }}"]
+    assert project.call("drift").code == 0
 
 
 def test_the_example_of_the_page_does_what_the_page_says(tmp_path: Path) -> None:

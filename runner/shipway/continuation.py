@@ -107,7 +107,7 @@ class Continuation:
             raise VerificationError(
                 f"run `{self._run}` is not rolled back: what it did has changed since\n{listed}",
                 reason=Reason.DRIFTED,
-                next=f"look at it, then undo it all the same: `shipway rollback {self._run} --drifted`",
+                next=f"see `shipway drift`, then undo it all the same: `shipway rollback {self._run} --drifted`",
             )
 
     def _is_to_stand(self, node_id: str) -> bool:

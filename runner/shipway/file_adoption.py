@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from shipway.canonical import Json
-from shipway.file_names import destined
+from shipway.file_names import destined, fault_of_name
 from shipway.file_placing import REPLACES
 from shipway.file_settings import OnConflict
 from shipway.file_stage import FileStage, Place
@@ -82,7 +82,9 @@ def _files(root: Path, path: str) -> Iterator[str]:
 def _is_adoptable(on: FileStage, place: Place, path: str, source: str) -> bool:
     here, there = place.path / path, on.site.root / source
     text = ""
-    if here.is_symlink():
+    if fault := fault_of_name(source):
+        text = f"the name of `{path!a}` {fault}"
+    elif here.is_symlink():
         text = f"`{place.below(path)}` is a link already"
     elif not here.is_file() or not os.access(here, os.R_OK):
         text = f"`{place.below(path)}` is not there, or no file that can be read"

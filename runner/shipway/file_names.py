@@ -8,6 +8,8 @@ from fnmatch import fnmatchcase
 
 from msgspec import Struct
 
+from shipway.redaction import strip_control
+
 
 class Making(StrEnum):
     """One step on the way from a source to the content of its target."""
@@ -56,3 +58,14 @@ def destined(name: str, plain: Sequence[str] = ()) -> Destined:
         target = target.removesuffix(suffix)
         makings.append(_MAKINGS[suffix])
     return Destined(target, tuple(makings))
+
+
+def fault_of_name(source: str) -> str:
+    """Why no plan or receipt could tell of a file under its name; empty where they can."""
+    if source.isascii() and source.isprintable():
+        return ""
+    try:
+        source.encode()
+    except UnicodeEncodeError:
+        return "is no UTF-8"
+    return "" if strip_control(source) == source else "holds control characters, or others that nobody sees"

@@ -11,9 +11,8 @@ from msgspec import Struct
 
 from shipway.canonical import Json
 from shipway.collisions import Candidate
-from shipway.file_names import PACKAGES, destined
+from shipway.file_names import PACKAGES, destined, fault_of_name
 from shipway.file_settings import FileSettings
-from shipway.redaction import strip_control
 from shipway.segments import Segmented, take_apart
 
 _NEVER = frozenset({".git", ".gitkeep", ".DS_Store"})
@@ -133,7 +132,7 @@ class _Layer:
         if self._tracked is not None and f"{self._prefix}/{source}".removeprefix("./") not in self._tracked:
             self._leave(source, UNTRACKED)
             return
-        if fault := _fault_of_name(source):
+        if fault := fault_of_name(source):
             self._fault(f"the name of `{source!a}` {fault}", "rename it")
             return
         is_link = entry.is_symlink()
@@ -174,17 +173,6 @@ class _Layer:
 def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
     with os.scandir(folder) as entries:
         yield from sorted(entries, key=lambda entry: entry.name)
-
-
-def _fault_of_name(source: str) -> str:
-    """Why no plan or receipt could tell of a file under its name; empty where they can."""
-    if source.isascii() and source.isprintable():
-        return ""
-    try:
-        source.encode()
-    except UnicodeEncodeError:
-        return "is no UTF-8"
-    return "" if strip_control(source) == source else "holds control characters, or others that nobody sees"
 
 
 def layers_json(settings: FileSettings) -> Json:

@@ -145,7 +145,8 @@ class _PuttingBack:
 
 def _drifted(entry: Entry, now: str) -> Drifted:
     was, became = (entry.after or ABSENT).split()[0], now.split()[0]
-    what = f"is {became}, not {was}, by now" if was != became else "has other content or another mode by now"
+    same = "leads elsewhere by now" if was == "link" else "has other content or another mode by now"
+    what = f"is {became}, not {was}, by now" if was != became else same
     return Drifted(f"`{entry.path}` {what}; it is left alone")
 
 

@@ -153,9 +153,15 @@ class Wanted(Struct, frozen=True):
             and self.lifecycle in (None, identity.lifecycle)
             and self.target in (None, identity.target)
             and self.kind in (None, identity.kind)
-            and self.tool in (None, record.action, record.action.partition(".")[0])
+            and self.tool in (None, *_tools(record.action))
             and (self.project is None or record.facts.get("project") == self.project)
         )
+
+
+def _tools(action: str) -> tuple[str, ...]:
+    """What an action is asked for by; who asks for links asks for those too that are made many at once."""
+    kind = action.partition(".")[0]
+    return (action, "file.link", kind) if action == "file.links" else (action, kind)
 
 
 EVERYTHING = Wanted()
