@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import os
@@ -158,6 +159,20 @@ def test_a_run_that_changed_nothing_and_one_that_did_keep_to_their_requests(
     assert len(asked := _requests(github)) <= 12, asked
     said = next(told.document["output"] for told in github.world.checks if told.commit == HEADS[3])
     assert ("by ana of aaaaaaa approved another plan" in said["title"]) == (text == APPROVED)
+
+
+def test_a_plan_of_another_pull_request_of_the_same_branch_is_not_the_one_before(
+    tmp_path: Path, github: GitHubServer
+) -> None:
+    pushed(tmp_path, github, 0, LIFECYCLE)
+    other = github.world.artifacts.pop()
+    with zipfile.ZipFile(io.BytesIO(base64.b64decode(other.content))) as archive:
+        content = zipped(plan_json=archive.read("plan.json"), pull_request_json=b'{"base":"release","number":8}')
+    github.world.upload(other.run, other.name, content)
+    pushed(tmp_path, github, 1, LIFECYCLE.replace("undone", "taken back"))
+    (comment,) = github.world.pulls[7].comments
+    assert "Changed since" not in comment.body
+    assert "earlier plan" not in comment.body
 
 
 def test_a_run_between_that_left_no_plan_costs_no_request_too_many(tmp_path: Path, github: GitHubServer) -> None:

@@ -13,8 +13,8 @@ from graphql import GraphQLError
 
 from tests.forge import graphql_api
 from tests.forge.server import GitHubServer, Reply
-from tests.forge.world import JOB_ID, JOB_LOGIN, Submitted, Told
-from tests.pull_requests import LIFECYCLE, Shop
+from tests.forge.world import JOB_ID, JOB_LOGIN, Run, Submitted, Told
+from tests.pull_requests import LIFECYCLE, WORKFLOW, Shop
 
 
 @pytest.fixture
@@ -249,6 +249,27 @@ def test_a_plan_that_a_command_laid_in_the_way_of_the_report_is_not_what_was_rev
     assert shop.report(planned, 78).code == 0
     assert _told(shop)["conclusion"] == "action_required"
     assert "release/up: slots" in _told(shop)["output"]["summary"]
+
+
+def test_a_plan_that_another_pull_request_of_the_commit_was_shown_is_not_what_was_reviewed(shop: Shop) -> None:
+    shop.git("checkout", "-q", "topic")
+    shown = shop.plan_again(number=8)
+    shop.github.world.runs[77] = Run(77, path=WORKFLOW, head=shop.head, status="completed", conclusion="success")
+    shop.upload(shown, 77)
+    document = {"name": "shipway/shop/default", "output": {"text": f"Plan `{shown.outputs['plan-digest']}`."}}
+    shop.github.world.checks.append(Told(9000, shop.head, document, at=shop.github.world.tick()))
+    shop.github.world.review(7, "ana")
+    reviewed = shop.head
+    shop.change({"shipway.yml": LIFECYCLE + "# a comment\n"})
+    planned = shop.plan(78)
+    assert planned.outputs["effect-digest"] == shown.outputs["effect-digest"]
+    folder = Path(planned.outputs["artifact-path"])
+    facts = folder.parent / f"{folder.name}.facts.json"
+    past = {"run": "77", "commit": reviewed, "effect": shown.outputs["effect-digest"], "counts": []}
+    facts.write_text(json.dumps(json.loads(facts.read_text()) | {"history": [past]}))
+    assert shop.report(planned, 78).code == 0
+    assert _told(shop)["conclusion"] == "action_required"
+    assert "were not shown on `#7`" in _told(shop)["output"]["summary"]
 
 
 def test_a_plan_of_the_same_effect_that_would_replace_what_it_was_to_create_is_not_what_was_reviewed(

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from shipway.archive import ARCHIVE_BYTES_MAX, HostileArchive, read_archive
+from shipway.canonical import Json, mapping, parse
 from shipway.commands.documents import plan_in
-from shipway.commands.handover import PLAN_FILE, PLAN_MEMBERS
+from shipway.commands.handover import PLAN_FILE, PLAN_MEMBERS, PULL_REQUEST_FILE
 from shipway.forges.forge import Artifact, Forge
 from shipway.plan import Plan
 
@@ -41,3 +42,11 @@ def open_plan(forge: Forge, artifact: Artifact) -> tuple[Plan, Mapping[str, byte
         raise HostileArchive(f"it has {artifact.size} bytes, more than {ARCHIVE_BYTES_MAX}")
     members = read_archive(forge.archive(artifact), PLAN_MEMBERS)
     return plan_in(members.get(PLAN_FILE, b"")), members
+
+
+def asked_in(members: Mapping[str, bytes]) -> Mapping[str, Json]:
+    """What is said of the pull request (`number`, `base`); nothing where nothing is said: such a plan is no pull request's."""
+    try:
+        return mapping(parse(members.get(PULL_REQUEST_FILE, b"")))
+    except (ValueError, RecursionError):
+        return {}

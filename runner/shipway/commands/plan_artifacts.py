@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
 
@@ -10,9 +10,8 @@ from msgspec import Struct
 
 from shipway.approvals import ApprovalRule, Review
 from shipway.archive import HostileArchive
-from shipway.canonical import Json, mapping, parse
-from shipway.commands.handover import PULL_REQUEST_FILE
-from shipway.commands.plan_archive import open_plan, plan_name
+from shipway.canonical import Json
+from shipway.commands.plan_archive import asked_in, open_plan, plan_name
 from shipway.context import Context
 from shipway.errors import Reason, ShipwayError, UsageError, VerificationError
 from shipway.forges.forge import Artifact, CiRun, Forge, ForgeError
@@ -96,8 +95,8 @@ class PlanArtifacts:
                 return ShownPlan(opened.plan, chosen.run.id, chosen.artifact.id)
         raise _others(commit, number)
 
-    def of_run(self, run: str, digest: str) -> ShownPlan | None:
-        """The plan with this digest, where a run left it last, whoever named that run; None where it is not to be had there."""
+    def of_run(self, run: str, digest: str, number: int) -> ShownPlan | None:
+        """The plan of a pull request with this digest, where a run left it last, whoever named that run; None if it is not."""
         wanted = f"{self._place.lifecycle}-{self._place.target}"
         with suppress(HostileArchive, ShipwayError):
             named = ((plan_name(artifact), artifact) for artifact in self._forge.artifacts(run))
@@ -106,8 +105,9 @@ class PlanArtifacts:
             ]
             if found:
                 *_, artifact = max(found, key=lambda each: each[:2])
-                plan, _ = open_plan(self._forge, artifact)
-                return ShownPlan(plan, run, artifact.id) if plan.digest == digest else None
+                plan, members = open_plan(self._forge, artifact)
+                is_it = (plan.digest, asked_in(members).get("number")) == (digest, number)
+                return ShownPlan(plan, run, artifact.id) if is_it else None
         return None
 
     def _is_of(self, opened: _Opened, number: int) -> bool:
@@ -211,7 +211,7 @@ def _opened(forge: Forge, artifact: Artifact) -> _Opened:
     label = f"artifact {artifact.id}"
     try:
         plan, members = open_plan(forge, artifact)
-        asked = _asked(members.get(PULL_REQUEST_FILE, b""))
+        asked = asked_in(members)
         return _Opened(plan, asked.get("number"), asked.get("base"))
     except HostileArchive as error:
         raise _altered(f"{label} is not what was uploaded: {error}") from error
@@ -225,14 +225,6 @@ def _opened(forge: Forge, artifact: Artifact) -> _Opened:
     except UsageError as error:
         text = f"{label} holds no plan that was sealed: {error.message}"
         raise VerificationError(text, reason=Reason.ARTIFACT_INVALID, next="find out who made it") from error
-
-
-def _asked(content: bytes) -> Mapping[str, Json]:
-    """What is said of the pull request; nothing where it is not said, and such a plan is no pull request's."""
-    try:
-        return mapping(parse(content))
-    except (ValueError, RecursionError):
-        return {}
 
 
 def _others(commit: str, number: int) -> VerificationError:

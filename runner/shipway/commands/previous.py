@@ -16,7 +16,7 @@ from shipway.archive import HostileArchive
 from shipway.ci import CiContext
 from shipway.commands.delivery import open_forge
 from shipway.commands.handover import HISTORY_FILE
-from shipway.commands.plan_archive import open_plan, plan_name
+from shipway.commands.plan_archive import asked_in, open_plan, plan_name
 from shipway.context import Context
 from shipway.errors import ShipwayError
 from shipway.forges.forge import Artifact, Capability, CiRun, Forge, Posted
@@ -68,16 +68,16 @@ def plan_of_head(forge: Forge, ci: CiContext, lifecycle: str, target: str, say: 
 
 
 def plan_before(
-    forge: Forge, own: CiRun, opened: str, lifecycle: str, target: str, say: Say, *, is_ours: bool
+    forge: Forge, own: CiRun, number: int, opened: str, lifecycle: str, target: str, say: Say, *, is_ours: bool
 ) -> Previous | None:
-    """The latest plan that a run before `own` made for another head of its branch, of a pull request `opened` then.
+    """The latest plan that a run before `own` made for another head of its branch, for the pull request `number`, `opened` then.
 
     Unless the run `is_ours`, what the artifact says of still earlier plans is a stranger's word, and left out.
     """
     found = _guarded(
         forge,
         lambda: _of_runs(
-            forge, _earlier_runs(forge.runs_from(own.branch), own, opened, _is_other_head), lifecycle, target
+            forge, _earlier_runs(forge.runs_from(own.branch), own, opened, _is_other_head), number, lifecycle, target
         ),
         say,
     )
@@ -96,18 +96,18 @@ def _latest(
         own = next((run for run in runs if run.id == ci.run_id), None)
         if own is None or own.repository != ci.repository_id:
             return None
-        before = _of_runs(forge, _earlier_runs(runs, own, _opened(ci), is_wanted), lifecycle, target)
+        before = _of_runs(forge, _earlier_runs(runs, own, _opened(ci), is_wanted), ci.pull_request, lifecycle, target)
         is_told = before is not None and own.attempt == ci.run_attempt
         return replace(before, began=own.started_at) if before is not None and is_told else before
 
     return _guarded(forge, found, say)
 
 
-def _of_runs(forge: Forge, runs: Sequence[CiRun], lifecycle: str, target: str) -> Previous | None:
+def _of_runs(forge: Forge, runs: Sequence[CiRun], number: int | None, lifecycle: str, target: str) -> Previous | None:
     for run in runs[:_RUNS_LOOKED_AT]:
         artifact = _plan_artifact(forge.artifacts(run.id), run, lifecycle, target)
-        if artifact is not None:
-            return _taken(forge, artifact, run, lifecycle, target)
+        if artifact is not None and (found := _taken(forge, artifact, run, number, lifecycle, target)):
+            return found
     return None
 
 
@@ -160,9 +160,12 @@ def _plan_artifact(artifacts: Sequence[Artifact], run: CiRun, lifecycle: str, ta
     return max(found, key=lambda each: each[:2])[2] if found else None
 
 
-def _taken(forge: Forge, artifact: Artifact, run: CiRun, lifecycle: str, target: str) -> Previous | None:
+def _taken(
+    forge: Forge, artifact: Artifact, run: CiRun, number: int | None, lifecycle: str, target: str
+) -> Previous | None:
+    """The plan in an artifact; None where it is another one's, or was made for another pull request of the branch."""
     plan, members = open_plan(forge, artifact)
-    if (plan.lifecycle, plan.target) != (lifecycle, target):
+    if (plan.lifecycle, plan.target) != (lifecycle, target) or asked_in(members).get("number", number) != number:
         return None
     before = history_in(members.get(HISTORY_FILE, b"[]"))
     shown = Shown(run=run.id, commit=run.head, effect=plan.effect, counts=tuple(plan_counts(plan)))

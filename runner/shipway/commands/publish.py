@@ -219,7 +219,7 @@ def _posted(forge: Forge, context: Context, run: CiRun, found: _Found, candidate
     pull = next(pull for pull in candidates if pull.number == number)
     untold: list[str] = []
     is_ours = run.repository == ci.repository_id
-    previous = plan_before(forge, run, pull.opened, plan.lifecycle, plan.target, untold.append, is_ours=is_ours)
+    previous = plan_before(forge, run, number, pull.opened, plan.lifecycle, plan.target, untold.append, is_ours=is_ours)
     view = View(
         plan.lifecycle,
         plan.target,

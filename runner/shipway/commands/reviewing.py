@@ -175,7 +175,7 @@ class _Inquiry:
 
     def _approval(self, review: Review, pull: MergedPull) -> Approval:
         """A review as an approval of what would run. Raises VerificationError where it is of anything else."""
-        shown = self._sighted_by(review) or self._plans.shown_to(review, pull.number, pull.base)
+        shown = self._sighted_by(review, pull.number) or self._plans.shown_to(review, pull.number, pull.base)
         try:
             covered(shown.plan, self._plan, Selection(), nothing_done)
         except VerificationError as error:
@@ -194,7 +194,7 @@ class _Inquiry:
             artifact=shown.artifact,
         )
 
-    def _sighted_by(self, review: Review) -> ShownPlan | None:
+    def _sighted_by(self, review: Review, number: int) -> ShownPlan | None:
         """The plan that a review saw, where our check has told of one plan only on its commit, and did so before the review.
 
         Where it told of several, of another pull request or of a run that came later, the artifacts say which one it was.
@@ -208,7 +208,7 @@ class _Inquiry:
         (digest,) = digests  # empty, and of no plan, where an older version told it
         at_hand = next((ShownPlan(plan) for plan in self._sighted.plans if plan.digest == digest), None)
         runs = [shown.run for shown in self._sighted.history if shown.commit == review.commit]
-        return at_hand or (self._plans.of_run(runs[0], digest) if runs else None)
+        return at_hand or (self._plans.of_run(runs[0], digest, number) if runs else None)
 
     def _refusal(self, error: VerificationError, review: Review, pull: MergedPull, approved: Plan) -> Uncovered:
         """Why what was approved is not what would run. A merge makes another commit, which says nothing about that."""
