@@ -68,6 +68,17 @@ def test_what_a_run_made_exists_until_it_is_rolled_back(project: Project) -> Non
     assert "undone" in project.call("state", "--history").out
 
 
+def test_what_a_second_run_only_found_is_gone_with_the_run_that_made_it(project: Project) -> None:
+    run = ("run", "--target", "staging", "--stage", "main", "--skip", "main/step", "--yes", "-q")
+    project.call(*run)
+    project.call(*run)
+    project.call("rollback", "--target", "staging", "--yes", "-q")
+    assert not (project.root / "home").exists() and standings(project) == {}
+    assert project.call("drift", "--target", "staging").code == 0
+    project.call(*run)
+    assert standings(project) == {"home/.bashrc": "exists"}
+
+
 def test_filters_take_what_they_name(project: Project) -> None:
     for target in ("staging", "prod"):
         project.call("run", "--target", target, "--yes")

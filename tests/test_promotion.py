@@ -95,6 +95,22 @@ def test_case_76_what_failed_or_was_rolled_back_there_proves_nothing(project: Pr
     assert told(project) == ["staging", "undo staging"]
 
 
+def test_case_76_a_run_that_only_found_what_was_rolled_back_since_proves_nothing(project: Project) -> None:
+    text = "version: 1\nname: shop\ntargets: {staging: {}, prod: {after: [staging]}}\n"
+    step = 'steps: [{id: w, uses: file.write, with: {path: "out/${{ target }}", content: x}}]\n'
+    project.write({"shipway.yml": text + step, ".gitignore": ".shipway\nout\n"})
+    project.commit()
+    first = project.call("run", "--target", "staging", "--yes", "--json").json["run"]
+    second = project.call("run", "--target", "staging", "--yes", "--json").json
+    assert second["nodes"][0]["outcome"] == "unchanged"
+    project.call("rollback", "--target", "staging", "--yes")
+    assert not (project.root / "out").exists()
+    assert refused(project).endswith(f": run `{first}` of that tree there was rolled back")
+    assert project.call("state", "--targets", "--json").json["targets"]["staging"]["succeeded"] is None
+    project.call("run", "--target", "staging", "--yes")
+    project.call("run", "--target", "prod", "--yes")
+
+
 def test_case_76_a_part_of_it_proves_nothing(project: Project) -> None:
     project.call("run", "--target", "staging", "--yes", "--stage", "build")
     refused(project)

@@ -235,6 +235,34 @@ def test_g103_a_removal_retires_and_its_rollback_brings_back() -> None:
     assert [record.outcome for record in found(state, "a").history] == ["succeeded", "succeeded", "undone"]
 
 
+def test_g102_what_later_runs_found_is_gone_where_the_run_that_made_it_is_rolled_back() -> None:
+    hour = timedelta(hours=1)
+    made = told(1, node("main/a", file("a")), run="r")
+    found_it = told(2, node("main/a", file("a"), outcome=Outcome.UNCHANGED), at=NOON + hour)
+    in_a_group = told(3, node("main/d=base", file("a", spared=True), file("b")), at=NOON + 2 * hour)
+    made_again = told(4, node("main/a", file("a")), at=NOON + 3 * hour)
+    undone = told(5, node("main/a", file("a"), outcome=Outcome.UNDONE), run="r", undone_ms=4 * HOUR_MS)
+    other = told(6, node("main/a", file("a", "copy")), at=NOON + 3 * hour)
+    removed = told(7, node("main/no-a", file("a", present=False), action="file.remove"), at=NOON + 3 * hour)
+    before = told(8, node("main/a", file("a", "copy")), at=NOON - hour)
+    for later_ones in ([found_it], [found_it, in_a_group], [in_a_group, made_again]):
+        entry = found(fold([made, *later_ones, undone]), "a")
+        assert (entry.standing, entry.by) == (Standing.GONE, None) and len(entry.history) == len(later_ones) + 2
+    for last in (other, removed):
+        assert found(fold([made, found_it, last, undone]), "a").by == found(fold([last]), "a").by
+    assert found(fold([before, made, found_it, undone]), "a").by == found(fold([before]), "a").by
+    assert found(fold([made, in_a_group, undone]), "b").exists
+
+
+def test_g102_the_undo_of_a_run_that_only_found_it_takes_nothing_from_what_stands() -> None:
+    hour = timedelta(hours=1)
+    first = told(1, node("main/p", file("a", spared=True), file("b")), run="r")
+    second = told(2, node("main/p", file("a"), file("b"), outcome=Outcome.UNCHANGED), at=NOON + hour)
+    both = node("main/p", file("a", spared=True), file("b"), outcome=Outcome.UNDONE)
+    state = fold([first, second, told(3, both, run="r", undone_ms=2 * HOUR_MS)])
+    assert standings(state) == {"a": "exists", "b": "gone"}
+
+
 def test_g105_services_clones_and_steps_are_not_files_and_a_package_goes_by_its_name() -> None:
     records = [Record("service", "nginx"), Record("repository", "src"), Record("step", "main/x"), package("jq")]
     state = fold([told(1, *(node(f"main/{n}", record) for n, record in enumerate(records)))])

@@ -9,6 +9,7 @@ from shipway.declaration import Declaration
 from shipway.errors import Reason, VerificationError
 from shipway.links import Anchor
 from shipway.receipt import Receipt, RunOutcome
+from shipway.whereabouts import is_undercut
 
 
 def proves(
@@ -17,13 +18,14 @@ def proves(
     """The latest receipt by which all that `declared` says of `target` succeeded there, of this tree and untouched; or None.
 
     A run that was rolled back or gone on with since has a later receipt, and only that one is asked whether it `counts`: to be
-    taken for undone needs no signature, to prove something does.
+    taken for undone needs no signature, to prove something does. Nor does one prove anything that began after a run which was
+    rolled back since.
     """
-    there = _last_of_each(receipts, declared.name, target)
+    there = list(_last_of_each(receipts, declared.name, target))
     for receipt in sorted(there, key=lambda each: each.ended, reverse=True):
         if receipt.outcome is not RunOutcome.SUCCEEDED or not _is_of(receipt, tree):
             continue
-        if _is_whole(receipt, declared) and counts(receipt):
+        if _is_whole(receipt, declared) and not is_undercut(receipt, there) and counts(receipt):
             return receipt
     return None
 

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from shipway.canonical import Json
 from shipway.nodes import DONE, Outcome
 from shipway.receipt import NodeResult, Receipt, own_outcome
+from shipway.records import SPARED
 from shipway.state import EVERYTHING, Entry, HistoryRecord, Identity, Standing, State, Wanted
 
 _NO_FACTS: Mapping[str, Json] = {}
@@ -138,12 +139,13 @@ def _made_by(told: _Told) -> dict[tuple[str, str, str], dict[Identity, None]]:
 def replay(history: Sequence[HistoryRecord]) -> tuple[Standing, HistoryRecord | None]:
     """How a resource stands after `history`, in order, and by which record of it.
 
-    An undo takes back what its run's node did, and what was there before stands again.
+    An undo takes back what its run's node did, and what was there before stands again: later runs that found it, or made the very
+    same, do not bring it back.
     """
     standing: list[HistoryRecord] = []
     for record in history:
         if record.outcome is Outcome.UNDONE:
-            standing = [each for each in standing if (each.run, each.node) != (record.run, record.node)]
+            standing = _without(standing, record)
         elif record.standing is not None:
             standing.append(record)
         elif record.outcome is Outcome.UNKNOWN and standing and standing[-1].standing is Standing.EXISTS:
@@ -153,6 +155,30 @@ def replay(history: Sequence[HistoryRecord]) -> tuple[Standing, HistoryRecord | 
         return Standing.GONE, None
     last = standing[-1]
     return last.standing or Standing.GONE, last
+
+
+def _without(standing: Sequence[HistoryRecord], undone: HistoryRecord) -> list[HistoryRecord]:
+    """What stands once what a node of a run did is taken back, and what rests on that, up to the next change by somebody else."""
+    kept: list[HistoryRecord] = []
+    own: HistoryRecord | None = None
+    for each in standing:
+        if (each.run, each.node) == (undone.run, undone.node):
+            own = None if _only_found(each) else each
+        elif own is None or not _rests_on(each, own):
+            own = None
+            kept.append(each)
+    return kept
+
+
+def _rests_on(record: HistoryRecord, own: HistoryRecord) -> bool:
+    return _only_found(record) or (
+        bool(own.fingerprint) and (record.present, record.fingerprint) == (own.present, own.fingerprint)
+    )
+
+
+def _only_found(record: HistoryRecord) -> bool:
+    """Whether what it tells of was there already."""
+    return record.outcome is Outcome.UNCHANGED or bool(record.facts.get(SPARED))
 
 
 def _doubted(before: HistoryRecord, record: HistoryRecord) -> HistoryRecord:

@@ -17,6 +17,20 @@ class Whereabouts(Struct, frozen=True):
     last: Receipt | None = None
 
 
+_TAKEN_BACK = frozenset({RunOutcome.ROLLED_BACK, RunOutcome.NOT_UNDONE})
+
+
+def is_undercut(receipt: Receipt, others: Iterable[Receipt]) -> bool:
+    """Whether a run of the same target that began earlier was taken back since: what this one found, or built on, went with it."""
+    return any(
+        other.outcome in _TAKEN_BACK
+        and other.run != receipt.run
+        and other.started <= receipt.started
+        and receipt.ended <= other.ended
+        for other in others
+    )
+
+
 def whereabouts(receipts: Iterable[Receipt]) -> dict[str, Whereabouts]:
     """By target, in order. A run that was undone or gone on with since has a later receipt, and that one counts."""
     runs: dict[tuple[str, str], Receipt] = {}
@@ -27,7 +41,8 @@ def whereabouts(receipts: Iterable[Receipt]) -> dict[str, Whereabouts]:
     found: dict[str, Whereabouts] = {}
     for receipt in sorted(runs.values(), key=lambda each: (each.target, each.ended)):
         known = found.get(receipt.target, Whereabouts())
-        is_whole = receipt.outcome is RunOutcome.SUCCEEDED
+        there = (each for each in runs.values() if each.target == receipt.target)
+        is_whole = receipt.outcome is RunOutcome.SUCCEEDED and not is_undercut(receipt, there)
         found[receipt.target] = Whereabouts(receipt if is_whole else known.succeeded, receipt)
     return found
 
