@@ -287,6 +287,27 @@ def test_case_28_a_limit_that_only_what_is_left_out_brought_along_is_left_out_to
         covered(plan, replace(plan, limits={"db": Limit()}), Selection(skip=("release/up",)), _done("release/up"))
 
 
+@pytest.mark.parametrize("journal", ["kept", "lost"])
+def test_what_a_later_run_only_found_is_not_accounted_for_once_it_was_rolled_back(tmp_path: Path, journal: str) -> None:
+    project = _shop(
+        tmp_path,
+        "  build: {steps: [{id: text, uses: file.write, with: {path: out, content: x}}]}\n"
+        "  release: {needs: [build], lasting: false, approval: required, steps: [{id: up, run: echo up}]}\n",
+    )
+    project.call("plan", "-o", "plan.json", "-q")
+    _applied_in_part(project)
+    _applied_in_part(project)
+    (project.root / "out").rename(project.root / "aside")
+    assert "left out   build/text: succeeded in run" in _applied_in_part(project, "--skip", "build")
+    (project.root / "aside").rename(project.root / "out")
+    project.call("rollback", "--yes")
+    assert not (project.root / "out").exists()
+    if journal == "lost":
+        for path in (project.root / ".shipway").glob("journal*"):
+            path.unlink()
+    assert "text: left out, and no run" in _applied_in_part(project, "--skip", "build", code=5)
+
+
 def test_case_28_what_needs_nothing_by_now_may_be_left_out_of_what_was_approved(tmp_path: Path) -> None:
     project = _shop(
         tmp_path,

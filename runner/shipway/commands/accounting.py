@@ -11,7 +11,7 @@ from shipway.commands.documents import read_document
 from shipway.commands.setting import journal_of
 from shipway.context import Context
 from shipway.loading import load_declaration
-from shipway.nodes import DONE
+from shipway.nodes import DONE, Outcome
 from shipway.plan import Plan
 from shipway.receipt import Receipt
 from shipway.registry import Registry
@@ -51,11 +51,16 @@ def _journalled(effect: str, lifecycle: str, target: str, context: Context, root
         if not _belongs(effect, summary.effect, record.opening.approvals):
             break
         for node, standing in stand(journal.plan(summary.run).nodes, record).items():
-            # The last run that tried a node says how it stands: an earlier success may have been undone since.
-            if standing.tries and node not in seen:
+            # The last run that did something says how it stands: an earlier success may have been undone since. One that only
+            # found it done built on an earlier one, which may have been undone since as well.
+            if not standing.tries or node in seen:
+                continue
+            if standing.outcome is not Outcome.UNCHANGED:
                 seen.add(node)
-                if is_done(standing):
-                    found[node] = f"succeeded in run {summary.run}"
+            if is_done(standing):
+                found.setdefault(node, f"succeeded in run {summary.run}")
+            else:
+                found.pop(node, None)
     return found
 
 
@@ -71,13 +76,18 @@ def _receipted(
             break
         is_proof: bool | None = None
         for result in receipt.nodes:
-            if result.attempts and result.node not in seen:
+            if not result.attempts or result.node in seen:
+                continue
+            if result.outcome is not Outcome.UNCHANGED:
                 seen.add(result.node)
-                if result.outcome in DONE:
-                    is_proof = counts(receipt) if is_proof is None else is_proof
-                    if not is_proof:
-                        continue
-                    found[result.node] = f"succeeded in run {receipt.run}, by its receipt"
+            if result.outcome not in DONE:
+                found.pop(result.node, None)
+                continue
+            is_proof = counts(receipt) if is_proof is None else is_proof
+            if is_proof:
+                found.setdefault(result.node, f"succeeded in run {receipt.run}, by its receipt")
+            else:
+                seen.add(result.node)
     return found
 
 
