@@ -103,6 +103,27 @@ def test_g100_other_files_pointers_and_folders_are_no_receipts(project: Project)
     assert project.call("state", "--json").json["receipts"] == 1
 
 
+@pytest.mark.parametrize(
+    "command", ["apply FILE --yes", "show FILE", "diff FILE FILE", "why main/link --plan FILE", "verify FILE"]
+)
+def test_g084_a_plan_that_was_altered_is_read_by_nobody(project: Project, command: str) -> None:
+    project.call("plan", "--target", "staging", "-q", "-o", "../plan.json")
+    plan = project.root.parent / "plan.json"
+    plan.write_bytes(plan.read_bytes().replace(b"home/.bashrc", b"home/.bashrd"))
+    done = project.call(*command.replace("FILE", "../plan.json").split(), "--json", code=5)
+    assert "plan-digest" in done.out and not (project.root / "home").exists()
+
+
+@pytest.mark.parametrize("command", ["state", "drift", "verify", "plan --reconcile", "run --reconcile --yes"])
+def test_g084_a_receipt_that_was_altered_counts_nowhere(project: Project, command: str) -> None:
+    project.call("run", "--target", "staging", "--yes", "-q")
+    (project.root / "home/.bashrc").unlink()
+    [receipt] = receipts(project)
+    receipt.write_bytes(receipt.read_bytes().replace(b"home/.bashrc", b"home/.bashrd"))
+    done = project.call(*command.split(), "--target", "staging", "--json", code=5)
+    assert "receipt-digest" in done.out and not (project.root / "home/.bashrc").is_symlink()
+
+
 def test_g104_an_altered_receipt_is_a_finding_and_the_others_are_still_shown(project: Project) -> None:
     project.call("run", "--target", "staging", "--yes")
     project.call("run", "--target", "prod", "--yes")

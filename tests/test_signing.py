@@ -57,7 +57,7 @@ def doctored(project: Project, code: int = 0) -> dict[str, str]:
     return next(check for check in checks if check["name"] == "signing")
 
 
-def test_a_receipt_is_signed_and_its_signature_is_outside_the_digest(tmp_path: Path) -> None:
+def test_g086_a_receipt_is_signed_and_its_signature_is_outside_the_digest(tmp_path: Path) -> None:
     project = make(tmp_path)
     receipt = staged(project).json
     [signature] = receipt["signatures"]
@@ -209,7 +209,7 @@ def test_doctor_says_who_signs_and_whether_that_counts(tmp_path: Path) -> None:
     assert told["verdict"] == "look" and "does not count" in told["text"]
 
 
-def test_signers_are_tried_in_order_and_the_first_that_can_signs(tmp_path: Path) -> None:
+def test_g087_signers_are_tried_in_order_and_the_first_that_can_signs(tmp_path: Path) -> None:
     project = make(tmp_path, "{allowed_signers: allowed, signers: [{file: nowhere}, {file: ~/other}, {file: ~/key}]}")
     other = ssh_key(tmp_path / "home", "other")
     [signature] = staged(project).json["signatures"]
@@ -218,7 +218,7 @@ def test_signers_are_tried_in_order_and_the_first_that_can_signs(tmp_path: Path)
 
 
 @pytest.mark.parametrize("policy", ["warn", "off"])
-def test_without_require_an_unsigned_receipt_is_told_or_not_looked_at(policy: str, tmp_path: Path) -> None:
+def test_g087_without_require_an_unsigned_receipt_is_told_or_not_looked_at(policy: str, tmp_path: Path) -> None:
     project = make(tmp_path, f"{{policy: '{policy}', signers: [{{file: nowhere}}]}}")
     staged(project, code=5 if policy == "warn" else 0)
     assert project.call("verify", "--json").json["documents"][0]["standing"] == "unsigned"
