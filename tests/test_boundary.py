@@ -5,21 +5,24 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from shipway.commands.fence import READY
+from shipway.process_identity import is_running
 from tests.command_line import Done
 from tests.forge.server import GitHubServer
 from tests.peers import require
 from tests.runs import PATIENCE_S, declare, environment
-from tests.test_action_command import PUSH, Job, git
+from tests.test_action_command import PUSH, Job, git, pull_request
 
 TOKEN = "the-token-of-the-job-4711"
 RUNTIME = "the-runtime-token-0815"
@@ -267,6 +270,39 @@ def test_what_a_step_tells_the_runner_behind_our_back_is_taken_back(tmp_path: Pa
         "GITHUB_STATE",
         "GITHUB_STEP_SUMMARY",
     ]
+
+
+STAYS = """\
+  - id: stays
+    env_from: [PLACE]
+    {key}: |
+      for name in one two; do setsid sh $PLACE/stay $PLACE/$name & done >/dev/null 2>&1 </dev/null
+      until test -e $PLACE/one && test -e $PLACE/two; do sleep 0.05; done
+"""
+DAEMON = """\
+(exec sh -c 'trap true INT TERM HUP; echo $$ > "$0.new"; mv "$0.new" "$0"; while :; do sleep 9; done' "$1") &
+"""
+
+
+@pytest.mark.parametrize("event", ["push", "pull_request"])
+def test_case_56_nothing_that_was_started_looks_on_when_the_next_step_is_given_the_token(
+    tmp_path: Path, github: GitHubServer, event: str
+) -> None:
+    text = STAYS.format(key="run" if event == "push" else "run: 'true'\n    plan")
+    job = push_job(tmp_path, github, text)
+    if event == "pull_request":
+        job = Job(tmp_path / "plan", github, event, pull_request())
+        (job.checkout / "shipway.yml").write_text("version: 1\nname: shop\nsteps:\n" + text)
+    (tmp_path / "stay").write_text(DAEMON)
+    done = job.part("run", PLACE=str(tmp_path))
+    assert done.returncode == 0, done.stdout + done.stderr
+    started = [int((tmp_path / name).read_text()) for name in ("one", "two")]
+    try:
+        assert not any(is_running(pid, None) for pid in started)
+    finally:
+        for pid in started:
+            with suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
 
 
 @pytest.mark.parametrize(

@@ -70,6 +70,11 @@ def members(group: int) -> list[int]:
     return found
 
 
+def children_of(parent: int) -> list[int]:
+    """The children of a process, those that only wait to be reaped too. Linux only; elsewhere none."""
+    return [pid for pid in _all() if (fields := _stat(pid)) is not None and int(fields[1]) == parent]
+
+
 def group_of(pid: int) -> int | None:
     """The process group of a process that runs."""
     try:

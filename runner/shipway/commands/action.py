@@ -46,6 +46,7 @@ from shipway.redaction import Redactor, trusted
 from shipway.render import failure, terminal
 from shipway.render.plain_log import PlainLog
 from shipway.render.workflow import WorkflowLog, workflow_log
+from shipway.stragglers import ended_stragglers
 from shipway.trigger import Work, WorkKind
 from shipway.undertaking import Request
 
@@ -106,13 +107,15 @@ def _done(context: Context, inputs: Inputs, log: WorkflowLog, arguments: Namespa
         return sweep(context, inputs, log)
     if told.kind is WorkKind.DRIFT:
         terminal.write(log.stream, trusted(f"{WorkKind.DRIFT.value}: {told.why}\n"))
-        return look_for_drift(context, inputs, log)
+        with ended_stragglers(context.sleep):
+            return look_for_drift(context, inputs, log)
     job = job_of(context, inputs, log)
     terminal.write(log.stream, trusted(f"{job.ci.event} → {job.work.kind.value}: {job.work.why}\n"))
     if job.work.kind in ENVIRONMENT_WORK:
         return environment_job(job, inputs, log, arguments)
     if inputs.command == "check" and job.work.kind is WorkKind.PLAN:
-        return _checked(job, log)
+        with ended_stragglers(context.sleep):
+            return _checked(job, log)
     if job.work.kind is WorkKind.PLAN or job.work.kind is WorkKind.RUN:
         if inputs.command == "validate":
             return _validated(job, log)

@@ -42,6 +42,7 @@ from shipway.render.preview_comment import PreviewReport
 from shipway.render.receipt_text import render_receipt
 from shipway.render.receipt_words import approved_words
 from shipway.render.workflow import Level, WorkflowLog
+from shipway.stragglers import ended_stragglers
 from shipway.trigger import WorkKind
 from shipway.undertaking import Finished, Request
 
@@ -79,7 +80,7 @@ def voyage(job: Job, inputs: Inputs, log: WorkflowLog, arguments: Namespace) -> 
         return sanction
 
     fence = Fence(job.context.env, own_environment(job.ci.temp))
-    with heeding_signals(around.interruption), view:
+    with ended_stragglers(job.context.sleep), heeding_signals(around.interruption), view:
         request = replace(request, confirm=show, approver=approve, check_head=_head_check(job, log))
         finished = run_lifecycle(request, around)
     deployment, why = announcement.result(is_cancelled=is_cancelled(finished))

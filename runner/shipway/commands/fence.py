@@ -28,7 +28,8 @@ _SHOWN = 5
 class Fence:
     """Built before the first step starts; asked when the last one has ended.
 
-    A process that outlives the run as a daemon can still write afterwards: of that the job is the boundary.
+    On Linux nothing that a run has started outlives it (`stragglers`). Elsewhere a daemon can still write afterwards, as what a
+    preview starts can anywhere: of that the job is the boundary.
     """
 
     def __init__(self, env: Mapping[str, str], environment: Path | None) -> None:
