@@ -440,6 +440,30 @@ def test_killed_after_so_many_links_it_is_gone_on_with_and_undone_as_if_it_never
     assert tree(project.root / "home") == before and standing(project) == {}
 
 
+@pytest.mark.parametrize("count", [1, 9, len(NAMES) - 1])
+@pytest.mark.parametrize("then", ["resume", "rollback"])
+def test_killed_after_so_many_were_replaced_it_is_gone_on_with_and_undone(
+    project: Project, count: int, then: str
+) -> None:
+    team = {f"config/team/all/many/{name}": "team" for name in NAMES}
+    lay(project.root, team)
+    project.commit()
+    project.call("run", "--yes", "-q")
+    before = tree(project.root / "home")
+    for path in team:
+        (project.root / path).unlink()
+    project.commit()
+    killed_at(project, "os.rename", count, "run", "--yes", "-q")
+    led = [os.readlink(project.root / "home/many" / name) for name in NAMES]
+    assert sum("base" in text for text in led) == count
+    project.call(then, "--yes", "-q")
+    if then == "resume":
+        assert {(project.root / "home/many" / name).read_text() for name in NAMES} == set(NAMES)
+        assert project.call("drift").code == 0
+        project.call("rollback", "--yes", "-q")
+    assert tree(project.root / "home") == before
+
+
 @pytest.mark.parametrize("count", [0, 1, 9, len(NAMES) - 1])
 def test_killed_while_it_is_undone_the_rest_is_undone_too(project: Project, count: int) -> None:
     before = tree(project.root / "home")

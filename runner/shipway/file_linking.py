@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -104,12 +104,17 @@ class Linking(Struct, frozen=True):
         there = kinds_below(self.source, self.names)
         return next((name for name in self.names if name not in there), "")
 
-    def refuse(self, others: Mapping[str, Kind], work: Work) -> None:
-        """Raises ActionFailed for what stands there and is neither to be replaced nor known to be ours."""
+    def refuse(self, others: Mapping[str, Kind], work: Work, restored: Callable[[str], str]) -> None:
+        """Raises ActionFailed for what stands there and is neither to be replaced nor known to be ours.
+
+        `restored` gives the fingerprint of what an attempt that was killed had replaced at a path: a plan that was made since
+        found the link there, and knows nothing of it.
+        """
         known = object_of(work.node.facts.get(REPLACES_EACH, {}))
         for name, kind in others.items():
             refuse_other(self.at(name), kind)
-            is_ours = kind is not Kind.DIRECTORY and name in known and known[name] == fingerprint(Path(self.at(name)))
+            ours = (known.get(name), restored(self.at(name)))
+            is_ours = kind is not Kind.DIRECTORY and fingerprint(Path(self.at(name))) in ours
             if not is_ours and policy_of(work) != "overwrite":
                 raise ActionFailed(
                     f"{stands_there(self.at(name), kind)}, which was not there when this was planned: plan again"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -30,11 +30,20 @@ class Placement(Struct, frozen=True):
     new: Path | None = None
 
 
+_NOTHING: Mapping[str, str] = {}
+
+
 class Ledger:
     """What one node changes among files. Each change is noted before it is made."""
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: Work, restored: Mapping[str, str] = _NOTHING) -> None:
+        """`restored`: by how entries name it, the fingerprint of what an earlier attempt replaced and was put back by now."""
         self._work = work
+        self._restored = restored
+
+    def restored(self, path: str) -> str:
+        """The fingerprint of what an earlier attempt found at `path`, and replaced; empty where it did not."""
+        return self._restored.get(self._notes.name(path), "") if self._restored else ""
 
     @cached_property
     def _notes(self) -> LedgerNotes:
@@ -250,8 +259,7 @@ def changing(work: Work) -> Iterator[Ledger]:
     What a killed `do` of the same node left is put back first, so that an undo later finds what stood there at the very start.
     """
     try:  # as `faults_told`, which would be one more generator for each of thousands of links
-        _put_back_left(work)
-        ledger = Ledger(work)
+        ledger = Ledger(work, _put_back_left(work))
         try:
             yield ledger
         except BaseException as error:
@@ -280,16 +288,19 @@ def _put_back_after(ledger: Ledger, error: BaseException) -> None:
         raise ActionFailed(f"{error}; and not all of it could be put back: {second}") from error
 
 
-def _put_back_left(work: Work) -> None:
+def _put_back_left(work: Work) -> Mapping[str, str]:
+    """Put back what a killed attempt left. Returns the fingerprints of what it had replaced, by how entries name it."""
     left = LedgerNotes.noted(work)
     if left is None:
-        return
+        return _NOTHING
+    replaced = {each.path: each.before for each in left.entries if each.did is Did.REPLACED and each.before != ABSENT}
     try:
         refuse_led_away(work)
         put_back(left)
     except (Drifted, NotUndoable) as error:
         raise ActionFailed(f"what an earlier attempt changed cannot be put back: {error}") from error
     left.reopen()
+    return replaced
 
 
 def has_changed(work: Work) -> bool:

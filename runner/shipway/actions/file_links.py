@@ -15,7 +15,7 @@ from shipway.file_placing import WITHIN, policy_of, refuse_other
 from shipway.file_records import gone_below
 from shipway.file_state import Kind, Real, describe, real_folder, remembering, shown_target
 from shipway.nodes import DONE, Change, Fidelity, Verified
-from shipway.replacement import changing, faults_told, is_being_undone, undo_changes
+from shipway.replacement import Placement, changing, faults_told, is_being_undone, undo_changes
 
 _POLICIES = ("overwrite", "stop")
 
@@ -90,7 +90,7 @@ class FileLinks:
             look = linking.look()
             if look.is_done:
                 return _found(work, linking, look)
-            linking.refuse(look.others, work)
+            linking.refuse(look.others, work, ledger.restored)
             below = [
                 record
                 for name, kind in look.others.items()
@@ -98,8 +98,14 @@ class FileLinks:
                 for record in gone_below(Path(linking.at(name)), f"{work.inputs['path']}/{name}")
             ]
             ledger.link_all(linking, look.missing, real)
-            for name, kind in look.others.items():
-                ledger.link(linking.at(name), linking.text(name), linking.after(name), kind, real)
+            if look.others:
+                ledger.make_parents(linking.at(linking.names[0]), real)
+                ledger.place(
+                    [
+                        Placement(Path(linking.at(name)), linking.after(name), ledger.new_link(linking.text(name)))
+                        for name in look.others
+                    ]
+                )
             records = (*below, *linking.records(look))
             return Done({"path": work.inputs["path"]}, undo=ledger.complete(), change=look.change, records=records)
 
