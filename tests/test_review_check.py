@@ -166,6 +166,23 @@ def test_where_reviews_cannot_be_asked_for_a_plan_counts_as_not_approved(shop: S
     assert "Resource not accessible" in _told(shop)["output"]["summary"]
 
 
+def test_a_server_that_does_not_know_a_field_is_asked_in_parts(shop: Shop) -> None:
+    planned = shop.plan()
+    assert shop.report(planned).code == 0
+    shop.github.world.review(7, "ana")
+    error = {
+        "path": ["query", "repository", "pullRequest", "reviews", "nodes", "fullDatabaseId"],
+        "extensions": {"code": "undefinedField", "typeName": "PullRequestReview", "fieldName": "fullDatabaseId"},
+        "message": "Field 'fullDatabaseId' doesn't exist on type 'PullRequestReview'",
+    }
+    shop.github.fault("POST", "graphql", Reply(200, {"errors": [error]}))
+    shop.github.requests.clear()
+    done = shop.report(planned)
+    assert done.outputs["comment"].partition(":")[0] == "updated", done.text
+    assert "approved by ana" in _told(shop)["output"]["title"]
+    assert {"pulls/7", "pulls/7/reviews"} <= set(_asked(shop))
+
+
 def test_where_one_review_of_several_was_not_told_all_are_asked_for(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -46,6 +46,10 @@ _DENIED = frozenset({"FORBIDDEN", "INSUFFICIENT_SCOPES", "NOT_FOUND"})
 _COMMENT_PERMISSION = "give the job `permissions: {pull-requests: write}`"
 
 
+class _UnknownField(ForgeError):
+    """The server has no such field: GitHub Enterprise Server gets them later."""
+
+
 class GitHub:
     """One repository (`owner/name`) as the Forge that the commands use."""
 
@@ -217,15 +221,21 @@ class GitHub:
     def survey(
         self, pull_request: int, comments: Sequence[Comment], check: str = "", *, reviewed: bool = False
     ) -> Survey:
-        """One look, by one question; one more for each further hundred comments."""
+        """One look, by one question; one more for each further hundred comments. A server too old for it is asked in parts."""
         step = limits.NODES_MAX
         asked, *more = [comments[first : first + step] for first in range(0, len(comments) or 1, step)]
         place: dict[str, Json] = {"owner": self._owner, "name": self._name, "number": pull_request}
         variables: dict[str, Json] = {**place, "ids": _nodes(asked), "check": check, "reviewed": reviewed}
-        answer = self._graphql(github_survey.QUERY, variables, dispensable=github_survey.DISPENSABLE)
+        is_whole = True
+        try:
+            answer = self._graphql(github_survey.QUERY, variables, dispensable=github_survey.DISPENSABLE)
+        except _UnknownField:
+            is_whole, answer = False, self._graphql(github_survey.PARTS, {"ids": _nodes(asked)})
         hidden = github_survey.hidden_of(answer, _numbers(asked))
         for others in more:
             hidden |= github_survey.hidden_of(self._graphql(_HIDDEN, {"ids": _nodes(others)}), _numbers(others))
+        if not is_whole:
+            return github_survey.read_parts(answer, hidden, self.head(pull_request))
         found = github_survey.read_survey(answer, hidden)
         self._author = self._author or found.author
         if check and github_survey.is_untold(answer):
@@ -343,7 +353,8 @@ class GitHub:
                 continue
             reason = Reason.FORGE_PERMISSION if error.get("type") in _DENIED else Reason.FORGE_UNREACHABLE
             text = self._client.shown(str(error.get("message")))
-            raise ForgeError(f"GraphQL was answered: {text}", reason=reason)
+            kind = _UnknownField if github_survey.is_unknown(error) else ForgeError
+            raise kind(f"GraphQL was answered: {text}", reason=reason)
         return data
 
 

@@ -59,6 +59,9 @@ query ($owner: String!, $name: String!, $number: Int!, $ids: [ID!]!, $check: Str
 """Who we are, which of the comments `$ids` are hidden, where head and base of the pull request are, and, where that is asked,
 its reviews, with what the check `$check` has told on the commits that they are of. Of the head only whether it was told."""
 
+PARTS = f"query ($ids: [ID!]!) {{ {VIEWER} {HIDDEN} }}"
+"""Who we are and which comments are hidden, for a server that does not know some field of QUERY: the rest REST tells."""
+
 DISPENSABLE = (("repository", "pullRequest", "reviews"), ("repository", "pullRequest", "commits"))
 """Paths of reviews and checks, which can be asked for by themselves where a token may not read all of it at once."""
 
@@ -86,6 +89,16 @@ def read_survey(answer: Json, hidden: frozenset[int]) -> Survey:
         reviews=tuple(_review(each) for each in reviews if each.get("submittedAt")) if is_whole else None,
         told=_told(reviews, login.removesuffix("[bot]")),
     )
+
+
+def read_parts(answer: Json, hidden: frozenset[int], head: str) -> Survey:
+    """The answer to PARTS, with the head as REST told it."""
+    return Survey(head, viewer_of(answer)[0], hidden)
+
+
+def is_unknown(error: Mapping[str, Json]) -> bool:
+    """Whether an error is that the server has no such field or argument: it executed nothing of the query then."""
+    return mapping(error.get("extensions")).get("code") in ("undefinedField", "argumentNotAccepted")
 
 
 def is_untold(answer: Json) -> bool:
