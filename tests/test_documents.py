@@ -613,6 +613,7 @@ _NODE_CHANGES: dict[str, tuple[object, bool]] = {
     "every_ms": (5_000, True),
     "privileged": (True, True),
     "dedup": ("once", True),
+    "oidc": (("sts.amazonaws.com",), True),
     "facts": ({"layer": "base"}, False),
     "reads": (Reads(("**",), DIGEST), True),
 }

@@ -309,6 +309,11 @@ ALWAYS: dict[str, tuple[Callable[[Project], None], tuple[str, ...], str]] = {
     "name of a variable": (edit('TOKEN: "', 'TOKENS: "'), (), "release/migrate: env"),
     "expression": (edit("github.sha", "github.ref"), (), "release/migrate: env"),
     "pattern of env_from": (edit("AWS_*", "A*"), (), "release/migrate: env_from"),
+    "audience of an identity token": (
+        edit("        timeout: 5m\n", "        timeout: 5m\n        oidc: [one]\n"),
+        (),
+        "release/migrate: oidc",
+    ),
     "compensation": (edit("{id: tell, run: 'true'", "{id: tell, run: exit 0"), (), "release: compensation"),
     "approval": (edit("    env_from:", "    approval: required\n    env_from:"), (), "release: approval"),
     "policy": (

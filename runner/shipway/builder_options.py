@@ -57,6 +57,7 @@ class NodeOptions(Struct, frozen=True):
     every_ms: int = 0
     privileged: bool = False
     dedup: str | None = None
+    oidc: tuple[str, ...] = ()
     facts: Mapping[str, Json] = field(default_factory=dict)
     slot_place: Callable[[str], Position] | None = None
 

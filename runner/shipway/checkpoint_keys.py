@@ -180,6 +180,8 @@ def _env_leaves(node: Node, given: Given) -> Iterator[_Leaf]:
     for name, form in sorted(node.env.items()):
         if not name.startswith("SHIPWAY_"):
             yield f"env {name}", form, name not in given.unknown_env and name in given.env, given.env.get(name)
+    if node.oidc:
+        yield "oidc", Immediate(list(node.oidc)), True, list(node.oidc)
     if node.env_from:
         yield "env from the job", Immediate(list(node.env_from)), True, list(node.env_from)
 

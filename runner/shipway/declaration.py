@@ -176,6 +176,7 @@ class Step(Struct, frozen=True):
     templates: tuple[Step, ...] = ()
     privileged: bool = False
     dedup: str | None = None
+    oidc: tuple[str, ...] = ()
 
 
 class Body(Struct, frozen=True):

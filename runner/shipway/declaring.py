@@ -187,6 +187,7 @@ class _Builder:
             templates=tuple(self._step(each) for each in step.templates.steps) if step.templates else (),
             privileged=_flag(data, "privileged") or False,
             dedup=self._text(data, path, "dedup"),
+            oidc=_names(data, "oidc"),
         )
 
     def _plan(self, data: Mapping[str, Json], path: Path_) -> PlanCommand | None:

@@ -26,6 +26,7 @@ from shipway.evaluation import Evaluation
 from shipway.events import Events
 from shipway.executor import Executor
 from shipway.holding import Locks, Unguarded
+from shipway.identity import Issuer, no_issuer
 from shipway.interruption import Interruption, abort
 from shipway.journal import Journal, Unjournalled
 from shipway.nodes import FAILURES, Node, Outcome
@@ -72,6 +73,7 @@ class ExecutionTools(Struct, frozen=True):
     fail_after: str = ""
     check_head: Callable[[Plan], None] = lambda plan: None
     checks_each: bool = False
+    issuer: Issuer | None = None
     shelf: Shelf | None = None
 
 
@@ -190,9 +192,20 @@ def surroundings_of(
         step_locks=step_locks,
         check_head=lambda: tools.check_head(plan),
         started_unix_ms=int(context.now().timestamp() * 1000) - tools.elapsed_ms,
+        identify=lambda audience: _identity(tools, audience),
         shelf=tools.shelf,
         notebook=Notebook(tools.recovery / NOTES),
     )
+
+
+def _identity(tools: ExecutionTools, audience: str) -> str:
+    """A token for an audience, masked before anybody is given it. Raises UnreachableError, and UsageError without an issuer."""
+    if tools.issuer is None:
+        raise no_issuer(audience)
+    token = tools.issuer.token(audience)
+    if not tools.redactor.knows(token):
+        tools.redactor.add(f"identity token for {audience}", token)
+    return token
 
 
 class PlanCommands:

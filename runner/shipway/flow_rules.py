@@ -29,6 +29,7 @@ _NOT_OF_BODIES = (
     "exclusive",
     "dedup",
     "privileged",
+    "oidc",
     "emits",
 )
 _NOT_EMITTED = ("gather", "emits", "needs", "optional_needs")

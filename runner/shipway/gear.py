@@ -212,6 +212,7 @@ class Gear:
             fail_after=request.fail_after,
             check_head=request.check_head,
             checks_each=request.checks_each,
+            issuer=around.issuer,
             usual_ms=logbook.usual_ms,
             shelf=self.shelf,
         )

@@ -20,6 +20,7 @@ from shipway.events import PhaseFinished, PhaseStarted, Warned
 from shipway.execution import ExecutionTools, execute_plan
 from shipway.foretold import keeping
 from shipway.gear import Gear
+from shipway.identity import asking, no_issuer
 from shipway.interruption import abort
 from shipway.journal import LeaseLost
 from shipway.listening import Listening
@@ -189,6 +190,7 @@ class _Voyage:
         self.finished.plan = plan = self._admission.judged(plan)
         if self.request.execute:
             self._check_privilege(plan)
+            self._check_identity(plan)
 
     def built(self) -> Plan:
         """The plan without predictions: the world is not asked."""
@@ -342,6 +344,13 @@ class _Voyage:
                 where=needing[0].position,
                 next="run it as root or allow sudo without a password; nothing was started",
             )
+
+    def _check_identity(self, plan: Plan) -> None:
+        needing = asking((*plan.nodes, *plan.compensations))
+        if needing and self.around.issuer is None:
+            error = no_issuer(needing[0].oidc[0])
+            error.where = needing[0].position
+            raise error
 
     def _check_secrets(self, plan: Plan) -> None:
         nodes = (*plan.nodes, *plan.compensations)

@@ -95,6 +95,7 @@ def effect_json(node: Node) -> dict[str, Json]:
         "limits": list(node.limits),
         "locks": list(node.locks),
         "needs": sorted([need.node, need.kind.value] for need in node.needs) if node.needs else [],
+        "oidc": list(node.oidc),
         "outputs": _outputs_json(node.outputs),
         "privileged": node.privileged,
         "reads": node.reads.digest,
@@ -123,7 +124,8 @@ def _outputs_json(outputs: Mapping[str, OutputRule]) -> dict[str, Json]:
 
 def node_json(node: Node) -> dict[str, Json]:
     """The node as it stands in a plan."""
-    has_flow = node.gather or node.templates or node.emits or node.every_ms or node.privileged or node.dedup is not None
+    is_plain = not (node.gather or node.templates or node.emits or node.every_ms or node.privileged or node.oidc)
+    has_flow = not is_plain or node.dedup is not None
     position, reads, retry = node.position, node.reads, _retry_members(node.retry)
     return {
         "action": node.action,
@@ -169,6 +171,7 @@ def _flow_json(node: Node) -> dict[str, Json]:
         "every_ms": node.every_ms,
         "privileged": node.privileged,
         "dedup": node.dedup,
+        "oidc": list(node.oidc),
     }
 
 
@@ -226,6 +229,7 @@ def _flow(written: Json) -> dict[str, object]:
         "every_ms": integer_of(data["every_ms"]),
         "privileged": data["privileged"] is True,
         "dedup": text_or_none(data["dedup"]),
+        "oidc": _texts(data["oidc"]),
     }
 
 

@@ -84,6 +84,7 @@ class NodeMaking:
             every_ms=options.every_ms,
             privileged=options.privileged,
             dedup=None if options.dedup is None else refs.text("dedup", options.dedup),
+            oidc=options.oidc,
             facts=options.facts,
         )
 

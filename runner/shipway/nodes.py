@@ -171,7 +171,8 @@ class Node(Struct, frozen=True):
 
     `before` and `after` describe the world around an `exact` change (keys are the action's own). `reversible` says whether
     the action can undo it; `waits_for` names what made it less than exact. `condition` is the text of `if`, already without
-    what was known when planned; `timeout_ms` 0 means none. `undo_retry` and `undo_timeout_ms` hold for its undo. `facts` is what a
+    what was known when planned; `timeout_ms` 0 means none. `undo_retry` and `undo_timeout_ms` hold for its undo. `oidc` is the
+    audience of the identity token that it is given, if any. `facts` is what a
     backend knows besides, such as the layer a file is of: people read it, and the records of what the node makes hold it.
     """
 
@@ -210,6 +211,7 @@ class Node(Struct, frozen=True):
     every_ms: int = 0
     privileged: bool = False
     dedup: str | None = None
+    oidc: tuple[str, ...] = ()
     facts: Mapping[str, Json] = field(default_factory=dict)
 
     @property

@@ -14,8 +14,10 @@ from shipway.attempt import Ended, Grace
 from shipway.attempts import Attempts
 from shipway.canonical import Json
 from shipway.declaration import OnCancel
-from shipway.evaluation import Evaluation
+from shipway.errors import ShipwayError
+from shipway.evaluation import Evaluation, Unresolved
 from shipway.events import Events
+from shipway.identity import ID_TOKEN, Identify
 from shipway.journal import Journal
 from shipway.nodes import Change, Immediate, Node, Outcome
 from shipway.notebook import Notebook
@@ -53,6 +55,7 @@ class Surroundings(Struct, frozen=True):
     `directory` is private to the run and on the workspace's file system, and so is `recovery`, which outlives the run.
     `clock_ms` counts from the start of the run; `fraction()` is random in [0, 1). `passed` gives the variables that
     `env_from` patterns let through. `check_head` raises where what cannot be undone is not to begin any more.
+    `identify` gives what a step with `oidc` is known by.
     `shelf` is where actions keep what later runs need, `notebook` what those of this run note before they change something.
     """
 
@@ -73,6 +76,7 @@ class Surroundings(Struct, frozen=True):
     started_unix_ms: int
     tokens: Tokens = field(default_factory=OwnTokens)
     check_head: Callable[[], None] = lambda: None
+    identify: Identify = lambda audience: ""
     shelf: Shelf | None = None
 
     def unix_ms(self) -> int:
@@ -188,10 +192,20 @@ def settle_inputs(progress: Progress, around: Surroundings) -> None:
     node, evaluation = progress.node, around.evaluation
     declared = evaluation.environment(node) if node.env else {}
     progress.env = {**around.base_env, **around.passed(node.env_from), **declared}
+    if node.oidc:
+        progress.env = {**progress.env, ID_TOKEN: _identified(node, around)}
     if all(type(slot) is Immediate for slot in node.slots.values()):
         progress.inputs = {name: slot.value for name, slot in node.slots.items() if isinstance(slot, Immediate)}
     else:
         progress.inputs = evaluation.inputs(node, declared)
+
+
+def _identified(node: Node, around: Surroundings) -> str:
+    """A token that is good for this attempt: it is not kept from one to the next. Raises Unresolved."""
+    try:
+        return around.identify(node.oidc[0])
+    except ShipwayError as error:
+        raise Unresolved(error.message) from error
 
 
 def result_of_end(progress: Progress, ended: Ended, emitted: tuple[str, ...]) -> NodeResult:

@@ -107,7 +107,6 @@ _LATER = {
         {
             "approval",
             "cache",
-            "oidc",
         }
     ),
 }

@@ -16,6 +16,7 @@ from shipway.declaration import Declaration
 from shipway.errors import ShipwayError
 from shipway.events import Events
 from shipway.holding import Locks, Unguarded
+from shipway.identity import Issuer
 from shipway.interruption import Interruption
 from shipway.journal import Journals
 from shipway.links import Anchor
@@ -95,6 +96,7 @@ class Surroundings(Struct, frozen=True):
     `receipts` are those of a target, wherever they are kept, without what cannot be verified; `anchors` are who else remembers
     which was its last. `prior` folds them, without those of the run that is gone on with (its id, else empty): it is asked for
     by backends that plan with what exists, and raises ShipwayError where any cannot be verified.
+    `issuer` gives steps that ask for one an identity token, None where there is none to be had.
     """
 
     context: Context
@@ -116,6 +118,7 @@ class Surroundings(Struct, frozen=True):
     precedents: Callable[[Declaration, str], Iterable[Receipt]] = lambda declaration, target: ()
     open_vault: Callable[[Declaration, Mapping[str, str]], Vault | None] = lambda declaration, secrets: None
     open_shelf: Callable[[Declaration, Mapping[str, str], str], Shelf | None] = lambda *declared: None
+    issuer: Issuer | None = None
 
 
 class Finished(Struct):

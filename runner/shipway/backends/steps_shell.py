@@ -165,4 +165,5 @@ def _options(step: Step, around: _Around, lifecycle: Declaration) -> NodeOptions
         every_ms=step.every_ms,
         privileged=step.privileged,
         dedup=step.dedup,
+        oidc=step.oidc,
     )

@@ -21,6 +21,7 @@ from shipway.declaration_files import DEFAULT_FILE, read_merged
 from shipway.declaring import state_rule
 from shipway.errors import DeclarationError, Reason, ShipwayError, UsageError
 from shipway.events import Events, Warned
+from shipway.forges.job_identity import job_identity
 from shipway.interruption import Interruption
 from shipway.links import Anchor
 from shipway.loading import load_declaration
@@ -187,6 +188,7 @@ def surroundings(
         anchors=lambda declared, target: _anchors(declared, target, context, repository, events),
         prior=lambda declared, target, run: _prior(declared, target, run, context, repository, keep=is_run),
         precedents=lambda declared, target: precedents_of(declared, target, context, repository),
+        issuer=job_identity(context.env, context.now),
     )
 
 

@@ -135,6 +135,7 @@ def _environment(node: Node) -> str:
 def _bounds(node: Node) -> str:
     bounds = (
         "needs privilege" if node.privileged else "",
+        f"identity token for {', '.join(map(one_line, node.oidc))}" if node.oidc else "",
         f"limits {', '.join(map(one_line, node.limits))}" if node.limits else "",
         f"locks {', '.join(map(one_line, node.locks))}" if node.locks else "",
         "runs alone" if node.exclusive else "",
