@@ -132,8 +132,10 @@ def _requests(github: GitHubServer) -> list[str]:
 def test_a_run_that_changed_nothing_and_one_that_did_keep_to_their_requests(
     tmp_path: Path, github: GitHubServer, text: str, moved: bool
 ) -> None:
-    github.world.account("ana", 5)
-    github.world.roles["ana"] = "write"
+    people = {"ana": 5, "ben": 6, "cat": 7, "dan": 8}
+    for login, number in people.items():
+        github.world.account(login, number)
+        github.world.roles[login] = "write"
     for index in range(150):
         github.world.comment(7, "octocat", f"remark {index}")
     pushed(tmp_path, github, 0, text)
@@ -144,7 +146,8 @@ def test_a_run_that_changed_nothing_and_one_that_did_keep_to_their_requests(
     named = [told.document["name"] for told in github.world.checks if told.commit == HEADS[1]]
     assert named == ["shipway/shop/default", "shipway/shop/default/fresh"], "both that can be required"
     assert any("/compare/" in path for path in asked) == moved, "what is on the base by now was asked for"
-    github.world.review(7, "ana")
+    for login in people:
+        github.world.review(7, login)
     assert changed.report().returncode == 0
     _requests(github)
     assert changed.part("run").returncode == 0
@@ -152,7 +155,7 @@ def test_a_run_that_changed_nothing_and_one_that_did_keep_to_their_requests(
     assert github.writes == []
     assert len(asked := _requests(github)) <= 8, asked
     # What ana approved is the plan before the one before: neither is at hand.
-    github.world.pulls[7].reviews.pop()
+    del github.world.pulls[7].reviews[1:]
     pushed(tmp_path, github, 2, text.replace("undone", "made good"), moved=moved)
     _requests(github)
     pushed(tmp_path, github, 3, text.replace("undone", "put right"), moved=moved)

@@ -308,6 +308,21 @@ def test_a_plan_of_the_same_effect_that_would_replace_what_it_was_to_create_is_n
     assert "create became replace" in _told(shop)["output"]["summary"]
 
 
+def test_an_approval_counts_that_later_ones_of_other_plans_hide(shop: Shop) -> None:
+    assert shop.report(shop.plan()).code == 0
+    shop.github.world.review(7, "ana")
+    shop.change({"shipway.yml": LIFECYCLE.replace("echo up", "echo UP")})
+    assert shop.report(shop.plan(78), 78).code == 0
+    for number, login in enumerate(("ben", "cat", "dan", "fay"), 20):
+        shop.github.world.account(login, number)
+        shop.github.world.roles[login] = "admin"
+        shop.github.world.review(7, login)
+    shop.change({"shipway.yml": LIFECYCLE})
+    assert shop.report(shop.plan(79), 79).code == 0
+    assert _told(shop)["conclusion"] == "success"
+    assert "approved by ana" in _told(shop)["output"]["title"]
+
+
 _BESIDES = re.compile("runs/77$|comments|/graphql$|check-runs$|^compare/")
 """What a report asks where no stage needs approval."""
 

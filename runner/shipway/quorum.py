@@ -38,14 +38,9 @@ def count(
     `permission` is asked only of those that are left. An account that is gone, and a bot, approve nothing. The last is the one
     submitted last, since forges may list a review where it was begun. Raises VerificationError for a time that is none.
     """
-    last: dict[int | None, Review] = {}
-    for review in sorted(reviews, key=lambda review: moment(review.at)):
-        if review.state in _DECISIVE:
-            last.pop(review.account, None)
-            last[review.account] = review
     counted: list[Review] = []
     discounted: list[str] = []
-    for review in last.values():
+    for review in _last_of_each(reviews):
         why = _why_not(review, author)
         if not why and not (has := permission(review)).covers(rule.permission):
             why = f"its author may only `{has.value}` here, not `{rule.permission.value}`"
@@ -54,6 +49,22 @@ def count(
         else:
             counted.append(review)
     return Ballot(tuple(counted), tuple(discounted))
+
+
+def of_the_latest(reviews: Sequence[Review], most: int) -> tuple[Review, ...]:
+    """The reviews of those people who approved last, so many of them at most. Raises VerificationError, as `count` does."""
+    approved = [review.account for review in _last_of_each(reviews) if review.state is ReviewState.APPROVED]
+    return tuple(review for review in reviews if review.account in approved[-most:])
+
+
+def _last_of_each(reviews: Sequence[Review]) -> list[Review]:
+    """Of each person the last review that decides, in the order in which they were submitted."""
+    last: dict[int | None, Review] = {}
+    for review in sorted(reviews, key=lambda review: moment(review.at)):
+        if review.state in _DECISIVE:
+            last.pop(review.account, None)
+            last[review.account] = review
+    return list(last.values())
 
 
 def _why_not(review: Review, author: int | None) -> str:

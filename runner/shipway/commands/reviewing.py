@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import cache
 
 from msgspec import Struct
 
@@ -23,7 +24,7 @@ from shipway.forges.forge import Author, Capability, Forge, ForgeError, MergedPu
 from shipway.forges.lacking import in_words
 from shipway.plan import Plan
 from shipway.planning import Selection
-from shipway.quorum import check_enough, count, moment, strictest
+from shipway.quorum import check_enough, count, moment, of_the_latest, strictest
 from shipway.view import Shown
 
 
@@ -55,6 +56,10 @@ def approved_so_far(
 ) -> Sanction:
     """What the reviews of a pull request that is not merged yet come to, were `plan` to run. Raises as an approver does."""
     return _Inquiry(forge, ci, context, plan, workflow).by_reviews_of(pull)
+
+
+_NAMED = 2
+"""How many of those who approved are asked about, and named, where a plan is told of: each costs a request."""
 
 
 class Sighted(Struct, frozen=True):
@@ -119,6 +124,7 @@ class _Inquiry:
         place = Place(plan.lifecycle, plan.target, workflow, ci.repository_id, running=ci.run_id)
         self._plans = PlanArtifacts(forge, place, self._rule, context)
         self._reviewed: Plan | None = None
+        self._permission = cache(forge.permission)
 
     def sanction(self) -> Sanction:
         """The approvals that are enough. Raises VerificationError or ForgeError.
@@ -133,9 +139,21 @@ class _Inquiry:
         return self.by_reviews_of(pulls[-1])
 
     def by_reviews_of(self, pull: MergedPull) -> Sanction:
-        """The approvals of one pull request. Raises VerificationError where they are not enough, ForgeError."""
+        """The approvals of one pull request. Raises VerificationError where they are not enough, ForgeError.
+
+        Where a plan is only told of, few are asked about who approved it, if they suffice.
+        """
+        reviews = self._reviews(pull.number)
+        if self._sighted is not None:
+            few = of_the_latest(reviews, max(self._rule.reviews, _NAMED))
+            if len(few) < len(reviews):
+                with suppress(VerificationError):
+                    return self._of(few, pull)
+        return self._of(reviews, pull)
+
+    def _of(self, given: Sequence[Review], pull: MergedPull) -> Sanction:
         author = pull.author.id if pull.author else None
-        ballot = count(self._reviews(pull.number), author, self._rule, self._forge.permission)
+        ballot = count(given, author, self._rule, self._permission)
         reviews = check_enough(ballot, self._rule, self._plan, pull.number, self._context.now())
         approvals: list[Approval] = []
         refusals: list[VerificationError] = []
