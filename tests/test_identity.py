@@ -147,11 +147,32 @@ def test_l68_a_token_that_is_about_to_end_is_asked_for_again(project: Project, i
     run = "echo $SHIPWAY_ID_TOKEN | sha256sum >> ../seen; test $(wc -l < ../seen) = 2"
     declare(
         project,
-        f"{{id: login, run: '{run}', undo: 'true', oidc: [one], retry: {{attempts: 2, initial: 1ms, jitter: 0%}}}}",
+        f"{{id: login, run: '{run}', lasting: false, oidc: [one], retry: {{attempts: 2, initial: 1ms, jitter: 0%}}}}",
     )
     project.call("run", "--yes")
     assert len(issuer.given) == 2
     assert len(set((project.root.parent / "seen").read_text().splitlines())) == 2
+
+
+def test_l68_an_undo_is_given_a_token_that_is_good_then(project: Project, issuer: Issuer) -> None:
+    issuer.lasts_s = 30
+    seen = "echo $SHIPWAY_ID_TOKEN | sha256sum >> ../seen"
+    declare(
+        project,
+        f"{{id: login, run: '{seen}', undo: '{seen}', oidc: [one]}}",
+        "{id: breaks, run: 'exit 1', undo: 'true'}",
+    )
+    project.call("run", "--yes", code=1)
+    assert len(issuer.given) == 2
+    assert len(set((project.root.parent / "seen").read_text().splitlines())) == 2
+
+
+def test_a_netrc_takes_no_place_of_the_jobs_credential(project: Project, issuer: Issuer) -> None:
+    (project.root.parent / "netrc").write_text("machine 127.0.0.1 login eve password hers\n")
+    project.env["NETRC"] = str(project.root.parent / "netrc")
+    declare(project, "{id: login, run: 'test -n \"$SHIPWAY_ID_TOKEN\"', undo: 'true', oidc: [one]}")
+    project.call("run", "--yes")
+    assert len(issuer.given) == 1
 
 
 def test_an_answer_that_is_a_failure_is_asked_for_again(project: Project, issuer: Issuer) -> None:

@@ -455,6 +455,7 @@ class Executor:
             return
         try:
             settle_inputs(progress, self._around)
+            work = work_of(progress, self._around)
         except Unresolved as error:
             progress.resolve_error = str(error)
             self._forward_ended(
@@ -462,7 +463,6 @@ class Executor:
             )
             return
         action = self._around.require_action(node.action)
-        work = work_of(progress, self._around)
         self._attempts.begin(action, Verb.DO, work, timeout_ms=node.timeout_ms, outputs=node.outputs)
 
     def _first_of(self, node: Node) -> NodeResult | None:

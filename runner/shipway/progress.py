@@ -156,8 +156,13 @@ def work_of(
     outputs: Mapping[str, Json] = MappingProxyType({}),
     state: Json = None,
 ) -> Work:
-    """What an action is given for a node whose inputs are settled; for anything but `do`, what `do` came to and left."""
+    """What an action is given for a node whose inputs are settled; for anything but `do`, what `do` came to and left.
+
+    Raises Unresolved where the node wants an identity token and none is given out: one for `do` may have ended by its undo.
+    """
     node = progress.node
+    if node.oidc:
+        more_env = {**more_env, ID_TOKEN: _identified(node, around)}
     return Work(
         node,
         progress.inputs,
@@ -192,8 +197,6 @@ def settle_inputs(progress: Progress, around: Surroundings) -> None:
     node, evaluation = progress.node, around.evaluation
     declared = evaluation.environment(node) if node.env else {}
     progress.env = {**around.base_env, **around.passed(node.env_from), **declared}
-    if node.oidc:
-        progress.env = {**progress.env, ID_TOKEN: _identified(node, around)}
     if all(type(slot) is Immediate for slot in node.slots.values()):
         progress.inputs = {name: slot.value for name, slot in node.slots.items() if isinstance(slot, Immediate)}
     else:
@@ -201,7 +204,7 @@ def settle_inputs(progress: Progress, around: Surroundings) -> None:
 
 
 def _identified(node: Node, around: Surroundings) -> str:
-    """A token that is good for this attempt: it is not kept from one to the next. Raises Unresolved."""
+    """A token that is good now. Raises Unresolved."""
     try:
         return around.identify(node.oidc[0])
     except ShipwayError as error:

@@ -71,6 +71,6 @@ class Recognition:
 
 
 def _is_bound(node: Node) -> bool:
-    """Whether anything but its needs decides when and how often the node is run."""
-    is_repeated = node.every_ms or node.has_gate or "[" in node.id or node.dedup is not None
+    """Whether anything but its needs decides when and how often the node is run, or it wants a token for it."""
+    is_repeated = node.every_ms or node.oidc or node.has_gate or "[" in node.id or node.dedup is not None
     return bool(is_repeated or node.limits or node.locks or node.exclusive)

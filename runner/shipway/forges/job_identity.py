@@ -10,10 +10,14 @@ import binascii
 import json
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from shipway.canonical import mapping
 from shipway.errors import Reason, UnreachableError
 from shipway.forges import limits
+
+if TYPE_CHECKING:
+    from requests import PreparedRequest
 
 _URL, _BEARER = "ACTIONS_ID_TOKEN_REQUEST_URL", "ACTIONS_ID_TOKEN_REQUEST_TOKEN"
 _LEFT_S = 60
@@ -45,17 +49,16 @@ class JobIdentity:
         from urllib3 import Retry
 
         again = Retry(_TRIES - 1, status_forcelist=(429, 500, 502, 503, 504), backoff_factor=0.5, redirect=0)
-        headers = {"Authorization": f"Bearer {self._bearer}", "Accept": "application/json; api-version=2.0"}
         with requests.Session() as session:
-            session.trust_env = True
             for scheme in ("https://", "http://"):
                 session.mount(scheme, HTTPAdapter(max_retries=again))
             try:
                 answer = session.get(
                     self._url,
                     params={"audience": audience},
-                    headers=headers,
-                    timeout=(limits.CONNECT_TIMEOUT_S, limits.READ_TIMEOUT_S),
+                    headers={"Accept": "application/json; api-version=2.0"},
+                    auth=self._with_bearer,  # not a header: netrc would take its place
+                    timeout=limits.HASTY_TIMEOUT_S,  # the run waits for it
                     allow_redirects=False,
                 )
                 found = mapping(answer.json()).get("value") if answer.status_code == 200 else None
@@ -64,6 +67,10 @@ class JobIdentity:
         if not isinstance(found, str) or not found:
             raise _untold(audience, f"it was answered with {answer.status_code}")
         return found
+
+    def _with_bearer(self, request: PreparedRequest) -> PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {self._bearer}"
+        return request
 
 
 def job_identity(env: Mapping[str, str], now: Callable[[], datetime]) -> JobIdentity | None:
